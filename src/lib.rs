@@ -1,1 +1,3 @@
-
+//! Tidewheel.
+pub mod model;
+pub mod window;

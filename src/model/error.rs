@@ -1,0 +1,198 @@
+//! What can go wrong with a model.
+
+use std::{io, path::PathBuf};
+
+/// Why a model could not be loaded, bound to a vector, built or run.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    // The library. The operator's to mend.
+    /// No library was found anywhere.
+    #[error(
+        "no ONNX Runtime found: {file} is in no .runtime folder at or above the program or the working folder: run scripts/fetch-runtime.sh, or set ORT_DYLIB_PATH to the library"
+    )]
+    RuntimeMissing {
+        /// The name that was looked for.
+        file: String,
+    },
+    /// `ORT_DYLIB_PATH` names no file.
+    #[error(
+        "ORT_DYLIB_PATH is {path:?}, which is not a file: correct it, or unset it and run scripts/fetch-runtime.sh"
+    )]
+    RuntimeVariable {
+        /// The variable's value.
+        path: PathBuf,
+    },
+    /// The library is older than the interface that is used.
+    #[error(
+        "ONNX Runtime {found} at {path:?} is too old, 1.{needed} or newer is needed: run scripts/fetch-runtime.sh and unset ORT_DYLIB_PATH"
+    )]
+    RuntimeTooOld {
+        /// Where it is.
+        path: PathBuf,
+        /// Its version.
+        found: String,
+        /// The oldest minor version that serves.
+        needed: u32,
+    },
+    /// The file is not a library for this machine, or it does not start.
+    #[error("ONNX Runtime at {path:?} can't be used: {reason}: run scripts/fetch-runtime.sh")]
+    RuntimeUnusable {
+        /// Where it is.
+        path: PathBuf,
+        /// What the loader said.
+        reason: String,
+    },
+
+    // The file. The operator's or the model author's to mend.
+    /// Something is wrong with the model in this file.
+    #[error("model {path:?}: {cause}")]
+    InFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        cause: Box<ModelError>,
+    },
+    /// The file could not be read.
+    #[error("can't be read: {0}")]
+    Read(io::Error),
+    /// The file is larger than is accepted.
+    #[error("it is larger than the limit of {limit} bytes")]
+    TooLarge {
+        /// Bytes.
+        limit: u64,
+    },
+    /// The bytes are not an ONNX model.
+    #[error("not a readable ONNX file: {reason}")]
+    NotOnnx {
+        /// What is wrong with the bytes.
+        reason: String,
+    },
+    /// A field that this version cannot keep.
+    #[error(
+        "field {field} of {message} is not known to this version and would be lost: export the model with an older ONNX format"
+    )]
+    UnknownField {
+        /// The message that has it.
+        message: &'static str,
+        /// Its number.
+        field: u32,
+    },
+    /// A part of the format that is left out on purpose.
+    #[error("the model uses {what}, which are not supported: export it without")]
+    Unsupported {
+        /// The part, in the plural.
+        what: &'static str,
+    },
+    /// Weights outside the file.
+    #[error("tensor {tensor:?} has its values in another file: save the model with all weights inside")]
+    ExternalData {
+        /// Its name.
+        tensor: String,
+    },
+    /// An operator that needs a library of its own.
+    #[error("operator {operator:?} of node {node:?} is from domain {domain:?}: only {known} are supported")]
+    UnknownDomain {
+        /// The operator.
+        operator: String,
+        /// Its domain.
+        domain: String,
+        /// The node that uses it.
+        node: String,
+        /// The domains that are accepted.
+        known: String,
+    },
+    /// ONNX Runtime refuses the model.
+    #[error("ONNX Runtime refuses the model: {reason}")]
+    Load {
+        /// What it said.
+        reason: String,
+    },
+
+    // Model and vector. The operator's to mend.
+    /// The inputs are not what the vector gives.
+    #[error("the model does not fit the vector: {reason}; the vector gives {vector}; the model wants {model}")]
+    InputsDoNotFit {
+        /// The first thing that differs.
+        reason: String,
+        /// The vector's columns.
+        vector: String,
+        /// The model's inputs.
+        model: String,
+    },
+    /// No output can be used as the score.
+    #[error(
+        "no score in the model: {reason}; a score is a float32 output of shape [batch], [batch, 1] or [batch, 2]; the model has {model}"
+    )]
+    OutputDoesNotFit {
+        /// What is wrong.
+        reason: String,
+        /// The model's outputs.
+        model: String,
+    },
+    /// The model was made for another vector of the same shape.
+    #[error(
+        "the model was made for vector {model}, vector.sql is now {vector}: run \"tidewheel model new\" for a model that fits"
+    )]
+    FingerprintDiffers {
+        /// The fingerprint in the model.
+        model: String,
+        /// The pipeline's fingerprint.
+        vector: String,
+    },
+
+    // A new model. The operator's to mend.
+    /// A network that cannot be built.
+    #[error("can't build the network: {reason}")]
+    Build {
+        /// Why.
+        reason: String,
+    },
+
+    // One batch. The scorer stays usable.
+    /// The caller's matrix is not rows × columns (a bug).
+    #[error("the matrix has {values} values, {rows} rows of {columns} columns were announced")]
+    MatrixSize {
+        /// Values given.
+        values: usize,
+        /// Rows announced.
+        rows: usize,
+        /// Columns of the vector.
+        columns: usize,
+    },
+    /// A value that an int64 input cannot take exactly.
+    #[error(
+        "column {column:?} is {value} in row {row}, its model input is int64: only whole numbers up to 16777216 either way pass"
+    )]
+    NotWhole {
+        /// The column.
+        column: String,
+        /// The row in the batch, from 0.
+        row: usize,
+        /// The value.
+        value: f32,
+    },
+    /// ONNX Runtime failed while running the model.
+    #[error("the model failed: {reason}")]
+    Run {
+        /// What it said.
+        reason: String,
+    },
+    /// The output of a run has another shape than one score per row.
+    #[error("output {output:?} has shape {shape:?} for {rows} rows: a score is [{rows}], [{rows}, 1] or [{rows}, 2]")]
+    OutputShape {
+        /// The output.
+        output: String,
+        /// Its shape in this run.
+        shape: Vec<i64>,
+        /// Rows given.
+        rows: usize,
+    },
+    /// Scores that are not numbers; none of the batch is passed on.
+    #[error("{count} of {rows} scores are NaN or infinite")]
+    NotFinite {
+        /// How many.
+        count: usize,
+        /// Rows given.
+        rows: usize,
+    },
+}

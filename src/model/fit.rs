@@ -1,0 +1,292 @@
+//! Does a model fit a vector? A decision on declared names, types and shapes; nothing is run.
+//!
+//! ```text
+//!   matrix       one float32 input [batch, columns]              the vector's matrix as it is
+//!   per column   an input per column, [batch] or [batch, 1],      each column apart, by name;
+//!                float32 or int64                                 the order does not matter
+//! ```
+//!
+//! The batch dimension must be free, because the number of rows differs from one batch to the next.
+
+use std::collections::BTreeMap;
+
+use super::{
+    ModelError, metadata,
+    signature::{ElementType, Signature, TensorSpec, list},
+};
+
+/// What a model is to be bound to.
+#[derive(Debug, Clone, Copy)]
+pub struct Binding<'a> {
+    /// The vector's columns in order.
+    pub columns: &'a [String],
+    /// The vector's fingerprint; a model that names another one is refused, a model that names none is not.
+    pub fingerprint: Option<&'a str>,
+    /// The output that holds the score; not needed when only one can be it.
+    pub output: Option<&'a str>,
+}
+
+/// How the vector goes in and where the score comes out.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Fit {
+    pub(super) inputs: Inputs,
+    pub(super) output: String,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Inputs {
+    Matrix { input: String },
+    PerColumn(Vec<ColumnInput>),
+}
+
+/// One input of its own: `[batch]`, or `[batch, 1]` when `trailing_one`.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct ColumnInput {
+    pub(super) name: String,
+    /// Which column of the vector, from 0.
+    pub(super) column: usize,
+    pub(super) whole: bool,
+    pub(super) trailing_one: bool,
+}
+
+/// Decides how a model and a vector go together, or says with both shapes why they don't.
+pub(super) fn decide(
+    signature: &Signature,
+    model_metadata: &BTreeMap<String, String>,
+    binding: &Binding,
+) -> Result<Fit, ModelError> {
+    let inputs = fit_inputs(&signature.inputs, binding.columns).map_err(|reason| ModelError::InputsDoNotFit {
+        reason,
+        vector: format!("{} columns ({})", binding.columns.len(), binding.columns.join(", ")),
+        model: list(&signature.inputs),
+    })?;
+    let output = find_output(&signature.outputs, binding.output)
+        .map_err(|reason| ModelError::OutputDoesNotFit { reason, model: list(&signature.outputs) })?;
+    match (model_metadata.get(metadata::FINGERPRINT), binding.fingerprint) {
+        (Some(model), Some(vector)) if model != vector => {
+            Err(ModelError::FingerprintDiffers { model: model.clone(), vector: vector.to_owned() })
+        }
+        _ => Ok(Fit { inputs, output: output.name.clone() }),
+    }
+}
+
+fn fit_inputs(inputs: &[TensorSpec], columns: &[String]) -> Result<Inputs, String> {
+    match inputs {
+        // A single input can only be a matrix, unless it is the one column of the vector by name.
+        [input] if columns != [input.name.as_str()] => {
+            fit_matrix(input, columns.len())?;
+            Ok(Inputs::Matrix { input: input.name.clone() })
+        }
+        _ => fit_columns(inputs, columns).map(Inputs::PerColumn),
+    }
+}
+
+fn fit_matrix(input: &TensorSpec, columns: usize) -> Result<(), String> {
+    let name = &input.name;
+    if input.element != ElementType::Float32 {
+        return Err(format!("input {name:?} is {}, the vector is float32", input.element));
+    }
+    match input.dims.as_deref() {
+        Some([Some(batch), _]) => Err(fixed_batch(name, *batch)),
+        // A width that is free is tried when the model is first run.
+        Some([None, None]) => Ok(()),
+        Some([None, Some(width)]) if *width == columns as u64 => Ok(()),
+        Some([None, Some(width)]) => Err(format!("input {name:?} is {width} wide")),
+        _ => Err(format!("input {name:?} is not of shape [batch, {columns}]")),
+    }
+}
+
+fn fit_columns(inputs: &[TensorSpec], columns: &[String]) -> Result<Vec<ColumnInput>, String> {
+    if let Some(unused) = columns.iter().find(|column| !inputs.iter().any(|input| input.name == **column)) {
+        return Err(format!("column {unused:?} has no input"));
+    }
+    let mut fitted = Vec::with_capacity(inputs.len());
+    for input in inputs {
+        let name = &input.name;
+        let column = columns.iter().position(|column| column == name);
+        let column = column.ok_or_else(|| format!("input {name:?} has no column"))?;
+        let whole = match input.element {
+            ElementType::Float32 => false,
+            ElementType::Int64 => true,
+            ElementType::Other(other) => return Err(format!("input {name:?} is {other}, not float32 or int64")),
+        };
+        let trailing_one = match input.dims.as_deref() {
+            Some([None]) => false,
+            Some([None, Some(1) | None]) => true,
+            Some([Some(batch)] | [Some(batch), _]) => return Err(fixed_batch(name, *batch)),
+            _ => return Err(format!("input {name:?} is not of shape [batch] or [batch, 1]")),
+        };
+        fitted.push(ColumnInput { name: name.clone(), column, whole, trailing_one });
+    }
+    Ok(fitted)
+}
+
+fn fixed_batch(name: &str, batch: u64) -> String {
+    format!("input {name:?} takes exactly {batch} rows, batches vary: export the model with a dynamic batch dimension")
+}
+
+fn find_output<'a>(outputs: &'a [TensorSpec], wanted: Option<&str>) -> Result<&'a TensorSpec, String> {
+    if let Some(name) = wanted {
+        let output = outputs.iter().find(|output| output.name == name);
+        let output = output.ok_or_else(|| format!("there is no output {name:?}"))?;
+        return if can_be_score(output) { Ok(output) } else { Err(format!("output {name:?} can't be it")) };
+    }
+    let mut usable = outputs.iter().filter(|output| can_be_score(output));
+    match (usable.next(), usable.next()) {
+        (Some(output), None) => Ok(output),
+        (Some(_), Some(_)) => Err("several outputs could be it: name one as output under [model]".to_owned()),
+        (None, _) => Err("no output can be it".to_owned()),
+    }
+}
+
+/// A shape that is not declared in full is left to the first run.
+fn can_be_score(output: &TensorSpec) -> bool {
+    let shape = match output.dims.as_deref() {
+        None | Some([None] | [None, None | Some(1 | 2)]) => true,
+        Some(_) => false,
+    };
+    shape && output.element == ElementType::Float32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(name: &str, element: ElementType, dims: &[Option<u64>]) -> TensorSpec {
+        TensorSpec { name: name.to_owned(), element, dims: Some(dims.to_vec()) }
+    }
+
+    fn float(name: &str, dims: &[Option<u64>]) -> TensorSpec {
+        spec(name, ElementType::Float32, dims)
+    }
+
+    /// Binds columns a and b.
+    fn try_inputs(inputs: Vec<TensorSpec>) -> Result<Fit, ModelError> {
+        let signature = Signature { inputs, outputs: vec![float("score", &[None, Some(1)])] };
+        let columns = ["a".to_owned(), "b".to_owned()];
+        decide(&signature, &BTreeMap::new(), &Binding { columns: &columns, fingerprint: None, output: None })
+    }
+
+    fn try_output(outputs: Vec<TensorSpec>, output: Option<&str>) -> Result<String, ModelError> {
+        let signature = Signature { inputs: vec![float("x", &[None, Some(1)])], outputs };
+        let columns = ["a".to_owned()];
+        let binding = Binding { columns: &columns, fingerprint: None, output };
+        decide(&signature, &BTreeMap::new(), &binding).map(|fit| fit.output)
+    }
+
+    #[test]
+    fn one_matrix_as_wide_as_the_vector_fits() {
+        for width in [Some(2), None] {
+            let fit = try_inputs(vec![float("x", &[None, width])]).unwrap();
+            assert_eq!(fit.inputs, Inputs::Matrix { input: "x".to_owned() });
+        }
+        // Also when the matrix happens to be called like a column.
+        let fit = try_inputs(vec![float("b", &[None, Some(2)])]).unwrap();
+        assert_eq!(fit.inputs, Inputs::Matrix { input: "b".to_owned() });
+    }
+
+    #[test]
+    fn the_only_column_of_a_vector_fits_an_input_of_its_name() {
+        let signature =
+            Signature { inputs: vec![spec("a", ElementType::Int64, &[None])], outputs: vec![float("score", &[None])] };
+        let columns = ["a".to_owned()];
+        let binding = Binding { columns: &columns, fingerprint: None, output: None };
+        let fit = decide(&signature, &BTreeMap::new(), &binding).unwrap();
+        let a = ColumnInput { name: "a".to_owned(), column: 0, whole: true, trailing_one: false };
+        assert_eq!(fit.inputs, Inputs::PerColumn(vec![a]));
+    }
+
+    #[test]
+    fn inputs_named_like_columns_fit_in_any_order() {
+        let inputs = vec![float("b", &[None, Some(1)]), spec("a", ElementType::Int64, &[None])];
+        let Inputs::PerColumn(fitted) = try_inputs(inputs).unwrap().inputs else { panic!("a matrix") };
+        let b = ColumnInput { name: "b".to_owned(), column: 1, whole: false, trailing_one: true };
+        let a = ColumnInput { name: "a".to_owned(), column: 0, whole: true, trailing_one: false };
+        assert_eq!(fitted, [b, a]);
+    }
+
+    #[test]
+    fn a_matrix_of_another_width_is_refused_with_both_shapes() {
+        insta::assert_snapshot!(
+            try_inputs(vec![float("x", &[None, Some(3)])]).unwrap_err(),
+            @r#"the model does not fit the vector: input "x" is 3 wide; the vector gives 2 columns (a, b); the model wants x float32 [?, 3]"#
+        );
+    }
+
+    #[test]
+    fn a_fixed_batch_is_refused_with_the_reason() {
+        insta::assert_snapshot!(
+            try_inputs(vec![float("x", &[Some(1), Some(2)])]).unwrap_err(),
+            @r#"the model does not fit the vector: input "x" takes exactly 1 rows, batches vary: export the model with a dynamic batch dimension; the vector gives 2 columns (a, b); the model wants x float32 [1, 2]"#
+        );
+    }
+
+    #[test]
+    fn an_input_without_a_column_and_a_column_without_an_input_are_refused() {
+        insta::assert_snapshot!(
+            try_inputs(vec![float("a", &[None]), float("c", &[None])]).unwrap_err(),
+            @r#"the model does not fit the vector: column "b" has no input; the vector gives 2 columns (a, b); the model wants a float32 [?], c float32 [?]"#
+        );
+        insta::assert_snapshot!(
+            try_inputs(vec![float("a", &[None]), float("b", &[None]), float("c", &[None])]).unwrap_err(),
+            @r#"the model does not fit the vector: input "c" has no column; the vector gives 2 columns (a, b); the model wants a float32 [?], b float32 [?], c float32 [?]"#
+        );
+    }
+
+    #[test]
+    fn a_type_that_the_vector_cannot_give_is_refused() {
+        insta::assert_snapshot!(
+            try_inputs(vec![spec("x", ElementType::Other("float64"), &[None, Some(2)])]).unwrap_err(),
+            @r#"the model does not fit the vector: input "x" is float64, the vector is float32; the vector gives 2 columns (a, b); the model wants x float64 [?, 2]"#
+        );
+        assert!(try_inputs(vec![float("a", &[None]), spec("b", ElementType::Other("string"), &[None])]).is_err());
+        assert!(try_inputs(Vec::new()).is_err());
+    }
+
+    #[test]
+    fn the_only_usable_output_is_the_score() {
+        let label = spec("label", ElementType::Int64, &[None]);
+        let probabilities = float("probabilities", &[None, Some(2)]);
+        assert_eq!(try_output(vec![label, probabilities], None).unwrap(), "probabilities");
+    }
+
+    #[test]
+    fn two_usable_outputs_need_a_choice() {
+        let outputs = || vec![float("click", &[None]), float("buy", &[None, Some(1)])];
+        assert_eq!(try_output(outputs(), Some("buy")).unwrap(), "buy");
+        insta::assert_snapshot!(
+            try_output(outputs(), None).unwrap_err(),
+            @"no score in the model: several outputs could be it: name one as output under [model]; a score is a float32 output of shape [batch], [batch, 1] or [batch, 2]; the model has click float32 [?], buy float32 [?, 1]"
+        );
+        insta::assert_snapshot!(
+            try_output(outputs(), Some("cart")).unwrap_err(),
+            @r#"no score in the model: there is no output "cart"; a score is a float32 output of shape [batch], [batch, 1] or [batch, 2]; the model has click float32 [?], buy float32 [?, 1]"#
+        );
+    }
+
+    #[test]
+    fn many_classes_and_sequences_are_no_score() {
+        assert!(try_output(vec![float("classes", &[None, Some(10)])], None).is_err());
+        let maps = TensorSpec { name: "maps".to_owned(), element: ElementType::Other("sequence"), dims: None };
+        assert!(try_output(vec![maps], Some("maps")).is_err());
+    }
+
+    #[test]
+    fn a_model_of_another_fingerprint_is_refused_and_one_without_is_not() {
+        let signature =
+            Signature { inputs: vec![float("x", &[None, Some(1)])], outputs: vec![float("score", &[None])] };
+        let columns = ["a".to_owned()];
+        let bind = |model: Option<&str>, vector| {
+            let key = metadata::FINGERPRINT.to_owned();
+            let metadata = model.map(|model| (key, model.to_owned())).into_iter().collect();
+            decide(&signature, &metadata, &Binding { columns: &columns, fingerprint: vector, output: None })
+        };
+        assert!(bind(Some("8a21"), Some("8a21")).is_ok());
+        assert!(bind(None, Some("8a21")).is_ok());
+        assert!(bind(Some("8a21"), None).is_ok());
+        insta::assert_snapshot!(
+            bind(Some("8a21"), Some("07fe")).unwrap_err(),
+            @r#"the model was made for vector 8a21, vector.sql is now 07fe: run "tidewheel model new" for a model that fits"#
+        );
+    }
+}

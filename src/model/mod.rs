@@ -1,0 +1,48 @@
+//! Models: an ONNX file becomes a thing that turns vectors into scores.
+//!
+//! ```text
+//!                            onnx::Document          fit                scorer
+//!   file ──▶ size, content ──▶ signature ──┐   columns, output   ┌──▶ Scorer ──▶ one score per row
+//!                 │            metadata    ├──▶ do they fit? ────┤       ▲
+//!                 └──▶ ONNX Runtime ───────┘                     └──▶ a refusal with both shapes
+//!                      (runtime, session)                                 │ matrix, row-major float32
+//! ```
+//!
+//! A file is trusted only so far: it is read and checked here ([`onnx`]) before ONNX Runtime sees it, it is run once
+//! on zeros before it is handed out, and every score is checked to be finite. Two kinds of inputs fit a vector: one
+//! float32 matrix, or one input per column, named like the column.
+//!
+//! What this is not: it does not choose, store or swap models, it does not batch requests, and it does not isolate a
+//! hostile model, which can still loop for ever or take all memory inside ONNX Runtime.
+//!
+//! Everything fails with a [`ModelError`]. Errors of loading and binding are the operator's to mend and stop a
+//! pipeline before it starts; errors of [`Scorer::score`] concern one batch and leave the scorer usable.
+
+mod error;
+mod fit;
+mod mlp;
+pub mod onnx;
+mod runtime;
+mod scorer;
+mod session;
+mod signature;
+mod version;
+
+pub use error::ModelError;
+pub use fit::Binding;
+pub use mlp::{MlpSpec, build_mlp};
+pub use runtime::{RuntimeLibrary, RuntimeOrigin, find_runtime, runtime_version};
+pub use scorer::Scorer;
+pub use session::Session;
+pub use signature::{ElementType, Signature, TensorSpec};
+pub use version::ModelVersion;
+
+/// Keys of a model's metadata that this program writes and reads.
+pub mod metadata {
+    /// The fingerprint of the vector that the model was made for.
+    pub const FINGERPRINT: &str = "tidewheel.fingerprint";
+    /// The columns of that vector in order, separated by commas.
+    pub const COLUMNS: &str = "tidewheel.columns";
+    /// What `tidewheel model new` built: `mlp`.
+    pub const KIND: &str = "tidewheel.kind";
+}

@@ -1,0 +1,24 @@
+//! The ONNX file as data: read it, look at it, change it, write it, without ONNX Runtime.
+//!
+//! ```text
+//!   bytes ──▶ wire: would anything be lost? ──▶ prost ──▶ policy: is it ours to run? ──▶ Document
+//!                                                                                          │ graph, metadata
+//!   bytes ◀──────────────────────────────── prost ◀─────────────────────────────────── edits
+//! ```
+//!
+//! The promise: a [`Document`] that was read writes back to a file with the same meaning. What this program does not
+//! know how to keep (fields of a newer format, functions, weights in other files) is refused when reading, never
+//! dropped when writing.
+//!
+//! It does not check that a graph is valid ONNX: names, types and operator versions are ONNX Runtime's to judge when
+//! it loads the file. It fails with a [`ModelError`](super::ModelError) that names the message, node or tensor at
+//! fault, and its cost is bounded before anything is allocated (file size, nesting, number of parts).
+
+mod build;
+mod document;
+mod policy;
+pub mod proto;
+mod wire;
+
+pub use build::{Dimension, GraphBuilder};
+pub use document::{Document, MAX_FILE_BYTES};

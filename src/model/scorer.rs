@@ -1,0 +1,288 @@
+//! Vectors in, scores out.
+
+use super::{
+    ModelError, ModelVersion,
+    fit::{ColumnInput, Fit, Inputs},
+    session::{Feed, Run, Values},
+};
+
+/// The largest whole number up to which float32 represents every whole number: 2^24.
+const EXACT: f32 = 16_777_216.0;
+/// Rows of the run that shows whether a model keeps to its declared shapes: more than one, so that an output that
+/// ignores the batch is noticed.
+const TRIAL_ROWS: usize = 2;
+
+/// A model bound to a vector: scores one batch at a time, on the thread that owns it.
+#[derive(Debug)]
+pub struct Scorer {
+    run: Run,
+    feeding: Feeding,
+    columns: Vec<String>,
+    output: String,
+    version: ModelVersion,
+}
+
+/// How a matrix reaches the model's inputs.
+#[derive(Debug)]
+enum Feeding {
+    Matrix { input: String },
+    PerColumn(Vec<Column>),
+}
+
+/// One column of the matrix on its way to its own input.
+#[derive(Debug)]
+struct Column {
+    input: ColumnInput,
+    values: Scattered,
+}
+
+/// The values of one column, kept between batches for its memory.
+#[derive(Debug)]
+enum Scattered {
+    Float32(Vec<f32>),
+    Int64(Vec<i64>),
+}
+
+impl Scorer {
+    pub(super) fn new(run: Run, fit: Fit, columns: Vec<String>, version: ModelVersion) -> Result<Self, ModelError> {
+        let feeding = match fit.inputs {
+            Inputs::Matrix { input } => Feeding::Matrix { input },
+            Inputs::PerColumn(inputs) => Feeding::PerColumn(inputs.into_iter().map(Column::new).collect()),
+        };
+        let mut scorer = Self { run, feeding, columns, output: fit.output, version };
+        let zeros = vec![0.0; TRIAL_ROWS * scorer.columns.len()];
+        scorer.evaluate(&zeros, TRIAL_ROWS, &mut Vec::new())?;
+        Ok(scorer)
+    }
+
+    /// Scores `rows` vectors.
+    ///
+    /// `matrix` is row-major, `rows` times the number of columns bound. `scores` is replaced by one score per row; on
+    /// an error it is left empty, and the scorer can go on with the next batch. Of an output `[batch, 2]` the second
+    /// column is the score: the probability of class 1 as classifiers export it.
+    ///
+    /// # Errors
+    /// [`ModelError::MatrixSize`], [`ModelError::NotWhole`], [`ModelError::Run`], [`ModelError::OutputShape`], or
+    /// [`ModelError::NotFinite`] when any score is NaN or infinite.
+    pub fn score(&mut self, matrix: &[f32], rows: usize, scores: &mut Vec<f32>) -> Result<(), ModelError> {
+        self.evaluate(matrix, rows, scores)?;
+        let count = scores.iter().filter(|score| !score.is_finite()).count();
+        if count > 0 {
+            scores.clear();
+            return Err(ModelError::NotFinite { count, rows });
+        }
+        Ok(())
+    }
+
+    /// Which model gives these scores.
+    #[must_use]
+    pub fn version(&self) -> &ModelVersion {
+        &self.version
+    }
+
+    /// The columns of the vector, in the order of the matrix.
+    #[must_use]
+    pub fn columns(&self) -> &[String] {
+        &self.columns
+    }
+
+    fn evaluate(&mut self, matrix: &[f32], rows: usize, scores: &mut Vec<f32>) -> Result<(), ModelError> {
+        scores.clear();
+        let width = self.columns.len();
+        if rows.checked_mul(width) != Some(matrix.len()) {
+            return Err(ModelError::MatrixSize { values: matrix.len(), rows, columns: width });
+        }
+        if rows == 0 {
+            return Ok(());
+        }
+        let output = &self.output;
+        let take = |shape: &[i64], values: &[f32]| collect_scores(output, shape, values, rows, scores);
+        match &mut self.feeding {
+            Feeding::Matrix { input } => {
+                let feed = Feed { input, dims: &[rows, width], values: Values::Float32(matrix) };
+                self.run.run(&[feed], take)?
+            }
+            Feeding::PerColumn(columns) => {
+                for column in &mut *columns {
+                    column.fill(matrix, width)?;
+                }
+                let dims = [rows, 1];
+                let feeds: Vec<Feed> = columns.iter().map(|column| column.feed(&dims)).collect();
+                self.run.run(&feeds, take)?
+            }
+        }
+    }
+}
+
+impl Column {
+    fn new(input: ColumnInput) -> Self {
+        let values = if input.whole { Scattered::Int64(Vec::new()) } else { Scattered::Float32(Vec::new()) };
+        Self { input, values }
+    }
+
+    /// Replaces the values by those of a matrix of this width.
+    fn fill(&mut self, matrix: &[f32], width: usize) -> Result<(), ModelError> {
+        let column = matrix.iter().skip(self.input.column).step_by(width).copied();
+        match &mut self.values {
+            Scattered::Float32(values) => {
+                values.clear();
+                values.extend(column);
+            }
+            Scattered::Int64(values) => {
+                values.clear();
+                for (row, value) in column.enumerate() {
+                    // False for NaN.
+                    let whole = value.abs() <= EXACT && value.fract() == 0.0;
+                    if !whole {
+                        return Err(ModelError::NotWhole { column: self.input.name.clone(), row, value });
+                    }
+                    values.push(value as i64);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The values as `dims`, `[rows, 1]`, or as `[rows]`.
+    fn feed<'a>(&'a self, dims: &'a [usize; 2]) -> Feed<'a> {
+        let (rows, _) = dims.split_at(1);
+        let values = match &self.values {
+            Scattered::Float32(values) => Values::Float32(values),
+            Scattered::Int64(values) => Values::Int64(values),
+        };
+        let dims = if self.input.trailing_one { dims.as_slice() } else { rows };
+        Feed { input: &self.input.name, dims, values }
+    }
+}
+
+/// Appends the last column of `[rows]`, `[rows, 1]` or `[rows, 2]` to `scores`.
+fn collect_scores(
+    output: &str,
+    shape: &[i64],
+    values: &[f32],
+    rows: usize,
+    scores: &mut Vec<f32>,
+) -> Result<(), ModelError> {
+    let batch = rows as i64;
+    match shape {
+        [n] | [n, 1] if *n == batch => scores.extend_from_slice(values),
+        [n, 2] if *n == batch => scores.extend(values.iter().skip(1).step_by(2)),
+        _ => return Err(ModelError::OutputShape { output: output.to_owned(), shape: shape.to_vec(), rows }),
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{
+        Binding, Session,
+        onnx::{
+            Dimension::{Fixed, Named},
+            Document, GraphBuilder,
+            proto::data_type::{FLOAT, INT64},
+        },
+    };
+
+    fn bind(graph: GraphBuilder, columns: &[&str]) -> Result<Scorer, ModelError> {
+        let bytes = Document::new(graph.finish()).write();
+        let columns: Vec<String> = columns.iter().map(|&column| column.to_owned()).collect();
+        Session::from_bytes(&bytes, 1).unwrap().bind(&Binding { columns: &columns, fingerprint: None, output: None })
+    }
+
+    /// One float32 input `x [batch, 1]`; the score is `operator(x)`.
+    fn unary(operator: &str) -> GraphBuilder {
+        let mut graph = GraphBuilder::new("unary");
+        graph.input("x", FLOAT, &[Named("batch"), Fixed(1)]);
+        graph.node(operator, &["x"], "score");
+        graph.output("score", FLOAT, &[Named("batch"), Fixed(1)]);
+        graph
+    }
+
+    /// price - count, of inputs in another order, types and shapes than the columns.
+    fn per_column() -> GraphBuilder {
+        let mut graph = GraphBuilder::new("per column");
+        graph.input("count", INT64, &[Named("batch"), Fixed(1)]);
+        graph.input("price", FLOAT, &[Named("batch")]);
+        graph.node_with("Cast", &["count"], "count_float", &[("to", i64::from(FLOAT))]);
+        graph.initializer("one", &[1], &[1.0]);
+        graph.node_with("Flatten", &["price"], "price_column", &[("axis", 1)]);
+        graph.node("Sub", &["price_column", "count_float"], "score");
+        graph.output("score", FLOAT, &[Named("batch"), Fixed(1)]);
+        graph
+    }
+
+    #[test]
+    fn inputs_per_column_receive_their_columns() {
+        let mut scorer = bind(per_column(), &["price", "count"]).unwrap();
+        let mut scores = vec![99.0];
+        scorer.score(&[10.5, 1.0, 20.5, 2.0, 30.5, 3.0], 3, &mut scores).unwrap();
+        assert_eq!(scores, [9.5, 18.5, 27.5]);
+        scorer.score(&[7.0, -16_777_216.0], 1, &mut scores).unwrap();
+        assert_eq!(scores, [16_777_223.0]);
+    }
+
+    #[test]
+    fn a_value_that_an_int64_input_cannot_take_is_named() {
+        let mut scorer = bind(per_column(), &["price", "count"]).unwrap();
+        let mut scores = Vec::new();
+        insta::assert_snapshot!(
+            scorer.score(&[1.0, 1.0, 1.0, 0.5], 2, &mut scores).unwrap_err(),
+            @r#"column "count" is 0.5 in row 1, its model input is int64: only whole numbers up to 16777216 either way pass"#
+        );
+        for value in [f32::NAN, f32::INFINITY, 16_777_218.0] {
+            assert!(scorer.score(&[1.0, value], 1, &mut scores).is_err(), "{value}");
+        }
+        assert!(scorer.score(&[1.0, 1.0], 1, &mut scores).is_ok());
+    }
+
+    #[test]
+    fn scores_that_are_not_finite_are_counted_and_none_is_passed_on() {
+        let mut scorer = bind(unary("Sqrt"), &["a"]).unwrap();
+        let mut scores = Vec::new();
+        insta::assert_snapshot!(
+            scorer.score(&[4.0, -1.0, f32::INFINITY], 3, &mut scores).unwrap_err(),
+            @"2 of 3 scores are NaN or infinite"
+        );
+        assert_eq!(scores, []);
+        scorer.score(&[4.0, 9.0], 2, &mut scores).unwrap();
+        assert_eq!(scores, [2.0, 3.0]);
+    }
+
+    #[test]
+    fn a_matrix_of_another_size_is_refused_and_no_rows_give_no_scores() {
+        let mut scorer = bind(unary("Relu"), &["a"]).unwrap();
+        let mut scores = vec![1.0];
+        insta::assert_snapshot!(
+            scorer.score(&[1.0, 2.0], 3, &mut scores).unwrap_err(),
+            @"the matrix has 2 values, 3 rows of 1 columns were announced"
+        );
+        assert!(scorer.score(&[1.0], usize::MAX, &mut scores).is_err());
+        scorer.score(&[], 0, &mut scores).unwrap();
+        assert_eq!(scores, []);
+    }
+
+    #[test]
+    fn of_two_classes_the_second_is_the_score() {
+        let mut graph = GraphBuilder::new("classes");
+        graph.input("x", FLOAT, &[Named("batch"), Fixed(1)]);
+        graph.node("Neg", &["x"], "minus");
+        graph.node_with("Concat", &["minus", "x"], "classes", &[("axis", 1)]);
+        graph.output("classes", FLOAT, &[Named("batch"), Fixed(2)]);
+        let mut scores = Vec::new();
+        bind(graph, &["a"]).unwrap().score(&[1.0, 2.0, 3.0], 3, &mut scores).unwrap();
+        assert_eq!(scores, [1.0, 2.0, 3.0]);
+    }
+
+    #[test]
+    fn a_model_that_breaks_its_declared_shape_is_refused_when_bound() {
+        let mut graph = GraphBuilder::new("mean");
+        graph.input("x", FLOAT, &[Named("batch"), Named("width")]);
+        graph.node_with("ReduceMean", &["x"], "score", &[("keepdims", 1)]);
+        graph.output("score", FLOAT, &[Named("rows"), Named("columns")]);
+        insta::assert_snapshot!(
+            bind(graph, &["a"]).unwrap_err(),
+            @r#"output "score" has shape [1, 1] for 2 rows: a score is [2], [2, 1] or [2, 2]"#
+        );
+    }
+}

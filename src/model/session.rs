@@ -1,0 +1,207 @@
+//! The door to ONNX Runtime: a loaded file, and runs of it on plain slices.
+
+use std::{collections::BTreeMap, fmt, fs::File, io::Read, path::Path};
+
+use ort::{
+    session::{
+        HasSelectedOutputs, OutputSelector, RunOptions, Session as OrtSession, SessionInputValue,
+        builder::GraphOptimizationLevel,
+    },
+    value::TensorRef,
+};
+
+use super::{
+    Binding, ModelError, ModelVersion, Scorer, Signature, fit,
+    onnx::{Document, MAX_FILE_BYTES},
+    runtime,
+};
+
+/// A model in ONNX Runtime, ready to be bound to a vector.
+///
+/// One per OS thread: load the file once for each thread that scores.
+#[derive(Debug)]
+pub struct Session {
+    session: OrtSession,
+    signature: Signature,
+    metadata: BTreeMap<String, String>,
+    version: ModelVersion,
+}
+
+impl Session {
+    /// Loads an ONNX file of at most 256 MiB for scoring with `threads` threads inside one operator; with 1, the
+    /// calling thread does all the work.
+    ///
+    /// # Errors
+    /// [`ModelError::InFile`] around what is wrong with the file, or an error about ONNX Runtime itself.
+    pub fn load(path: &Path, threads: usize) -> Result<Self, ModelError> {
+        // First, so that its problems are not told as the file's.
+        runtime::environment()?;
+        let in_file = |cause| ModelError::InFile { path: path.to_owned(), cause: Box::new(cause) };
+        let bytes = read(path).map_err(in_file)?;
+        Self::from_bytes(&bytes, threads).map_err(in_file)
+    }
+
+    /// [`load`](Self::load) from the bytes of an ONNX file.
+    pub fn from_bytes(bytes: &[u8], threads: usize) -> Result<Self, ModelError> {
+        let document = Document::read(bytes)?;
+        let signature = Signature::of(document.graph())?;
+        let session = open(runtime::environment()?, bytes, threads.max(1))
+            .map_err(|error| ModelError::Load { reason: error.to_string() })?;
+        Ok(Self { session, signature, metadata: document.metadata(), version: ModelVersion::of(bytes) })
+    }
+
+    /// The model's inputs and outputs.
+    #[must_use]
+    pub fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    /// The model's own key-value pairs; [`metadata`](super::metadata) has the keys that this program writes.
+    #[must_use]
+    pub fn metadata(&self) -> &BTreeMap<String, String> {
+        &self.metadata
+    }
+
+    /// Which file this is.
+    #[must_use]
+    pub fn version(&self) -> &ModelVersion {
+        &self.version
+    }
+
+    /// Ties the model to a vector and an output, and runs it once on zeros.
+    ///
+    /// # Errors
+    /// [`ModelError::InputsDoNotFit`], [`ModelError::OutputDoesNotFit`], [`ModelError::FingerprintDiffers`], or what
+    /// the run on zeros failed with.
+    pub fn bind(self, binding: &Binding) -> Result<Scorer, ModelError> {
+        let fit = fit::decide(&self.signature, &self.metadata, binding)?;
+        let options = select(&fit.output).map_err(run_failed)?;
+        let run = Run { session: self.session, options };
+        Scorer::new(run, fit, binding.columns.to_vec(), self.version)
+    }
+}
+
+/// A session of which one output is wanted.
+pub(super) struct Run {
+    session: OrtSession,
+    options: RunOptions<HasSelectedOutputs>,
+}
+
+/// The values of one input for one run, borrowed for its duration.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Feed<'a> {
+    pub(super) input: &'a str,
+    pub(super) dims: &'a [usize],
+    pub(super) values: Values<'a>,
+}
+
+/// Row-major values.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Values<'a> {
+    Float32(&'a [f32]),
+    Int64(&'a [i64]),
+}
+
+impl Run {
+    /// Runs the model and hands the shape and values of the output to `take`. Nothing is copied on the way in or out.
+    pub(super) fn run<T>(
+        &mut self,
+        feeds: &[Feed<'_>],
+        take: impl FnOnce(&[i64], &[f32]) -> T,
+    ) -> Result<T, ModelError> {
+        let mut inputs = Vec::with_capacity(feeds.len());
+        for feed in feeds {
+            inputs.push((feed.input, view(feed).map_err(run_failed)?));
+        }
+        let outputs = self.session.run_with_options(inputs, &self.options).map_err(run_failed)?;
+        let output = outputs.values().next();
+        let output = output.ok_or_else(|| ModelError::Run { reason: "it gave no output".to_owned() })?;
+        let (shape, values) = output.try_extract_tensor::<f32>().map_err(run_failed)?;
+        Ok(take(shape, values))
+    }
+}
+
+impl fmt::Debug for Run {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Run").field("session", &self.session).finish_non_exhaustive()
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, ModelError> {
+    let file = File::open(path).map_err(ModelError::Read)?;
+    let mut bytes = Vec::new();
+    // One byte more than the limit shows that there is more, whatever the file's size is said to be.
+    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(ModelError::Read)?;
+    Ok(bytes)
+}
+
+/// Builder errors carry the builder and cannot cross threads: `ort::Result` strips it.
+fn open(environment: &ort::environment::Environment, bytes: &[u8], threads: usize) -> ort::Result<OrtSession> {
+    OrtSession::builder(environment)?
+        .with_optimization_level(GraphOptimizationLevel::All)?
+        .with_intra_threads(threads)?
+        // Batches are short and far apart: idle workers should sleep rather than spin.
+        .with_intra_op_spinning(false)?
+        // Plans memory for the shapes it has seen; the number of rows varies.
+        .with_memory_pattern(false)?
+        .commit_from_memory(bytes)
+}
+
+fn select(output: &str) -> ort::Result<RunOptions<HasSelectedOutputs>> {
+    Ok(RunOptions::new()?.with_outputs(OutputSelector::no_default().with(output)))
+}
+
+fn view<'a>(feed: &Feed<'a>) -> ort::Result<SessionInputValue<'a>> {
+    Ok(match feed.values {
+        Values::Float32(values) => TensorRef::from_array_view((feed.dims, values))?.into(),
+        Values::Int64(values) => TensorRef::from_array_view((feed.dims, values))?.into(),
+    })
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
+fn run_failed(error: ort::Error) -> ModelError {
+    ModelError::Run { reason: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{
+        metadata,
+        onnx::{Dimension, GraphBuilder, proto::data_type::FLOAT},
+    };
+
+    fn doubling(operator: &str) -> Document {
+        let mut graph = GraphBuilder::new("double");
+        graph.input("x", FLOAT, &[Dimension::Named("rows"), Dimension::Fixed(1)]);
+        graph.initializer("two", &[1], &[2.0]);
+        graph.node(operator, &["x", "two"], "y");
+        graph.output("y", FLOAT, &[Dimension::Named("rows"), Dimension::Fixed(1)]);
+        Document::new(graph.finish())
+    }
+
+    #[test]
+    fn a_file_loads_with_its_signature_metadata_and_version() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("double.onnx");
+        let mut document = doubling("Mul");
+        document.set_metadata(metadata::KIND, "mine");
+        std::fs::write(&path, document.write()).unwrap();
+        let session = Session::load(&path, 1).unwrap();
+        assert_eq!(session.signature().to_string(), "x float32 [?, 1] -> y float32 [?, 1]");
+        assert_eq!(session.metadata().get(metadata::KIND).map(String::as_str), Some("mine"));
+        assert_eq!(*session.version(), ModelVersion::of(&document.write()));
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_file_is_told_with_its_path() {
+        let error = Session::load(Path::new("/nowhere/ranker.onnx"), 1).unwrap_err();
+        insta::assert_snapshot!(error, @r#"model "/nowhere/ranker.onnx": can't be read: No such file or directory (os error 2)"#);
+    }
+
+    #[test]
+    fn an_operator_that_the_runtime_does_not_know_is_refused() {
+        let error = Session::from_bytes(&doubling("Dubble").write(), 1).unwrap_err();
+        assert!(matches!(&error, ModelError::Load { reason } if reason.contains("Dubble")), "{error}");
+    }
+}

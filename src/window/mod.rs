@@ -1,0 +1,57 @@
+//! Windowed features: a `SELECT ... GROUP BY` over a stream, kept up to date event by event and readable at any
+//! moment as of an event time.
+//!
+//! ```text
+//!  feature.sql ─▶ plan ─▶ FeaturePlan: keys, WHERE, aggregates × horizons, the projection around them
+//!
+//!  events ─▶ recent rows ──seal──▶ runs ──roll up──▶ 1 min ──▶ 5 min ──▶ 1 h ──▶ 1 day
+//!                 │       (watermark)  │ 10 s tiles     │          │        │        │
+//!                 ▼                    ▼                ▼          ▼        ▼        ▼
+//!  read(key, t): running cells, or the merge of the few tiles that cover (tail, t] plus the recent rows
+//! ```
+//!
+//! - An event is stored once, whatever the number of horizons over it. Tiles are made by DataFusion's
+//!   `GroupsAccumulator`s, drained once, and immutable from then on.
+//! - Counts, sums and averages are answered from *running cells* per key, which follow each event; everything else
+//!   (min, max, distinct, sketches, `last_n`, any DataFusion aggregate) from a merge of tiles.
+//! - A read at `t` sees the events that were applied before it and whose time is in `(tail, t]`; the tail moves in
+//!   steps, see [`Horizon`]. A read older than the watermark is answered as of the watermark.
+//! - State is a deterministic function of the order of the input.
+//!
+//! It does not know about streams, brokers or threads. It fails with [`PlanError`] when a select has another form, and
+//! with [`WindowError`] when an expression fails on the data.
+
+mod keys;
+mod last_n;
+mod plan;
+mod planner;
+mod read;
+mod recent;
+mod run;
+mod running;
+mod table;
+mod tile;
+mod within;
+
+pub use plan::FeaturePlan;
+pub use planner::{PlanError, Planner};
+pub use read::Reads;
+pub use table::FeatureTable;
+pub use tile::Horizon;
+
+use arrow::error::ArrowError;
+use datafusion::error::DataFusionError;
+
+/// What can go wrong while events are applied to a table or values are read from it.
+#[derive(Debug, thiserror::Error)]
+pub enum WindowError {
+    /// An expression of the select failed on the data, such as an integer division by zero.
+    #[error("feature expression failed: {0}")]
+    Expression(#[from] DataFusionError),
+    /// A kernel failed; the types were checked when the table was planned, so this is a defect or a lack of memory.
+    #[error("feature kernel failed: {0}")]
+    Kernel(#[from] ArrowError),
+    /// More keys than a table can address.
+    #[error("a feature table holds at most {} keys: narrow its GROUP BY or its retention", u32::MAX - 1)]
+    TooManyKeys,
+}

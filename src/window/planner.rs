@@ -1,0 +1,127 @@
+//! The door to DataFusion's planner: SQL text → analysed logical plan, expressions → physical expressions.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{Schema, SchemaRef};
+use datafusion::common::DFSchema;
+use datafusion::datasource::empty::EmptyTable;
+use datafusion::error::DataFusionError;
+use datafusion::execution::context::SessionContext;
+use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion::logical_expr::{AggregateUDF, Expr, LogicalPlan, ScalarUDF};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::aggregate::{LoweredAggregate, LoweredAggregateBuilder};
+use datafusion::prelude::SessionConfig;
+use futures::executor::block_on;
+
+use super::last_n::LastN;
+use super::within::Within;
+
+/// Plans selects over a set of relations of known schema.
+pub struct Planner {
+    context: SessionContext,
+}
+
+impl Planner {
+    /// A planner that knows DataFusion's functions, `within` and `last_n`, and no relation yet.
+    pub fn new() -> Self {
+        let mut config = SessionConfig::new();
+        config.options_mut().sql_parser.collect_spans = true;
+        let context = SessionContext::new_with_config(config);
+        context.register_udf(ScalarUDF::from(Within::new()));
+        context.register_udaf(AggregateUDF::from(LastN::new()));
+        Self { context }
+    }
+
+    /// Makes a relation known by name.
+    pub fn add_relation(&self, name: &str, schema: SchemaRef) -> Result<(), PlanError> {
+        self.context.register_table(name, Arc::new(EmptyTable::new(schema)))?;
+        Ok(())
+    }
+
+    /// Parses and type-checks one select.
+    pub(crate) fn plan(&self, sql: &str) -> Result<LogicalPlan, PlanError> {
+        let state = self.context.state();
+        let plan = block_on(state.create_logical_plan(sql))?;
+        Ok(state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})?)
+    }
+
+    /// The select in DataFusion's own words, independent of white space and comments; what fingerprints are made of.
+    pub fn canonical(&self, sql: &str) -> Result<String, PlanError> {
+        Ok(block_on(self.context.state().create_logical_plan(sql))?.display_indent().to_string())
+    }
+
+    /// An expression over columns of `schema`, such as the condition that makes an event worth scoring.
+    pub fn expression(&self, sql: &str, schema: &Schema) -> Result<Arc<dyn PhysicalExpr>, PlanError> {
+        let schema = DFSchema::try_from(schema.clone())?;
+        let expression = self.context.state().create_logical_expr(sql, &schema)?;
+        self.physical(&expression, &schema)
+    }
+
+    /// The executable form of an expression of a plan.
+    pub fn physical(&self, expression: &Expr, schema: &DFSchema) -> Result<Arc<dyn PhysicalExpr>, PlanError> {
+        Ok(self.context.state().create_physical_expr(expression.clone(), schema)?)
+    }
+
+    /// The executable form of an aggregate call.
+    pub(crate) fn aggregate(&self, call: &Expr, schema: &DFSchema) -> Result<LoweredAggregate, PlanError> {
+        let state = self.context.state();
+        let planning = PhysicalPlanningContext::default();
+        let arrow_schema = schema.as_arrow();
+        let builder = LoweredAggregateBuilder::new(call, schema, arrow_schema, state.execution_props(), &planning);
+        Ok(builder.build()?)
+    }
+}
+
+impl Default for Planner {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Why a select cannot be kept as a feature table or a vector, and what to write instead.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct PlanError {
+    /// What is wrong, with the text that is.
+    pub message: String,
+    /// Line and column in the SQL text, from one, where they are known.
+    pub place: Option<(usize, usize)>,
+    /// What would be right.
+    pub suggestion: Option<String>,
+}
+
+impl PlanError {
+    /// An error without a place.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), place: None, suggestion: None }
+    }
+
+    /// The same error with advice.
+    #[must_use]
+    pub fn suggest(self, suggestion: impl Into<String>) -> Self {
+        Self { suggestion: Some(suggestion.into()), ..self }
+    }
+}
+
+impl From<DataFusionError> for PlanError {
+    fn from(error: DataFusionError) -> Self {
+        let (place, suggestion) = match error.diagnostic() {
+            Some(diagnostic) => (
+                diagnostic.span.map(|span| (span.start.line as usize, span.start.column as usize)),
+                diagnostic.helps.first().map(|help| help.message.clone()),
+            ),
+            None => (None, None),
+        };
+        let message = error.strip_backtrace();
+        let place = place.or_else(|| parser_place(&message));
+        Self { message, place, suggestion }
+    }
+}
+
+/// The place that the SQL parser writes at the end of its messages: `... at Line: 3, Column: 7`.
+fn parser_place(message: &str) -> Option<(usize, usize)> {
+    let (line, column) = message.rsplit_once("Line: ")?.1.split_once(", Column: ")?;
+    let digits: String = column.chars().take_while(char::is_ascii_digit).collect();
+    Some((line.parse().ok()?, digits.parse().ok()?))
+}

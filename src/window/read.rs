@@ -1,0 +1,203 @@
+//! Reads in flight: what look-ups found, gathered row by row while events are applied, evaluated together at the end.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, RecordBatch, new_empty_array, new_null_array,
+};
+use arrow::buffer::{BooleanBuffer, NullBuffer};
+use arrow::compute::{interleave, nullif};
+use datafusion::logical_expr::EmitTo;
+
+use super::WindowError;
+use super::keys::{KeyIndex, NO_SLOT};
+use super::plan::{CellRef, FeaturePlan, OutputSource, RunningKind};
+use super::recent::{Recent, evaluate};
+use super::run::{Level, new_accumulator};
+use super::running::{Cell, RunningCells, as_float};
+
+/// Look-ups into one table, in the order they were made.
+#[derive(Default)]
+pub struct Reads {
+    pub(super) slots: Vec<u32>,
+    pub(super) cells: Vec<Cell>,
+    /// Per horizon, the states and rows that cover it; empty where no merged aggregate needs them.
+    pub(super) picks: Vec<Picks>,
+}
+
+/// The parts that reads over one horizon merge.
+#[derive(Default)]
+pub(super) struct Picks {
+    pub(super) states: Vec<Pick>,
+    pub(super) rows: Vec<Pick>,
+}
+
+/// A row of a run (`source` = level and run) or of recent rows (`source` = 0 and batch), for a read.
+#[derive(Clone, Copy)]
+pub(super) struct Pick {
+    pub(super) read: u32,
+    pub(super) source: (u32, u32),
+    pub(super) row: u32,
+}
+
+impl Reads {
+    /// How many look-ups were made.
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Whether none was made.
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// Forgets the look-ups and keeps the memory.
+    pub fn clear(&mut self) {
+        self.slots.clear();
+        self.cells.clear();
+        for picks in &mut self.picks {
+            picks.states.clear();
+            picks.rows.clear();
+        }
+    }
+}
+
+/// Everything that the evaluation of reads looks at.
+pub(super) struct ReadSource<'a> {
+    pub(super) plan: &'a FeaturePlan,
+    pub(super) keys: &'a KeyIndex,
+    pub(super) cells: &'a RunningCells,
+    pub(super) levels: &'a [Level],
+    pub(super) recent: &'a Recent,
+}
+
+impl ReadSource<'_> {
+    /// The rows of the feature table for the look-ups; all NULL where the key has no row.
+    pub(super) fn evaluate(&self, reads: &Reads) -> Result<RecordBatch, WindowError> {
+        let count = reads.slots.len();
+        let schema = self.plan.schema();
+        if self.keys.len() == 0 || count == 0 {
+            let columns = schema.fields().iter().map(|field| new_null_array(field.data_type(), count)).collect();
+            return Ok(RecordBatch::try_new(Arc::clone(schema), columns)?);
+        }
+        // A look-up that found no key borrows slot zero for the key columns and is blanked below.
+        let slots: Vec<u32> = reads.slots.iter().map(|slot| if *slot == NO_SLOT { 0 } else { *slot }).collect();
+        let mut columns = self.keys.columns(&slots)?;
+        for output in &self.plan.outputs {
+            columns.push(self.output(output, reads)?);
+        }
+        let aggregates = RecordBatch::try_new(Arc::clone(&self.plan.aggregate_schema), columns)?;
+        let exists = self.cells.place(self.plan.exists);
+        let missing: BooleanBuffer =
+            (0..count).map(|read| reads.cells[read * self.cells.width() + exists] == 0).collect();
+        let missing = (missing.count_set_bits() > 0).then(|| BooleanArray::new(missing, None));
+        let mut outputs = Vec::with_capacity(self.plan.projection.len());
+        for expression in &self.plan.projection {
+            let column = evaluate(expression, &aggregates)?;
+            outputs.push(match &missing {
+                Some(missing) => nullif(&column, missing)?,
+                None => column,
+            });
+        }
+        Ok(RecordBatch::try_new(Arc::clone(schema), outputs)?)
+    }
+
+    fn output(&self, output: &OutputSource, reads: &Reads) -> Result<ArrayRef, WindowError> {
+        let column = |cell: CellRef| {
+            let place = self.cells.place(cell);
+            reads.cells.iter().skip(place).step_by(self.cells.width().max(1)).copied()
+        };
+        // A sum over nothing is NULL.
+        let valid = |count: CellRef| NullBuffer::from_iter(column(count).map(|count| count != 0));
+        Ok(match output {
+            OutputSource::Count(cell) => Arc::new(Int64Array::from_iter_values(column(*cell))),
+            OutputSource::Sum { sum, count } => match self.kind(*sum) {
+                RunningKind::SumFloat => {
+                    Arc::new(Float64Array::new(column(*sum).map(as_float).collect(), Some(valid(*count))))
+                }
+                _ => Arc::new(Int64Array::new(column(*sum).collect(), Some(valid(*count)))),
+            },
+            OutputSource::Average { sum, count } => {
+                let averages = column(*sum).zip(column(*count)).map(|(sum, count)| as_float(sum) / count as f64);
+                Arc::new(Float64Array::new(averages.collect(), Some(valid(*count))))
+            }
+            OutputSource::Merged { aggregate, horizon } => self.merged(*aggregate, *horizon, reads)?,
+        })
+    }
+
+    fn kind(&self, cell: CellRef) -> RunningKind {
+        self.plan.running[self.cells.aggregates(cell.horizon)[cell.place]].kind
+    }
+
+    fn merged(&self, aggregate: usize, horizon: usize, reads: &Reads) -> Result<ArrayRef, WindowError> {
+        let plan = &self.plan.merged[aggregate];
+        let picks = &reads.picks[horizon];
+        let mut accumulator = new_accumulator(&plan.function)?;
+        let states = Sources::of(&picks.states, |(level, run)| {
+            self.levels.get(level as usize)?.run(run as usize).map(|run| run.merged[aggregate].as_slice())
+        });
+        if !states.arrays.is_empty() {
+            let columns = states.gather(states.arrays[0].len())?;
+            accumulator.merge_batch(&columns, &states.groups, reads.len())?;
+        }
+        let rows = Sources::of(&picks.rows, |(_, batch)| {
+            self.recent.batch(batch as usize).map(|batch| batch.merged[aggregate].arguments.as_slice())
+        });
+        let filters = Sources::of(&picks.rows, |(_, batch)| {
+            let filter = self.recent.batch(batch as usize)?.merged[aggregate].filter.as_ref()?;
+            Some(std::slice::from_ref(filter))
+        });
+        let arguments = if rows.arrays.is_empty() {
+            plan.argument_types.iter().map(new_empty_array).collect()
+        } else {
+            rows.gather(plan.arguments.len())?
+        };
+        let filter = if filters.arrays.is_empty() {
+            None
+        } else {
+            let chunks: Vec<&dyn Array> = filters.arrays.iter().map(|columns| &columns[0] as &dyn Array).collect();
+            Some(interleave(&chunks, &filters.places)?.as_boolean().clone())
+        };
+        // Also without rows: it tells the accumulator how many groups there are.
+        accumulator.update_batch(&arguments, &rows.groups, filter.as_ref(), reads.len())?;
+        Ok(accumulator.evaluate(EmitTo::All)?)
+    }
+}
+
+/// The distinct sources of picks, and each pick's place in them.
+struct Sources<'a, T> {
+    arrays: Vec<&'a [T]>,
+    places: Vec<(usize, usize)>,
+    groups: Vec<usize>,
+}
+
+impl<'a, T> Sources<'a, T> {
+    fn of(picks: &[Pick], columns: impl Fn((u32, u32)) -> Option<&'a [T]>) -> Self {
+        let mut order: Vec<(u32, u32)> = picks.iter().map(|pick| pick.source).collect();
+        order.sort_unstable();
+        order.dedup();
+        let arrays: Vec<_> = order.iter().map_while(|source| columns(*source)).collect();
+        let mut sources = Self { arrays, places: Vec::new(), groups: Vec::new() };
+        if sources.arrays.is_empty() {
+            return sources;
+        }
+        for pick in picks {
+            if let Ok(index) = order.binary_search(&pick.source) {
+                sources.places.push((index, pick.row as usize));
+                sources.groups.push(pick.read as usize);
+            }
+        }
+        sources
+    }
+}
+
+impl Sources<'_, ArrayRef> {
+    /// The picked rows of every column.
+    fn gather(&self, columns: usize) -> Result<Vec<ArrayRef>, WindowError> {
+        let gathered = (0..columns).map(|column| {
+            let chunks: Vec<&dyn Array> = self.arrays.iter().map(|arrays| arrays[column].as_ref()).collect();
+            interleave(&chunks, &self.places)
+        });
+        Ok(gathered.collect::<Result<_, _>>()?)
+    }
+}
