@@ -287,16 +287,20 @@ struct Builder<'a> {
 
 impl Builder<'_> {
     fn output(&mut self, call: &Expr) -> Result<OutputSource, PlanError> {
-        let Expr::AggregateFunction(AggregateFunction { func, params }) = call.clone().unalias() else {
+        let Expr::AggregateFunction(AggregateFunction { func, mut params }) = call.clone().unalias() else {
             return Err(PlanError::new(format!("`{call}` is not an aggregate")));
         };
         let (horizon, filter) = match params.filter {
             Some(filter) => split_horizon(*filter, &self.time)?,
             None => (None, None),
         };
-        if params.args.iter().any(mentions_within) {
-            return Err(PlanError::new(format!("within(...) is an argument of `{}`", func.name()))
-                .suggest("write it in FILTER (WHERE ...)"));
+        let filter = filter.map(|filter| self.planner.simplify(filter, &self.input)).transpose()?;
+        for argument in &mut params.args {
+            if mentions_within(argument) {
+                return Err(PlanError::new(format!("within(...) is an argument of `{}`", func.name()))
+                    .suggest("write it in FILTER (WHERE ...)"));
+            }
+            *argument = self.planner.simplify(argument.clone(), &self.input)?;
         }
         let horizon = horizon.unwrap_or(self.retention);
         let simple = !params.distinct && params.order_by.is_empty() && params.null_treatment.is_none();

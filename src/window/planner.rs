@@ -8,7 +8,9 @@ use datafusion::datasource::empty::EmptyTable;
 use datafusion::error::DataFusionError;
 use datafusion::execution::context::SessionContext;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{AggregateUDF, Expr, LogicalPlan, ScalarUDF};
+use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::aggregate::{LoweredAggregate, LoweredAggregateBuilder};
 use datafusion::prelude::SessionConfig;
@@ -60,7 +62,19 @@ impl Planner {
 
     /// The executable form of an expression of a plan.
     pub fn physical(&self, expression: &Expr, schema: &DFSchema) -> Result<Arc<dyn PhysicalExpr>, PlanError> {
-        Ok(self.context.state().create_physical_expr(expression.clone(), schema)?)
+        let expression = self.simplify(expression.clone(), schema)?;
+        Ok(self.context.state().create_physical_expr(expression, schema)?)
+    }
+
+    /// Types made equal, constants folded, and functions that exist only in SQL (such as `coalesce`) rewritten.
+    pub(crate) fn simplify(&self, expression: Expr, schema: &DFSchema) -> Result<Expr, PlanError> {
+        let state = self.context.state();
+        let context = SimplifyContext::builder()
+            .with_schema(Arc::new(schema.clone()))
+            .with_config_options(Arc::clone(state.config_options()))
+            .build();
+        let simplifier = ExprSimplifier::new(context);
+        Ok(simplifier.simplify(simplifier.coerce(expression, schema)?)?)
     }
 
     /// The executable form of an aggregate call.

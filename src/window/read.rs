@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, RecordBatch, new_empty_array, new_null_array,
-};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, RecordBatch, new_null_array};
 use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::compute::{interleave, nullif};
 use datafusion::logical_expr::EmitTo;
@@ -133,34 +131,39 @@ impl ReadSource<'_> {
         let plan = &self.plan.merged[aggregate];
         let picks = &reads.picks[horizon];
         let mut accumulator = new_accumulator(&plan.function)?;
+        // DataFusion takes every group as seen that has a row in an unfiltered batch, or comes before one that has. A
+        // read may have nothing to merge, so all groups are declared first by rows that the filter keeps out.
+        let nothing: Vec<_> =
+            plan.argument_types.iter().map(|data_type| new_null_array(data_type, reads.len())).collect();
+        let every_read: Vec<usize> = (0..reads.len()).collect();
+        let none = BooleanArray::new(BooleanBuffer::new_unset(reads.len()), None);
+        accumulator.update_batch(&nothing, &every_read, Some(&none), reads.len())?;
         let states = Sources::of(&picks.states, |(level, run)| {
             self.levels.get(level as usize)?.run(run as usize).map(|run| run.merged[aggregate].as_slice())
         });
-        if !states.arrays.is_empty() {
-            let columns = states.gather(states.arrays[0].len())?;
+        if let Some(first) = states.arrays.first() {
+            let columns = states.gather(first.len())?;
             accumulator.merge_batch(&columns, &states.groups, reads.len())?;
         }
         let rows = Sources::of(&picks.rows, |(_, batch)| {
             self.recent.batch(batch as usize).map(|batch| batch.merged[aggregate].arguments.as_slice())
         });
-        let filters = Sources::of(&picks.rows, |(_, batch)| {
+        if !rows.arrays.is_empty() {
+            let arguments = rows.gather(plan.arguments.len())?;
+            let filter = plan.filter.is_some().then(|| self.filter(aggregate, &picks.rows)).transpose()?;
+            accumulator.update_batch(&arguments, &rows.groups, filter.as_ref(), reads.len())?;
+        }
+        Ok(accumulator.evaluate(EmitTo::All)?)
+    }
+
+    /// Which of the picked recent rows the filter of an aggregate lets through.
+    fn filter(&self, aggregate: usize, picks: &[Pick]) -> Result<BooleanArray, WindowError> {
+        let filters = Sources::of(picks, |(_, batch)| {
             let filter = self.recent.batch(batch as usize)?.merged[aggregate].filter.as_ref()?;
             Some(std::slice::from_ref(filter))
         });
-        let arguments = if rows.arrays.is_empty() {
-            plan.argument_types.iter().map(new_empty_array).collect()
-        } else {
-            rows.gather(plan.arguments.len())?
-        };
-        let filter = if filters.arrays.is_empty() {
-            None
-        } else {
-            let chunks: Vec<&dyn Array> = filters.arrays.iter().map(|columns| &columns[0] as &dyn Array).collect();
-            Some(interleave(&chunks, &filters.places)?.as_boolean().clone())
-        };
-        // Also without rows: it tells the accumulator how many groups there are.
-        accumulator.update_batch(&arguments, &rows.groups, filter.as_ref(), reads.len())?;
-        Ok(accumulator.evaluate(EmitTo::All)?)
+        let chunks: Vec<&dyn Array> = filters.arrays.iter().map(|columns| &columns[0] as &dyn Array).collect();
+        Ok(interleave(&chunks, &filters.places)?.as_boolean().clone())
     }
 }
 

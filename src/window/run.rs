@@ -284,10 +284,6 @@ impl Level {
         self.runs.get(index).map(|linked| linked.run.as_ref())
     }
 
-    pub(super) fn run_count(&self) -> usize {
-        self.runs.len()
-    }
-
     /// Rolls up tiles of `finer` that the watermark has closed since the last call.
     pub(super) fn roll_up(
         &mut self,

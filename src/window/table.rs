@@ -117,7 +117,10 @@ impl FeatureTable {
                     }
                 }
             }
-            let safe = self.recent.oldest().map_or(watermark, |oldest| watermark.min(oldest.saturating_sub(1)));
+            // A batch often straddles the watermark. Waiting a tile for its rows saves runs of their own for them; rows
+            // that are older still must not hold the roll-up back.
+            let oldest = self.recent.oldest().unwrap_or(watermark).max(watermark.saturating_sub(finest));
+            let safe = watermark.min(oldest.saturating_sub(1));
             for wider in 1..self.levels.len() {
                 let (finer, rest) = self.levels.split_at_mut(wider);
                 if let (Some(finer), Some(level)) = (finer.last(), rest.first_mut()) {

@@ -1,1 +1,5 @@
+//! One binary for all integration tests: linking DataFusion more than once would cost minutes.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod oracle;
+mod windows;
