@@ -116,7 +116,8 @@ fn parse_horizon(arguments: &[Expr], time: &str) -> Result<Horizon, PlanError> {
 /// # Errors
 /// The reason, when it is none, zero, or in months or years, which have no fixed length.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
-    if text.contains("month") || text.contains("year") || text.ends_with('M') || text.ends_with('y') {
+    let is_calendar = |unit: &str| matches!(unit, "M" | "month" | "months" | "y" | "year" | "years");
+    if text.split(|letter: char| !letter.is_ascii_alphabetic()).any(is_calendar) {
         return Err("months and years have no fixed length".to_owned());
     }
     let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;

@@ -1,0 +1,234 @@
+//! A connection to a NATS server and the small things one can do with it directly.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::client::{Request, RequestErrorKind};
+use async_nats::jetstream;
+use bytes::Bytes;
+use tracing::info;
+
+use super::connection::{Connection, Observer};
+use super::delivery::StreamSequence;
+use super::error::BusError;
+use super::publish::Publisher;
+use super::read::{ReadLimits, Reader};
+use super::service::{ServiceHandle, ServiceSpec};
+use super::settings::ConnectSettings;
+use super::subject::Subject;
+use super::subscription::Subscription;
+
+/// Messages that wait for one subscriber before more are dropped. Readers and publishers ask for less than this at a time.
+pub(super) const SUBSCRIPTION_MESSAGES: usize = 64 * 1024;
+
+/// How long the server may take for an answer about streams.
+const API_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long sending what is buffered may take.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A connection to a NATS server; clones share it.
+#[derive(Clone)]
+pub struct Bus {
+    client: async_nats::Client,
+    jetstream: jetstream::Context,
+    connection: Connection,
+}
+
+impl Bus {
+    /// Connects, once: an address where nobody answers is an error. Afterwards the connection heals by itself.
+    ///
+    /// # Errors
+    /// [`BusError::Connect`], or what [`ConnectSettings`] says about its files.
+    pub async fn connect(settings: &ConnectSettings) -> Result<Self, BusError> {
+        let refuse = |reason: String| BusError::Connect { url: settings.shown_url(), reason };
+        let observer = Arc::new(Observer::new());
+        let watch = observer.watch();
+        let options =
+            settings.to_options().await?.subscription_capacity(SUBSCRIPTION_MESSAGES).event_callback(move |event| {
+                observer.observe(&event);
+                std::future::ready(())
+            });
+        let client = options.connect(settings.addresses()).await.map_err(|error| refuse(error.to_string()))?;
+        let server = client.server_info();
+        info!(url = settings.shown_url(), version = server.version, "connected to NATS");
+        let jetstream = jetstream::ContextBuilder::new().timeout(API_TIMEOUT).build(client.clone());
+        let connection = Connection::new(client.clone(), watch);
+        Ok(Self { client, jetstream, connection })
+    }
+
+    /// A reader of the stream that starts with the message at `from`, or the first one after it that still exists.
+    ///
+    /// Nothing is sent yet: errors come from the first read.
+    #[must_use]
+    pub fn reader(&self, stream: &str, from: StreamSequence, limits: ReadLimits) -> Reader {
+        Reader::new(self.clone(), stream, from, limits)
+    }
+
+    /// A publisher with at most `outstanding` messages (1 to 16,384) that the server has not acknowledged yet.
+    ///
+    /// # Errors
+    /// [`BusError::Closed`] when the connection is closed.
+    pub async fn publisher(&self, outstanding: usize) -> Result<Publisher, BusError> {
+        Publisher::new(self, outstanding).await
+    }
+
+    /// Serves requests under a name that `nats micro ls` shows, with at most `queue` of them waiting to be taken.
+    ///
+    /// # Errors
+    /// [`BusError::Service`] for a name or version that isn't valid.
+    pub async fn serve(&self, spec: ServiceSpec, queue: usize) -> Result<ServiceHandle, BusError> {
+        ServiceHandle::start(self, spec, queue).await
+    }
+
+    /// Listens on a core subject, wildcards allowed, from now on: for what may be missed.
+    ///
+    /// # Errors
+    /// [`BusError::Closed`] when the connection is closed.
+    pub async fn subscribe(&self, subject: &Subject) -> Result<Subscription, BusError> {
+        let messages = self.client.subscribe(subject.to_client()).await.map_err(|_| BusError::Closed)?;
+        Ok(Subscription::new(messages))
+    }
+
+    /// Sends without asking whether anybody got it.
+    ///
+    /// # Errors
+    /// [`BusError::TooLarge`], or [`BusError::Closed`].
+    pub async fn publish_plain(&self, subject: &Subject, payload: Bytes) -> Result<(), BusError> {
+        self.check_size(subject, payload.len())?;
+        self.client.publish(subject.to_client(), payload).await.map_err(|_| BusError::Closed)
+    }
+
+    /// Asks whoever serves the subject and waits for one answer.
+    ///
+    /// # Errors
+    /// [`BusError::NoResponders`], [`BusError::TimedOut`], [`BusError::TooLarge`], or [`BusError::Refused`] when a service
+    /// answered with an error.
+    pub async fn request(&self, subject: &Subject, payload: Bytes, timeout: Duration) -> Result<Bytes, BusError> {
+        self.check_size(subject, payload.len())?;
+        let request = Request::new().payload(payload).timeout(Some(timeout));
+        let answer =
+            self.client.send_request(subject.to_client(), request).await.map_err(|error| match error.kind() {
+                RequestErrorKind::NoResponders => BusError::NoResponders { subject: subject.to_string() },
+                RequestErrorKind::TimedOut => {
+                    BusError::TimedOut { action: format!("an answer on {subject}"), after: timeout }
+                }
+                _ => BusError::Closed,
+            })?;
+        super::service::refusal(subject, answer.headers.as_ref()).map_or(Ok(answer.payload), Err)
+    }
+
+    /// Hands everything that was sent to the operating system.
+    ///
+    /// # Errors
+    /// [`BusError::TimedOut`] while the connection is down, [`BusError::Closed`] when it is closed.
+    pub async fn flush(&self) -> Result<(), BusError> {
+        match tokio::time::timeout(FLUSH_TIMEOUT, self.client.flush()).await {
+            Ok(flushed) => flushed.map_err(|_| BusError::Closed),
+            Err(_) => Err(BusError::TimedOut { action: "flushing".to_owned(), after: FLUSH_TIMEOUT }),
+        }
+    }
+
+    /// Ends all subscriptions and services, sends what is buffered, and closes the connection for all clones.
+    ///
+    /// # Errors
+    /// [`BusError::TimedOut`] when the connection is down; what was buffered is lost then.
+    pub async fn close(mut self) -> Result<(), BusError> {
+        if self.client.drain().await.is_err() {
+            return Ok(());
+        }
+        match tokio::time::timeout(FLUSH_TIMEOUT, self.connection.closed()).await {
+            Ok(()) => Ok(()),
+            Err(_) => Err(BusError::TimedOut { action: "closing".to_owned(), after: FLUSH_TIMEOUT }),
+        }
+    }
+
+    /// How many messages full subscriptions have dropped, as far as is known. Readers and publishers never drop.
+    #[must_use]
+    pub fn dropped_messages(&self) -> u64 {
+        self.connection.dropped()
+    }
+
+    pub(super) fn client(&self) -> &async_nats::Client {
+        &self.client
+    }
+
+    pub(super) fn jetstream(&self) -> &jetstream::Context {
+        &self.jetstream
+    }
+
+    pub(super) fn connection(&self) -> Connection {
+        self.connection.clone()
+    }
+
+    /// Refuses what the server would cut the connection for.
+    pub(super) fn check_size(&self, subject: &Subject, bytes: usize) -> Result<(), BusError> {
+        let limit = self.client.max_payload();
+        if bytes > limit {
+            return Err(BusError::TooLarge { subject: subject.to_string(), bytes, limit });
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bus::{TlsSettings, testing};
+
+    #[tokio::test]
+    async fn an_address_where_nobody_answers_is_an_error() {
+        let error = Bus::connect(&ConnectSettings::to_url("nats://127.0.0.1:1")).await.err().unwrap();
+        assert!(matches!(error, BusError::Connect { .. }), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_server_without_tls_is_refused_when_tls_was_asked_for() {
+        let (server, bus) = testing::server().await;
+        let folder = tempfile::tempdir().unwrap();
+        let ca = folder.path().join("ca.pem");
+        std::fs::write(&ca, testing::CERTIFICATE).unwrap();
+        let settings = ConnectSettings {
+            tls: TlsSettings { ca: Some(ca), ..TlsSettings::default() },
+            ..ConnectSettings::to_url(server.url())
+        };
+        let error = Bus::connect(&settings).await.err().unwrap();
+        assert!(matches!(error, BusError::Connect { .. }), "{error}");
+        bus.close().await.unwrap();
+        server.stop().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_plain_message_reaches_a_subscriber_and_one_that_is_too_large_is_refused() {
+        let (server, bus) = testing::server().await;
+        let subject = Subject::new("shop.clicks").unwrap();
+        let mut heard = bus.subscribe(&Subject::new("shop.>").unwrap()).await.unwrap();
+        bus.publish_plain(&subject, Bytes::from_static(b"hello")).await.unwrap();
+        let received = heard.next().await.unwrap();
+        assert_eq!((received.subject.as_str(), &received.payload[..]), ("shop.clicks", &b"hello"[..]));
+
+        let large = Bytes::from(vec![0; 2 << 20]);
+        let error = bus.publish_plain(&subject, large).await.unwrap_err();
+        assert!(matches!(error, BusError::TooLarge { limit: 1_048_576, .. }), "{error}");
+        server.stop().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn asking_where_nobody_serves_is_said_at_once() {
+        let (server, bus) = testing::server().await;
+        let subject = Subject::new("nobody.here").unwrap();
+        let error = bus.request(&subject, Bytes::new(), Duration::from_secs(5)).await.unwrap_err();
+        assert!(matches!(error, BusError::NoResponders { .. }), "{error}");
+        server.stop().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_closed_connection_says_that_it_is_closed() {
+        let (server, bus) = testing::server().await;
+        let clone = bus.clone();
+        bus.close().await.unwrap();
+        let error = clone.publish_plain(&Subject::new("a").unwrap(), Bytes::new()).await.unwrap_err();
+        assert!(matches!(error, BusError::Closed), "{error}");
+        server.stop().await.unwrap();
+    }
+}

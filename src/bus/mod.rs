@@ -1,0 +1,60 @@
+//! The only door to NATS: everything else in this crate speaks of messages, streams and services, never of a client.
+//!
+//! ```text
+//!   ServerBinary ──▶ EmbeddedServer ─┐ url
+//!                                    ▼
+//!                 ConnectSettings ─▶ Bus ─┬─ ensure_stream ─▶ StreamState      shape checked, or created
+//!                                         ├─ reader ────────▶ Reader           stream  → batches, in order
+//!                                         ├─ publisher ─────▶ Publisher        stream ← messages, acknowledged
+//!                                         ├─ serve ─────────▶ ServiceHandle    requests in, replies out
+//!                                         ├─ subscribe ─────▶ Subscription     core subjects, best effort
+//!                                         └─ request, publish_plain, last_message
+//! ```
+//!
+//! What it promises:
+//! - A [`Reader`] delivers every message that the stream still holds, in the order of the stream, once, whatever happens to
+//!   the connection or the server in between. What the stream no longer holds is counted, not skipped in silence.
+//! - A [`Publisher`] keeps the order of first sends, has a bounded number of messages without an answer, and repeats
+//!   unanswered ones under the same message id, so that a stream with a duplicate window stores each once.
+//! - Every buffer is bounded. A full service queue answers "busy"; a full subscription drops and counts.
+//! - A stream that exists with another shape than asked for is refused, with every difference in the error; nothing is
+//!   altered on a server that somebody else may be using.
+//!
+//! What it does not do: decode payloads, remember positions, acknowledge what was read (the caller's own record of the
+//! stream sequence is the truth), or publish atomic batches.
+//!
+//! How it fails: a lost connection is not an error, everything waits until it is back; errors are for what waiting does
+//! not cure (see [`BusError`]). TLS and credentials fail closed: a file that can't be used stops the connection.
+
+mod answer;
+mod bus;
+mod connection;
+mod delivery;
+mod error;
+mod outgoing;
+mod publish;
+mod pull;
+mod read;
+mod server;
+mod service;
+mod settings;
+mod stored;
+mod stream;
+mod subject;
+mod subscription;
+#[cfg(test)]
+mod testing;
+
+pub use bus::Bus;
+pub use delivery::{Encoding, Message, StreamSequence};
+pub use error::BusError;
+pub use outgoing::Outgoing;
+pub use publish::Publisher;
+pub use read::{ReadLimits, Reader};
+pub use server::{BinaryOrigin, EmbeddedServer, ServerBinary, ServerError, ServerVersion};
+pub use service::{EndpointSpec, ServiceError, ServiceHandle, ServiceRequest, ServiceSpec};
+pub use settings::{ConnectSettings, TlsSettings};
+pub use stored::StoredMessage;
+pub use stream::{Difference, StreamSpec, StreamState};
+pub use subject::Subject;
+pub use subscription::{Received, Subscription};

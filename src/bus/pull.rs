@@ -1,0 +1,255 @@
+//! The pull protocol: one short-lived consumer, its requests and what comes back.
+//!
+//! ```text
+//!   us  ──▶ CONSUMER.CREATE from sequence n, no acknowledgements
+//!   us  ──▶ MSG.NEXT: up to `batch` messages to our inbox       (again when half of them have arrived)
+//!   us  ◀── messages, numbered by the consumer from 1 ...        a jump: one was lost on the way
+//!   us  ◀── 100 idle heartbeat | 408, 409 request over, k not sent | anything else: the consumer is of no use
+//! ```
+//!
+//! A [`Pull`] never recovers: it reports a [`Loss`] and is replaced. That is the reader's decision.
+
+use std::time::Duration;
+
+use async_nats::jetstream::ErrorCode;
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
+use async_nats::jetstream::stream::ConsumerErrorKind;
+use async_nats::{HeaderMap, StatusCode, Subscriber};
+use bytes::Bytes;
+use futures::{FutureExt, StreamExt};
+use serde::Serialize;
+
+use super::bus::Bus;
+use super::delivery::{Delivery, Encoding, Message, StreamSequence};
+use super::error::BusError;
+use super::stream::refused_by_server;
+
+/// The server says so when it has nothing for this long.
+const HEARTBEAT: Duration = Duration::from_secs(2);
+
+/// Silence for longer than this means that the server has forgotten the request.
+const SILENCE: Duration = Duration::from_secs(5);
+
+/// A request that is not used up ends after this.
+const REQUEST_EXPIRES: Duration = Duration::from_secs(30);
+
+/// The server deletes the consumer when nobody has asked it for this long.
+const CONSUMER_EXPIRES: Duration = Duration::from_secs(60);
+
+/// What one request may bring at most: with two requests on the way, the bound of what is read ahead.
+const REQUEST_BYTES: usize = 32 << 20;
+
+/// One consumer on the server and the messages it sends.
+pub(super) struct Pull {
+    client: async_nats::Client,
+    messages: Subscriber,
+    inbox: async_nats::Subject,
+    next: async_nats::Subject,
+    request: Bytes,
+    batch: usize,
+    outstanding: usize,
+    delivered: u64,
+}
+
+/// What one step of receiving brought.
+pub(super) enum Arrival {
+    /// A message and where it is.
+    Message(Message),
+    /// Something of the protocol; receive again.
+    Other,
+}
+
+/// Why a consumer is of no use any more.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Loss {
+    /// A message was lost between server and us.
+    Gap { expected: u64, found: u64 },
+    /// Not even heartbeats arrive.
+    Silence,
+    /// The server ended it.
+    Ended(String),
+    /// The connection was closed.
+    Closed,
+}
+
+#[derive(Serialize)]
+struct Request {
+    batch: usize,
+    max_bytes: usize,
+    expires: u64,
+    idle_heartbeat: u64,
+}
+
+impl Pull {
+    /// Creates a consumer that starts at `from`. `batch` is how many messages one request asks for.
+    pub(super) async fn open(bus: &Bus, stream: &str, from: StreamSequence, batch: usize) -> Result<Self, BusError> {
+        let client = bus.client().clone();
+        let config = pull::Config {
+            ack_policy: AckPolicy::None,
+            deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: from.0.max(1) },
+            inactive_threshold: CONSUMER_EXPIRES,
+            memory_storage: true,
+            num_replicas: 1,
+            ..pull::Config::default()
+        };
+        let consumer =
+            bus.jetstream().create_consumer_on_stream(config, stream).await.map_err(|error| match error.kind() {
+                ConsumerErrorKind::JetStream(refused) if refused.error_code() == ErrorCode::STREAM_NOT_FOUND => {
+                    BusError::StreamNotFound { stream: stream.to_owned() }
+                }
+                _ => refused_by_server("read", stream, &error),
+            })?;
+        let inbox = async_nats::Subject::from(client.new_inbox());
+        let messages = client.subscribe(inbox.clone()).await.map_err(|_| BusError::Closed)?;
+        let request = Request {
+            batch,
+            max_bytes: REQUEST_BYTES.max(2 * client.max_payload()),
+            expires: REQUEST_EXPIRES.as_nanos() as u64,
+            idle_heartbeat: HEARTBEAT.as_nanos() as u64,
+        };
+        let request = serde_json::to_vec(&request).map_err(|error| refused_by_server("read", stream, &error))?;
+        let name = &consumer.cached_info().name;
+        Ok(Self {
+            next: format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{name}").into(),
+            client,
+            messages,
+            inbox,
+            request: request.into(),
+            batch,
+            outstanding: 0,
+            delivered: 0,
+        })
+    }
+
+    /// Asks for more when half of what was asked for has arrived.
+    pub(super) async fn refill(&mut self) -> Result<(), Loss> {
+        if self.outstanding > self.batch / 2 {
+            return Ok(());
+        }
+        self.client
+            .publish_with_reply(self.next.clone(), self.inbox.clone(), self.request.clone())
+            .await
+            .map_err(|_| Loss::Closed)?;
+        self.outstanding += self.batch;
+        Ok(())
+    }
+
+    /// Waits for something to arrive. May be cancelled without losing anything.
+    pub(super) async fn receive(&mut self) -> Result<Arrival, Loss> {
+        match tokio::time::timeout(SILENCE, self.messages.next()).await {
+            Ok(Some(message)) => self.take(message),
+            Ok(None) => Err(Loss::Closed),
+            Err(_) => Err(Loss::Silence),
+        }
+    }
+
+    /// What has already arrived, or `None`.
+    pub(super) fn receive_ready(&mut self) -> Result<Option<Arrival>, Loss> {
+        // Without this, tokio's fairness budget says "nothing there" after 128 messages.
+        let ready = tokio::task::unconstrained(self.messages.next()).now_or_never();
+        match ready {
+            Some(Some(message)) => self.take(message).map(Some),
+            Some(None) => Err(Loss::Closed),
+            None => Ok(None),
+        }
+    }
+
+    fn take(&mut self, message: async_nats::Message) -> Result<Arrival, Loss> {
+        if let Some(status) = message.status {
+            return self.take_status(status, message.headers.as_ref(), message.description.as_deref());
+        }
+        let Some(delivery) = message.reply.as_deref().and_then(Delivery::parse) else {
+            return Ok(Arrival::Other);
+        };
+        self.outstanding = self.outstanding.saturating_sub(1);
+        let expected = self.delivered + 1;
+        if delivery.consumer != expected {
+            return Err(Loss::Gap { expected, found: delivery.consumer });
+        }
+        self.delivered = delivery.consumer;
+        Ok(Arrival::Message(Message {
+            encoding: Encoding::of(message.headers.as_ref()),
+            payload: message.payload,
+            sequence: delivery.stream,
+            published_micros: delivery.published_micros,
+        }))
+    }
+
+    fn take_status(
+        &mut self,
+        status: StatusCode,
+        headers: Option<&HeaderMap>,
+        description: Option<&str>,
+    ) -> Result<Arrival, Loss> {
+        if status == StatusCode::IDLE_HEARTBEAT {
+            return Ok(Arrival::Other);
+        }
+        // A request that merely ended says how many messages it still owed; everything else is about the consumer.
+        let owed = headers.and_then(|headers| headers.get("Nats-Pending-Messages")?.as_str().parse::<usize>().ok());
+        match owed {
+            Some(owed) => {
+                self.outstanding = self.outstanding.saturating_sub(owed);
+                Ok(Arrival::Other)
+            }
+            None => Err(Loss::Ended(format!("{status} {}", description.unwrap_or_default()))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::process::Signal;
+
+    use super::*;
+    use crate::bus::testing;
+
+    #[tokio::test]
+    async fn a_message_lost_on_the_way_is_noticed() {
+        let (server, bus) = testing::server().await;
+        bus.ensure_stream(&testing::spec("CLICKS", "clicks.>")).await.unwrap();
+        let mut pull = Pull::open(&bus, "CLICKS", StreamSequence::FIRST, 16).await.unwrap();
+        // As if the consumer's first message had been lost and the second had arrived.
+        let reply = "$JS.ACK.CLICKS.c.1.2.2.1700000000000000000.0";
+        bus.client().publish_with_reply(pull.inbox.clone(), reply, Bytes::new()).await.unwrap();
+        let loss = pull.receive().await.err();
+        assert_eq!(loss, Some(Loss::Gap { expected: 1, found: 2 }));
+        server.stop().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_server_that_says_nothing_at_all_is_noticed() {
+        let (server, bus) = testing::server().await;
+        bus.ensure_stream(&testing::spec("CLICKS", "clicks.>")).await.unwrap();
+        let mut pull = Pull::open(&bus, "CLICKS", StreamSequence::FIRST, 16).await.unwrap();
+        pull.refill().await.unwrap();
+        bus.flush().await.unwrap();
+        assert!(pull.receive().await.is_ok(), "no heartbeat");
+        server.signal(Signal::STOP);
+        let loss = loop {
+            if let Err(loss) = pull.receive().await {
+                break loss;
+            }
+        };
+        assert_eq!(loss, Loss::Silence);
+        server.signal(Signal::CONT);
+        server.stop().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_request_that_is_used_up_by_bytes_is_made_again() {
+        let (server, bus) = testing::server().await;
+        bus.ensure_stream(&testing::spec("CLICKS", "clicks.>")).await.unwrap();
+        testing::publish_numbers(&bus, "clicks.a", 0..50).await;
+        let mut pull = Pull::open(&bus, "CLICKS", StreamSequence::FIRST, 16).await.unwrap();
+        pull.request = Bytes::from_static(br#"{"batch":16,"max_bytes":400,"expires":30000000000}"#);
+        let mut received = 0;
+        while received < 50 {
+            pull.refill().await.unwrap();
+            if let Arrival::Message(message) = pull.receive().await.unwrap() {
+                received += 1;
+                assert_eq!(message.sequence, StreamSequence(received));
+            }
+        }
+        server.stop().await.unwrap();
+    }
+}

@@ -1,0 +1,274 @@
+//! Services: requests come in through a bounded queue, replies go out, and NATS tools can see both.
+//!
+//! ```text
+//!   request ──▶ endpoint ──▶ door ──▶ queue ──▶ whoever calls `next` ──▶ respond
+//!                              └─ queue full: 503 "busy", at once
+//! ```
+
+use async_nats::HeaderMap;
+use async_nats::service::error::Error as ReplyError;
+use async_nats::service::{NATS_SERVICE_ERROR, NATS_SERVICE_ERROR_CODE, Request, Service, ServiceExt};
+use bytes::Bytes;
+use futures::StreamExt;
+use futures::stream::select_all;
+use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio::task::JoinSet;
+use tracing::debug;
+
+use super::bus::Bus;
+use super::error::BusError;
+use super::subject::Subject;
+
+/// What to serve.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceSpec {
+    /// The service's name: letters, digits, `-` and `_`.
+    pub name: String,
+    /// Its version, as `1.2.3`.
+    pub version: String,
+    /// What it is for, in a sentence.
+    pub description: String,
+    /// Where it listens; at least one.
+    pub endpoints: Vec<EndpointSpec>,
+}
+
+/// One subject that a service answers on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointSpec {
+    /// The endpoint's name in statistics.
+    pub name: String,
+    /// Where requests come.
+    pub subject: Subject,
+}
+
+/// A running service. Dropping it stops it; requests that wait are then never answered.
+pub struct ServiceHandle {
+    requests: mpsc::Receiver<ServiceRequest>,
+    service: Option<Service>,
+    /// The one task that puts requests into the queue or turns them away.
+    door: JoinSet<()>,
+}
+
+/// A request that waits for its reply.
+pub struct ServiceRequest {
+    /// The request's bytes.
+    pub payload: Bytes,
+    /// The endpoint's subject that it came by.
+    pub subject: Subject,
+    request: Request,
+}
+
+/// A reply that says why there is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceError {
+    /// As in HTTP: 400 for a malformed request, 500 for a failure of ours, 503 for busy.
+    pub code: u16,
+    /// One line for the caller.
+    pub message: String,
+}
+
+impl ServiceHandle {
+    pub(super) async fn start(bus: &Bus, spec: ServiceSpec, queue: usize) -> Result<Self, BusError> {
+        let refuse =
+            |error: async_nats::Error| BusError::Service { name: spec.name.clone(), reason: error.to_string() };
+        let service = bus
+            .client()
+            .service_builder()
+            .description(&spec.description)
+            .start(&spec.name, &spec.version)
+            .await
+            .map_err(refuse)?;
+        let mut endpoints = Vec::with_capacity(spec.endpoints.len());
+        for endpoint in &spec.endpoints {
+            let builder = service.endpoint_builder().name(&endpoint.name);
+            endpoints.push(builder.add(endpoint.subject.as_str()).await.map_err(refuse)?);
+        }
+        let (sender, requests) = mpsc::channel(queue.max(1));
+        let mut door = JoinSet::new();
+        door.spawn(async move {
+            let mut arriving = select_all(endpoints);
+            while let Some(request) = arriving.next().await {
+                admit(request, &sender).await;
+            }
+        });
+        Ok(Self { requests, service: Some(service), door })
+    }
+
+    /// The next request, or `None` once the service has stopped and the queue is empty. May be cancelled without losing a
+    /// request.
+    pub async fn next(&mut self) -> Option<ServiceRequest> {
+        self.requests.recv().await
+    }
+
+    /// A request that is already waiting.
+    pub fn next_ready(&mut self) -> Option<ServiceRequest> {
+        self.requests.try_recv().ok()
+    }
+
+    /// Takes no more requests; those in the queue can still be taken and answered.
+    pub async fn stop(&mut self) {
+        if let Some(service) = self.service.take()
+            && let Err(error) = service.stop().await
+        {
+            debug!(%error, "the service was already stopped");
+        }
+        while self.door.join_next().await.is_some() {}
+    }
+}
+
+impl ServiceRequest {
+    /// Answers the request: bytes, or an error that a NATS client sees as such.
+    ///
+    /// # Errors
+    /// [`BusError::TooLarge`], or [`BusError::Closed`].
+    pub async fn respond(self, reply: Result<Bytes, ServiceError>) -> Result<(), BusError> {
+        let bytes = reply.as_ref().map_or(0, Bytes::len);
+        self.request.respond(reply.map_err(ServiceError::into_reply)).await.map_err(|error| match error.kind() {
+            async_nats::PublishErrorKind::MaxPayloadExceeded => {
+                BusError::TooLarge { subject: format!("the reply on {}", self.subject), bytes, limit: 0 }
+            }
+            _ => BusError::Closed,
+        })
+    }
+}
+
+impl ServiceError {
+    /// 503: there is no room in the queue.
+    #[must_use]
+    pub fn busy() -> Self {
+        Self { code: 503, message: "busy".to_owned() }
+    }
+
+    fn into_reply(self) -> ReplyError {
+        // The message travels in a header, where a line break would end it.
+        ReplyError { code: self.code.into(), status: self.message.replace(['\r', '\n'], " ") }
+    }
+}
+
+/// The error in an answer's headers, if a service answered with one.
+pub(super) fn refusal(subject: &Subject, headers: Option<&HeaderMap>) -> Option<BusError> {
+    let headers = headers?;
+    let code = headers.get(NATS_SERVICE_ERROR_CODE)?.as_str().parse().unwrap_or(500);
+    let message = headers.get(NATS_SERVICE_ERROR).map_or_else(String::new, |message| message.as_str().to_owned());
+    Some(BusError::Refused { subject: subject.to_string(), code, message })
+}
+
+async fn admit(request: Request, queue: &mpsc::Sender<ServiceRequest>) {
+    // Without a reply subject, nobody waits for an answer.
+    if request.message.reply.is_none() {
+        debug!(subject = %request.message.subject, "a message to a service that wants no reply is ignored");
+        return;
+    }
+    let waiting = ServiceRequest {
+        payload: request.message.payload.clone(),
+        subject: Subject::received(request.message.subject.clone()),
+        request,
+    };
+    let turned_away = match queue.try_send(waiting) {
+        Ok(()) => return,
+        Err(TrySendError::Full(request) | TrySendError::Closed(request)) => request,
+    };
+    if let Err(error) = turned_away.respond(Err(ServiceError::busy())).await {
+        debug!(%error, "cannot say that we are busy");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::Value;
+
+    use super::*;
+    use crate::bus::testing;
+
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    fn spec() -> ServiceSpec {
+        let endpoint =
+            |name: &str, subject: &str| EndpointSpec { name: name.to_owned(), subject: Subject::new(subject).unwrap() };
+        ServiceSpec {
+            name: "recommend".to_owned(),
+            version: "0.1.0".to_owned(),
+            description: "ranks items".to_owned(),
+            endpoints: vec![endpoint("score", "recommend.score"), endpoint("sql", "recommend.sql")],
+        }
+    }
+
+    async fn ask(bus: &Bus, subject: &str, payload: &'static str) -> Result<Bytes, BusError> {
+        bus.request(&Subject::new(subject).unwrap(), payload.into(), PATIENCE).await
+    }
+
+    #[tokio::test]
+    async fn requests_to_every_endpoint_are_answered_and_errors_arrive_as_errors() {
+        let (server, bus) = testing::server().await;
+        let mut service = bus.serve(spec(), 8).await.unwrap();
+        let serve = async {
+            for _ in 0..2 {
+                let request = service.next().await.unwrap();
+                let reply = match request.subject.as_str() {
+                    "recommend.score" => Ok(request.payload.clone()),
+                    _ => Err(ServiceError { code: 400, message: "no such\r\ntable".to_owned() }),
+                };
+                request.respond(reply).await.unwrap();
+            }
+        };
+        let asked = async { (ask(&bus, "recommend.score", "x").await, ask(&bus, "recommend.sql", "y").await) };
+        let ((score, sql), ()) = tokio::join!(asked, serve);
+        assert_eq!(&score.unwrap()[..], b"x");
+        assert_eq!(sql.unwrap_err().to_string(), "recommend.sql answered 400: no such  table");
+        server.stop().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_answers_busy_at_once() {
+        let (server, bus) = testing::server().await;
+        let mut service = bus.serve(spec(), 1).await.unwrap();
+        let mut asked: futures::stream::FuturesUnordered<_> =
+            ["a", "b", "c"].into_iter().map(|payload| ask(&bus, "recommend.score", payload)).collect();
+        // Nobody takes requests: one waits in the queue, the others are turned away.
+        for _ in 0..2 {
+            let error = asked.next().await.unwrap().unwrap_err();
+            assert!(matches!(error, BusError::Refused { code: 503, .. }), "{error}");
+        }
+        let waiting = service.next().await.unwrap();
+        waiting.respond(Ok("done".into())).await.unwrap();
+        assert_eq!(&asked.next().await.unwrap().unwrap()[..], b"done");
+        server.stop().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn tools_see_the_service_and_its_statistics() {
+        let (server, bus) = testing::server().await;
+        let mut service = bus.serve(spec(), 1).await.unwrap();
+        let answer = async { service.next().await.unwrap().respond(Ok(Bytes::new())).await.unwrap() };
+        let (asked, ()) = tokio::join!(ask(&bus, "recommend.score", "a"), answer);
+        asked.unwrap();
+
+        let ping: Value = serde_json::from_slice(&ask(&bus, "$SRV.PING", "").await.unwrap()).unwrap();
+        assert_eq!(ping["name"], "recommend");
+        let stats: Value = serde_json::from_slice(&ask(&bus, "$SRV.STATS.recommend", "").await.unwrap()).unwrap();
+        let endpoints = stats["endpoints"].as_array().unwrap();
+        let score = endpoints.iter().find(|endpoint| endpoint["name"] == "score").unwrap();
+        assert_eq!((endpoints.len(), &score["num_requests"]), (2, &Value::from(1)));
+        server.stop().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_stopped_service_still_hands_out_what_waited() {
+        let (server, bus) = testing::server().await;
+        let mut service = bus.serve(spec(), 4).await.unwrap();
+        let asked = ask(&bus, "recommend.score", "late");
+        let serve = async {
+            let first = service.next().await.unwrap();
+            service.stop().await;
+            first.respond(Ok("answered".into())).await.unwrap();
+            assert!(service.next().await.is_none());
+        };
+        let (reply, ()) = tokio::join!(asked, serve);
+        assert_eq!(&reply.unwrap()[..], b"answered");
+        let error = ask(&bus, "recommend.score", "too late").await.unwrap_err();
+        assert!(matches!(error, BusError::NoResponders { .. }), "{error}");
+        server.stop().await.unwrap();
+    }
+}

@@ -1,0 +1,279 @@
+//! Streams: created when missing, refused when they exist with another shape.
+
+use std::fmt;
+use std::time::Duration;
+
+use async_nats::jetstream::ErrorCode;
+use async_nats::jetstream::context::{CreateStreamErrorKind, GetStreamErrorKind};
+use async_nats::jetstream::stream::{Config, DiscardPolicy, Info, PersistenceMode, RetentionPolicy, StorageType};
+
+use super::bus::Bus;
+use super::delivery::StreamSequence;
+use super::error::BusError;
+
+/// The shape a stream must have: kept in files, until a limit is reached, whoever reads it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamSpec {
+    /// The stream's name: no dots, no white space.
+    pub name: String,
+    /// Subjects whose messages the stream keeps; wildcards allowed.
+    pub subjects: Vec<String>,
+    /// Messages older than this are deleted; `None`: never.
+    pub max_age: Option<Duration>,
+    /// Payloads, headers and subjects together; `None`: no limit but the disk's.
+    pub max_bytes: Option<u64>,
+    /// For how long a message id is remembered. Longer than the longest replay, not longer than `max_age`.
+    pub duplicate_window: Duration,
+    /// At the limit: refuse new messages (`true`), or delete the oldest.
+    pub discard_new: bool,
+    /// The largest message, payload and headers; `None`: the server's own limit.
+    pub max_message_bytes: Option<u32>,
+}
+
+/// What a stream holds at this moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamState {
+    /// The oldest message's position; one past `last` when the stream is empty.
+    pub first: StreamSequence,
+    /// The newest position ever given out, 0 when there was none.
+    pub last: StreamSequence,
+    /// How many messages it holds.
+    pub messages: u64,
+    /// How many between `first` and `last` are gone.
+    pub deleted: u64,
+}
+
+/// One way in which a stream is not as asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// The setting's name, as in [`StreamSpec`] or as the server calls it.
+    pub field: &'static str,
+    /// What was asked for.
+    pub expected: String,
+    /// What the stream has.
+    pub found: String,
+}
+
+impl Bus {
+    /// Creates the stream if there is none of its name; otherwise makes sure that it has the shape asked for.
+    ///
+    /// # Errors
+    /// [`BusError::StreamDiffers`] with every difference, [`BusError::SubjectsOverlap`] when another stream takes one of
+    /// the subjects, [`BusError::JetStream`] when the server refuses or doesn't answer.
+    pub async fn ensure_stream(&self, spec: &StreamSpec) -> Result<StreamState, BusError> {
+        if let Some(info) = self.find_stream(&spec.name).await? {
+            return spec.accept(&info);
+        }
+        let error = match self.jetstream().create_stream(spec.to_config()).await {
+            Ok(stream) => return Ok(StreamState::of(stream.cached_info())),
+            Err(error) => error,
+        };
+        match error.kind() {
+            CreateStreamErrorKind::JetStream(refused) if refused.error_code() == ErrorCode::STREAM_SUBJECT_OVERLAP => {
+                Err(BusError::SubjectsOverlap {
+                    stream: spec.name.clone(),
+                    subjects: spec.subjects.clone(),
+                    other: self.owner_of(&spec.subjects).await,
+                })
+            }
+            // Somebody else created it since we looked.
+            CreateStreamErrorKind::JetStream(refused) if refused.error_code() == ErrorCode::STREAM_NAME_EXIST => {
+                match self.find_stream(&spec.name).await? {
+                    Some(info) => spec.accept(&info),
+                    None => Err(refused_by_server("create", &spec.name, &error)),
+                }
+            }
+            _ => Err(refused_by_server("create", &spec.name, &error)),
+        }
+    }
+
+    /// What the stream holds now.
+    ///
+    /// # Errors
+    /// [`BusError::StreamNotFound`], or [`BusError::JetStream`] when the server doesn't answer.
+    pub async fn stream_state(&self, name: &str) -> Result<StreamState, BusError> {
+        match self.find_stream(name).await? {
+            Some(info) => Ok(StreamState::of(&info)),
+            None => Err(BusError::StreamNotFound { stream: name.to_owned() }),
+        }
+    }
+
+    async fn find_stream(&self, name: &str) -> Result<Option<Info>, BusError> {
+        match self.jetstream().get_stream(name).await {
+            Ok(stream) => Ok(Some(stream.cached_info().clone())),
+            Err(error) => match error.kind() {
+                GetStreamErrorKind::JetStream(refused) if refused.error_code() == ErrorCode::STREAM_NOT_FOUND => {
+                    Ok(None)
+                }
+                _ => Err(refused_by_server("look up", name, &error)),
+            },
+        }
+    }
+
+    /// The name of a stream that takes one of the subjects, for an error message.
+    async fn owner_of(&self, subjects: &[String]) -> String {
+        for subject in subjects {
+            if let Ok(name) = self.jetstream().stream_by_subject(subject.clone()).await {
+                return name;
+            }
+        }
+        "unknown".to_owned()
+    }
+}
+
+impl StreamSpec {
+    fn to_config(&self) -> Config {
+        Config {
+            name: self.name.clone(),
+            subjects: self.subjects.clone(),
+            max_age: self.max_age.unwrap_or_default(),
+            max_bytes: self.max_bytes.map_or(-1, |bytes| bytes as i64),
+            max_messages: -1,
+            max_messages_per_subject: -1,
+            max_message_size: self.max_message_bytes.map_or(-1, |bytes| bytes as i32),
+            duplicate_window: self.duplicate_window,
+            discard: if self.discard_new { DiscardPolicy::New } else { DiscardPolicy::Old },
+            retention: RetentionPolicy::Limits,
+            storage: StorageType::File,
+            num_replicas: 1,
+            ..Config::default()
+        }
+    }
+
+    fn accept(&self, info: &Info) -> Result<StreamState, BusError> {
+        let differences = differences(&self.to_config(), &info.config);
+        if differences.is_empty() {
+            Ok(StreamState::of(info))
+        } else {
+            Err(BusError::StreamDiffers { stream: self.name.clone(), differences })
+        }
+    }
+}
+
+impl StreamState {
+    fn of(info: &Info) -> Self {
+        Self {
+            first: StreamSequence(info.state.first_sequence),
+            last: StreamSequence(info.state.last_sequence),
+            messages: info.state.messages,
+            deleted: info.state.deleted_count.unwrap_or(0),
+        }
+    }
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is {}, expected {}", self.field, self.found, self.expected)
+    }
+}
+
+pub(super) fn refused_by_server(action: &'static str, stream: &str, error: &dyn fmt::Display) -> BusError {
+    BusError::JetStream { action, stream: stream.to_owned(), reason: error.to_string() }
+}
+
+/// Every setting that changes which messages are kept, for how long or how safely. The number of replicas is left to
+/// whoever runs the cluster, and so are placement, compression and subject transforms.
+fn differences(expected: &Config, found: &Config) -> Vec<Difference> {
+    let mut differences = Vec::new();
+    let mut compare = |field, expected: String, found: String| {
+        if expected != found {
+            differences.push(Difference { field, expected, found });
+        }
+    };
+    compare("subjects", sorted(&expected.subjects), sorted(&found.subjects));
+    compare("max_age", age(expected.max_age), age(found.max_age));
+    compare("max_bytes", limit(expected.max_bytes), limit(found.max_bytes));
+    compare("max_messages", limit(expected.max_messages), limit(found.max_messages));
+    compare(
+        "max_messages_per_subject",
+        limit(expected.max_messages_per_subject),
+        limit(found.max_messages_per_subject),
+    );
+    compare("max_message_bytes", limit(expected.max_message_size.into()), limit(found.max_message_size.into()));
+    compare("duplicate_window", age(expected.duplicate_window), age(found.duplicate_window));
+    compare("discard", format!("{:?}", expected.discard), format!("{:?}", found.discard));
+    compare("retention", format!("{:?}", expected.retention), format!("{:?}", found.retention));
+    compare("storage", format!("{:?}", expected.storage), format!("{:?}", found.storage));
+    compare("persist_mode", persistence(expected), persistence(found));
+    compare("sealed", expected.sealed.to_string(), found.sealed.to_string());
+    compare("no_ack", expected.no_ack.to_string(), found.no_ack.to_string());
+    differences
+}
+
+fn sorted(subjects: &[String]) -> String {
+    let mut subjects = subjects.to_vec();
+    subjects.sort_unstable();
+    format!("{subjects:?}")
+}
+
+fn age(age: Duration) -> String {
+    if age.is_zero() { "unlimited".to_owned() } else { format!("{age:?}") }
+}
+
+fn limit(limit: i64) -> String {
+    if limit <= 0 { "unlimited".to_owned() } else { limit.to_string() }
+}
+
+fn persistence(config: &Config) -> String {
+    format!("{:?}", config.persist_mode.unwrap_or(PersistenceMode::Default))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bus::testing;
+
+    #[tokio::test]
+    async fn a_stream_is_created_once_and_then_found_as_it_is() {
+        let (server, bus) = testing::server().await;
+        let spec = testing::spec("CLICKS", "clicks.>");
+        let created = bus.ensure_stream(&spec).await.unwrap();
+        assert_eq!((created.last, created.messages), (StreamSequence(0), 0));
+        testing::publish_numbers(&bus, "clicks.a", 0..3).await;
+        let found = bus.ensure_stream(&spec).await.unwrap();
+        assert_eq!((found.first, found.last, found.messages), (StreamSequence(1), StreamSequence(3), 3));
+        server.stop().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_stream_of_another_shape_is_refused_with_every_difference() {
+        let (server, bus) = testing::server().await;
+        let spec = testing::spec("CLICKS", "clicks.>");
+        bus.ensure_stream(&spec).await.unwrap();
+        let other = StreamSpec {
+            subjects: vec!["views.>".to_owned()],
+            max_age: Some(Duration::from_secs(7200)),
+            max_bytes: Some(1 << 20),
+            discard_new: false,
+            ..spec
+        };
+        let error = bus.ensure_stream(&other).await.unwrap_err();
+        insta::assert_snapshot!(error, @"");
+        server.stop().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn overlapping_subjects_name_the_stream_that_has_them() {
+        let (server, bus) = testing::server().await;
+        bus.ensure_stream(&testing::spec("CLICKS", "clicks.>")).await.unwrap();
+        let error = bus.ensure_stream(&testing::spec("OTHER", "clicks.a")).await.unwrap_err();
+        insta::assert_snapshot!(error, @"");
+        server.stop().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_missing_stream_is_said_to_be_missing() {
+        let (server, bus) = testing::server().await;
+        let error = bus.stream_state("NOWHERE").await.unwrap_err();
+        assert!(matches!(error, BusError::StreamNotFound { .. }), "{error}");
+        server.stop().await.unwrap();
+    }
+
+    #[test]
+    fn a_stream_that_acknowledges_before_storing_is_another_shape() {
+        let expected = testing::spec("CLICKS", "clicks.>").to_config();
+        let found = Config { persist_mode: Some(PersistenceMode::Async), ..expected.clone() };
+        let fields: Vec<_> = differences(&expected, &found).into_iter().map(|d| d.field).collect();
+        assert_eq!(fields, ["persist_mode"]);
+    }
+}

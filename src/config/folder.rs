@@ -1,0 +1,169 @@
+//! The folder itself: which files make a pipeline, read whole.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::{env, fs, io};
+
+use super::document::Draft;
+use super::name::SqlName;
+use super::neighbours::suggest_pipeline;
+use super::problem::{Problem, Problems};
+use super::rules::Facts;
+use super::settings::Settings;
+use super::source::Source;
+use super::text::Refusal;
+
+/// The file that makes a folder a pipeline.
+pub(super) const SETTINGS_FILE: &str = "pipeline.toml";
+
+/// A pipeline's files. Its settings are sound; its SQL has not been looked at.
+#[derive(Debug, Clone)]
+pub struct Folder {
+    /// The folder, as it was named: relative to the working folder, or absolute.
+    pub path: PathBuf,
+    /// `pipeline.toml` as values.
+    pub settings: Settings,
+    /// `pipeline.toml` as text: makes problems with a place of the spans in the settings.
+    pub source: Source,
+    /// `features/*.sql` by name, at least one.
+    pub features: Vec<SqlFile>,
+    /// `vector.sql`. It is there when there is a model or anything to score.
+    pub vector: Option<Source>,
+    /// `tests/*.toml` by name.
+    pub cases: Vec<PathBuf>,
+}
+
+/// A feature table's SQL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SqlFile {
+    /// The table: the file's name without `.sql`.
+    pub name: SqlName,
+    /// The text.
+    pub source: Source,
+}
+
+impl Folder {
+    /// Reads a pipeline's folder.
+    ///
+    /// # Errors
+    /// With everything that is wrong in it.
+    pub fn read(path: &Path) -> Result<Self, Problems> {
+        let path = below_working_folder(path);
+        if !path.is_dir() {
+            return Err(Problem::new(&path, "folder not found").suggest(suggest_pipeline(&path)).into());
+        }
+        if !path.join(SETTINGS_FILE).exists() {
+            let message = format!("no {SETTINGS_FILE} in this folder");
+            return Err(Problem::new(&path, message).suggest(suggest_pipeline(&path)).into());
+        }
+        let mut problems = Vec::new();
+        let features = Features::read(&path.join("features"), &mut problems);
+        let vector = read_vector(&path.join("vector.sql"), &mut problems);
+        let cases = keep(files_with_extension(&path.join("tests"), "toml"), &mut problems).unwrap_or_default();
+        let read = keep(Source::read(&path.join(SETTINGS_FILE)), &mut problems).and_then(|source| {
+            let draft = Draft::read(&source, &mut problems)?;
+            Some((source, draft))
+        });
+        if let Some((source, draft)) = &read {
+            let facts = Facts {
+                folder: &path,
+                source,
+                draft,
+                feature_names: &features.names,
+                has_vector: path.join("vector.sql").exists(),
+            };
+            problems.extend(facts.check());
+        }
+        Problems::check(problems)?;
+        let missing = || Problem::new(&path, "can't be read");
+        let (source, draft) = read.ok_or_else(missing)?;
+        let settings = draft.finish().ok_or_else(missing)?;
+        Ok(Self { path, settings, source, features: features.files, vector, cases })
+    }
+
+    /// The first file with this relative path in the pipeline's folder or the folders above it: where contracts are
+    /// found.
+    pub fn find_above(&self, relative: &Path) -> Option<PathBuf> {
+        find_above(&self.path, relative)
+    }
+}
+
+/// See [`Folder::find_above`].
+pub(super) fn find_above(folder: &Path, relative: &Path) -> Option<PathBuf> {
+    // Without links and `..`: "above" is where the folder really is.
+    let folder = fs::canonicalize(folder).ok()?;
+    let file = folder.ancestors().map(|above| above.join(relative)).find(|file| file.is_file())?;
+    Some(below_working_folder(&file))
+}
+
+/// The files in `features/`.
+struct Features {
+    /// Of all, readable or not.
+    names: Vec<String>,
+    files: Vec<SqlFile>,
+}
+
+impl Features {
+    fn read(folder: &Path, problems: &mut Vec<Problem>) -> Self {
+        let mut features = Self { names: Vec::new(), files: Vec::new() };
+        let Some(paths) = keep(files_with_extension(folder, "sql"), problems) else { return features };
+        if paths.is_empty() {
+            problems.push(
+                Problem::new(folder, "no .sql file: a pipeline has at least one feature table")
+                    .suggest("write features/NAME.sql with a SELECT ... GROUP BY over a stream"),
+            );
+        }
+        for path in paths {
+            let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            let name = keep(feature_name(&stem).map_err(|refusal| refusal.into_problem_of(&path)), problems);
+            let source = keep(Source::read(&path), problems);
+            features.files.extend(name.zip(source).map(|(name, source)| SqlFile { name, source }));
+            features.names.push(stem);
+        }
+        features
+    }
+}
+
+fn feature_name(stem: &str) -> Result<SqlName, Refusal> {
+    if stem == "requests" {
+        return Err(Refusal::new("\"requests\" can't name a table", "vector.sql calls the rows to score so"));
+    }
+    SqlName::parse(stem)
+}
+
+fn read_vector(path: &Path, problems: &mut Vec<Problem>) -> Option<Source> {
+    if path.exists() { keep(Source::read(path), problems) } else { None }
+}
+
+/// The files of a folder with an extension, by name, without hidden ones; none when there is no such folder.
+fn files_with_extension(folder: &Path, extension: &str) -> Result<Vec<PathBuf>, Problem> {
+    let unreadable = |error: io::Error| Problem::new(folder, format!("can't be read: {error}"));
+    if !folder.exists() {
+        return Ok(Vec::new());
+    }
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).map_err(unreadable)? {
+        let name = entry.map_err(unreadable)?.file_name();
+        let is_hidden = name.as_encoded_bytes().starts_with(b".");
+        if !is_hidden && Path::new(&name).extension() == Some(OsStr::new(extension)) {
+            files.push(folder.join(name));
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// The value, or nothing and one problem more.
+fn keep<T>(result: Result<T, Problem>, problems: &mut Vec<Problem>) -> Option<T> {
+    result.map_err(|problem| problems.push(problem)).ok()
+}
+
+/// A path as a person in the working folder would write it.
+fn below_working_folder(path: &Path) -> PathBuf {
+    let below = env::current_dir().ok().and_then(|folder| path.strip_prefix(folder).ok().map(Path::to_owned));
+    match below {
+        Some(below) if below.as_os_str().is_empty() => PathBuf::from("."),
+        Some(below) => below,
+        None => path.to_owned(),
+    }
+}

@@ -1,0 +1,49 @@
+//! A pipeline folder becomes settings and texts, or the list of everything that is wrong with it.
+//!
+//! ```text
+//!  pipelines/intent/
+//!    pipeline.toml ──▶ document ──▶ keys against the schema ──▶ sections ──▶ Draft ──┐
+//!    features/*.sql ──▶ Source ──────────────────────────────────────────────────────┼──▶ rules ──▶ Folder
+//!    vector.sql     ──▶ Source ──────────────────────────────────────────────────────┤         │
+//!    tests/*.toml   ──▶ paths  ──────────────────────────────────────────────────────┘         └──▶ Problems
+//! ```
+//!
+//! - A value that exists is valid: durations are [`Duration`](std::time::Duration), sizes are bytes, names and subjects
+//!   have types of their own, and what one part says of another has been checked.
+//! - Every problem is reported at once, with file, line, column, reason and, where there is one, the fix. A section with
+//!   a problem takes no part in the rules between sections, so that one mistake is reported once.
+//! - The types of the settings are the reference manual: their documentation is the text of the JSON Schema that
+//!   [`schema`] gives to editors.
+//!
+//! It does not plan SQL, load contracts or open the model, and it knows neither the broker nor the clock.
+//! It fails with [`Problems`], all of them the operator's to mend.
+
+mod document;
+mod duration;
+mod folder;
+mod moment;
+mod name;
+mod nearest;
+mod neighbours;
+mod problem;
+mod render;
+mod rules;
+mod schema;
+mod score;
+mod section;
+mod settings;
+mod size;
+mod source;
+mod stream;
+mod subject;
+mod text;
+
+pub use folder::{Folder, SqlFile};
+pub use name::{PipelineName, SqlName};
+pub use problem::{Problem, Problems};
+pub use schema::schema;
+pub use score::{Batch, Score};
+pub use settings::{Model, Settings, State, Table};
+pub use source::{Place, Source};
+pub use stream::{Late, Stream, TimeUnit};
+pub use subject::{Subject, SubjectFilter};

@@ -1,0 +1,185 @@
+//! One section of the document as a value, or all that is wrong in it.
+//!
+//! A deserializer stops at the first bad value. So the entry that it stopped at is cut out of the parsed document, whose
+//! other places stay as they are, and the rest is tried again until nothing is left to say.
+
+use std::ops::Range;
+
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use toml::Spanned;
+use toml::de::{DeValue, ValueDeserializer};
+
+use super::nearest::did_you_mean;
+use super::problem::Problem;
+use super::schema::{check_section, section_schema};
+use super::source::Source;
+use super::text;
+
+/// A section with more bad values than this is not what was meant to be read.
+const MOST_BAD_VALUES: usize = 50;
+
+/// Reads a section, or a single value, of the document.
+///
+/// Returns nothing when anything in it is wrong, and then has added at least one problem.
+pub(super) fn read<T: DeserializeOwned + JsonSchema>(
+    source: &Source,
+    section: &Spanned<DeValue<'_>>,
+    problems: &mut Vec<Problem>,
+) -> Option<T> {
+    let before = problems.len();
+    check_section(source, &section_schema::<T>(), section.get_ref(), section.span(), problems);
+    let mut rest = section.clone();
+    for _ in 0..MOST_BAD_VALUES {
+        let error = match T::deserialize(ValueDeserializer::from(rest.clone())) {
+            Ok(value) => return (problems.len() == before).then_some(value),
+            Err(error) => error,
+        };
+        let span = error.span().unwrap_or_else(|| section.span());
+        if !is_about_keys(error.message()) {
+            problems.push(problem(source, span.clone(), error.message()));
+        }
+        if !cut(rest.get_mut(), &span) {
+            break;
+        }
+    }
+    None
+}
+
+/// Unknown and missing keys have been reported, all of them, from the schema.
+fn is_about_keys(message: &str) -> bool {
+    message.starts_with("unknown field") || message.starts_with("missing field")
+}
+
+fn problem(source: &Source, span: Range<usize>, message: &str) -> Problem {
+    let (message, suggestion) = text::split(message);
+    let suggestion = suggestion.map(str::to_owned).or_else(|| nearest_variant(message));
+    source.problem_at(span, message).suggest_some(suggestion)
+}
+
+/// The variant that was meant, from a message such as "unknown variant `a`, expected `b` or `c`".
+fn nearest_variant(message: &str) -> Option<String> {
+    let mut quoted = message.strip_prefix("unknown variant")?.split('`').skip(1).step_by(2);
+    let found = quoted.next()?;
+    did_you_mean(found, quoted)
+}
+
+/// Removes the innermost entry whose key or value covers the range; false when there is none.
+fn cut(value: &mut DeValue<'_>, range: &Range<usize>) -> bool {
+    match value {
+        DeValue::Table(table) => {
+            if table.iter_mut().any(|(_, entry)| cut(entry.get_mut(), range)) {
+                return true;
+            }
+            let entry = table.iter().find(|(key, entry)| covers(&key.span(), range) || covers(&entry.span(), range));
+            let Some(key) = entry.map(|(key, _)| key.clone()) else { return false };
+            table.remove(&key).is_some()
+        }
+        DeValue::Array(array) => {
+            if array.iter_mut().any(|item| cut(item.get_mut(), range)) {
+                return true;
+            }
+            let kept: Vec<_> = array.iter().filter(|item| !covers(&item.span(), range)).cloned().collect();
+            let was_cut = kept.len() < array.len();
+            *array = kept.into_iter().collect();
+            was_cut
+        }
+        _ => false,
+    }
+}
+
+fn covers(outer: &Range<usize>, inner: &Range<usize>) -> bool {
+    outer.start <= inner.start && inner.end <= outer.end
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+    use toml::de::DeTable;
+
+    use super::*;
+
+    #[derive(Debug, PartialEq, Deserialize, JsonSchema)]
+    #[serde(deny_unknown_fields)]
+    struct Sample {
+        numbers: Vec<u8>,
+        text: Option<String>,
+        inner: Option<Inner>,
+        unit: Option<super::super::TimeUnit>,
+    }
+
+    #[derive(Debug, PartialEq, Deserialize, JsonSchema)]
+    #[serde(deny_unknown_fields)]
+    struct Inner {
+        flag: bool,
+        size: Option<u8>,
+    }
+
+    fn read_text(text: &str) -> (Option<Sample>, Vec<String>) {
+        let source = Source { path: "s.toml".into(), text: text.to_owned() };
+        let root = DeTable::parse(text).unwrap();
+        let mut problems = Vec::new();
+        let sample = read(&source, root.get_ref().get("sample").unwrap(), &mut problems);
+        let lines =
+            problems.iter().map(|p| format!("{}:{} {}", p.line.unwrap(), p.column.unwrap(), p.message)).collect();
+        (sample, lines)
+    }
+
+    #[test]
+    fn a_sound_section_is_read_whole() {
+        let (sample, problems) = read_text("[sample]\nnumbers = [1, 2]\ninner = { flag = true }\n");
+        let inner = Some(Inner { flag: true, size: None });
+        assert_eq!(sample, Some(Sample { numbers: vec![1, 2], text: None, inner, unit: None }));
+        assert!(problems.is_empty());
+    }
+
+    #[test]
+    fn every_bad_value_is_found_also_in_arrays_and_inner_tables() {
+        let (sample, problems) = read_text(
+            "[sample]\nnumbers = [\n  1,\n  \"two\",\n  3,\n  400,\n]\ntext = 5\n\n[sample.inner]\nflag = \"yes\"\nsize = -1\n",
+        );
+        assert_eq!(sample, None);
+        insta::assert_snapshot!(problems.join("\n"), @"");
+    }
+
+    #[test]
+    fn a_bad_value_over_several_lines_hides_nothing_after_it() {
+        let (_, problems) = read_text("[sample]\nnumbers = \"\"\"\n[1]\n\"\"\"\ntext = [\n 1,\n 2,\n]\ninner = 1\n");
+        insta::assert_snapshot!(problems.join("\n"), @"");
+    }
+
+    #[test]
+    fn every_unknown_and_missing_key_is_found_once() {
+        let (sample, problems) = read_text("[sample]\nnumbrs = [1]\ntex = 1\n\n[sample.inner]\nsise = 1\n");
+        assert_eq!(sample, None);
+        insta::assert_snapshot!(problems.join("\n"), @"");
+    }
+
+    #[test]
+    fn a_missing_key_does_not_hide_a_bad_value() {
+        let (_, problems) = read_text("[sample]\ntext = 1\nunit = 'sec'\n");
+        insta::assert_snapshot!(problems.join("\n"), @"");
+    }
+
+    #[test]
+    fn what_is_no_table_is_one_problem() {
+        let (_, problems) = read_text("sample = 1\n");
+        insta::assert_snapshot!(problems.join("\n"), @"");
+    }
+
+    #[test]
+    fn a_hopeless_section_ends() {
+        let items = "\"x\", ".repeat(1_000);
+        let (_, problems) = read_text(&format!("[sample]\nnumbers = [{items}]\n"));
+        assert_eq!(problems.len(), MOST_BAD_VALUES);
+    }
+
+    #[test]
+    fn the_nearest_variant_is_suggested() {
+        assert_eq!(
+            nearest_variant("unknown variant `deadletter`, expected `dead-letter` or `drop`").as_deref(),
+            Some("did you mean `dead-letter`?")
+        );
+        assert_eq!(nearest_variant("unknown variant `x`, expected `dead-letter` or `drop`"), None);
+    }
+}

@@ -1,0 +1,95 @@
+//! `pipeline.toml` as values. The documentation of the fields is the reference manual, also in the JSON Schema.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::duration;
+use super::name::{PipelineName, SqlName};
+use super::score::Score;
+use super::stream::Stream;
+
+/// A pipeline: which events it reads, which features it keeps, and what it scores with them.
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(deny_unknown_fields, title = "Tidewheel pipeline")]
+pub struct Settings {
+    /// The pipeline's name: a letter a to z, then a to z, 0 to 9, `_` and `-`, at most 40 characters.
+    /// Unusable events go to the subject `<name>.dead`, and the broker's streams are named after it.
+    pub name: PipelineName,
+    /// The streams of events, each in a section `[streams.NAME]`. The name is the relation that feature SQL selects
+    /// from: a to z, 0 to 9 and `_`.
+    pub streams: BTreeMap<SqlName, Stream>,
+    /// Settings of single feature tables, each in a section `[tables.NAME]`, where `features/NAME.sql` is the table.
+    #[schemars(default)]
+    pub tables: BTreeMap<SqlName, Table>,
+    /// The model that scores. Without it the pipeline only keeps features.
+    pub model: Option<Model>,
+    /// When rankings are made and where they go.
+    pub score: Option<Score>,
+    /// Where the pipeline keeps its files.
+    #[schemars(default)]
+    pub state: State,
+}
+
+impl Settings {
+    /// The horizon of aggregates of a feature table that name none.
+    pub fn retention(&self, table: &str) -> Duration {
+        self.tables.get(table).map_or_else(default::retention, |table| table.retention)
+    }
+
+    /// The folder for the pipeline's files, relative to the working folder unless it is absolute.
+    pub fn state_folder(&self) -> PathBuf {
+        self.state.folder.clone().unwrap_or_else(|| [".state", self.name.as_str()].iter().collect())
+    }
+
+    /// The stream whose events are scored, and the SQL condition on an event that makes it one to score.
+    pub fn trigger(&self) -> Option<(&SqlName, &Spanned<String>)> {
+        let score = self.score.as_ref()?;
+        let condition = score.on.as_ref()?;
+        // Without a name there is only one stream: a rule of the folder.
+        let stream = score.stream.as_ref().map(Spanned::get_ref).or_else(|| self.streams.keys().next())?;
+        Some((stream, condition))
+    }
+}
+
+/// Settings of one feature table.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a section such as [tables.user_activity]")]
+pub struct Table {
+    /// How far back aggregates without `within(...)` look: 30 days unless given.
+    #[serde(default = "default::retention", deserialize_with = "duration::positive")]
+    #[schemars(schema_with = "duration::schema", extend("default" = "30 days"))]
+    pub retention: Duration,
+}
+
+/// The model that turns vectors into scores.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a section [model]")]
+pub struct Model {
+    /// The ONNX file, relative to the pipeline's folder: yours, or one made by `tidewheel model new`.
+    #[schemars(with = "String")]
+    pub graph: Spanned<PathBuf>,
+    /// The output of the graph that is the score, one number per row. Needed only when the graph has several.
+    #[schemars(with = "Option<String>")]
+    pub output: Option<Spanned<String>>,
+}
+
+/// Where the pipeline keeps its files.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a section [state]")]
+pub struct State {
+    /// The folder, relative to the working folder: `.state/<name>` unless given.
+    pub folder: Option<PathBuf>,
+}
+
+mod default {
+    use std::time::Duration;
+
+    pub(super) fn retention() -> Duration {
+        Duration::from_secs(30 * 24 * 60 * 60)
+    }
+}

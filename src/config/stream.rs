@@ -1,0 +1,144 @@
+//! `[streams.NAME]`: where events come from, what they look like, and which are refused.
+
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::subject::SubjectFilter;
+use super::{duration, moment, size};
+
+/// A stream of events.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a section such as [streams.clicks]")]
+pub struct Stream {
+    /// The NATS subjects that the events arrive on. `*` stands for one token, `>` at the end for all that follow.
+    #[schemars(with = "Vec<SubjectFilter>", length(min = 1))]
+    pub subjects: Spanned<Vec<Spanned<SubjectFilter>>>,
+    /// The event contract: a JSON Schema file (draft-07). It is looked for in the pipeline's folder, then in each folder
+    /// above it, so that pipelines can share contracts.
+    #[schemars(with = "String")]
+    pub contract: Spanned<PathBuf>,
+    /// The property of an event that is its time.
+    #[schemars(with = "String")]
+    pub time: Spanned<String>,
+    /// What an integer time counts: seconds, milliseconds or microseconds since 1970. `ms` unless given; it has no
+    /// meaning for times that are date-time texts.
+    #[serde(default)]
+    #[schemars(extend("default" = "ms"))]
+    pub time_unit: TimeUnit,
+    /// The property by whose value the stream may be partitioned.
+    #[schemars(with = "Option<String>")]
+    pub key: Option<Spanned<String>>,
+    /// The property that identifies an event. An event whose id was seen before is dropped and counted as a duplicate.
+    #[schemars(with = "Option<String>")]
+    pub id: Option<Spanned<String>>,
+    /// How many ids are remembered: a repeat within so many events is found. 1,000,000 unless given.
+    #[serde(default = "default::remember_ids")]
+    pub remember_ids: NonZeroUsize,
+    /// How far events may be out of order: the watermark is the newest event time minus this. 5 seconds unless given.
+    #[serde(default = "default::disorder", deserialize_with = "duration::any")]
+    #[schemars(schema_with = "duration::schema", extend("default" = "5s"))]
+    pub disorder: Duration,
+    /// What becomes of events that come too late for every feature. They are counted either way. `dead-letter` unless
+    /// given.
+    #[serde(default)]
+    #[schemars(extend("default" = "dead-letter"))]
+    pub late: Late,
+    /// Events with an earlier time are rejected, such as those of clocks that count from 1970. 2000 unless given.
+    #[serde(rename = "earliest", default = "default::earliest_micros", deserialize_with = "moment::micros")]
+    #[schemars(schema_with = "moment::schema", extend("default" = "2000-01-01T00:00:00Z"))]
+    pub earliest_micros: i64,
+    /// Events whose time is further ahead of the broker's own clock than this are rejected, so that one wrong clock
+    /// can't push the watermark into the future. 1 minute unless given.
+    #[serde(default = "default::ahead", deserialize_with = "duration::any")]
+    #[schemars(schema_with = "duration::schema", extend("default" = "1m"))]
+    pub ahead: Duration,
+    /// The largest event, in bytes. 64 KiB unless given.
+    #[serde(default = "default::max_event_bytes", deserialize_with = "size::bytes")]
+    #[schemars(schema_with = "size::schema", extend("default" = "64 KiB"))]
+    pub max_event_bytes: u64,
+    /// How deep an event's objects and lists may be nested. 16 unless given.
+    #[serde(default = "default::max_depth")]
+    pub max_depth: NonZeroU32,
+    /// How long the broker keeps the events: a restart rebuilds features from them. 7 days unless given.
+    #[serde(default = "default::retain", deserialize_with = "duration::positive")]
+    #[schemars(schema_with = "duration::schema", extend("default" = "7d"))]
+    pub retain: Duration,
+    /// How many bytes of events the broker keeps. 10 GiB unless given.
+    #[serde(default = "default::max_bytes", deserialize_with = "size::bytes")]
+    #[schemars(schema_with = "size::schema", extend("default" = "10 GiB"))]
+    pub max_bytes: u64,
+}
+
+/// What an integer event time counts since 1970.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub enum TimeUnit {
+    /// Seconds.
+    #[serde(rename = "s")]
+    Seconds,
+    /// Milliseconds.
+    #[default]
+    #[serde(rename = "ms")]
+    Milliseconds,
+    /// Microseconds.
+    #[serde(rename = "us")]
+    Microseconds,
+}
+
+/// What becomes of an event that is too late for every feature.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(inline)]
+pub enum Late {
+    /// It goes to the dead-letter subject.
+    #[default]
+    DeadLetter,
+    /// It is only counted.
+    Drop,
+}
+
+mod default {
+    use std::num::{NonZeroU32, NonZeroUsize};
+    use std::time::Duration;
+
+    const REMEMBER_IDS: NonZeroUsize = NonZeroUsize::new(1_000_000).unwrap();
+    const MAX_DEPTH: NonZeroU32 = NonZeroU32::new(16).unwrap();
+
+    pub(super) fn remember_ids() -> NonZeroUsize {
+        REMEMBER_IDS
+    }
+
+    pub(super) fn disorder() -> Duration {
+        Duration::from_secs(5)
+    }
+
+    /// 2000-01-01T00:00:00Z.
+    pub(super) fn earliest_micros() -> i64 {
+        946_684_800_000_000
+    }
+
+    pub(super) fn ahead() -> Duration {
+        Duration::from_secs(60)
+    }
+
+    pub(super) fn max_event_bytes() -> u64 {
+        64 << 10
+    }
+
+    pub(super) fn max_depth() -> NonZeroU32 {
+        MAX_DEPTH
+    }
+
+    pub(super) fn retain() -> Duration {
+        Duration::from_secs(7 * 24 * 60 * 60)
+    }
+
+    pub(super) fn max_bytes() -> u64 {
+        10 << 30
+    }
+}

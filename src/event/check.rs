@@ -1,0 +1,267 @@
+//! Holds one JSON object to a contract, without allocating unless it fails.
+
+use std::sync::Arc;
+
+use arrow::error::ArrowError;
+
+use super::check_value::{Place, ValueCheck};
+use super::contract::{Contract, ContractField};
+use super::reject::{Flaw, RejectReason, excerpt};
+use super::scan::Scanner;
+
+/// How large and how deep an event may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of one event's JSON text.
+    pub max_event_bytes: usize,
+    /// Levels of nesting; the event's own object is the first.
+    pub max_depth: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { max_event_bytes: 64 * 1024, max_depth: 16 }
+    }
+}
+
+/// Checks JSON objects against one contract, one after another.
+///
+/// Types are exact: `"12"` is no integer, though `1.0` is one, as JSON Schema says. A field of the contract may appear
+/// once; fields that it does not have are skipped, or refused when the contract is closed.
+#[derive(Debug)]
+pub struct ObjectCheck {
+    contract: Arc<Contract>,
+    max_event_bytes: usize,
+    /// How many fields are required.
+    required: usize,
+    /// Per field its name as most producers write it, `"name":`; empty when the name would need escapes.
+    keys: Vec<Vec<u8>>,
+    /// Per field whether the event at hand has it.
+    seen: Vec<bool>,
+    name: Vec<u8>,
+    values: ValueCheck,
+}
+
+impl ObjectCheck {
+    /// A check of objects against `contract`.
+    ///
+    /// # Errors
+    /// When the time-zone database of the Arrow library does not know UTC, which it always does.
+    pub fn new(contract: Arc<Contract>, limits: Limits) -> Result<Self, ArrowError> {
+        Ok(Self {
+            required: contract.fields().iter().filter(|field| field.is_required()).count(),
+            keys: contract.fields().iter().map(|field| usual_key(field.name())).collect(),
+            seen: vec![false; contract.fields().len()],
+            name: Vec::new(),
+            values: ValueCheck::new(limits.max_depth)?,
+            max_event_bytes: limits.max_event_bytes,
+            contract,
+        })
+    }
+
+    /// Checks bytes that must hold exactly one object.
+    ///
+    /// # Errors
+    /// The first fault that was found.
+    pub fn check(&mut self, bytes: &[u8]) -> Result<(), Flaw> {
+        let mut scanner = Scanner::new(bytes);
+        self.next_object(&mut scanner)?;
+        match scanner.peek() {
+            None => Ok(()),
+            Some(_) => Err(scanner.error("the end of the object").into()),
+        }
+    }
+
+    /// Checks the object that begins at the scanner's next value and leaves the scanner behind it. After an error the
+    /// scanner is anywhere within the object.
+    #[inline]
+    pub(super) fn next_object(&mut self, scanner: &mut Scanner<'_>) -> Result<(), Flaw> {
+        let first = scanner.peek();
+        let start = scanner.offset();
+        if first != Some(b'{') {
+            self.values.skip(scanner, 0)?;
+            let detail = format!("expected an object, got {}", excerpt(scanner.since(start)));
+            return Err(Flaw::new(RejectReason::WrongType, detail));
+        }
+        self.members(scanner)?;
+        let event = scanner.since(start);
+        if event.len() > self.max_event_bytes {
+            let detail = format!("expected at most {} bytes, got {}", self.max_event_bytes, event.len());
+            return Err(Flaw::new(RejectReason::TooLarge, detail));
+        }
+        match str::from_utf8(event) {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                let detail = format!("not UTF-8 at byte {} of the event", error.valid_up_to());
+                Err(Flaw::new(RejectReason::InvalidJson, detail))
+            }
+        }
+    }
+
+    /// Passes a value that nests at most `most` levels deep, without checking it.
+    pub(super) fn skip(&mut self, scanner: &mut Scanner<'_>, most: usize) -> Result<(), Flaw> {
+        self.values.skip_within(scanner, 0, most)
+    }
+
+    fn members(&mut self, scanner: &mut Scanner<'_>) -> Result<(), Flaw> {
+        let Self { contract, required, keys, seen, name: scratch, values, .. } = self;
+        let fields = contract.fields();
+        seen.fill(false);
+        let mut missing = *required;
+        // Producers repeat the order of their fields: the next one is tried before the others are searched.
+        let mut likely = 0;
+
+        scanner.expect(b'{', "an object")?;
+        if scanner.take(b'}') {
+            return missing_field(fields, seen, missing);
+        }
+        loop {
+            let found = match (keys.get(likely), fields.get(likely)) {
+                (Some(key), Some(field)) if !key.is_empty() && scanner.take_all(key) => Some((likely, field)),
+                _ => {
+                    let name = scanner.string()?;
+                    scanner.expect(b':', "`:`")?;
+                    let name = name.resolve(scratch);
+                    let found = fields.iter().enumerate().find(|(_, field)| field.name().as_bytes() == name);
+                    if found.is_none() && contract.is_closed() {
+                        let detail = format!("field \"{}\" is not in the contract", excerpt(name));
+                        return Err(Flaw::new(RejectReason::UnknownField, detail));
+                    }
+                    found
+                }
+            };
+            if let Some((index, field)) = found {
+                match seen.get_mut(index) {
+                    Some(seen) if !*seen => *seen = true,
+                    _ => {
+                        let detail = format!("field \"{}\" appears twice", field.name());
+                        return Err(Flaw::new(RejectReason::DuplicateField, detail));
+                    }
+                }
+                missing -= usize::from(field.is_required());
+                likely = index + 1;
+                values.check(scanner, field.rule(), Place { field: field.name(), item: None })?;
+            } else {
+                values.skip(scanner, 1)?;
+            }
+            if !scanner.take(b',') {
+                scanner.expect(b'}', "`,` or `}`")?;
+                return missing_field(fields, seen, missing);
+            }
+        }
+    }
+}
+
+/// A key as it is written when it needs no escapes and no space before its colon.
+fn usual_key(name: &str) -> Vec<u8> {
+    let is_plain = name.bytes().all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\');
+    if is_plain { format!("\"{name}\":").into_bytes() } else { Vec::new() }
+}
+
+fn missing_field(fields: &[ContractField], seen: &[bool], missing: usize) -> Result<(), Flaw> {
+    if missing == 0 {
+        return Ok(());
+    }
+    let absent = fields.iter().zip(seen).find(|(field, seen)| field.is_required() && !**seen);
+    let name = absent.map_or("", |(field, _)| field.name());
+    Err(Flaw::new(RejectReason::MissingField, format!("field \"{name}\" is required and missing")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONTRACT: &str = r#"{"type": "object", "properties": {
+        "id": {"type": "integer", "minimum": 1},
+        "kind": {"type": "string", "enum": ["view", "b\u00fcy"]},
+        "price": {"type": ["number", "null"], "exclusiveMinimum": 0},
+        "at": {"type": "string", "format": "date-time"},
+        "gift": {"type": "boolean"},
+        "tags": {"type": "array", "items": {"type": "string", "maxLength": 3}, "maxItems": 2}
+    }, "required": ["id"]}"#;
+
+    fn check_with(contract: &str, event: &[u8]) -> Result<(), (RejectReason, String)> {
+        let contract = Contract::parse(contract).expect("a contract");
+        let limits = Limits { max_event_bytes: 200, max_depth: 3 };
+        let mut check = ObjectCheck::new(Arc::new(contract), limits).expect("a check");
+        // Twice: nothing of the first may stay behind for the second.
+        let first = check.check(event);
+        assert_eq!(check.check(event), first);
+        first.map_err(|flaw| (flaw.reason, flaw.detail))
+    }
+
+    fn check(event: &str) -> Result<(), (RejectReason, String)> {
+        check_with(CONTRACT, event.as_bytes())
+    }
+
+    #[test]
+    fn good_events_pass() {
+        for event in [
+            r#"{"id":1}"#,
+            r#" { "id" : 1.0 , "price" : null , "gift" : true , "tags" : [ ] } "#,
+            r#"{"\u0069d":12,"kind":"b\u00fcy","price":0.5,"tags":["ab","äöü"]}"#,
+            r#"{"other":{"deep":[1]},"id":3,"at":"2026-01-31T12:00:00.123456+02:00"}"#,
+        ] {
+            assert_eq!(check(event), Ok(()), "{event}");
+        }
+    }
+
+    #[test]
+    fn every_fault_names_the_field_the_value_and_the_expectation() {
+        use RejectReason::{Constraint, DuplicateField, InvalidJson, MissingField, NotFinite, TooDeep, WrongType};
+        for (event, reason, detail) in [
+            (r#"{"id":"12"}"#, WrongType, r#"field "id": expected an integer of at least 1, got "12""#),
+            (r#"{"id":1.5}"#, WrongType, r#"field "id": expected an integer of at least 1, got 1.5"#),
+            (r#"{"id":0}"#, Constraint, r#"field "id": expected an integer of at least 1, got 0"#),
+            (r#"{"id":1e999}"#, NotFinite, r#"field "id": expected an integer of at least 1, got 1e999"#),
+            (r#"{"id":1,"id":1}"#, DuplicateField, r#"field "id" appears twice"#),
+            (r#"{"kind":"view"}"#, MissingField, r#"field "id" is required and missing"#),
+            ("{}", MissingField, r#"field "id" is required and missing"#),
+            (r#"{"id":null}"#, WrongType, r#"field "id": expected an integer of at least 1, got null"#),
+            (r#"{"id":1,"kind":"buy"}"#, Constraint, r#"field "kind": expected one of "view", "büy", got "buy""#),
+            (r#"{"id":1,"price":1e999}"#, NotFinite, r#"field "price": expected a number above 0 or null, got 1e999"#),
+            (r#"{"id":1,"price":0}"#, Constraint, r#"field "price": expected a number above 0 or null, got 0"#),
+            (r#"{"id":1,"price":NaN}"#, InvalidJson, "expected a value at byte 16, found `N`"),
+            (r#"{"id":1,"gift":1}"#, WrongType, r#"field "gift": expected true or false, got 1"#),
+            (
+                r#"{"id":1,"tags":["a",1]}"#,
+                WrongType,
+                r#"field "tags" item 1: expected a string of at most 3 characters, got 1"#,
+            ),
+            (
+                r#"{"id":1,"tags":["a","b","c"]}"#,
+                Constraint,
+                r#"field "tags": expected an array of string of at most 2 items, got ["a","b","c"]"#,
+            ),
+            (r#"{"id":1,"x":[[[]]]}"#, TooDeep, "expected at most 3 levels of nesting, got more"),
+            ("[1]", WrongType, "expected an object, got [1]"),
+            ("", InvalidJson, "expected a value at byte 0, found the end"),
+            (r#"{"id":1} x"#, InvalidJson, "expected the end of the object at byte 9, found `x`"),
+        ] {
+            assert_eq!(check(event), Err((reason, detail.into())), "{event}");
+        }
+    }
+
+    #[test]
+    fn a_closed_contract_refuses_other_fields() {
+        let closed = CONTRACT.replace(r#""required""#, r#""additionalProperties": false, "required""#);
+        let refused = (RejectReason::UnknownField, "field \"x\" is not in the contract".to_owned());
+        assert_eq!(check_with(&closed, br#"{"id":1,"x":2}"#), Err(refused));
+    }
+
+    #[test]
+    fn limits_hold_at_their_edge() {
+        let sized = |bytes: usize| format!(r#"{{"id":1,"x":"{}"}}"#, "x".repeat(bytes - 15));
+        assert_eq!(sized(200).len(), 200);
+        assert_eq!(check(&sized(200)), Ok(()));
+        assert_eq!(check(&sized(201)).map_err(|(reason, _)| reason), Err(RejectReason::TooLarge));
+        assert_eq!(check(r#"{"id":1,"x":[[]]}"#), Ok(()));
+        assert_eq!(check(r#"{"id":1,"x":[[[]]]}"#).map_err(|(reason, _)| reason), Err(RejectReason::TooDeep));
+    }
+
+    #[test]
+    fn bytes_that_are_not_utf8_are_refused() {
+        let refused = (RejectReason::InvalidJson, "not UTF-8 at byte 13 of the event".to_owned());
+        assert_eq!(check_with(CONTRACT, b"{\"id\":1,\"x\":\"\xff\"}"), Err(refused));
+    }
+}

@@ -1,0 +1,69 @@
+//! The kinds of property that a contract can have, and the keywords that each of them takes.
+
+use super::document::Value;
+
+const RANGE: [&str; 4] = ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"];
+const LENGTH: [&str; 2] = ["minLength", "maxLength"];
+const ITEMS: [&str; 3] = ["items", "minItems", "maxItems"];
+const CHOICE: [&str; 2] = ["enum", "const"];
+
+/// What a property's `type` and `format` say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Integer,
+    Number,
+    Text,
+    DateTime,
+    Boolean,
+    List,
+}
+
+impl Kind {
+    pub(super) fn from_type(name: &str) -> Option<Self> {
+        match name {
+            "integer" => Some(Self::Integer),
+            "number" => Some(Self::Number),
+            "string" => Some(Self::Text),
+            "boolean" => Some(Self::Boolean),
+            "array" => Some(Self::List),
+            _ => None,
+        }
+    }
+
+    pub(super) fn describe(self) -> &'static str {
+        match self {
+            Self::Integer => "an integer",
+            Self::Number => "a number",
+            Self::Text => "a string",
+            Self::DateTime => "a date-time",
+            Self::Boolean => "a boolean",
+            Self::List => "an array",
+        }
+    }
+
+    pub(super) fn takes(self, keyword: &str) -> bool {
+        let choice = CHOICE.contains(&keyword);
+        match self {
+            Self::Integer | Self::Number => choice || RANGE.contains(&keyword),
+            Self::Text => choice || LENGTH.contains(&keyword) || keyword == "format",
+            Self::DateTime => keyword == "format",
+            Self::Boolean => choice,
+            Self::List => ITEMS.contains(&keyword),
+        }
+    }
+
+    /// Whether a value is of this kind.
+    pub(super) fn holds(self, value: &Value<'_>) -> bool {
+        match (self, value) {
+            (Self::Integer, Value::Number(number)) => number.as_i64().is_some(),
+            (Self::Number, Value::Number(number)) => number.is_finite(),
+            (Self::Text, Value::Text(_)) | (Self::Boolean, Value::Boolean(_)) => true,
+            _ => false,
+        }
+    }
+}
+
+/// Every keyword that some kind of property takes.
+pub(super) fn keywords() -> impl Iterator<Item = &'static str> {
+    ["type", "format"].into_iter().chain(RANGE).chain(LENGTH).chain(ITEMS).chain(CHOICE)
+}

@@ -1,0 +1,57 @@
+//! From bytes to Arrow: events that keep their contract become columns, the others are refused with a reason.
+//!
+//! ```text
+//!                 ┌ frame ┐   ┌ check ┐   ┌ columns ┐   ┌ time_column ┐
+//!   Message ─────▶│ JSON  │──▶│ rules │──▶│ Arrow   │──▶│ µs, bounds  │──▶ batch, origin
+//!    (payload)    └───────┘   └───────┘   └─────────┘   └─────────────┘
+//!         │          │ broken     │ flawed                     │ not believed
+//!         │          └────────────┴──────────────┬─────────────┘
+//!         │       ┌ ipc ┐   ┌ check_column ┐     ▼
+//!         └──────▶│Arrow│──▶│ same rules   │──▶ rejects: message, reason, detail, the event's own bytes
+//!                 └─────┘   └──────────────┘
+//! ```
+//!
+//! **Promises.** Accepted and refused events together are all events. A bad event never takes its neighbours along. What a
+//! batch holds fits the contract: types, nulls, constraints, finite numbers, believable times; nothing later checks it
+//! again. The same messages give the same outcome on every machine and at any time: no clock, no random seed.
+//!
+//! **It does not** decide what is late or repeated (it offers [`is_late`] and [`SeenIds`] to those who do), publish dead
+//! letters, or count metrics.
+//!
+//! **How it fails.** A fault of an event is a [`Reject`] and never an error. An error of [`Decoder::decode`] means that the
+//! batch itself could not be built.
+
+mod check;
+mod check_column;
+mod check_value;
+mod columns;
+mod contract;
+mod decode;
+mod faults;
+mod frame;
+mod ipc;
+#[cfg(test)]
+mod naive;
+mod reject;
+mod rule;
+mod scan;
+mod seen;
+mod settings;
+#[cfg(test)]
+mod speed;
+#[cfg(test)]
+mod testing;
+mod time;
+mod time_column;
+mod token;
+mod watermark;
+
+pub use check::{Limits, ObjectCheck};
+pub use contract::{Contract, ContractField, ContractProblem};
+pub use decode::{Decoded, Decoder};
+pub use reject::{Flaw, Reject, RejectReason};
+pub use rule::FieldType;
+pub use seen::{SeenIds, SeenIdsError};
+pub use settings::{DecodeSettings, DecoderError};
+pub use time::{EventTime, TimeUnit};
+pub use watermark::{Watermark, is_late};

@@ -1,0 +1,403 @@
+//! A JSON scanner: moves over bytes value by value, holds them to RFC 8259, and copies nothing.
+//!
+//! Checking an event needs three things that `serde_json` does not offer: the exact end of a value among others, the text
+//! of a number before it is rounded (`1e999` is a number too large to hold, not broken syntax), and no allocation for
+//! strings with escapes. The grammar itself is small; that it agrees with `serde_json` is a property test.
+
+use std::fmt;
+
+use super::token::{Number, NumberForm, Text, escaped_char};
+
+/// A position that moves forward over JSON text.
+#[derive(Debug, Clone)]
+pub(super) struct Scanner<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Scanner<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0 }
+    }
+
+    /// Bytes passed so far.
+    pub(super) fn offset(&self) -> usize {
+        self.at
+    }
+
+    /// Goes back to, or jumps forward to, an offset.
+    pub(super) fn move_to(&mut self, offset: usize) {
+        self.at = offset.min(self.bytes.len());
+    }
+
+    /// The bytes from `start` to here.
+    pub(super) fn since(&self, start: usize) -> &'a [u8] {
+        self.bytes.get(start..self.at).unwrap_or_default()
+    }
+
+    /// Skips white space and shows the next byte without passing it.
+    #[inline]
+    pub(super) fn peek(&mut self) -> Option<u8> {
+        loop {
+            match self.bytes.get(self.at) {
+                Some(b' ' | b'\n' | b'\r' | b'\t') => self.at += 1,
+                other => return other.copied(),
+            }
+        }
+    }
+
+    /// Passes `byte` if it is the next one after white space.
+    #[inline]
+    pub(super) fn take(&mut self, byte: u8) -> bool {
+        let found = self.peek() == Some(byte);
+        self.at += usize::from(found);
+        found
+    }
+
+    /// Passes `byte` or fails, saying that `expected` was.
+    #[inline]
+    pub(super) fn expect(&mut self, byte: u8, expected: &'static str) -> Result<(), SyntaxError> {
+        if self.take(byte) { Ok(()) } else { Err(self.error(expected)) }
+    }
+
+    /// Passes exactly `bytes` if they stand here, after white space.
+    #[inline]
+    pub(super) fn take_all(&mut self, bytes: &[u8]) -> bool {
+        self.peek();
+        let found = self.bytes.get(self.at..).is_some_and(|rest| rest.starts_with(bytes));
+        self.at += if found { bytes.len() } else { 0 };
+        found
+    }
+
+    /// Passes a string.
+    #[inline]
+    pub(super) fn string(&mut self) -> Result<Text<'a>, SyntaxError> {
+        self.expect(b'"', "a string")?;
+        let start = self.at;
+        let mut escaped = false;
+        loop {
+            self.at += plain_run(self.bytes.get(self.at..).unwrap_or_default());
+            match self.bytes.get(self.at) {
+                Some(b'"') => {
+                    let raw = self.since(start);
+                    self.at += 1;
+                    return Ok(Text::new(raw, escaped));
+                }
+                Some(b'\\') => {
+                    self.at += 1;
+                    self.escape()?;
+                    escaped = true;
+                }
+                _ => return Err(self.error("the end of a string")),
+            }
+        }
+    }
+
+    /// Passes a number.
+    #[inline]
+    pub(super) fn number(&mut self) -> Result<Number<'a>, SyntaxError> {
+        self.peek();
+        let start = self.at;
+        self.at += usize::from(self.bytes.get(start) == Some(&b'-'));
+        match self.bytes.get(self.at) {
+            Some(b'0') => self.at += 1,
+            _ => self.digits()?,
+        }
+        let mut form = NumberForm::Whole;
+        if self.bytes.get(self.at) == Some(&b'.') {
+            self.at += 1;
+            self.digits()?;
+            form = NumberForm::Fraction;
+        }
+        if let Some(b'e' | b'E') = self.bytes.get(self.at) {
+            self.at += 1;
+            self.at += usize::from(matches!(self.bytes.get(self.at), Some(b'+' | b'-')));
+            self.digits()?;
+            form = NumberForm::Exponent;
+        }
+        Ok(Number::new(self.since(start), form))
+    }
+
+    /// Passes the literal `word`: `true`, `false` or `null`.
+    pub(super) fn literal(&mut self, word: &'static str) -> Result<(), SyntaxError> {
+        self.peek();
+        let end = self.at + word.len();
+        if self.bytes.get(self.at..end) != Some(word.as_bytes()) {
+            return Err(self.error(word));
+        }
+        self.at = end;
+        Ok(())
+    }
+
+    /// Passes one value of any kind that nests at most `most` levels deep: a scalar has none, `[1]` has one.
+    ///
+    /// Works without recursion, so that no nesting can exhaust the stack; `open` is scratch space.
+    pub(super) fn skip(&mut self, open: &mut Vec<Bracket>, most: usize) -> Result<(), SkipError> {
+        open.clear();
+        loop {
+            let opened = match self.peek() {
+                Some(b'{') => Some(Bracket::Object),
+                Some(b'[') => Some(Bracket::List),
+                _ => None,
+            };
+            if let Some(bracket) = opened {
+                if open.len() >= most {
+                    return Err(SkipError::TooDeep);
+                }
+                self.at += 1;
+                open.push(bracket);
+                if !self.take(bracket.closing()) {
+                    if bracket == Bracket::Object {
+                        self.key()?;
+                    }
+                    continue;
+                }
+                open.pop();
+            } else {
+                self.scalar()?;
+            }
+            // A value ends here, and with it perhaps what contains it.
+            loop {
+                let Some(&bracket) = open.last() else { return Ok(()) };
+                if self.take(b',') {
+                    if bracket == Bracket::Object {
+                        self.key()?;
+                    }
+                    break;
+                }
+                self.expect(bracket.closing(), bracket.expected())?;
+                open.pop();
+            }
+        }
+    }
+
+    /// The error that something else than `expected` stands here.
+    pub(super) fn error(&self, expected: &'static str) -> SyntaxError {
+        SyntaxError { offset: self.at, expected, found: self.bytes.get(self.at).copied() }
+    }
+
+    fn key(&mut self) -> Result<(), SyntaxError> {
+        self.string()?;
+        self.expect(b':', "`:`")
+    }
+
+    fn scalar(&mut self) -> Result<(), SyntaxError> {
+        match self.peek() {
+            Some(b'"') => self.string().map(drop),
+            Some(b'-' | b'0'..=b'9') => self.number().map(drop),
+            Some(b't') => self.literal("true"),
+            Some(b'f') => self.literal("false"),
+            Some(b'n') => self.literal("null"),
+            _ => Err(self.error("a value")),
+        }
+    }
+
+    #[inline]
+    fn digits(&mut self) -> Result<(), SyntaxError> {
+        let start = self.at;
+        while let Some(b'0'..=b'9') = self.bytes.get(self.at) {
+            self.at += 1;
+        }
+        if self.at == start { Err(self.error("a digit")) } else { Ok(()) }
+    }
+
+    /// Passes what follows a backslash. A half of a surrogate pair alone is not text and is refused.
+    fn escape(&mut self) -> Result<(), SyntaxError> {
+        match self.bytes.get(self.at) {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {
+                self.at += 1;
+                Ok(())
+            }
+            Some(b'u') => {
+                let mut following = self.bytes.get(self.at + 1..).unwrap_or_default().iter().copied();
+                let before = following.len();
+                escaped_char(&mut following).ok_or_else(|| self.error("a Unicode escape"))?;
+                self.at += 1 + before - following.len();
+                Ok(())
+            }
+            _ => Err(self.error("an escape")),
+        }
+    }
+}
+
+/// What is wrong with a JSON text, and where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct SyntaxError {
+    /// Offset in bytes from the start of the text.
+    pub(super) offset: usize,
+    expected: &'static str,
+    found: Option<u8>,
+}
+
+impl fmt::Display for SyntaxError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "expected {} at byte {}, found ", self.expected, self.offset)?;
+        match self.found {
+            Some(byte) => write!(f, "`{}`", byte.escape_ascii()),
+            None => f.write_str("the end"),
+        }
+    }
+}
+
+/// Why a value was not passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SkipError {
+    Syntax(SyntaxError),
+    TooDeep,
+}
+
+impl From<SyntaxError> for SkipError {
+    fn from(error: SyntaxError) -> Self {
+        Self::Syntax(error)
+    }
+}
+
+/// What a nested value is inside of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Bracket {
+    Object,
+    List,
+}
+
+impl Bracket {
+    fn closing(self) -> u8 {
+        match self {
+            Self::Object => b'}',
+            Self::List => b']',
+        }
+    }
+
+    fn expected(self) -> &'static str {
+        match self {
+            Self::Object => "`,` or `}`",
+            Self::List => "`,` or `]`",
+        }
+    }
+}
+
+/// Length of the longest prefix without quote, backslash or control character. Looks at eight bytes at a time.
+#[inline]
+fn plain_run(bytes: &[u8]) -> usize {
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        let marks = special_bytes(u64::from_le_bytes(*word));
+        if marks != 0 {
+            return index * 8 + marks.trailing_zeros() as usize / 8;
+        }
+    }
+    let special = rest.iter().position(|&byte| byte < 0x20 || byte == b'"' || byte == b'\\');
+    bytes.len() - rest.len() + special.unwrap_or(rest.len())
+}
+
+/// Sets the high bit of the first byte that is a quote, a backslash or a control character; those above it may have theirs
+/// set for no reason (Anderson, "Bit Twiddling Hacks": determine if a word has a byte less than n).
+#[inline]
+fn special_bytes(word: u64) -> u64 {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGHS: u64 = 0x8080_8080_8080_8080;
+    let quotes = word ^ (ONES * u64::from(b'"'));
+    let backslashes = word ^ (ONES * u64::from(b'\\'));
+    let less = |word: u64, limit: u64| word.wrapping_sub(ONES * limit) & !word;
+    (less(word, 0x20) | less(quotes, 1) | less(backslashes, 1)) & HIGHS
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::event::testing::is_json;
+
+    fn skips(text: &[u8], most: usize) -> Result<(), SkipError> {
+        let mut scanner = Scanner::new(text);
+        scanner.skip(&mut Vec::new(), most)?;
+        match scanner.peek() {
+            None => Ok(()),
+            Some(_) => Err(scanner.error("the end").into()),
+        }
+    }
+
+    fn error(text: &str) -> String {
+        match skips(text.as_bytes(), 9) {
+            Err(SkipError::Syntax(error)) => error.to_string(),
+            other => format!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn nesting_is_measured_without_recursion() {
+        for (text, levels) in [("7", 0), ("[]", 1), (r#"{"a":[1,{"b":[]}],"c":{}}"#, 4)] {
+            assert_eq!(skips(text.as_bytes(), levels), Ok(()));
+            assert_eq!(skips(text.as_bytes(), usize::MAX), Ok(()));
+            if levels > 0 {
+                assert_eq!(skips(text.as_bytes(), levels - 1), Err(SkipError::TooDeep));
+            }
+        }
+        let levels = 200_000;
+        let text = [vec![b'['; levels], vec![b']'; levels]].concat();
+        assert_eq!(skips(&text, levels), Ok(()));
+    }
+
+    #[test]
+    fn an_error_names_the_byte_where_it_breaks() {
+        assert_eq!(error(r#"{"a":1,}"#), "expected a string at byte 7, found `}`");
+        assert_eq!(error(r#"{"a":1"#), "expected `,` or `}` at byte 6, found the end");
+    }
+
+    #[test]
+    fn a_plain_run_ends_at_the_first_special_byte_wherever_it_stands() {
+        for special in (0..0x20).chain([b'"', b'\\']) {
+            for before in 0..20 {
+                for plain in [b'a', b'!', b'#', b'[', b']', 0x7f, 0x80, 0xa2, 0xdc, 0xff] {
+                    let bytes = [vec![plain; before], vec![special], vec![b'"'; 9]].concat();
+                    assert_eq!(plain_run(&bytes), before, "{special:#x} after {plain:#x}");
+                    assert_eq!(plain_run(&bytes[..before]), before);
+                }
+            }
+        }
+    }
+
+    /// Text made of JSON's own pieces, so that it is often almost right.
+    fn almost_json() -> impl Strategy<Value = String> {
+        let piece = prop::sample::select(vec![
+            "{",
+            "}",
+            "[",
+            "]",
+            ",",
+            ":",
+            "\"a\"",
+            "\"\\u00e9\"",
+            "\"\\ud83d\\ude00\"",
+            "\"\\ud83d\"",
+            "\"",
+            "\\",
+            "0",
+            "-",
+            "1.5",
+            "1e5",
+            "01",
+            ".",
+            "e",
+            "true",
+            "false",
+            "null",
+            "nul",
+            "NaN",
+            " ",
+            "\n",
+            "é",
+            "{\"k\":1}",
+            "[1,2]",
+        ]);
+        prop::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4096))]
+        #[test]
+        fn the_grammar_agrees_with_serde_json(text in almost_json()) {
+            prop_assert_eq!(skips(text.as_bytes(), 100).is_ok(), is_json(&text), "{:?}", text);
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! Repeated events, found by their ids in bounded memory.
+
+use std::hash::{BuildHasherDefault, Hasher};
+
+use arrow::array::{Array, AsArray};
+use arrow::buffer::BooleanBuffer;
+use arrow::datatypes::{DataType, Int64Type};
+use hashbrown::HashSet;
+use xxhash_rust::xxh3::xxh3_128;
+
+/// Remembers the ids of recent events.
+///
+/// An id that appeared among the last `capacity` events with an id is recognised, always; an older one may be forgotten.
+/// Ids are kept as 128-bit XXH3 hashes in two generations of at most `capacity` each: when the younger is full, the older
+/// is forgotten. The hash has no random seed, so that a replay decides the same on any machine; that two ids of a billion
+/// share a hash has a chance of about 10^-21.
+#[derive(Debug)]
+pub struct SeenIds {
+    capacity: usize,
+    younger: Generation,
+    older: Generation,
+}
+
+type Generation = HashSet<u128, BuildHasherDefault<LowBits>>;
+
+impl SeenIds {
+    /// Memory for two generations of `capacity` ids (about 40 bytes per id of capacity) is taken here, and no more later.
+    #[must_use]
+    pub fn new(capacity: usize) -> Self {
+        let capacity = capacity.max(1);
+        let generation = || Generation::with_capacity_and_hasher(capacity, BuildHasherDefault::default());
+        Self { capacity, younger: generation(), older: generation() }
+    }
+
+    /// Marks the rows whose id was not seen before, in earlier calls or earlier rows, and remembers all of them.
+    ///
+    /// `ids` is a column of strings or 64-bit integers. A null id is no id: such rows are never repeats.
+    ///
+    /// # Errors
+    /// When the column has another type.
+    pub fn first_seen(&mut self, ids: &dyn Array) -> Result<BooleanBuffer, SeenIdsError> {
+        match ids.data_type() {
+            DataType::Utf8 => {
+                let ids = ids.as_string::<i32>();
+                Ok(ids.iter().map(|id| id.is_none_or(|id| self.insert(id.as_bytes()))).collect())
+            }
+            DataType::Int64 => {
+                let ids = ids.as_primitive::<Int64Type>();
+                Ok(ids.iter().map(|id| id.is_none_or(|id| self.insert(&id.to_le_bytes()))).collect())
+            }
+            other => Err(SeenIdsError::IdType { found: other.clone() }),
+        }
+    }
+
+    /// Bytes that are held for ids.
+    #[must_use]
+    pub fn state_bytes(&self) -> usize {
+        self.younger.allocation_size() + self.older.allocation_size()
+    }
+
+    /// Remembers an id and says whether it is new.
+    fn insert(&mut self, id: &[u8]) -> bool {
+        let hash = xxh3_128(id);
+        if self.younger.len() >= self.capacity {
+            std::mem::swap(&mut self.younger, &mut self.older);
+            self.younger.clear();
+        }
+        // A repeat is remembered anew: the promise counts from the last time that an id appeared.
+        self.younger.insert(hash) && !self.older.contains(&hash)
+    }
+}
+
+/// Why ids cannot be looked at.
+#[derive(Debug, thiserror::Error, PartialEq)]
+pub enum SeenIdsError {
+    /// The column of ids has a type that ids do not have.
+    #[error("event ids must be strings or integers, the column is {found}")]
+    IdType {
+        /// The column's type.
+        found: DataType,
+    },
+}
+
+/// Takes the low bits of what is a hash already.
+#[derive(Debug, Default)]
+struct LowBits(u64);
+
+impl Hasher for LowBits {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u128(&mut self, hash: u128) {
+        self.0 = hash as u64;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use arrow::array::{BooleanArray, Int64Array, StringArray};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn first(seen: &mut SeenIds, ids: &dyn Array) -> Vec<bool> {
+        seen.first_seen(ids).expect("marks").iter().collect()
+    }
+
+    #[test]
+    fn repeats_are_found_within_a_batch_and_across_batches() {
+        let mut seen = SeenIds::new(100);
+        let ids = StringArray::from(vec![Some("a"), Some("b"), Some("a"), None, None, Some("")]);
+        assert_eq!(first(&mut seen, &ids), [true, true, false, true, true, true]);
+        assert_eq!(first(&mut seen, &ids), [false, false, false, true, true, false]);
+        assert_eq!(first(&mut seen, &Int64Array::from(vec![1, 2, 1])), [true, true, false]);
+    }
+
+    #[test]
+    fn memory_does_not_grow_with_the_number_of_ids() {
+        let mut seen = SeenIds::new(1_000);
+        let at_first = seen.state_bytes();
+        for start in (0..100_000).step_by(1_000) {
+            let fresh = first(&mut seen, &Int64Array::from_iter_values(start..start + 1_000));
+            assert!(fresh.into_iter().all(|new| new));
+        }
+        assert_eq!(seen.state_bytes(), at_first);
+    }
+
+    #[test]
+    fn a_column_that_holds_no_ids_is_refused() {
+        let error = SeenIds::new(1).first_seen(&BooleanArray::from(vec![true])).expect_err("no ids");
+        assert_eq!(error.to_string(), "event ids must be strings or integers, the column is Boolean");
+    }
+
+    proptest! {
+        #[test]
+        fn a_repeat_within_capacity_is_always_found_and_nothing_new_is_ever_dropped(
+            ids in prop::collection::vec(0_i64..40, 1..400),
+            capacity in 1_usize..20,
+        ) {
+            let mut seen = SeenIds::new(capacity);
+            let marks = first(&mut seen, &Int64Array::from(ids.clone()));
+            let mut recent = VecDeque::new();
+            for (position, (id, new)) in ids.iter().zip(marks).enumerate() {
+                if recent.contains(id) {
+                    prop_assert!(!new, "row {position} repeats {id}");
+                }
+                if !ids[..position].contains(id) {
+                    prop_assert!(new, "row {position} is the first {id}");
+                }
+                recent.push_back(*id);
+                if recent.len() > capacity {
+                    recent.pop_front();
+                }
+            }
+        }
+    }
+}

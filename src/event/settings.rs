@@ -1,0 +1,66 @@
+//! How a stream is decoded, and why it cannot be.
+
+use arrow::error::ArrowError;
+
+use super::check::Limits;
+use super::rule::FieldType;
+use super::time::TimeUnit;
+
+/// How the events of a stream are decoded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DecodeSettings {
+    /// The property that holds the event time: required, an integer or a date-time.
+    pub time_column: String,
+    /// What an integer event time counts; date-times say it themselves.
+    pub time_unit: TimeUnit,
+    /// The earliest event time that is believed, in microseconds since 1970.
+    pub earliest_micros: i64,
+    /// How far an event time may be ahead of the broker's own time of its message.
+    pub ahead_micros: i64,
+    /// Size and depth of one JSON event. A row of an Arrow stream is limited by the broker's message size only.
+    pub limits: Limits,
+}
+
+impl DecodeSettings {
+    /// Milliseconds, from the year 2000 on, up to one minute ahead of the broker, 64 KiB, 16 levels.
+    #[must_use]
+    pub fn new(time_column: impl Into<String>) -> Self {
+        Self {
+            time_column: time_column.into(),
+            time_unit: TimeUnit::default(),
+            earliest_micros: 946_684_800_000_000,
+            ahead_micros: 60_000_000,
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// Why there can be no decoder, or no batch.
+#[derive(Debug, thiserror::Error)]
+pub enum DecoderError {
+    /// The contract lacks the time column.
+    #[error("time column \"{name}\" is not in the contract; name one of {}", .properties.join(", "))]
+    NoTimeColumn {
+        /// The column that was asked for.
+        name: String,
+        /// The columns that there are.
+        properties: Vec<String>,
+    },
+    /// The time column is of a type that is no time.
+    #[error("time column \"{name}\" is of type {found}; use an integer or a date-time")]
+    TimeColumnType {
+        /// The column.
+        name: String,
+        /// Its type.
+        found: FieldType,
+    },
+    /// The time column may be absent or null.
+    #[error("time column \"{name}\" is optional; list it in \"required\" and take null out of its type")]
+    OptionalTimeColumn {
+        /// The column.
+        name: String,
+    },
+    /// The columns could not be built: more than 2 GiB of text in one call, or a bug.
+    #[error("events could not be put into columns: {0}")]
+    Columns(#[from] ArrowError),
+}

@@ -1,0 +1,189 @@
+//! JSON strings and numbers as they were written, and what they mean.
+
+use std::fmt;
+
+/// A string's bytes between its quotes; its escapes are known to be well formed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Text<'a> {
+    raw: &'a [u8],
+    escaped: bool,
+}
+
+impl<'a> Text<'a> {
+    #[inline]
+    pub(super) fn new(raw: &'a [u8], escaped: bool) -> Self {
+        Self { raw, escaped }
+    }
+
+    /// The bytes that the string means. `scratch` is used only when there are escapes.
+    #[inline]
+    pub(super) fn resolve<'s>(&self, scratch: &'s mut Vec<u8>) -> &'s [u8]
+    where
+        'a: 's,
+    {
+        if !self.escaped {
+            return self.raw;
+        }
+        scratch.clear();
+        unescape(self.raw, scratch);
+        scratch
+    }
+}
+
+/// A number as it was written.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Number<'a> {
+    text: &'a [u8],
+    form: NumberForm,
+}
+
+/// How a number is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NumberForm {
+    Whole,
+    Fraction,
+    Exponent,
+}
+
+impl<'a> Number<'a> {
+    /// A number whose text fits the grammar and has this form.
+    #[inline]
+    pub(super) fn new(text: &'a [u8], form: NumberForm) -> Self {
+        Self { text, form }
+    }
+
+    /// The number as a 64-bit integer: `None` when it has a fraction or does not fit.
+    ///
+    /// JSON Schema calls `1.0` and `1e3` integers. Written so, they are read as floating point, which is exact only up to
+    /// 2^53; beyond that they are refused rather than silently changed.
+    #[inline]
+    pub(super) fn as_i64(&self) -> Option<i64> {
+        const EXACT: f64 = 9_007_199_254_740_992.0;
+        if self.form == NumberForm::Whole {
+            return whole(self.text);
+        }
+        let value = self.as_f64();
+        (value.fract() == 0.0 && value.abs() <= EXACT).then_some(value as i64)
+    }
+
+    /// The nearest 64-bit floating-point number, infinite when it is out of range.
+    pub(super) fn as_f64(&self) -> f64 {
+        let text = str::from_utf8(self.text).unwrap_or_default();
+        text.parse().unwrap_or(f64::NAN)
+    }
+
+    /// Whether the number fits into a 64-bit floating-point number.
+    #[inline]
+    pub(super) fn is_finite(&self) -> bool {
+        // The largest one has 309 digits: parsing is only needed for an exponent or a very long number.
+        (self.form != NumberForm::Exponent && self.text.len() < 300) || self.as_f64().is_finite()
+    }
+}
+
+impl fmt::Display for Number<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(str::from_utf8(self.text).unwrap_or_default())
+    }
+}
+
+#[inline]
+fn whole(text: &[u8]) -> Option<i64> {
+    let (negative, digits) = match text {
+        [b'-', digits @ ..] => (true, digits),
+        digits => (false, digits),
+    };
+    let mut magnitude: u64 = 0;
+    for digit in digits {
+        magnitude = magnitude.checked_mul(10)?.checked_add(u64::from(digit - b'0'))?;
+    }
+    if negative { 0_i64.checked_sub_unsigned(magnitude) } else { i64::try_from(magnitude).ok() }
+}
+
+fn unescape(raw: &[u8], out: &mut Vec<u8>) {
+    let mut bytes = raw.iter().copied();
+    while let Some(byte) = bytes.next() {
+        if byte != b'\\' {
+            out.push(byte);
+            continue;
+        }
+        match bytes.next() {
+            Some(b'u') => {
+                if let Some(char) = escaped_char(&mut bytes) {
+                    out.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes());
+                }
+            }
+            Some(b'b') => out.push(0x08),
+            Some(b'f') => out.push(0x0c),
+            Some(b'n') => out.push(b'\n'),
+            Some(b'r') => out.push(b'\r'),
+            Some(b't') => out.push(b'\t'),
+            Some(same) => out.push(same),
+            None => {}
+        }
+    }
+}
+
+/// Reads `XXXX` or the surrogate pair `XXXX\uXXXX`, the part of a Unicode escape after its `\u`.
+pub(super) fn escaped_char(bytes: &mut impl Iterator<Item = u8>) -> Option<char> {
+    let first = hex4(bytes)?;
+    if !(0xd800..0xdc00).contains(&first) {
+        return char::from_u32(first);
+    }
+    if (bytes.next(), bytes.next()) != (Some(b'\\'), Some(b'u')) {
+        return None;
+    }
+    let second = hex4(bytes)?;
+    if !(0xdc00..0xe000).contains(&second) {
+        return None;
+    }
+    char::from_u32(0x1_0000 + ((first - 0xd800) << 10) + (second - 0xdc00))
+}
+
+fn hex4(bytes: &mut impl Iterator<Item = u8>) -> Option<u32> {
+    let mut value = 0;
+    for _ in 0..4 {
+        value = value * 16 + char::from(bytes.next()?).to_digit(16)?;
+    }
+    Some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::scan::Scanner;
+
+    fn number(text: &str) -> Number<'_> {
+        Scanner::new(text.as_bytes()).number().expect("a number")
+    }
+
+    #[test]
+    fn integers_are_exact_or_refused() {
+        assert_eq!(number("-9223372036854775808").as_i64(), Some(i64::MIN));
+        assert_eq!(number("9223372036854775807").as_i64(), Some(i64::MAX));
+        for refused in ["9223372036854775808", "-9223372036854775809", "1.5", "1e30", "9223372036854775807.0"] {
+            assert_eq!(number(refused).as_i64(), None, "{refused}");
+        }
+        for (text, value) in [("1.0", 1), ("-2e3", -2000), ("-0", 0), ("9007199254740992.0", 1 << 53)] {
+            assert_eq!(number(text).as_i64(), Some(value), "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_beyond_floating_point_are_not_finite() {
+        assert!(!number("1e999").is_finite());
+        assert!(!number(&"9".repeat(400)).is_finite());
+        assert!(number("1e-999").is_finite());
+        assert!(number("1.7976931348623157e308").is_finite());
+    }
+
+    #[test]
+    fn escapes_resolve_to_the_text_that_was_meant() {
+        let source = r#""a\"\\\/\b\f\n\r\t\u00e9\ud83d\ude00z""#;
+        let text = Scanner::new(source.as_bytes()).string().expect("a string");
+        let expected: String = serde_json::from_str(source).expect("the same string");
+        assert_eq!(text.resolve(&mut Vec::new()), expected.as_bytes());
+        for broken in [r#""\ud83d""#, r#""\ud83d\u0041""#, r#""\ude00""#, r#""\x""#, r#""\u00g0""#, "\"\u{1}\""] {
+            assert!(Scanner::new(broken.as_bytes()).string().is_err(), "{broken}");
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! Vectors: one row per thing to score → the model's inputs.
+//!
+//! ```text
+//!  requests ──▶ key of table 1 ─▶ look-up ─┐
+//!     │   └───▶ key of table 2 ─▶ look-up ─┤   ┌ select list ┐
+//!     └────────────────────────────────────┴──▶│ DataFusion  │──▶ Matrix: rows × columns, f32, finite
+//!                                              └─────────────┘
+//! ```
+//!
+//! `vector.sql` reads `requests` and left-joins feature tables on their keys. The joins are look-ups into live state, made
+//! while events are applied, so a vector sees exactly the events before it; the select list is evaluated for many rows
+//! at once. The columns, in order, are the model's inputs, tied to it by a [`Fingerprint`].
+//!
+//! It does not score. It fails with [`PlanError`](crate::window::PlanError) when the select has another form or a column
+//! could be NULL, and reports rows that cannot be scored (not a finite number) one by one.
+
+mod fingerprint;
+mod matrix;
+mod plan;
+mod reads;
+
+pub use fingerprint::Fingerprint;
+pub use matrix::{Matrix, Unscorable};
+pub use plan::VectorPlan;
+pub use reads::VectorReads;
+
+/// Name of the relation of things to score in `vector.sql`.
+pub const REQUESTS: &str = "requests";

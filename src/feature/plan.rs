@@ -1,0 +1,233 @@
+//! `vector.sql` → look-ups and a select list.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Schema, SchemaRef};
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::{Column, DFSchema, JoinType};
+use datafusion::logical_expr::utils::split_conjunction;
+use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Join, LogicalPlan, Operator};
+use datafusion::physical_expr::PhysicalExpr;
+
+use super::{Fingerprint, REQUESTS};
+use crate::window::{FeaturePlan, PlanError, Planner};
+
+/// A checked vector.
+pub struct VectorPlan {
+    pub(super) joins: Vec<JoinPlan>,
+    /// Columns of `requests`, then of each joined table.
+    pub(super) joined_schema: SchemaRef,
+    pub(super) outputs: Vec<Arc<dyn PhysicalExpr>>,
+    requests: SchemaRef,
+    columns: Vec<String>,
+    fingerprint: Fingerprint,
+}
+
+/// One `LEFT JOIN table ON key = expression`.
+pub(super) struct JoinPlan {
+    /// Index of the table in the pipeline.
+    pub(super) table: usize,
+    /// Per key of the table, the expression over the columns joined so far.
+    pub(super) keys: Vec<Arc<dyn PhysicalExpr>>,
+    /// Columns of the batch that the keys are evaluated over.
+    pub(super) schema: SchemaRef,
+    /// Whether the keys read nothing but `requests`.
+    pub(super) is_direct: bool,
+}
+
+impl VectorPlan {
+    /// Plans the vector. The planner must know `requests` and the tables; `sources` are the canonical texts of the tables'
+    /// own selects, in the order of `tables`.
+    ///
+    /// # Errors
+    /// When the SQL is not valid, joins other than by key, or gives a column that is no number or can be NULL.
+    pub fn new(
+        planner: &Planner,
+        sql: &str,
+        requests: SchemaRef,
+        tables: &[Arc<FeaturePlan>],
+        sources: &[String],
+    ) -> Result<Self, PlanError> {
+        let plan = planner.plan(sql)?;
+        let shape = "a vector is SELECT numbers FROM requests r LEFT JOIN table t ON r.key = t.key ...";
+        let LogicalPlan::Projection(projection) = &plan else {
+            return Err(PlanError::new("the vector's select has more than a select list and joins").suggest(shape));
+        };
+        let mut joins = Vec::new();
+        collect_joins(planner, &projection.input, &requests, tables, &mut joins)?;
+        let input = projection.input.schema();
+        let mut columns = Vec::new();
+        let mut outputs = Vec::new();
+        let mut names = HashSet::new();
+        for (expression, field) in projection.expr.iter().zip(projection.schema.fields()) {
+            let name = field.name();
+            check_output(expression, input, name)?;
+            if !names.insert(name.clone()) {
+                return Err(PlanError::new(format!("two columns are named `{name}`")).suggest("give each an AS name"));
+            }
+            columns.push(name.clone());
+            outputs.push(planner.physical(expression, input)?);
+        }
+        let used = joins.iter().filter_map(|join: &JoinPlan| sources.get(join.table)).map(String::as_str);
+        let canonical = planner.canonical(sql)?;
+        let fingerprint = Fingerprint::of(std::iter::once(canonical.as_str()).chain(used));
+        let joined_schema = Arc::new(input.as_arrow().clone());
+        Ok(Self { joins, joined_schema, outputs, requests, columns, fingerprint })
+    }
+
+    /// Names of the columns, in the model's order.
+    pub fn columns(&self) -> &[String] {
+        &self.columns
+    }
+
+    /// What ties the vector to a model.
+    pub fn fingerprint(&self) -> &Fingerprint {
+        &self.fingerprint
+    }
+
+    /// Columns of the relation `requests`.
+    pub fn requests(&self) -> &SchemaRef {
+        &self.requests
+    }
+
+    /// The first table whose key comes from another table instead of `requests`, if any.
+    pub fn first_chained_table(&self) -> Option<usize> {
+        self.joins.iter().find(|join| !join.is_direct).map(|join| join.table)
+    }
+}
+
+fn check_output(expression: &Expr, input: &DFSchema, name: &str) -> Result<(), PlanError> {
+    let data_type = expression.get_type(input)?;
+    if !(data_type.is_numeric() || data_type == DataType::Boolean) {
+        return Err(PlanError::new(format!("column `{name}` is {data_type}, and a model takes numbers"))
+            .suggest("compute a number from it, such as array_length(...) or a CASE"));
+    }
+    if expression.nullable(input)? {
+        return Err(PlanError::new(format!("column `{name}` can be NULL: a look-up may find no row"))
+            .suggest(format!("say what that becomes: coalesce(..., 0) AS {name}")));
+    }
+    Ok(())
+}
+
+/// Walks the joins from the left; every relation but the first is a feature table.
+fn collect_joins(
+    planner: &Planner,
+    plan: &LogicalPlan,
+    requests: &Schema,
+    tables: &[Arc<FeaturePlan>],
+    joins: &mut Vec<JoinPlan>,
+) -> Result<(), PlanError> {
+    match plan {
+        LogicalPlan::Join(join) => {
+            collect_joins(planner, &join.left, requests, tables, joins)?;
+            joins.push(plan_join(planner, join, requests, tables)?);
+            Ok(())
+        }
+        other => match relation(other) {
+            Some(REQUESTS) => Ok(()),
+            Some(name) => Err(PlanError::new(format!("the vector selects from `{name}` first"))
+                .suggest(format!("FROM {REQUESTS} r LEFT JOIN {name} ON ..."))),
+            None => Err(PlanError::new("the vector has more than a select list and joins")
+                .suggest("leave WHERE, GROUP BY, ORDER BY and sub-selects out")),
+        },
+    }
+}
+
+fn plan_join(
+    planner: &Planner,
+    join: &Join,
+    requests: &Schema,
+    tables: &[Arc<FeaturePlan>],
+) -> Result<JoinPlan, PlanError> {
+    let Some(name) = relation(&join.right) else {
+        return Err(
+            PlanError::new("a join's right side is not a feature table").suggest("LEFT JOIN table ON key = key")
+        );
+    };
+    if join.join_type != JoinType::Left {
+        return Err(PlanError::new(format!("{} JOIN of `{name}`", join.join_type))
+            .suggest("LEFT JOIN: a request is scored also when a table has no row for it"));
+    }
+    let Some(table) = tables.iter().position(|table| table.name() == name) else {
+        return Err(PlanError::new(format!("`{name}` is not a feature table")));
+    };
+    let plan = &tables[table];
+    let mut pairs: Vec<(Expr, Expr)> = join.on.clone();
+    for term in join.filter.iter().flat_map(split_conjunction) {
+        let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) = term else {
+            return Err(PlanError::new(format!("`{name}` is joined on `{term}`"))
+                .suggest("look-ups are by key: ON r.key = t.key AND ..."));
+        };
+        pairs.push((left.as_ref().clone(), right.as_ref().clone()));
+    }
+    let left = join.left.schema();
+    let mut keys = Vec::new();
+    let mut is_direct = true;
+    for key in plan.keys() {
+        let is_key = |expression: &Expr| {
+            matches!(expression, Expr::Column(column)
+                if column.name == key.name && join.right.schema().has_column(column))
+        };
+        let matching: Vec<&Expr> = pairs
+            .iter()
+            .filter_map(|(a, b)| {
+                if is_key(b) {
+                    Some(a)
+                } else if is_key(a) {
+                    Some(b)
+                } else {
+                    None
+                }
+            })
+            .collect();
+        let [value] = matching.as_slice() else {
+            return Err(PlanError::new(format!("`{name}` is not joined on its key `{}`", key.name))
+                .suggest(format!("ON ... = {name}.{}", key.name)));
+        };
+        let (given, wanted) = (value.get_type(left)?, plan.schema().field(key.output_index).data_type());
+        if given != *wanted {
+            return Err(PlanError::new(format!("`{value}` is {given}, the key {name}.{} is {wanted}", key.name))
+                .suggest("make the types equal with a CAST on the requests' side"));
+        }
+        is_direct &= reads_only_requests(value, left, requests)?;
+        keys.push(planner.physical(value, left)?);
+    }
+    if pairs.len() != keys.len() {
+        return Err(PlanError::new(format!("`{name}` is joined on more than its key"))
+            .suggest("filter in the select list with CASE instead"));
+    }
+    Ok(JoinPlan { table, keys, schema: Arc::new(left.as_arrow().clone()), is_direct })
+}
+
+/// Whether every column of the expression is one of the first relation's.
+fn reads_only_requests(expression: &Expr, schema: &DFSchema, requests: &Schema) -> Result<bool, PlanError> {
+    let mut direct = true;
+    expression.apply(|node| {
+        if let Expr::Column(column) = node {
+            direct &= schema.index_of_column(column)? < requests.fields().len();
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(direct)
+}
+
+/// The name of the relation that a plan only scans, perhaps under an alias.
+fn relation(plan: &LogicalPlan) -> Option<&str> {
+    match plan {
+        LogicalPlan::TableScan(scan) => Some(scan.table_name.table()),
+        LogicalPlan::SubqueryAlias(alias) => relation(&alias.input),
+        _ => None,
+    }
+}
+
+/// Whether a schema has a column under this qualified or bare name.
+trait HasColumn {
+    fn has_column(&self, column: &Column) -> bool;
+}
+
+impl HasColumn for Arc<DFSchema> {
+    fn has_column(&self, column: &Column) -> bool {
+        self.maybe_index_of_column(column).is_some()
+    }
+}

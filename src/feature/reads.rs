@@ -1,0 +1,143 @@
+//! The look-ups of vectors: made row by row while events are applied, turned into a matrix at the end of a step.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::compute::take_arrays;
+
+use super::matrix::Matrix;
+use super::plan::{JoinPlan, VectorPlan};
+use crate::window::{FeatureTable, Reads, WindowError};
+
+/// Look-ups in flight for one [`VectorPlan`]; reused from step to step.
+pub struct VectorReads {
+    plan: Arc<VectorPlan>,
+    joins: Vec<JoinReads>,
+}
+
+#[derive(Default)]
+struct JoinReads {
+    /// Per request, the slot of its key.
+    slots: Vec<u32>,
+    reads: Reads,
+    /// Per request, which of the reads is its; neighbours with the same key and time share one.
+    read_of_row: Vec<u32>,
+    last: Option<(u32, i64)>,
+}
+
+impl VectorReads {
+    /// No look-ups yet.
+    pub fn new(plan: Arc<VectorPlan>) -> Self {
+        let joins = plan.joins.iter().map(|_| JoinReads::default()).collect();
+        Self { plan, joins }
+    }
+
+    /// The plan that is followed.
+    pub fn plan(&self) -> &Arc<VectorPlan> {
+        &self.plan
+    }
+
+    /// Finds the keys of requests, all of whose joins are direct, before events are applied.
+    pub fn begin(&mut self, requests: &RecordBatch, tables: &mut [FeatureTable]) -> Result<(), WindowError> {
+        for (join, plan) in self.joins.iter_mut().zip(&self.plan.joins).filter(|(_, plan)| plan.is_direct) {
+            join.find_keys(plan, requests, tables)?;
+        }
+        Ok(())
+    }
+
+    /// Looks request `row` up in every table as of `t`.
+    pub fn read(&mut self, row: usize, t: i64, tables: &mut [FeatureTable]) {
+        for (join, plan) in self.joins.iter_mut().zip(&self.plan.joins) {
+            // Events are applied between these reads, so that none can stand for another.
+            join.last = None;
+            join.read(row, t, &mut tables[plan.table]);
+        }
+    }
+
+    /// The vectors of the requests that were begun and read.
+    pub fn finish(&mut self, requests: &RecordBatch, tables: &[FeatureTable]) -> Result<Matrix, WindowError> {
+        let mut columns = requests.columns().to_vec();
+        for (join, plan) in self.joins.iter().zip(&self.plan.joins) {
+            join.evaluate(plan, tables, &mut columns)?;
+        }
+        self.matrix(columns, requests.num_rows())
+    }
+
+    /// The vectors of requests that stand alone, as of `times`; joins may follow keys found in other tables.
+    pub fn run(
+        &mut self,
+        requests: &RecordBatch,
+        times: &[i64],
+        tables: &mut [FeatureTable],
+    ) -> Result<Matrix, WindowError> {
+        let mut columns = requests.columns().to_vec();
+        for (join, plan) in self.joins.iter_mut().zip(&self.plan.joins) {
+            let joined = batch(&plan.schema, columns.clone(), requests.num_rows())?;
+            join.find_keys(plan, &joined, tables)?;
+            for (row, t) in times.iter().enumerate() {
+                join.read(row, *t, &mut tables[plan.table]);
+            }
+            join.evaluate(plan, tables, &mut columns)?;
+        }
+        self.matrix(columns, requests.num_rows())
+    }
+
+    fn matrix(&self, columns: Vec<ArrayRef>, rows: usize) -> Result<Matrix, WindowError> {
+        let joined = batch(&self.plan.joined_schema, columns, rows)?;
+        let outputs: Result<Vec<_>, WindowError> =
+            self.plan.outputs.iter().map(|output| Ok(output.evaluate(&joined)?.into_array(rows)?)).collect();
+        Matrix::from_columns(&outputs?, rows)
+    }
+}
+
+impl JoinReads {
+    fn find_keys(
+        &mut self,
+        plan: &JoinPlan,
+        batch: &RecordBatch,
+        tables: &mut [FeatureTable],
+    ) -> Result<(), WindowError> {
+        let rows = batch.num_rows();
+        let keys: Result<Vec<_>, WindowError> =
+            plan.keys.iter().map(|key| Ok(key.evaluate(batch)?.into_array(rows)?)).collect();
+        self.reads.clear();
+        self.read_of_row.clear();
+        self.last = None;
+        tables[plan.table].look_up(&keys?, rows, &mut self.slots)
+    }
+
+    fn read(&mut self, row: usize, t: i64, table: &mut FeatureTable) {
+        let key = (self.slots[row], t);
+        if self.last != Some(key) {
+            table.read(key.0, t, &mut self.reads);
+            self.last = Some(key);
+        }
+        self.read_of_row.push(self.reads.len() as u32 - 1);
+    }
+
+    /// Appends the table's columns for every request.
+    fn evaluate(
+        &self,
+        plan: &JoinPlan,
+        tables: &[FeatureTable],
+        columns: &mut Vec<ArrayRef>,
+    ) -> Result<(), WindowError> {
+        let found = tables[plan.table].evaluate(&self.reads)?;
+        if self.reads.len() == self.read_of_row.len() {
+            columns.extend_from_slice(found.columns());
+        } else {
+            let picked = UInt32Array::from(self.read_of_row.clone());
+            columns.extend(take_arrays(found.columns(), &picked, None)?);
+        }
+        Ok(())
+    }
+}
+
+fn batch(
+    schema: &arrow::datatypes::SchemaRef,
+    columns: Vec<ArrayRef>,
+    rows: usize,
+) -> Result<RecordBatch, WindowError> {
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
+}
