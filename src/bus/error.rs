@@ -119,7 +119,7 @@ pub enum BusError {
         limit: usize,
     },
     /// A published message was refused, or not acknowledged after several tries.
-    #[error("message to {subject} not stored after {tries} tries: {reason}{}", and_more(*others))]
+    #[error("message to {subject} not stored (sent {tries} times): {reason}{}", and_more(*others))]
     Unacknowledged {
         /// Where it was going.
         subject: String,

@@ -38,6 +38,8 @@ mod read;
 mod server;
 mod service;
 mod settings;
+#[cfg(test)]
+mod speed;
 mod stored;
 mod stream;
 mod subject;

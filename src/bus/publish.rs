@@ -333,7 +333,10 @@ mod tests {
             publisher.publish(message).await.unwrap();
         }
         let error = publisher.settle().await.unwrap_err();
-        insta::assert_snapshot!(error, @"");
+        insta::assert_snapshot!(
+            error,
+            @"message to out.a not stored (sent 1 times): message size exceeds maximum allowed, and 1 more"
+        );
         assert!(publisher.settle().await.is_ok(), "reported once");
         assert_eq!(bus.stream_state("OUT").await.unwrap().messages, 2);
         server.stop().await.unwrap();
@@ -345,7 +348,10 @@ mod tests {
         let mut publisher = bus.publisher(8).await.unwrap().ack_wait(Duration::from_millis(20)).tries(3);
         publisher.publish(numbered(1)).await.unwrap();
         let error = publisher.settle().await.unwrap_err();
-        insta::assert_snapshot!(error, @"");
+        insta::assert_snapshot!(
+            error,
+            @"message to out.a not stored (sent 3 times): no stream takes the subject"
+        );
         server.stop().await.unwrap();
     }
 

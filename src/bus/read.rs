@@ -15,6 +15,8 @@
 use std::mem;
 use std::time::Duration;
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use tracing::{debug, warn};
 
 use super::bus::{Bus, SUBSCRIPTION_MESSAGES};
@@ -50,12 +52,20 @@ pub struct Reader {
     next: StreamSequence,
     missing: u64,
     pull: Option<Pull>,
+    /// The attempt to open one; kept here so that reads which are cancelled often still get somewhere.
+    opening: Option<BoxFuture<'static, Result<Opened, BusError>>>,
     /// The connection's epoch that `pull` belongs to.
     epoch: u64,
     /// Attempts to open since something last arrived.
     attempts: u32,
     /// What was received for the batch that is being filled; survives a cancelled read.
     received: Vec<Message>,
+}
+
+/// A consumer and the connection's epoch that it belongs to.
+struct Opened {
+    pull: Pull,
+    epoch: u64,
 }
 
 impl Reader {
@@ -68,6 +78,7 @@ impl Reader {
             next: from.max(StreamSequence::FIRST),
             missing: 0,
             pull: None,
+            opening: None,
             epoch: 0,
             attempts: 0,
             received: Vec::new(),
@@ -183,48 +194,73 @@ impl Reader {
         self.pull = None;
     }
 
-    /// One attempt to go on from the position; a failure that may pass is waited for and leaves no consumer.
+    /// Goes on with an attempt to open a consumer at the position, or begins one. A failure that may pass leaves no
+    /// consumer and no error.
     async fn open(&mut self) -> Result<(), BusError> {
-        if self.attempts > 0 {
-            tokio::time::sleep(pause(self.attempts)).await;
+        if self.opening.is_none() {
+            let attempt = open(
+                self.bus.clone(),
+                self.stream.clone(),
+                self.next,
+                self.limits.rows.saturating_mul(2).clamp(LEAST_AHEAD, MOST_AHEAD),
+                pause(self.attempts),
+            );
+            self.opening = Some(attempt.boxed());
+            self.attempts = self.attempts.saturating_add(1);
         }
-        self.attempts = self.attempts.saturating_add(1);
-        self.connection.up().await?;
-        let epoch = self.connection.epoch();
-        match self.try_open().await {
-            Ok(pull) => {
+        let Some(opening) = &mut self.opening else { return Ok(()) };
+        let opened = opening.await;
+        self.opening = None;
+        match opened {
+            Ok(Opened { pull, epoch }) => {
                 self.pull = Some(pull);
                 self.epoch = epoch;
                 Ok(())
             }
             Err(error @ BusError::JetStream { .. }) => {
-                debug!(%error, attempt = self.attempts, "cannot read yet");
+                debug!(%error, attempts = self.attempts, "cannot read yet");
                 Ok(())
             }
             Err(error) => Err(error),
         }
     }
-
-    async fn try_open(&self) -> Result<Pull, BusError> {
-        // A consumer that starts past the end gets nothing and no error, so the end is looked at first.
-        let last = self.bus.stream_state(&self.stream).await?.last;
-        if self.next > last.next() {
-            return Err(BusError::PastEnd { stream: self.stream.clone(), position: self.next, last });
-        }
-        let ahead = self.limits.rows.saturating_mul(2).clamp(LEAST_AHEAD, MOST_AHEAD);
-        Pull::open(&self.bus, &self.stream, self.next, ahead).await
-    }
 }
 
-/// 0.1 s after the first attempt, twice as long after each further one, up to [`LONGEST_PAUSE`].
+/// One attempt to open a consumer, after a pause, once the connection is up.
+async fn open(
+    bus: Bus,
+    stream: String,
+    from: StreamSequence,
+    ahead: usize,
+    pause: Duration,
+) -> Result<Opened, BusError> {
+    if !pause.is_zero() {
+        tokio::time::sleep(pause).await;
+    }
+    let mut connection = bus.connection();
+    connection.up().await?;
+    let epoch = connection.epoch();
+    // A consumer that starts past the end gets nothing and no error, so the end is looked at first.
+    let last = bus.stream_state(&stream).await?.last;
+    if from > last.next() {
+        return Err(BusError::PastEnd { stream, position: from, last });
+    }
+    let pull = Pull::open(&bus, &stream, from, ahead).await?;
+    Ok(Opened { pull, epoch })
+}
+
+/// None before the first attempt, 0.1 s before the second, twice as long before each further one, up to
+/// [`LONGEST_PAUSE`].
 fn pause(attempts: u32) -> Duration {
-    let doublings = attempts.saturating_sub(1).min(10);
-    (Duration::from_millis(100) * 2_u32.pow(doublings)).min(LONGEST_PAUSE)
+    if attempts == 0 {
+        return Duration::ZERO;
+    }
+    (Duration::from_millis(100) * 2_u32.pow((attempts - 1).min(10))).min(LONGEST_PAUSE)
 }
 
 #[cfg(test)]
 mod tests {
-    use futures::{FutureExt, StreamExt, TryStreamExt};
+    use futures::TryStreamExt;
     use rustix::process::Signal;
 
     use super::*;
@@ -311,7 +347,10 @@ mod tests {
         bus.ensure_stream(&testing::spec("CLICKS", "clicks.>")).await.unwrap();
         testing::publish_numbers(&bus, "clicks.a", 0..2).await;
         let error = bus.reader("CLICKS", StreamSequence(9), TAKE_ALL).next_batch().await.unwrap_err();
-        insta::assert_snapshot!(error, @"");
+        insta::assert_snapshot!(
+            error,
+            @r#"stream "CLICKS" ends at 2 but reading goes on from 9: the server lost messages, or is another one"#
+        );
         let error = bus.reader("NOWHERE", StreamSequence::FIRST, TAKE_ALL).next_batch().await.unwrap_err();
         assert!(matches!(error, BusError::StreamNotFound { .. }), "{error}");
         server.stop().await.unwrap();
@@ -343,52 +382,6 @@ mod tests {
         }
         reader.limits.linger = Duration::ZERO;
         assert_eq!(testing::read_numbers(&mut reader, 100).await, (0..100).collect::<Vec<_>>());
-        server.stop().await.unwrap();
-    }
-
-    /// Run by hand for figures: `cargo test --release --lib speed_of -- --ignored --nocapture`.
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    #[ignore = "a measurement, not a check"]
-    async fn speed_of_publishing_and_reading() {
-        const MESSAGES: u64 = 500_000;
-        let (server, bus) = testing::server().await;
-        bus.ensure_stream(&testing::spec("CLICKS", "clicks.>")).await.unwrap();
-        let subject = crate::bus::Subject::new("clicks.a").unwrap();
-        for ids in [false, true] {
-            let mut publisher = bus.publisher(1000).await.unwrap();
-            let started = tokio::time::Instant::now();
-            for number in 0..MESSAGES {
-                let mut message = crate::bus::Outgoing::new(subject.clone(), vec![b'x'; 256].into());
-                message.message_id = ids.then(|| number.to_string());
-                publisher.publish(message).await.unwrap();
-            }
-            publisher.settle().await.unwrap();
-            let rate = MESSAGES as f64 / started.elapsed().as_secs_f64();
-            println!("published with ids {ids}: {rate:.0} messages/s");
-        }
-        for rows in [256, 4096, 8192] {
-            let limits = ReadLimits { rows, linger: Duration::ZERO };
-            let mut reader = bus.reader("CLICKS", StreamSequence::FIRST, limits);
-            let (mut batch, mut read, mut batches) = (Vec::new(), 0, 0);
-            let started = tokio::time::Instant::now();
-            while read < 2 * MESSAGES as usize {
-                reader.read_into(&mut batch).await.unwrap();
-                read += batch.len();
-                batches += 1;
-            }
-            let rate = read as f64 / started.elapsed().as_secs_f64();
-            println!("read with rows {rows}: {rate:.0} messages/s, {} a batch", read / batches);
-        }
-        // For comparison.
-        let stream = bus.jetstream().get_stream("CLICKS").await.unwrap();
-        let config = async_nats::jetstream::consumer::pull::OrderedConfig::default();
-        let mut ordered = stream.create_consumer(config).await.unwrap().messages().await.unwrap();
-        let started = tokio::time::Instant::now();
-        for _ in 0..2 * MESSAGES {
-            ordered.next().await.unwrap().unwrap();
-        }
-        let rate = 2.0 * MESSAGES as f64 / started.elapsed().as_secs_f64();
-        println!("the client's ordered consumer: {rate:.0} messages/s");
         server.stop().await.unwrap();
     }
 }

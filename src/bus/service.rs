@@ -56,6 +56,8 @@ pub struct ServiceRequest {
     /// The endpoint's subject that it came by.
     pub subject: Subject,
     request: Request,
+    /// What the server takes in one message.
+    most_bytes: usize,
 }
 
 /// A reply that says why there is none.
@@ -85,10 +87,11 @@ impl ServiceHandle {
         }
         let (sender, requests) = mpsc::channel(queue.max(1));
         let mut door = JoinSet::new();
+        let most_bytes = bus.client().max_payload();
         door.spawn(async move {
             let mut arriving = select_all(endpoints);
             while let Some(request) = arriving.next().await {
-                admit(request, &sender).await;
+                admit(request, most_bytes, &sender).await;
             }
         });
         Ok(Self { requests, service: Some(service), door })
@@ -117,18 +120,24 @@ impl ServiceHandle {
 }
 
 impl ServiceRequest {
-    /// Answers the request: bytes, or an error that a NATS client sees as such.
+    /// Answers the request: bytes, or an error that a NATS client sees as such. Bytes that don't fit a message become an
+    /// error 500 for the client.
     ///
     /// # Errors
-    /// [`BusError::TooLarge`], or [`BusError::Closed`].
+    /// [`BusError::TooLarge`] when they didn't fit, [`BusError::Closed`].
     pub async fn respond(self, reply: Result<Bytes, ServiceError>) -> Result<(), BusError> {
         let bytes = reply.as_ref().map_or(0, Bytes::len);
-        self.request.respond(reply.map_err(ServiceError::into_reply)).await.map_err(|error| match error.kind() {
-            async_nats::PublishErrorKind::MaxPayloadExceeded => {
-                BusError::TooLarge { subject: format!("the reply on {}", self.subject), bytes, limit: 0 }
-            }
-            _ => BusError::Closed,
-        })
+        if bytes > self.most_bytes {
+            let error = ServiceError { code: 500, message: "the reply does not fit a message".to_owned() };
+            self.send(Err(error)).await?;
+            let subject = format!("whoever asked {}", self.subject);
+            return Err(BusError::TooLarge { subject, bytes, limit: self.most_bytes });
+        }
+        self.send(reply).await
+    }
+
+    async fn send(&self, reply: Result<Bytes, ServiceError>) -> Result<(), BusError> {
+        self.request.respond(reply.map_err(ServiceError::into_reply)).await.map_err(|_| BusError::Closed)
     }
 }
 
@@ -153,7 +162,7 @@ pub(super) fn refusal(subject: &Subject, headers: Option<&HeaderMap>) -> Option<
     Some(BusError::Refused { subject: subject.to_string(), code, message })
 }
 
-async fn admit(request: Request, queue: &mpsc::Sender<ServiceRequest>) {
+async fn admit(request: Request, most_bytes: usize, queue: &mpsc::Sender<ServiceRequest>) {
     // Without a reply subject, nobody waits for an answer.
     if request.message.reply.is_none() {
         debug!(subject = %request.message.subject, "a message to a service that wants no reply is ignored");
@@ -163,6 +172,7 @@ async fn admit(request: Request, queue: &mpsc::Sender<ServiceRequest>) {
         payload: request.message.payload.clone(),
         subject: Subject::received(request.message.subject.clone()),
         request,
+        most_bytes,
     };
     let turned_away = match queue.try_send(waiting) {
         Ok(()) => return,
@@ -234,6 +244,17 @@ mod tests {
         let waiting = service.next().await.unwrap();
         waiting.respond(Ok("done".into())).await.unwrap();
         assert_eq!(&asked.next().await.unwrap().unwrap()[..], b"done");
+        server.stop().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_reply_that_does_not_fit_becomes_an_error_for_both_sides() {
+        let (server, bus) = testing::server().await;
+        let mut service = bus.serve(spec(), 1).await.unwrap();
+        let answer = async { service.next().await.unwrap().respond(Ok(vec![0; 2 << 20].into())).await };
+        let (asked, answered) = tokio::join!(ask(&bus, "recommend.score", "a"), answer);
+        assert!(matches!(asked, Err(BusError::Refused { code: 500, .. })), "{asked:?}");
+        assert!(matches!(answered, Err(BusError::TooLarge { bytes: 2_097_152, .. })), "{answered:?}");
         server.stop().await.unwrap();
     }
 

@@ -163,7 +163,7 @@ impl StreamState {
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} is {}, expected {}", self.field, self.found, self.expected)
+        write!(f, "{} is {} (expected {})", self.field, self.found, self.expected)
     }
 }
 
@@ -248,7 +248,10 @@ mod tests {
             ..spec
         };
         let error = bus.ensure_stream(&other).await.unwrap_err();
-        insta::assert_snapshot!(error, @"");
+        insta::assert_snapshot!(
+            error,
+            @r#"stream "CLICKS" exists with another shape: subjects is ["clicks.>"] (expected ["views.>"]), max_age is unlimited (expected 7200s), max_bytes is unlimited (expected 1048576), discard is New (expected Old); change it, or use another name"#
+        );
         server.stop().await.unwrap();
     }
 
@@ -257,7 +260,10 @@ mod tests {
         let (server, bus) = testing::server().await;
         bus.ensure_stream(&testing::spec("CLICKS", "clicks.>")).await.unwrap();
         let error = bus.ensure_stream(&testing::spec("OTHER", "clicks.a")).await.unwrap_err();
-        insta::assert_snapshot!(error, @"");
+        insta::assert_snapshot!(
+            error,
+            @r#"stream "OTHER" cannot take subjects ["clicks.a"]: stream "CLICKS" has overlapping ones"#
+        );
         server.stop().await.unwrap();
     }
 

@@ -1,7 +1,9 @@
 //! What the bus's tests share: a real server in a folder that goes away, and numbered messages.
 
+use std::fs;
 use std::ops::Range;
 use std::path::Path;
+use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -26,10 +28,14 @@ impl TestServer {
         self.server.url()
     }
 
-    /// Sends the server's process a signal.
+    /// Sends the server's process a signal; a stop has taken effect when this returns.
     pub(super) fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(self.server.process_id().unwrap() as i32).unwrap();
         kill_process(pid, signal).unwrap();
+        let state = || fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap();
+        while signal == Signal::STOP && !state().contains(") T ") {
+            thread::yield_now();
+        }
     }
 
     pub(super) async fn stop(self) -> Result<(), ServerError> {

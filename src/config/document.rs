@@ -142,8 +142,11 @@ impl<T> Sections<T> {
 }
 
 fn syntax_problem(source: &Source, error: &toml::de::Error) -> Problem {
-    match error.span() {
+    let problem = match error.span() {
         Some(span) => source.problem_at(span, error.message()),
         None => source.problem(error.message()),
-    }
+    };
+    // What the parser says of a word that begins with i or n, such as `name = intent`.
+    let is_bare_word = error.message().starts_with("invalid float, expected `");
+    problem.suggest_some(is_bare_word.then_some("text is written in quotes"))
 }

@@ -112,7 +112,17 @@ mod tests {
     fn refusals_name_the_text_and_the_fix() {
         let refusals = ["5", "5 parsecs", "", "-5s", "1 month", "1M 2d", "2y", "18446744073709551615s1000ms", "0s"]
             .map(|text| parse_positive(text).unwrap_err().to_string());
-        insta::assert_snapshot!(refusals.join("\n"), @"");
+        insta::assert_snapshot!(refusals.join("\n"), @r#"
+        "5" is not a duration: the unit is missing: write it as "2ms", "30 seconds", "5m", "12h" or "7 days"
+        "5 parsecs" is not a duration: unknown unit "parsecs": write it as "2ms", "30 seconds", "5m", "12h" or "7 days"
+        "" is not a duration: value was empty: write it as "2ms", "30 seconds", "5m", "12h" or "7 days"
+        "-5s" is not a duration: expected number at 0: write it as "2ms", "30 seconds", "5m", "12h" or "7 days"
+        the duration "1 month" is in months or years, which have no fixed length: write it in days, such as "30 days"
+        the duration "1M 2d" is in months or years, which have no fixed length: write it in days, such as "30 days"
+        the duration "2y" is in months or years, which have no fixed length: write it in days, such as "30 days"
+        the duration "18446744073709551615s1000ms" is longer than 36500 days: shorten it
+        the duration "0s" is zero: it must be longer than that
+        "#);
     }
 
     proptest! {

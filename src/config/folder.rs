@@ -50,7 +50,8 @@ impl Folder {
     pub fn read(path: &Path) -> Result<Self, Problems> {
         let path = below_working_folder(path);
         if !path.is_dir() {
-            return Err(Problem::new(&path, "folder not found").suggest(suggest_pipeline(&path)).into());
+            let message = if path.exists() { "not a folder" } else { "folder not found" };
+            return Err(Problem::new(&path, message).suggest(suggest_pipeline(&path)).into());
         }
         if !path.join(SETTINGS_FILE).exists() {
             let message = format!("no {SETTINGS_FILE} in this folder");

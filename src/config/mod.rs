@@ -18,6 +18,8 @@
 //! It does not plan SQL, load contracts or open the model, and it knows neither the broker nor the clock.
 //! It fails with [`Problems`], all of them the operator's to mend.
 
+mod assemble;
+mod count;
 mod document;
 mod duration;
 mod folder;
@@ -36,6 +38,8 @@ mod size;
 mod source;
 mod stream;
 mod subject;
+#[cfg(test)]
+mod tests;
 mod text;
 
 pub use folder::{Folder, SqlFile};

@@ -12,9 +12,14 @@ pub(super) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a s
         .map(|(_, candidate)| candidate)
 }
 
-/// The question that goes into a problem.
+/// The question about the nearest candidate.
 pub(super) fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
-    nearest(word, candidates).map(|candidate| format!("did you mean `{candidate}`?"))
+    nearest(word, candidates).map(question)
+}
+
+/// The question about one candidate.
+pub(super) fn question(candidate: &str) -> String {
+    format!("did you mean `{candidate}`?")
 }
 
 /// Levenshtein's distance: letters inserted, removed or replaced, one row of the table at a time.

@@ -23,7 +23,7 @@ fn render(problem: &Problem, paint: &Paint) -> String {
     }
     let mut text = format!("{} {}", paint.bold(&format!("{}:", visible(&place))), visible(&problem.message));
     if let (Some(line), Some(column), Some(excerpt)) = (problem.line, problem.column, &problem.excerpt) {
-        let (shown, pad) = window(excerpt, column - 1);
+        let (shown, pad) = window(excerpt, column.saturating_sub(1));
         let numbered = paint.blue(&format!("{line:>4} |"));
         let blank = paint.blue("     |");
         write_all(&mut text, format_args!("\n{numbered} {shown}\n{blank} {pad}{}", paint.red("^")));
@@ -36,6 +36,7 @@ fn render(problem: &Problem, paint: &Paint) -> String {
 
 /// The part of a line around a character, and the white space that puts a caret below that character.
 fn window(line: &str, index: usize) -> (String, String) {
+    let index = index.min(line.chars().count());
     let start = index.saturating_sub(SHOWN_CHARACTERS);
     let mut rest = line.chars().skip(start);
     let shown: String = rest.by_ref().take(index - start + SHOWN_CHARACTERS).collect();

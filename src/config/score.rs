@@ -8,9 +8,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::duration;
 use super::name::SqlName;
 use super::subject::Subject;
+use super::{count, duration};
 
 /// When rankings are made, and where they go. At least one of `service` and `on` is needed.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -40,10 +40,10 @@ pub struct Score {
     #[serde(default)]
     pub batch: Batch,
     /// How many requests may wait; those beyond are answered "busy" at once. 1024 unless given.
-    #[serde(default = "default::queue")]
+    #[serde(default = "default::queue", deserialize_with = "count::positive")]
     pub queue: NonZeroUsize,
     /// How many candidates one request may have. 1000 unless given.
-    #[serde(default = "default::max_items")]
+    #[serde(default = "default::max_items", deserialize_with = "count::positive")]
     pub max_items: NonZeroUsize,
 }
 
@@ -53,6 +53,7 @@ pub struct Score {
 #[schemars(inline)]
 pub struct Batch {
     /// The most rows. 256 unless given.
+    #[serde(deserialize_with = "count::positive")]
     #[schemars(extend("default" = 256))]
     pub rows: NonZeroUsize,
     /// The longest wait of the first row. 2 milliseconds unless given.

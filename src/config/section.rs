@@ -29,6 +29,9 @@ pub(super) fn read<T: DeserializeOwned + JsonSchema>(
 ) -> Option<T> {
     let before = problems.len();
     check_section(source, &section_schema::<T>(), section.get_ref(), section.span(), problems);
+    if problems.len() > before && section.get_ref().is_array() {
+        return None;
+    }
     let mut rest = section.clone();
     for _ in 0..MOST_BAD_VALUES {
         let error = match T::deserialize(ValueDeserializer::from(rest.clone())) {
@@ -100,7 +103,7 @@ mod tests {
     use super::*;
 
     #[derive(Debug, PartialEq, Deserialize, JsonSchema)]
-    #[serde(deny_unknown_fields)]
+    #[serde(deny_unknown_fields, expecting = "a table")]
     struct Sample {
         numbers: Vec<u8>,
         text: Option<String>,
@@ -109,7 +112,7 @@ mod tests {
     }
 
     #[derive(Debug, PartialEq, Deserialize, JsonSchema)]
-    #[serde(deny_unknown_fields)]
+    #[serde(deny_unknown_fields, expecting = "a table")]
     struct Inner {
         flag: bool,
         size: Option<u8>,
@@ -139,32 +142,58 @@ mod tests {
             "[sample]\nnumbers = [\n  1,\n  \"two\",\n  3,\n  400,\n]\ntext = 5\n\n[sample.inner]\nflag = \"yes\"\nsize = -1\n",
         );
         assert_eq!(sample, None);
-        insta::assert_snapshot!(problems.join("\n"), @"");
+        insta::assert_snapshot!(problems.join("\n"), @r#"
+        11:8 invalid type: string "yes", expected a boolean
+        12:8 invalid value: integer `-1`, expected u8
+        4:3 invalid type: string "two", expected u8
+        6:3 invalid value: integer `400`, expected u8
+        8:8 invalid type: integer `5`, expected a string
+        "#);
     }
 
     #[test]
     fn a_bad_value_over_several_lines_hides_nothing_after_it() {
         let (_, problems) = read_text("[sample]\nnumbers = \"\"\"\n[1]\n\"\"\"\ntext = [\n 1,\n 2,\n]\ninner = 1\n");
-        insta::assert_snapshot!(problems.join("\n"), @"");
+        insta::assert_snapshot!(problems.join("\n"), @r#"
+        9:9 invalid type: integer `1`, expected a table
+        2:11 invalid type: string "[1]\n", expected a sequence
+        5:8 invalid type: sequence, expected a string
+        "#);
     }
 
     #[test]
     fn every_unknown_and_missing_key_is_found_once() {
         let (sample, problems) = read_text("[sample]\nnumbrs = [1]\ntex = 1\n\n[sample.inner]\nsise = 1\n");
         assert_eq!(sample, None);
-        insta::assert_snapshot!(problems.join("\n"), @"");
+        insta::assert_snapshot!(problems.join("\n"), @"
+        2:1 unknown field `numbrs`
+        3:1 unknown field `tex`
+        6:1 unknown field `sise`
+        5:1 missing field `flag`
+        ");
     }
 
     #[test]
     fn a_missing_key_does_not_hide_a_bad_value() {
         let (_, problems) = read_text("[sample]\ntext = 1\nunit = 'sec'\n");
-        insta::assert_snapshot!(problems.join("\n"), @"");
+        insta::assert_snapshot!(problems.join("\n"), @"
+        1:1 missing field `numbers`
+        2:8 invalid type: integer `1`, expected a string
+        3:8 unknown variant `sec`, expected one of `s`, `ms`, `us`
+        ");
     }
 
     #[test]
     fn what_is_no_table_is_one_problem() {
         let (_, problems) = read_text("sample = 1\n");
-        insta::assert_snapshot!(problems.join("\n"), @"");
+        insta::assert_snapshot!(problems.join("\n"), @"1:10 invalid type: integer `1`, expected a table");
+    }
+
+    #[test]
+    fn an_array_is_not_taken_for_the_fields_in_order() {
+        assert_eq!(read_text("sample = [[1]]").1, ["1:10 invalid type: array, expected a table"]);
+        let (sample, problems) = read_text("[sample]\nnumbers = [1]\ninner = [true, 1]\n");
+        assert_eq!((sample, problems), (None, vec!["3:9 invalid type: array, expected a table".to_owned()]));
     }
 
     #[test]

@@ -116,7 +116,16 @@ mod tests {
     fn refusals_name_the_text_and_the_fix() {
         let refusals = ["64", "64 kib", "1.5 GiB", "GiB", "", "-1 B", "0 KiB", "99999999999999999999 B"]
             .map(|text| parse(text).unwrap_err().to_string());
-        insta::assert_snapshot!(refusals.join("\n"), @"");
+        insta::assert_snapshot!(refusals.join("\n"), @r#"
+        "64" is not a size: write whole bytes, such as 65536, "64 KiB" or "10 GB"
+        "64 kib" is not a size: write whole bytes, such as 65536, "64 KiB" or "10 GB"
+        "1.5 GiB" is not a size: write whole bytes, such as 65536, "64 KiB" or "10 GB"
+        the size "GiB" has no number: write whole bytes, such as 65536, "64 KiB" or "10 GB"
+        "" is not a size: write whole bytes, such as 65536, "64 KiB" or "10 GB"
+        "-1 B" is not a size: write whole bytes, such as 65536, "64 KiB" or "10 GB"
+        the size "0 KiB" is zero: write whole bytes, such as 65536, "64 KiB" or "10 GB"
+        the size "99999999999999999999 B" is larger than 9223372036854775807 bytes: write whole bytes, such as 65536, "64 KiB" or "10 GB"
+        "#);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `[streams.NAME]`: where events come from, what they look like, and which are refused.
 
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::subject::SubjectFilter;
-use super::{duration, moment, size};
+use super::{count, duration, moment, size};
 
 /// A stream of events.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -37,7 +37,7 @@ pub struct Stream {
     #[schemars(with = "Option<String>")]
     pub id: Option<Spanned<String>>,
     /// How many ids are remembered: a repeat within so many events is found. 1,000,000 unless given.
-    #[serde(default = "default::remember_ids")]
+    #[serde(default = "default::remember_ids", deserialize_with = "count::positive")]
     pub remember_ids: NonZeroUsize,
     /// How far events may be out of order: the watermark is the newest event time minus this. 5 seconds unless given.
     #[serde(default = "default::disorder", deserialize_with = "duration::any")]
@@ -62,8 +62,8 @@ pub struct Stream {
     #[schemars(schema_with = "size::schema", extend("default" = "64 KiB"))]
     pub max_event_bytes: u64,
     /// How deep an event's objects and lists may be nested. 16 unless given.
-    #[serde(default = "default::max_depth")]
-    pub max_depth: NonZeroU32,
+    #[serde(default = "default::max_depth", deserialize_with = "count::positive")]
+    pub max_depth: NonZeroUsize,
     /// How long the broker keeps the events: a restart rebuilds features from them. 7 days unless given.
     #[serde(default = "default::retain", deserialize_with = "duration::positive")]
     #[schemars(schema_with = "duration::schema", extend("default" = "7d"))]
@@ -103,11 +103,11 @@ pub enum Late {
 }
 
 mod default {
-    use std::num::{NonZeroU32, NonZeroUsize};
+    use std::num::NonZeroUsize;
     use std::time::Duration;
 
     const REMEMBER_IDS: NonZeroUsize = NonZeroUsize::new(1_000_000).unwrap();
-    const MAX_DEPTH: NonZeroU32 = NonZeroU32::new(16).unwrap();
+    const MAX_DEPTH: NonZeroUsize = NonZeroUsize::new(16).unwrap();
 
     pub(super) fn remember_ids() -> NonZeroUsize {
         REMEMBER_IDS
@@ -130,7 +130,7 @@ mod default {
         64 << 10
     }
 
-    pub(super) fn max_depth() -> NonZeroU32 {
+    pub(super) fn max_depth() -> NonZeroUsize {
         MAX_DEPTH
     }
 

@@ -42,6 +42,7 @@ impl Refusal {
     }
 }
 
+#[cfg(test)]
 impl fmt::Display for Refusal {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}: {}", self.message, self.suggestion)

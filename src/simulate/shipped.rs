@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{Array, RecordBatch};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::{DataType, Field, Float64Type, Schema, SchemaRef, TimeUnit};
 use datafusion::datasource::MemTable;
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::prelude::SessionContext;
@@ -16,12 +16,12 @@ use crate::window::{FeaturePlan, Horizon, Planner};
 
 const DAY: i64 = 86_400_000_000;
 
-pub(super) fn read(path: &str) -> String {
+fn read(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
 }
 
 /// The columns of a contract whose event time is `ts`.
-pub(super) fn columns(contract: &str) -> SchemaRef {
+fn columns(contract: &str) -> SchemaRef {
     let contract: Value = serde_json::from_str(&read(contract)).unwrap();
     let fields = contract["properties"].as_object().unwrap().iter().map(|(name, property)| {
         let data_type = match (name.as_str(), property["type"].as_str().unwrap_or("string")) {
@@ -79,8 +79,7 @@ fn assert_fit_for_a_model(vector: &RecordBatch) {
         assert!(field.data_type().is_numeric(), "{field:?}");
         assert_eq!(column.null_count(), 0, "{field:?}");
         let column = arrow::compute::cast(column, &DataType::Float64).unwrap();
-        let values = arrow::array::AsArray::as_primitive::<arrow::datatypes::Float64Type>(&column);
-        assert!(values.value(0).is_finite(), "{field:?}");
+        assert!(column.as_primitive::<Float64Type>().value(0).is_finite(), "{field:?}");
     }
 }
 

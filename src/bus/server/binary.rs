@@ -186,7 +186,11 @@ mod tests {
         let old = pretend(&root.path().join("old"), "nats-server: v2.9.10");
         let strange = pretend(&root.path().join("strange"), "hello");
         let said = [say(Places::default()), say(settings(&old)), say(settings(&strange))].join("\n");
-        insta::assert_snapshot!(said.replace(&root.path().display().to_string(), "ROOT"), @"");
+        insta::assert_snapshot!(said.replace(&root.path().display().to_string(), "ROOT"), @r#"
+        nats-server not found: run `scripts/fetch-runtime.sh` (or `make demo`), or set NATS_SERVER to one of version 2.12.0 or newer
+        nats-server at ROOT/old/nats-server is version 2.9.10, but 2.12.0 or newer is needed: run `scripts/fetch-runtime.sh` (or `make demo`), or set NATS_SERVER
+        ROOT/strange/nats-server does not run as nats-server (it answers "hello" to --version): run `scripts/fetch-runtime.sh` (or `make demo`), or set NATS_SERVER
+        "#);
     }
 
     #[test]

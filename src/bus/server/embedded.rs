@@ -32,8 +32,11 @@ pub struct EmbeddedServer {
     files: Files,
     child: Child,
     port: u16,
-    _lock: File,
+    _lock: FolderLock,
 }
+
+/// Holds a state folder until it is dropped, or the process ends in whatever way.
+struct FolderLock(File);
 
 /// The files of a state folder that have to do with the server.
 struct Files {
@@ -59,7 +62,7 @@ impl EmbeddedServer {
     pub async fn start(binary: &ServerBinary, state_folder: &Path) -> Result<Self, ServerError> {
         fs::create_dir_all(state_folder).map_err(|source| io(state_folder, source))?;
         let folder = fs::canonicalize(state_folder).map_err(|source| io(state_folder, source))?;
-        let lock = lock(&folder)?;
+        let lock = FolderLock::take(&folder)?;
         let files = Files::in_folder(folder);
         stop_leftover(&files.pid, &files.config).await?;
         let (child, port) = launch(binary, &files, None).await?;
@@ -120,6 +123,26 @@ impl EmbeddedServer {
     }
 }
 
+impl FolderLock {
+    fn take(folder: &Path) -> Result<Self, ServerError> {
+        let path = folder.join("nats-server.lock");
+        let file = File::create(&path).map_err(|source| io(&path, source))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self(file)),
+            Err(TryLockError::WouldBlock) => Err(ServerError::InUse { folder: folder.to_owned() }),
+            Err(TryLockError::Error(source)) => Err(io(&path, source)),
+        }
+    }
+}
+
+impl Drop for FolderLock {
+    fn drop(&mut self) {
+        // Closing the file is not enough: a child that another thread is just starting has a copy of it until it runs its
+        // own program, and would go on holding the lock.
+        self.0.unlock().ok();
+    }
+}
+
 impl Files {
     fn in_folder(folder: PathBuf) -> Self {
         Self {
@@ -158,17 +181,6 @@ impl Files {
         let lines: Vec<&str> = log.lines().collect();
         let from = lines.len().saturating_sub(LAST_LINES);
         lines.get(from..).unwrap_or_default().join("\n")
-    }
-}
-
-/// Holds the folder until the file is dropped, or the process ends in whatever way.
-fn lock(folder: &Path) -> Result<File, ServerError> {
-    let path = folder.join("nats-server.lock");
-    let file = File::create(&path).map_err(|source| io(&path, source))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(ServerError::InUse { folder: folder.to_owned() }),
-        Err(TryLockError::Error(source)) => Err(io(&path, source)),
     }
 }
 
@@ -276,18 +288,23 @@ mod tests {
         // The store can't be a folder here.
         fs::write(folder.path().join("jetstream"), "in the way").unwrap();
         let error = EmbeddedServer::start(&testing::binary(), folder.path()).await.err().unwrap();
-        assert!(matches!(&error, ServerError::EndedAtStart { log, .. } if log.contains("jetstream")), "{error}");
+        assert!(
+            matches!(&error, ServerError::EndedAtStart { log, .. } if log.contains("storage directory")),
+            "{error}"
+        );
     }
 
     #[tokio::test]
-    async fn dropping_a_server_ends_it() {
+    async fn dropping_a_server_ends_it_and_frees_its_folder() {
         let folder = tempfile::tempdir().unwrap();
         let server = EmbeddedServer::start(&testing::binary(), folder.path()).await.unwrap();
-        let url = server.url();
+        let pid = server.process_id().unwrap();
         drop(server);
-        // Killed, not waited for: its store can be opened again as soon as the next start has seen it gone.
+        // Killed, not waited for. Only its end makes this loop end.
+        while fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| !line.is_empty()) {
+            tokio::task::yield_now().await;
+        }
         let server = EmbeddedServer::start(&testing::binary(), folder.path()).await.unwrap();
-        assert_ne!(server.url(), url);
         server.stop().await.unwrap();
     }
 }

@@ -1,0 +1,87 @@
+//! The format of a pipeline's test case: `tests/*.toml`.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+/// Events in, and what must come out.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Case {
+    /// What the case shows.
+    pub(super) about: String,
+    /// Batches of events, applied in order.
+    #[serde(default)]
+    pub(super) events: Vec<Events>,
+    /// What must have become of the events.
+    pub(super) counts: Option<Counts>,
+    /// Rows of feature tables.
+    #[serde(default)]
+    pub(super) rows: Vec<Row>,
+    /// Vectors.
+    #[serde(default)]
+    pub(super) vectors: Vec<Vector>,
+    /// Rankings.
+    #[serde(default)]
+    pub(super) scores: Vec<Score>,
+}
+
+/// JSON lines for a stream; each line is a message.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Events {
+    pub(super) stream: String,
+    pub(super) lines: String,
+}
+
+/// Outcomes that are compared; those left out are not.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Counts {
+    pub(super) counted: Option<u64>,
+    pub(super) late: Option<u64>,
+    pub(super) rejected: Option<u64>,
+    pub(super) duplicate: Option<u64>,
+}
+
+/// A row of a table as of a time.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Row {
+    pub(super) table: String,
+    pub(super) key: BTreeMap<String, Value>,
+    pub(super) at: String,
+    /// Columns that are compared.
+    #[serde(default)]
+    pub(super) expect: BTreeMap<String, Value>,
+    /// There must be no row.
+    #[serde(default)]
+    pub(super) missing: bool,
+}
+
+/// The vector of one thing to score.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Vector {
+    pub(super) request: BTreeMap<String, Value>,
+    pub(super) at: String,
+    pub(super) expect: BTreeMap<String, f64>,
+}
+
+/// A ranking.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Score {
+    pub(super) request: BTreeMap<String, Value>,
+    pub(super) at: String,
+    pub(super) expect: Expected,
+}
+
+/// What holds of a ranking whatever the model's weights are.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Expected {
+    /// How many items are ranked.
+    pub(super) items: usize,
+}

@@ -1,0 +1,288 @@
+//! `tidewheel demo`: the main job on a synthetic shop, with real latencies.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, ensure};
+use clap::Args;
+use serde::Serialize;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::broker::Broker;
+use super::replay::tempfile_folder;
+use super::run::{interrupted, runtime, settings};
+use super::{BrokerArguments, Format, assemble, observe};
+use crate::bus::{Bus, Outgoing, Subject};
+use crate::engine::{Run, Snapshot, Stats};
+use crate::simulate::{Shop, ShopSettings};
+
+/// People who wait for a ranking at the same time.
+const VISITORS: usize = 4;
+/// How often the shop publishes what people do.
+const TICK: Duration = Duration::from_millis(5);
+
+/// Arguments of `demo`.
+#[derive(Args)]
+pub(super) struct Arguments {
+    /// How long.
+    #[arg(long, default_value_t = 60)]
+    seconds: u64,
+    /// Events published per second by people who browse.
+    #[arg(long, default_value_t = 2_000)]
+    rate: u64,
+    /// Decides everything that people do.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// The pipeline's folder.
+    #[arg(long, default_value = "pipelines/recommend")]
+    folder: PathBuf,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+#[derive(Serialize)]
+struct Summary {
+    events: u64,
+    rankings: u64,
+    late: u64,
+    rejected: u64,
+    duplicate: u64,
+    seconds: f64,
+    events_per_second: f64,
+    rankings_per_second: f64,
+    latency_ms: Latency,
+}
+
+#[derive(Clone, Copy, Default, Serialize)]
+struct Latency {
+    p50: f64,
+    p99: f64,
+}
+
+/// What the people of the shop share.
+struct Street {
+    shop: Mutex<Shop>,
+    clicks: Subject,
+    score: Subject,
+    /// Request to reply, microseconds.
+    latencies: Mutex<Vec<u32>>,
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
+    let (_, pipeline) = assemble(&arguments.folder)?;
+    let service = pipeline.score.as_ref().and_then(|score| score.service.as_ref());
+    let score =
+        service.map(|(subject, _)| subject.clone()).context("the demo needs a pipeline with a scoring service")?;
+    let street = Arc::new(Street {
+        shop: Mutex::new(Shop::new(&ShopSettings { seed: arguments.seed, ..ShopSettings::default() })),
+        clicks: Subject::new("shop.clicks.web")?,
+        score,
+        latencies: Mutex::new(Vec::new()),
+    });
+    runtime()?.block_on(async {
+        let state = tempfile_folder()?;
+        let broker = Broker::open(&BrokerArguments::default(), &state.0).await?;
+        let mut running = Run::start(Arc::new(pipeline), &broker.bus, &settings()).await?;
+        let stop = CancellationToken::new();
+        let mut people: JoinSet<anyhow::Result<()>> = JoinSet::new();
+        people.spawn(browse(Arc::clone(&street), broker.bus.clone(), arguments.rate, stop.clone()));
+        for _ in 0..VISITORS {
+            people.spawn(visit(Arc::clone(&street), broker.bus.clone(), stop.clone()));
+        }
+        let start = Instant::now();
+        let length = Duration::from_secs(arguments.seconds);
+        let stats = Arc::clone(running.stats());
+        let shown = tokio::select! {
+            () = show(&street, &stats, start, length, arguments.format) => Ok(()),
+            error = running.failed() => Err(anyhow::Error::from(error)),
+            failed = first_failure(&mut people) => Err(failed),
+            () = interrupted() => Ok(()),
+        };
+        stop.cancel();
+        while let Some(ended) = people.join_next().await {
+            ended??;
+        }
+        let seconds = start.elapsed().as_secs_f64();
+        running.stop().await?;
+        broker.close().await?;
+        shown?;
+        let summary = summarise(&stats.snapshot(), &street, seconds);
+        match arguments.format {
+            Format::Json => observe::print_json(&summary)?,
+            Format::Text => print(&summary),
+        }
+        ensure!(summary.rankings > 0, "no ranking was answered");
+        Ok(true)
+    })
+}
+
+/// People who look around by themselves.
+async fn browse(street: Arc<Street>, bus: Bus, rate: u64, stop: CancellationToken) -> anyhow::Result<()> {
+    let mut publisher = bus.publisher(4_096).await?;
+    let start = Instant::now();
+    let mut published = 0_u64;
+    let mut ticks = tokio::time::interval(TICK);
+    let mut events = Vec::new();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            _ = ticks.tick() => {}
+        }
+        let due = (start.elapsed().as_secs_f64() * rate as f64) as u64;
+        {
+            let mut shop = street.shop.lock().unwrap_or_else(PoisonError::into_inner);
+            for _ in published..due {
+                let mut event = Vec::with_capacity(160);
+                shop.browse(now_micros()?).write_json(&mut event);
+                events.push(event);
+            }
+        }
+        published = published.max(due);
+        for event in events.drain(..) {
+            publisher.publish(Outgoing::new(street.clicks.clone(), event.into())).await?;
+        }
+    }
+    publisher.settle().await?;
+    Ok(())
+}
+
+/// Somebody who asks for rankings, one after the other, and reacts to what they are shown.
+async fn visit(street: Arc<Street>, bus: Bus, stop: CancellationToken) -> anyhow::Result<()> {
+    let mut publisher = bus.publisher(64).await?;
+    while !stop.is_cancelled() {
+        let visit = street.shop.lock().unwrap_or_else(PoisonError::into_inner).visit(now_micros()?);
+        let mut request = Vec::new();
+        visit.write_json(&mut request);
+        let start = Instant::now();
+        let reply = bus.request(&street.score, request.into(), Duration::from_secs(5)).await?;
+        let took = start.elapsed().as_micros() as u32;
+        street.latencies.lock().unwrap_or_else(PoisonError::into_inner).push(took);
+        let ranking: Ranking = serde_json::from_slice(&reply).context("the reply is no ranking")?;
+        let ranked: Vec<u64> = ranking.items.iter().map(|item| item.item_id).collect();
+        ensure!(
+            ranked.len() == visit.candidates.len(),
+            "{} of {} candidates ranked",
+            ranked.len(),
+            visit.candidates.len()
+        );
+        let clicks = street.shop.lock().unwrap_or_else(PoisonError::into_inner).react(&visit, &ranked, now_micros()?);
+        for click in clicks {
+            let mut event = Vec::new();
+            click.write_json(&mut event);
+            publisher.publish(Outgoing::new(street.clicks.clone(), event.into())).await?;
+        }
+        tokio::time::sleep(TICK).await;
+    }
+    publisher.settle().await?;
+    Ok(())
+}
+
+#[derive(serde::Deserialize)]
+struct Ranking {
+    items: Vec<Item>,
+}
+
+#[derive(serde::Deserialize)]
+struct Item {
+    item_id: u64,
+}
+
+async fn first_failure(people: &mut JoinSet<anyhow::Result<()>>) -> anyhow::Error {
+    while let Some(ended) = people.join_next().await {
+        match ended {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return error,
+            Err(error) => return error.into(),
+        }
+    }
+    std::future::pending().await
+}
+
+async fn show(street: &Street, stats: &Stats, start: Instant, length: Duration, format: Format) {
+    let mut ticks = tokio::time::interval(Duration::from_secs(1));
+    ticks.tick().await;
+    let (mut before, mut seen) = (stats.snapshot(), 0);
+    while start.elapsed() < length {
+        let rest = length.saturating_sub(start.elapsed());
+        if tokio::time::timeout(rest, ticks.tick()).await.is_err() {
+            break;
+        }
+        let now = stats.snapshot();
+        let recent: Vec<u32> = {
+            let latencies = street.latencies.lock().unwrap_or_else(PoisonError::into_inner);
+            let recent = latencies[seen..].to_vec();
+            seen = latencies.len();
+            recent
+        };
+        if format == Format::Text {
+            live_line(&before, &now, recent, start);
+        }
+        before = now;
+    }
+    if format == Format::Text && std::io::stderr().is_terminal() {
+        eprintln!();
+    }
+}
+
+fn live_line(before: &Snapshot, now: &Snapshot, recent: Vec<u32>, start: Instant) {
+    let latency = percentiles(recent);
+    let lag = now_micros().map_or(0.0, |micros| (micros - now.newest_micros) as f64 / 1e6);
+    let line = format!(
+        "{:>4} s  {:>6} events/s  {:>5} rankings/s  p50 {:>6.2} ms  p99 {:>6.2} ms  watermark lag {lag:.1} s",
+        start.elapsed().as_secs(),
+        now.counted - before.counted,
+        now.rankings - before.rankings,
+        latency.p50,
+        latency.p99,
+    );
+    // One line that is written over on a terminal; one line a second in a file.
+    if std::io::stderr().is_terminal() { eprint!("\r{line}") } else { eprintln!("{line}") }
+}
+
+fn summarise(counts: &Snapshot, street: &Street, seconds: f64) -> Summary {
+    let latencies = street.latencies.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let rankings = latencies.len() as u64;
+    Summary {
+        events: counts.counted,
+        rankings,
+        late: counts.late,
+        rejected: counts.rejected,
+        duplicate: counts.duplicate,
+        seconds,
+        events_per_second: counts.counted as f64 / seconds.max(1e-9),
+        rankings_per_second: rankings as f64 / seconds.max(1e-9),
+        latency_ms: percentiles(latencies),
+    }
+}
+
+fn print(summary: &Summary) {
+    println!("events     {:>10}   {:.0}/s", summary.events, summary.events_per_second);
+    println!("rankings   {:>10}   {:.0}/s, 20 candidates each", summary.rankings, summary.rankings_per_second);
+    println!("late       {:>10}", summary.late);
+    println!("rejected   {:>10}", summary.rejected);
+    println!(
+        "latency    p50 {:.2} ms, p99 {:.2} ms from request to reply",
+        summary.latency_ms.p50, summary.latency_ms.p99
+    );
+    println!("\nNext:");
+    println!("  tidewheel check pipelines/recommend        what the pipeline keeps, and that it is sound");
+    println!("  tidewheel test pipelines/                  its test cases, without a broker");
+    println!("  tidewheel run pipelines/recommend          run it; then ask it with `tidewheel sql`");
+}
+
+fn percentiles(mut latencies: Vec<u32>) -> Latency {
+    latencies.sort_unstable();
+    let at = |share: f64| {
+        let index = ((latencies.len() as f64 * share).ceil() as usize).saturating_sub(1);
+        latencies.get(index).map_or(0.0, |micros| f64::from(*micros) / 1e3)
+    };
+    Latency { p50: at(0.5), p99: at(0.99) }
+}
+
+fn now_micros() -> anyhow::Result<i64> {
+    Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_micros() as i64)
+}

@@ -1,0 +1,141 @@
+//! The command line: one file per verb.
+//!
+//! Results go to standard output, everything else (progress, logs, problems) to standard error. Exit codes: 0 when all is
+//! well, 1 when something failed, 2 when the arguments are wrong, 130 after Ctrl-C before anything was done.
+
+mod broker;
+mod case;
+mod check;
+mod demo;
+mod doctor;
+mod model;
+mod observe;
+mod replay;
+mod run;
+mod source;
+mod sql;
+mod test;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::{Folder, Problems};
+
+/// Personalisation that learns from a clickstream: events in, windowed features, ONNX scores out, on NATS.
+#[derive(Parser)]
+#[command(name = "tidewheel", version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Shows the main job on a synthetic shop for a while.
+    #[command(after_help = "Examples:\n  tidewheel demo\n  tidewheel demo --seconds 10 --format json")]
+    Demo(demo::Arguments),
+    /// Runs a pipeline in the foreground until Ctrl-C.
+    #[command(
+        after_help = "Examples:\n  tidewheel run pipelines/intent\n  tidewheel run pipelines/recommend --nats nats://localhost:4222 --metrics 127.0.0.1:9090"
+    )]
+    Run(run::Arguments),
+    /// Publishes a file of events with their own times and runs the pipeline over them.
+    #[command(
+        after_help = "Examples:\n  tidewheel replay pipelines/intent log.csv.gz\n  tidewheel replay pipelines/intent log.jsonl --speed 60x --format json"
+    )]
+    Replay(replay::Arguments),
+    /// Queries the live feature tables of a running pipeline.
+    #[command(
+        after_help = "Examples:\n  tidewheel sql pipelines/intent \"SELECT * FROM item_trend ORDER BY views_30m DESC LIMIT 10\""
+    )]
+    Sql(sql::Arguments),
+    /// Reports every problem of a pipeline's folder.
+    #[command(
+        after_help = "Examples:\n  tidewheel check pipelines/intent\n  tidewheel check pipelines/intent --format json"
+    )]
+    Check(check::Arguments),
+    /// Runs the test cases of pipelines, without a broker, on a manual clock.
+    #[command(after_help = "Examples:\n  tidewheel test pipelines/\n  tidewheel test pipelines/intent")]
+    Test(test::Arguments),
+    /// Makes models.
+    #[command(subcommand)]
+    Model(model::Verb),
+    /// Prints the JSON Schema of pipeline.toml, for editors.
+    Schema,
+    /// Tells what this machine has and lacks.
+    Doctor {
+        /// How to print.
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+        /// The folder whose disk is looked at.
+        #[arg(long, default_value = ".")]
+        state: PathBuf,
+    },
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// The broker to use.
+#[derive(Args, Clone, Default)]
+struct BrokerArguments {
+    /// Address of a NATS server with JetStream; without it, one is started for the pipeline.
+    #[arg(long, value_name = "URL", env = "NATS_URL")]
+    nats: Option<String>,
+    /// Credentials file (.creds).
+    #[arg(long, value_name = "FILE")]
+    creds: Option<PathBuf>,
+    /// Certificates of the authorities to trust, PEM.
+    #[arg(long, value_name = "FILE")]
+    tls_ca: Option<PathBuf>,
+    /// Client certificate, PEM; goes with --tls-key.
+    #[arg(long, value_name = "FILE")]
+    tls_cert: Option<PathBuf>,
+    /// Key of the client certificate, PEM.
+    #[arg(long, value_name = "FILE")]
+    tls_key: Option<PathBuf>,
+}
+
+/// Runs the command line.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    observe::start_logs();
+    let outcome = match arguments.verb {
+        Verb::Demo(arguments) => demo::run(&arguments),
+        Verb::Run(arguments) => run::run(&arguments),
+        Verb::Replay(arguments) => replay::run(&arguments),
+        Verb::Sql(arguments) => sql::run(&arguments),
+        Verb::Check(arguments) => check::run(&arguments),
+        Verb::Test(arguments) => test::run(&arguments),
+        Verb::Model(verb) => model::run(&verb),
+        Verb::Schema => observe::print_json(&crate::config::schema()).map(|()| true),
+        Verb::Doctor { format, state } => doctor::run(format == Format::Json, &state),
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            match error.downcast_ref::<Problems>() {
+                Some(problems) => observe::print_problems(problems),
+                None => eprintln!("error: {error:#}"),
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The pipeline in a folder, with all its problems as the error.
+fn assemble(folder: &std::path::Path) -> anyhow::Result<(Folder, crate::engine::Pipeline)> {
+    let folder = Folder::read(folder)?;
+    let pipeline = folder.assemble()?;
+    Ok((folder, pipeline))
+}

@@ -1,0 +1,234 @@
+//! `tidewheel replay`: a file of events with their own times, through the broker and the pipeline.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+use super::broker::Broker;
+use super::run::{interrupted, runtime, settings};
+use super::source::EventFile;
+use super::{BrokerArguments, Format, assemble, observe};
+use crate::bus::{Bus, Outgoing, StreamSequence, Subject};
+use crate::engine::{Pipeline, Run, StreamPlan, input_spec};
+
+/// Messages that wait for the broker's acknowledgement.
+const OUTSTANDING: usize = 2_000;
+
+/// Arguments of `replay`.
+#[derive(Args)]
+pub(super) struct Arguments {
+    /// The pipeline's folder.
+    folder: PathBuf,
+    /// Events: .csv, .jsonl, .ndjson or .json, each also with .gz.
+    file: PathBuf,
+    /// How fast: `max`, or a multiple of the events' own time such as `60x`.
+    #[arg(long, default_value = "max", value_parser = parse_speed)]
+    speed: Speed,
+    /// Which stream, where the pipeline has several.
+    #[arg(long)]
+    stream: Option<String>,
+    #[command(flatten)]
+    broker: BrokerArguments,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Speed {
+    Max,
+    Times(f64),
+}
+
+fn parse_speed(text: &str) -> Result<Speed, String> {
+    if text == "max" {
+        return Ok(Speed::Max);
+    }
+    let times = text.strip_suffix('x').and_then(|number| number.parse::<f64>().ok());
+    let times = times.filter(|times| times.is_finite() && *times > 0.0);
+    times.map(Speed::Times).ok_or_else(|| format!("`{text}` is not `max` or a multiple such as `60x`"))
+}
+
+/// What came out.
+#[derive(Debug, Serialize)]
+struct Report {
+    published: u64,
+    counted: u64,
+    late: u64,
+    rejected: u64,
+    duplicate: u64,
+    scored: u64,
+    seconds: f64,
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
+    let (_, pipeline) = assemble(&arguments.folder)?;
+    let pipeline = Arc::new(pipeline);
+    let stream = pick_stream(&pipeline, arguments.stream.as_deref())?;
+    let wants_time = arguments.speed != Speed::Max;
+    let plan = &pipeline.streams[stream];
+    let mut file = EventFile::open(&arguments.file, &plan.contract, &plan.decode.time_column, wants_time)?;
+    let bar = progress(file.total_bytes());
+    runtime()?.block_on(async {
+        // A store of its own: what comes out is about this file alone.
+        let state = tempfile_folder()?;
+        let broker = Broker::open(&arguments.broker, &state.0).await?;
+        let start = Instant::now();
+        if arguments.broker.nats.is_some() {
+            broker.bus.ensure_stream(&input_spec(&pipeline, plan)).await?;
+            let published = publish(&broker.bus, plan, &mut file, arguments.speed, &bar).await?;
+            bar.finish_and_clear();
+            let seconds = start.elapsed().as_secs_f64();
+            match arguments.format {
+                Format::Json => {
+                    observe::print_json(&serde_json::json!({ "published": published, "seconds": seconds }))?
+                }
+                Format::Text => println!("{published} events published in {seconds:.1} s"),
+            }
+            broker.close().await?;
+            return Ok(true);
+        }
+        let mut running = Run::start(Arc::clone(&pipeline), &broker.bus, &settings()).await?;
+        let published = tokio::select! {
+            published = publish(&broker.bus, plan, &mut file, arguments.speed, &bar) => Some(published?),
+            error = running.failed() => return Err(error.into()),
+            () = interrupted() => None,
+        };
+        let Some(published) = published else {
+            running.stop().await?;
+            broker.close().await?;
+            bail!("interrupted");
+        };
+        let last = broker.bus.stream_state(&input_spec(&pipeline, plan).name).await?.last;
+        bar.set_message("waiting until everything is through");
+        let mut settled = running.settled();
+        tokio::select! {
+            reached = settled.wait_for(|position| position.of(stream) >= last || last == StreamSequence(0)) => {
+                reached.context("the pipeline ended before everything was through")?;
+            }
+            error = running.failed() => return Err(error.into()),
+            () = interrupted() => bail!("interrupted"),
+        }
+        let seconds = start.elapsed().as_secs_f64();
+        let counts = running.stats().snapshot();
+        running.stop().await?;
+        broker.close().await?;
+        bar.finish_and_clear();
+        let report = Report {
+            published,
+            counted: counts.counted,
+            late: counts.late,
+            rejected: counts.rejected,
+            duplicate: counts.duplicate,
+            scored: counts.scored,
+            seconds,
+        };
+        print(&report, arguments.format)?;
+        let accounted = report.counted + report.late + report.rejected + report.duplicate;
+        ensure!(accounted == published, "{published} events published, {accounted} accounted for");
+        Ok(true)
+    })
+}
+
+fn print(report: &Report, format: Format) -> anyhow::Result<()> {
+    if format == Format::Json {
+        return observe::print_json(report);
+    }
+    println!("published  {:>10}", report.published);
+    println!("counted    {:>10}", report.counted);
+    println!("late       {:>10}", report.late);
+    println!("rejected   {:>10}", report.rejected);
+    println!("duplicate  {:>10}", report.duplicate);
+    println!("scored     {:>10}", report.scored);
+    println!(
+        "seconds    {:>10.1}   {:.0} events/s",
+        report.seconds,
+        report.published as f64 / report.seconds.max(1e-9)
+    );
+    Ok(())
+}
+
+fn pick_stream(pipeline: &Pipeline, name: Option<&str>) -> anyhow::Result<usize> {
+    let names: Vec<_> = pipeline.streams.iter().map(|stream| stream.name.as_str()).collect();
+    match name {
+        Some(name) => names
+            .iter()
+            .position(|known| *known == name)
+            .with_context(|| format!("no stream `{name}`: the pipeline has {}", names.join(", "))),
+        None if names.len() == 1 => Ok(0),
+        None => bail!("the pipeline has several streams: say which with --stream ({})", names.join(", ")),
+    }
+}
+
+async fn publish(
+    bus: &Bus,
+    plan: &StreamPlan,
+    file: &mut EventFile,
+    speed: Speed,
+    bar: &ProgressBar,
+) -> anyhow::Result<u64> {
+    let subject = concrete(plan.subjects.first().context("the stream has no subject")?)?;
+    let mut publisher = bus.publisher(OUTSTANDING).await?;
+    let (mut published, mut event) = (0_u64, Vec::new());
+    let start = Instant::now();
+    let mut first_time = None;
+    while let Some(time) = file.next_event(&mut event)? {
+        if let (Speed::Times(times), Some(time)) = (speed, time) {
+            let first = *first_time.get_or_insert(time);
+            let micros = time.saturating_sub(first).max(0).saturating_mul(plan.decode.time_unit.micros());
+            let due = start + Duration::from_micros(micros.cast_unsigned()).div_f64(times);
+            if due > Instant::now() {
+                publisher.settle().await?;
+                tokio::time::sleep_until(due.into()).await;
+            }
+        }
+        publisher.publish(Outgoing::new(subject.clone(), std::mem::take(&mut event).into())).await?;
+        published += 1;
+        if published.is_multiple_of(1_024) {
+            bar.set_position(file.read_bytes());
+        }
+    }
+    publisher.settle().await?;
+    bar.set_position(file.total_bytes());
+    Ok(published)
+}
+
+/// A subject that a stream's pattern matches.
+fn concrete(pattern: &str) -> anyhow::Result<Subject> {
+    let tokens: Vec<_> =
+        pattern.split('.').map(|token| if token == "*" || token == ">" { "replay" } else { token }).collect();
+    Ok(Subject::new(tokens.join("."))?)
+}
+
+fn progress(bytes: u64) -> ProgressBar {
+    let bar = ProgressBar::new(bytes);
+    if let Ok(style) = ProgressStyle::with_template("{bar:40} {percent:>3}% {elapsed} {msg}") {
+        bar.set_style(style);
+    }
+    bar
+}
+
+/// A folder that goes away when the verb ends.
+pub(super) struct TemporaryFolder(pub(super) PathBuf);
+
+/// A new folder below the system's temporary one.
+pub(super) fn tempfile_folder() -> anyhow::Result<TemporaryFolder> {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
+    let name = format!("tidewheel-{}-{}", std::process::id(), since.as_nanos());
+    let path = std::env::temp_dir().join(name);
+    std::fs::create_dir_all(&path).with_context(|| path.display().to_string())?;
+    Ok(TemporaryFolder(path))
+}
+
+impl Drop for TemporaryFolder {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.0) {
+            tracing::debug!(%error, folder = %self.0.display(), "temporary folder not removed");
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! What cannot be used, with the reason.
+
+use bytes::Bytes;
+
+use crate::bus::StreamSequence;
+
+/// Reason of events that are too old for every window.
+pub const LATE: &str = "late";
+/// Reason of rows whose vector is not made of finite numbers.
+pub const UNSCORABLE: &str = "unscorable";
+
+/// An event on its way to the dead-letter subject.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// Index of the stream it came from.
+    pub stream: usize,
+    /// Its message.
+    pub sequence: StreamSequence,
+    /// Which of the message's dead letters it is.
+    pub ordinal: u32,
+    /// Why, in a word.
+    pub reason: &'static str,
+    /// Why, in a sentence.
+    pub detail: String,
+    /// The original bytes.
+    pub bytes: Bytes,
+}

@@ -1,0 +1,105 @@
+//! A pipeline that can run: every name resolved, every select planned, every contract parsed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use datafusion::physical_expr::PhysicalExpr;
+
+use crate::bus::Subject;
+use crate::event::{Contract, DecodeSettings, TimeUnit};
+use crate::feature::VectorPlan;
+use crate::window::FeaturePlan;
+
+/// Everything a [`Step`](super::Step) and a [`Run`](super::Run) need to know.
+pub struct Pipeline {
+    /// Its name: dead letters go to `<name>.dead`.
+    pub name: String,
+    /// The streams it reads, by name.
+    pub streams: Vec<StreamPlan>,
+    /// The feature tables it keeps, by name.
+    pub tables: Vec<TablePlan>,
+    /// The vector, when there is anything to score.
+    pub vector: Option<Arc<VectorPlan>>,
+    /// The model, when there is anything to score.
+    pub model: Option<ModelPlan>,
+    /// When and where rankings are made.
+    pub score: Option<ScorePlan>,
+}
+
+/// One stream of events.
+pub struct StreamPlan {
+    /// The relation's name in SQL.
+    pub name: String,
+    /// Subjects of the events, wildcards allowed.
+    pub subjects: Vec<String>,
+    /// The events' contract.
+    pub contract: Arc<Contract>,
+    /// How events are decoded.
+    pub decode: DecodeSettings,
+    /// The column of the event id, if repeated events are to be dropped, and how many ids are remembered.
+    pub ids: Option<(String, usize)>,
+    /// How far events may be out of order.
+    pub disorder: Duration,
+    /// Whether late events go to the dead-letter subject.
+    pub dead_letter_late: bool,
+    /// How long the broker keeps events.
+    pub retain: Duration,
+    /// How many bytes of events it keeps.
+    pub max_bytes: u64,
+}
+
+/// One feature table.
+pub struct TablePlan {
+    /// Its plan.
+    pub plan: Arc<FeaturePlan>,
+    /// Index of its stream.
+    pub stream: usize,
+}
+
+/// The model file.
+pub struct ModelPlan {
+    /// The file's bytes.
+    pub bytes: Vec<u8>,
+    /// Name of the output that is the score.
+    pub output: Option<String>,
+}
+
+/// When rankings are made, and where they go.
+pub struct ScorePlan {
+    /// The subject that requests come to, and their contract.
+    pub service: Option<(Subject, Arc<Contract>)>,
+    /// The events that are scored by themselves.
+    pub trigger: Option<Trigger>,
+    /// Where every ranking is published.
+    pub publish: Option<Subject>,
+    /// The column of candidates.
+    pub item: String,
+    /// The column that says who is asked for.
+    pub user: Option<String>,
+    /// Name and unit of the event time in requests.
+    pub time: (String, TimeUnit),
+    /// Rows of a micro-batch.
+    pub batch_rows: usize,
+    /// How long the first row of a micro-batch waits for others.
+    pub linger: Duration,
+    /// Requests that may wait.
+    pub queue: usize,
+    /// Candidates of one request.
+    pub max_items: usize,
+}
+
+/// The events of a stream for which a condition holds.
+pub struct Trigger {
+    /// Index of the stream.
+    pub stream: usize,
+    /// The condition over its columns.
+    pub condition: Arc<dyn PhysicalExpr>,
+}
+
+impl Pipeline {
+    /// How old an event of a stream can be and still count in some table, microseconds.
+    pub fn reach_micros(&self, stream: usize) -> i64 {
+        let tables = self.tables.iter().filter(|table| table.stream == stream);
+        tables.map(|table| table.plan.reach_micros()).max().unwrap_or(0)
+    }
+}

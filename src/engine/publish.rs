@@ -1,0 +1,78 @@
+//! The publishing task: replies at once, rankings and dead letters with acknowledgement, then the position moves.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, watch};
+
+use super::EngineError;
+use super::model::Publication;
+use super::pipeline::Pipeline;
+use super::position::Position;
+use crate::bus::{Outgoing, Publisher, Subject};
+
+/// The header that names where the streams stood before the step of an output.
+pub(super) const POSITION: &str = "Tidewheel-Position";
+const REASON: &str = "Tidewheel-Reason";
+const DETAIL: &str = "Tidewheel-Detail";
+const SEQUENCE: &str = "Tidewheel-Sequence";
+const STREAM: &str = "Tidewheel-Stream";
+
+/// The longest detail in a header.
+const LONGEST_DETAIL: usize = 500;
+
+/// Publishes until the steps end; `settled` follows what is safely in the broker.
+pub(super) async fn publish_all(
+    pipeline: Arc<Pipeline>,
+    mut publisher: Publisher,
+    mut publications: mpsc::Receiver<Publication>,
+    settled: watch::Sender<Position>,
+) -> Result<(), EngineError> {
+    let ranked = pipeline.score.as_ref().and_then(|score| score.publish.clone());
+    let dead = Subject::new(format!("{}.dead", pipeline.name))?;
+    while let Some(publication) = publications.recv().await {
+        let Publication { rankings, replies, dead: letters, before, after } = publication;
+        for (request, reply) in replies {
+            if let Err(error) = request.respond(reply).await {
+                tracing::warn!(%error, "reply not sent");
+            }
+        }
+        if let Some(ranked) = &ranked {
+            for (request_id, payload) in rankings {
+                let id = request_id.replace(['\r', '\n'], " ");
+                let message = Outgoing::new(ranked.clone(), payload).message_id(id).header(POSITION, before.as_ref());
+                publisher.publish(message).await?;
+            }
+        }
+        for letter in letters {
+            let stream = &pipeline.streams[letter.stream].name;
+            let id = format!("dead-{stream}-{}-{}", letter.sequence, letter.ordinal);
+            let message = Outgoing::new(dead.clone(), shortened(letter.bytes))
+                .message_id(id)
+                .header(POSITION, before.as_ref())
+                .header(STREAM, stream)
+                .header(SEQUENCE, letter.sequence.to_string())
+                .header(REASON, letter.reason)
+                .header(DETAIL, one_line(&letter.detail));
+            publisher.publish(message).await?;
+        }
+        if publications.is_empty() {
+            publisher.settle().await?;
+            settled.send_replace(after);
+        }
+    }
+    publisher.settle().await?;
+    Ok(())
+}
+
+/// A dead letter carries the original bytes; headers must fit beside them.
+fn shortened(bytes: Bytes) -> Bytes {
+    const MOST: usize = (1 << 20) - 4_096;
+    if bytes.len() > MOST { bytes.slice(..MOST) } else { bytes }
+}
+
+fn one_line(detail: &str) -> String {
+    let line: String = detail.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
+    let end = line.char_indices().map(|(index, _)| index).take_while(|index| *index <= LONGEST_DETAIL).last();
+    if line.len() > LONGEST_DETAIL { line[..end.unwrap_or(0)].to_owned() } else { line }
+}

@@ -1,0 +1,326 @@
+//! A pipeline between the broker's streams and back.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use arrow::array::RecordBatch;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::EngineError;
+use super::model::{Scoring, load_model, score_all};
+use super::pipeline::Pipeline;
+use super::position::Position;
+use super::publish::{POSITION, publish_all};
+use super::stats::Stats;
+use super::step::Step;
+use super::streams::{input_spec, output_spec};
+use super::telemetry::{record_step, record_table};
+use crate::bus::{
+    Bus, EndpointSpec, Message, ReadLimits, ServiceError, ServiceHandle, ServiceRequest, ServiceSpec, StreamSequence,
+    Subject,
+};
+
+/// Messages of one step.
+const STEP_ROWS: usize = 4_096;
+/// Steps that wait between two threads.
+const QUEUED_STEPS: usize = 4;
+/// Messages that wait for the broker's acknowledgement.
+const OUTSTANDING: usize = 4_096;
+/// Requests taken into one step.
+const STEP_REQUESTS: usize = 64;
+/// How often the size of tables is recorded.
+const TABLE_METRICS: Duration = Duration::from_secs(5);
+
+/// How a pipeline runs.
+#[derive(Debug, Clone, Default)]
+pub struct RunSettings {
+    /// Tells the version in `nats micro ls`.
+    pub version: String,
+}
+
+/// A running pipeline.
+pub struct Run {
+    stats: Arc<Stats>,
+    settled: watch::Receiver<Position>,
+    inputs: mpsc::Sender<Input>,
+    stop: CancellationToken,
+    tasks: JoinSet<Result<(), EngineError>>,
+    threads: Vec<(&'static str, JoinHandle<Result<(), EngineError>>)>,
+}
+
+/// What the step's thread takes.
+enum Input {
+    Events {
+        stream: usize,
+        messages: Vec<Message>,
+    },
+    Requests(Vec<ServiceRequest>),
+    /// Rows of these tables as of now.
+    Snapshot {
+        tables: Vec<String>,
+        reply: oneshot::Sender<Result<Vec<(String, RecordBatch)>, EngineError>>,
+    },
+}
+
+impl Run {
+    /// Creates what is missing in the broker, rebuilds the features and starts to serve.
+    pub async fn start(pipeline: Arc<Pipeline>, bus: &Bus, settings: &RunSettings) -> Result<Self, EngineError> {
+        for stream in &pipeline.streams {
+            bus.ensure_stream(&input_spec(&pipeline, stream)).await?;
+        }
+        let output = output_spec(&pipeline);
+        bus.ensure_stream(&output).await?;
+        let start = Position::start(pipeline.streams.iter().map(|stream| stream.name.as_str()));
+        let last = bus.last_message(&output.name, &Subject::new(">")?).await?;
+        let resumed = match last.as_ref().and_then(|message| message.header(POSITION)) {
+            Some(text) => start.clone().resumed_from(text).unwrap_or(start.clone()),
+            None => start.clone(),
+        };
+        if resumed != start {
+            tracing::info!(position = %resumed, "rebuilding features from the streams; outputs up to here are not repeated");
+        }
+        let stats = Arc::new(Stats::default());
+        let stop = CancellationToken::new();
+        let (inputs, input_queue) = mpsc::channel(QUEUED_STEPS);
+        let (step_queue, scoring) = mpsc::channel(QUEUED_STEPS);
+        let (publication_queue, publications) = mpsc::channel(QUEUED_STEPS);
+        let (settled_sender, settled) = watch::channel(start.clone());
+        let mut run = Self {
+            stats: Arc::clone(&stats),
+            settled,
+            inputs,
+            stop: stop.clone(),
+            tasks: JoinSet::new(),
+            threads: Vec::new(),
+        };
+        let scorer = load_model(&pipeline)?;
+        let step = Step::new(Arc::clone(&pipeline))?;
+        let (step_pipeline, step_stats) = (Arc::clone(&pipeline), Arc::clone(&stats));
+        run.spawn_thread("step", move || {
+            step_all(&step_pipeline, step, &step_stats, input_queue, &step_queue, start, &resumed)
+        })?;
+        let (score_pipeline, score_stats) = (Arc::clone(&pipeline), stats);
+        run.spawn_thread("score", move || {
+            score_all(&score_pipeline, scorer, &score_stats, scoring, &publication_queue)
+        })?;
+        let publisher = bus.publisher(OUTSTANDING).await?;
+        run.tasks.spawn(publish_all(Arc::clone(&pipeline), publisher, publications, settled_sender));
+        for (index, stream) in pipeline.streams.iter().enumerate() {
+            // Zero linger: a batch is what has arrived, so that a quiet stream is answered at once and a busy one in
+            // large steps.
+            let limits = ReadLimits { rows: STEP_ROWS, linger: Duration::ZERO };
+            let reader = bus.reader(&input_spec(&pipeline, stream).name, StreamSequence::FIRST, limits);
+            run.tasks.spawn(read_all(reader, index, run.inputs.clone(), stop.clone()));
+        }
+        if let Some((subject, _)) = pipeline.score.as_ref().and_then(|score| score.service.as_ref()) {
+            let spec = ServiceSpec {
+                name: format!("tidewheel-{}", pipeline.name),
+                version: settings.version.clone(),
+                description: format!("Rankings of the pipeline {}", pipeline.name),
+                endpoints: vec![EndpointSpec { name: "score".to_owned(), subject: subject.clone() }],
+            };
+            let queue = pipeline.score.as_ref().map_or(1, |score| score.queue);
+            let service = bus.serve(spec, queue).await?;
+            let linger = pipeline.score.as_ref().map_or(Duration::ZERO, |score| score.linger);
+            run.tasks.spawn(serve_all(service, run.inputs.clone(), linger, stop.clone()));
+        }
+        Ok(run)
+    }
+
+    /// What became of the events so far.
+    pub fn stats(&self) -> &Arc<Stats> {
+        &self.stats
+    }
+
+    /// Follows the position up to which every output is in the broker.
+    pub fn settled(&self) -> watch::Receiver<Position> {
+        self.settled.clone()
+    }
+
+    /// Rows of feature tables, as of the newest event. Unknown names are left out.
+    pub fn snapshots(&self) -> Snapshots {
+        Snapshots(self.inputs.clone())
+    }
+
+    /// Waits until a part ends by itself, which is an error.
+    pub async fn failed(&mut self) -> EngineError {
+        match self.tasks.join_next().await {
+            Some(Ok(Err(error))) => error,
+            _ => self.thread_error().unwrap_or(EngineError::Thread("engine")),
+        }
+    }
+
+    /// Stops reading, answers and publishes what was taken, and ends.
+    pub async fn stop(mut self) -> Result<(), EngineError> {
+        self.stop.cancel();
+        let (closed, _) = mpsc::channel(1);
+        self.inputs = closed;
+        let mut outcome = Ok(());
+        while let Some(ended) = self.tasks.join_next().await {
+            let ended = ended.unwrap_or(Err(EngineError::Thread("task")));
+            outcome = outcome.and(ended);
+        }
+        if let Some(error) = self.thread_error() {
+            return Err(error);
+        }
+        outcome
+    }
+
+    /// The error of a thread that has ended, if any; threads that still run are waited for.
+    fn thread_error(&mut self) -> Option<EngineError> {
+        self.stop.cancel();
+        let (closed, _) = mpsc::channel(1);
+        self.inputs = closed;
+        self.tasks.abort_all();
+        let mut first = None;
+        for (name, thread) in self.threads.drain(..) {
+            let ended = thread.join().unwrap_or(Err(EngineError::Thread(name)));
+            first = first.or(ended.err());
+        }
+        first
+    }
+
+    fn spawn_thread(
+        &mut self,
+        name: &'static str,
+        work: impl FnOnce() -> Result<(), EngineError> + Send + 'static,
+    ) -> Result<(), EngineError> {
+        let builder = std::thread::Builder::new().name(format!("tidewheel-{name}"));
+        let thread = builder.spawn(work).map_err(|_| EngineError::Thread(name))?;
+        self.threads.push((name, thread));
+        Ok(())
+    }
+}
+
+/// Asks a running pipeline for rows.
+#[derive(Clone)]
+pub struct Snapshots(mpsc::Sender<Input>);
+
+impl Snapshots {
+    /// Rows of the named tables.
+    pub async fn take(&self, tables: Vec<String>) -> Result<Vec<(String, RecordBatch)>, EngineError> {
+        let (reply, answer) = oneshot::channel();
+        let ended = |_| EngineError::Thread("step");
+        self.0.send(Input::Snapshot { tables, reply }).await.map_err(|_| EngineError::Thread("step"))?;
+        answer.await.map_err(ended)?
+    }
+}
+
+async fn read_all(
+    mut reader: crate::bus::Reader,
+    stream: usize,
+    inputs: mpsc::Sender<Input>,
+    stop: CancellationToken,
+) -> Result<(), EngineError> {
+    loop {
+        let messages = tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            messages = reader.next_batch() => messages?,
+        };
+        if inputs.send(Input::Events { stream, messages }).await.is_err() {
+            return Ok(());
+        }
+    }
+}
+
+async fn serve_all(
+    mut service: ServiceHandle,
+    inputs: mpsc::Sender<Input>,
+    linger: Duration,
+    stop: CancellationToken,
+) -> Result<(), EngineError> {
+    loop {
+        let first = tokio::select! {
+            () = stop.cancelled() => break,
+            first = service.next() => first,
+        };
+        let Some(first) = first else { return Ok(()) };
+        let mut requests = vec![first];
+        let deadline = tokio::time::Instant::now() + linger;
+        while requests.len() < STEP_REQUESTS {
+            match service.next_ready() {
+                Some(request) => requests.push(request),
+                // While the step is busy, waiting costs nothing and fills the batch.
+                None if inputs.capacity() == 0 => match tokio::time::timeout_at(deadline, service.next()).await {
+                    Ok(Some(request)) => requests.push(request),
+                    _ => break,
+                },
+                None => break,
+            }
+        }
+        if inputs.send(Input::Requests(requests)).await.is_err() {
+            return Ok(());
+        }
+    }
+    service.stop().await;
+    while let Some(request) = service.next_ready() {
+        let stopping = ServiceError { code: 503, message: "stopping".to_owned() };
+        request.respond(Err(stopping)).await?;
+    }
+    Ok(())
+}
+
+fn step_all(
+    pipeline: &Pipeline,
+    mut step: Step,
+    stats: &Stats,
+    mut inputs: mpsc::Receiver<Input>,
+    scoring: &mpsc::Sender<Scoring>,
+    mut position: Position,
+    resumed: &Position,
+) -> Result<(), EngineError> {
+    let mut recorded = Instant::now();
+    while let Some(input) = inputs.blocking_recv() {
+        let start = Instant::now();
+        let before: Arc<str> = position.to_string().into();
+        let (output, requests) = match input {
+            Input::Events { stream, messages } => {
+                // A batch that reaches past the resumed position is emitted whole: ids drop what is there already.
+                let last = messages.last().map_or(StreamSequence(0), |message| message.sequence);
+                let emit = last > resumed.of(stream);
+                let output = step.events(stream, &messages, emit)?;
+                position.advance(stream, last);
+                (output, Vec::new())
+            }
+            Input::Requests(requests) => {
+                let payloads: Vec<_> = requests.iter().map(|request| request.payload.clone()).collect();
+                (step.requests(&payloads)?, requests.into_iter().map(Some).collect())
+            }
+            Input::Snapshot { tables, reply } => {
+                // Whoever asked may have gone away; that is no fault of the pipeline.
+                let _gone = reply.send(snapshot(pipeline, &mut step, &tables)).is_err();
+                continue;
+            }
+        };
+        stats.add_step(&output.counts);
+        record_step(&pipeline.name, &output.counts, start.elapsed());
+        if recorded.elapsed() > TABLE_METRICS {
+            recorded = Instant::now();
+            for (table, plan) in step.tables_mut().iter().zip(&pipeline.tables) {
+                record_table(&pipeline.name, plan.plan.name(), table.key_count(), table.size());
+            }
+        }
+        if scoring.blocking_send(Scoring { output, requests, before, after: position.clone() }).is_err() {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+fn snapshot(pipeline: &Pipeline, step: &mut Step, names: &[String]) -> Result<Vec<(String, RecordBatch)>, EngineError> {
+    let mut rows = Vec::new();
+    for (table, plan) in step.tables_mut().iter_mut().zip(&pipeline.tables) {
+        let name = plan.plan.name();
+        if names.iter().any(|wanted| wanted == name) {
+            let scanned = table.scan(0..u32::MAX);
+            rows.push((
+                name.to_owned(),
+                scanned.map_err(|source| EngineError::Window { table: name.to_owned(), source })?,
+            ));
+        }
+    }
+    Ok(rows)
+}

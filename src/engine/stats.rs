@@ -1,0 +1,67 @@
+//! What became of the events, counted while it happens.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use serde::Serialize;
+
+/// Counters of a run, shared with whoever shows them.
+#[derive(Debug, Default)]
+pub struct Stats {
+    counted: AtomicU64,
+    late: AtomicU64,
+    rejected: AtomicU64,
+    duplicate: AtomicU64,
+    scored: AtomicU64,
+    rankings: AtomicU64,
+    newest_micros: AtomicI64,
+}
+
+/// The counters at one moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Snapshot {
+    /// Events in the features.
+    pub counted: u64,
+    /// Events too old for every window.
+    pub late: u64,
+    /// Events that broke their contract.
+    pub rejected: u64,
+    /// Events whose id was seen before.
+    pub duplicate: u64,
+    /// Candidates that were scored.
+    pub scored: u64,
+    /// Rankings that were made.
+    pub rankings: u64,
+    /// Newest event time, microseconds; zero before the first event.
+    #[serde(skip)]
+    pub newest_micros: i64,
+}
+
+impl Stats {
+    /// The counters now.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            counted: self.counted.load(Ordering::Relaxed),
+            late: self.late.load(Ordering::Relaxed),
+            rejected: self.rejected.load(Ordering::Relaxed),
+            duplicate: self.duplicate.load(Ordering::Relaxed),
+            scored: self.scored.load(Ordering::Relaxed),
+            rankings: self.rankings.load(Ordering::Relaxed),
+            newest_micros: self.newest_micros.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Adds what a step did.
+    pub(super) fn add_step(&self, step: &Snapshot) {
+        self.counted.fetch_add(step.counted, Ordering::Relaxed);
+        self.late.fetch_add(step.late, Ordering::Relaxed);
+        self.rejected.fetch_add(step.rejected, Ordering::Relaxed);
+        self.duplicate.fetch_add(step.duplicate, Ordering::Relaxed);
+        self.newest_micros.fetch_max(step.newest_micros, Ordering::Relaxed);
+    }
+
+    /// Adds rankings.
+    pub(super) fn add_rankings(&self, rankings: u64, scored: u64) {
+        self.rankings.fetch_add(rankings, Ordering::Relaxed);
+        self.scored.fetch_add(scored, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,41 @@
+//! The shapes of a pipeline's streams in the broker.
+
+use std::time::Duration;
+
+use super::pipeline::{Pipeline, StreamPlan};
+use crate::bus::StreamSpec;
+
+/// For how long the broker remembers message ids: longer than a restart takes.
+const DUPLICATE_WINDOW: Duration = Duration::from_secs(600);
+/// How long, and how many bytes of, rankings and dead letters are kept.
+const OUTPUT_AGE: Duration = Duration::from_secs(7 * 24 * 3_600);
+const OUTPUT_BYTES: u64 = 4 << 30;
+
+/// The stream that holds a pipeline's events: named after pipeline and relation, `INTENT_BEHAVIOR`.
+pub fn input_spec(pipeline: &Pipeline, stream: &StreamPlan) -> StreamSpec {
+    StreamSpec {
+        name: format!("{}_{}", pipeline.name, stream.name).to_uppercase(),
+        subjects: stream.subjects.clone(),
+        max_age: Some(stream.retain),
+        max_bytes: Some(stream.max_bytes),
+        duplicate_window: DUPLICATE_WINDOW.min(stream.retain),
+        discard_new: false,
+        max_message_bytes: None,
+    }
+}
+
+/// The stream that holds what a pipeline gives: rankings and dead letters.
+pub fn output_spec(pipeline: &Pipeline) -> StreamSpec {
+    let published = pipeline.score.as_ref().and_then(|score| score.publish.as_ref());
+    let mut subjects = vec![format!("{}.dead", pipeline.name)];
+    subjects.extend(published.map(|subject| subject.as_str().to_owned()));
+    StreamSpec {
+        name: format!("{}_OUT", pipeline.name).to_uppercase(),
+        subjects,
+        max_age: Some(OUTPUT_AGE),
+        max_bytes: Some(OUTPUT_BYTES),
+        duplicate_window: DUPLICATE_WINDOW,
+        discard_new: false,
+        max_message_bytes: None,
+    }
+}

@@ -1,0 +1,58 @@
+//! Names of the engine's metrics, and what is recorded per batch.
+
+use std::time::Duration;
+
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+
+use super::stats::Snapshot;
+
+const EVENTS: &str = "tidewheel_engine_events_total";
+const RANKINGS: &str = "tidewheel_engine_rankings_total";
+const SCORED: &str = "tidewheel_engine_scored_rows_total";
+const STEP: &str = "tidewheel_engine_step_seconds";
+const SCORE: &str = "tidewheel_engine_score_seconds";
+const WATERMARK: &str = "tidewheel_engine_newest_event_time_seconds";
+const KEYS: &str = "tidewheel_window_keys";
+const STATE: &str = "tidewheel_window_state_bytes";
+
+/// Tells the exporter what the metrics mean.
+pub fn describe() {
+    describe_counter!(EVENTS, "events by what became of them: counted, late, rejected, duplicate");
+    describe_counter!(RANKINGS, "rankings made");
+    describe_counter!(SCORED, "candidates scored");
+    describe_histogram!(STEP, "time of one step: decode, features, vectors");
+    describe_histogram!(SCORE, "time of one micro-batch through the model");
+    describe_gauge!(WATERMARK, "newest event time, seconds since 1970");
+    describe_gauge!(KEYS, "keys that a feature table holds");
+    describe_gauge!(STATE, "memory that a feature table holds, bytes");
+}
+
+/// Records one step.
+pub(super) fn record_step(pipeline: &str, counts: &Snapshot, took: Duration) {
+    let outcomes = [
+        ("counted", counts.counted),
+        ("late", counts.late),
+        ("rejected", counts.rejected),
+        ("duplicate", counts.duplicate),
+    ];
+    for (outcome, count) in outcomes.into_iter().filter(|(_, count)| *count > 0) {
+        counter!(EVENTS, "pipeline" => pipeline.to_owned(), "outcome" => outcome).increment(count);
+    }
+    if counts.newest_micros > 0 {
+        gauge!(WATERMARK, "pipeline" => pipeline.to_owned()).set(counts.newest_micros as f64 / 1e6);
+    }
+    histogram!(STEP, "pipeline" => pipeline.to_owned()).record(took.as_secs_f64());
+}
+
+/// Records one micro-batch.
+pub(super) fn record_scores(pipeline: &str, rankings: u64, scored: u64, took: Duration) {
+    counter!(RANKINGS, "pipeline" => pipeline.to_owned()).increment(rankings);
+    counter!(SCORED, "pipeline" => pipeline.to_owned()).increment(scored);
+    histogram!(SCORE, "pipeline" => pipeline.to_owned()).record(took.as_secs_f64());
+}
+
+/// Records the size of a table.
+pub(super) fn record_table(pipeline: &str, table: &str, keys: usize, bytes: usize) {
+    gauge!(KEYS, "pipeline" => pipeline.to_owned(), "table" => table.to_owned()).set(keys as f64);
+    gauge!(STATE, "pipeline" => pipeline.to_owned(), "table" => table.to_owned()).set(bytes as f64);
+}

@@ -1,0 +1,63 @@
+//! The door on the bus: `<pipeline>.sql` answers one select with an Arrow IPC stream.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::task::JoinSet;
+
+use super::{Limits, QueryError, run, table_names};
+use crate::bus::{Bus, BusError, EndpointSpec, ServiceError, ServiceHandle, ServiceSpec, Subject};
+use crate::engine::Snapshots;
+
+/// Statements that wait; more are answered "busy".
+const QUEUE: usize = 8;
+
+/// What fits into one message of the broker beside its headers.
+const LARGEST_ANSWER: usize = (1 << 20) - 4_096;
+
+/// The subject that a pipeline answers queries on.
+pub fn sql_subject(pipeline: &str) -> String {
+    format!("{pipeline}.sql")
+}
+
+/// A door that is open until it is dropped.
+pub struct SqlDoor(#[expect(dead_code, reason = "held: dropping it ends the task")] JoinSet<()>);
+
+/// Answers queries over a running pipeline, one at a time.
+///
+/// # Errors
+/// When the service cannot be registered.
+pub async fn serve_sql(bus: &Bus, pipeline: &str, snapshots: Snapshots) -> Result<SqlDoor, BusError> {
+    let spec = ServiceSpec {
+        name: format!("tidewheel-{pipeline}-sql"),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        description: format!("SELECT over the live feature tables of {pipeline}"),
+        endpoints: vec![EndpointSpec { name: "sql".to_owned(), subject: Subject::new(sql_subject(pipeline))? }],
+    };
+    let service = bus.serve(spec, QUEUE).await?;
+    let mut tasks = JoinSet::new();
+    tasks.spawn(answer_all(service, snapshots));
+    Ok(SqlDoor(tasks))
+}
+
+async fn answer_all(mut service: ServiceHandle, snapshots: Snapshots) {
+    let limits = Arc::new(Limits::default());
+    while let Some(request) = service.next().await {
+        let reply = answer(&request.payload, &snapshots, Arc::clone(&limits)).await;
+        if let Err(error) = request.respond(reply).await {
+            tracing::warn!(%error, "answer to a query not sent");
+        }
+    }
+}
+
+async fn answer(statement: &Bytes, snapshots: &Snapshots, limits: Arc<Limits>) -> Result<Bytes, ServiceError> {
+    let refuse = |error: QueryError| ServiceError { code: 400, message: error.to_string() };
+    let sql = String::from_utf8(statement.to_vec())
+        .map_err(|_| ServiceError { code: 400, message: "the query is not UTF-8".to_owned() })?;
+    let names = table_names(&sql).map_err(refuse)?;
+    let failed = |message: String| ServiceError { code: 500, message };
+    let tables = snapshots.take(names).await.map_err(|error| failed(error.to_string()))?;
+    let answered = tokio::task::spawn_blocking(move || run(&sql, tables, &limits)?.to_ipc(LARGEST_ANSWER)).await;
+    let bytes = answered.map_err(|error| failed(error.to_string()))?.map_err(refuse)?;
+    Ok(bytes.into())
+}

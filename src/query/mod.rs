@@ -1,0 +1,46 @@
+//! Read-only SQL over snapshots of live feature tables.
+//!
+//! ```text
+//!  statement ──▶ Limits ──▶ table_names ──▶ the caller takes one snapshot per table
+//!                (bytes,                                 │
+//!                 depth,                                 ▼
+//!                 terms)    ┌──────────────── own thread, 64 MiB of stack ───────────────┐
+//!                    └─────▶│ parse ─▶ plan ─▶ only queries? ─▶ stream ─▶ rows, deadline │──▶ Answer
+//!                           └──────────────── own memory pool, no disk ──────────────────┘     │
+//!                                                              Arrow IPC, table or JSON ◀──────┘
+//! ```
+//!
+//! **What it promises.** A statement sees the snapshots that [`run`] is given, as `NAME` and as `live.NAME`, and nothing
+//! else: no file, no setting, no other table. It cannot change anything. It ends: the caller has an answer or an error at
+//! the deadline, and a statement that would overflow the stack or fill the memory is refused or fails alone.
+//!
+//! **What it does not do.** It takes no snapshot itself and knows nothing of the bus; [`Answer::to_ipc`] and
+//! [`Answer::from_ipc`] are both ends of the way over it. [`run`] and [`table_names`] block their thread.
+//!
+//! **How it fails.** With a [`QueryError`] whose message says what to change. Two things can't be stopped from
+//! outside, so they outlive the deadline on their own thread until they end by themselves: planning, and one step of an
+//! operator. The pool counts what operators keep (sorts, joins, groups); values that are just being computed are not
+//! counted, therefore functions that make much out of little, such as `repeat` and `range`, do not exist here.
+
+mod answer;
+mod door;
+mod error;
+mod format;
+mod limits;
+mod run;
+mod session;
+mod statement;
+mod thread;
+
+pub use answer::Answer;
+pub use door::{SqlDoor, serve_sql, sql_subject};
+pub use error::QueryError;
+pub use format::Format;
+pub use limits::Limits;
+pub use run::run;
+pub use statement::table_names;
+
+/// The schema that holds the feature tables.
+const SCHEMA: &str = "live";
+/// DataFusion's name for the catalog around it.
+const CATALOG: &str = "datafusion";

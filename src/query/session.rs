@@ -1,0 +1,44 @@
+//! What a statement runs in: the snapshots, a memory pool, no disk, and no function that makes much out of little.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use datafusion::common::TableReference;
+use datafusion::datasource::MemTable;
+use datafusion::error::DataFusionError;
+use datafusion::execution::context::SessionContext;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::GreedyMemoryPool;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::prelude::SessionConfig;
+
+use super::{CATALOG, SCHEMA};
+
+/// Functions whose result can be of any size whatever their arguments are; what they allocate is in no pool.
+const UNBOUNDED: [&str; 7] = ["array_repeat", "array_resize", "generate_series", "lpad", "range", "repeat", "rpad"];
+
+/// A session that knows the tables and nothing else.
+pub(super) fn session(
+    tables: Vec<(String, RecordBatch)>,
+    memory_bytes: usize,
+) -> Result<SessionContext, DataFusionError> {
+    let runtime = RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::new(GreedyMemoryPool::new(memory_bytes)))
+        .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled))
+        .build_arc()?;
+    // One partition: the statement has one thread. As the default schema, `live` can be written or left out.
+    let config = SessionConfig::new()
+        .with_default_catalog_and_schema(CATALOG, SCHEMA)
+        .with_information_schema(false)
+        .with_target_partitions(1);
+    let context = SessionContext::new_with_config_rt(config, runtime);
+    for name in UNBOUNDED {
+        context.deregister_udf(name);
+        context.deregister_udtf(name);
+    }
+    for (name, batch) in tables {
+        let table = MemTable::try_new(batch.schema(), vec![vec![batch]])?;
+        context.register_table(TableReference::bare(name), Arc::new(table))?;
+    }
+    Ok(context)
+}

@@ -1,0 +1,19 @@
+//! Scoring: vectors in micro-batches through the model, rankings out.
+//!
+//! ```text
+//!  requests (JSON) ─▶ RequestDecoder ─▶ rows of `requests` ─▶ vectors ─┐
+//!  events that trigger ────────────────────────────────────▶ vectors ─┴▶ Job ─▶ model ─▶ Ranking (JSON)
+//! ```
+//!
+//! A job is a matrix and the groups of rows that are ranked together. It does not know where jobs come from or where
+//! rankings go. A request that cannot be read is refused with the reason; a row whose vector is not finite is left out of
+//! its ranking and named.
+
+mod job;
+mod ranking;
+mod request;
+
+pub(crate) use job::write_json_value;
+pub use job::{Group, ItemIds, Job};
+pub use ranking::{Ranked, rank};
+pub use request::{DecodedRequests, RequestDecoder, RequestError};

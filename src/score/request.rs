@@ -1,0 +1,214 @@
+//! Requests for rankings: JSON → rows of the relation `requests`, one per candidate.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array, new_null_array};
+use arrow::compute::{cast, take};
+use arrow::datatypes::{
+    DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit as ArrowUnit, TimestampMicrosecondType,
+};
+use arrow::error::ArrowError;
+use serde_json::{Map, Value};
+
+use super::job::{Group, ItemIds, write_json_value};
+use crate::event::{Contract, FieldType, Limits, ObjectCheck, TimeUnit};
+
+/// The field of a request that lists the candidates.
+const ITEMS: &str = "items";
+/// The field that names the request.
+const REQUEST_ID: &str = "request_id";
+/// The field whose members count as fields of the request.
+const CONTEXT: &str = "context";
+
+/// Reads requests that keep a contract.
+pub struct RequestDecoder {
+    contract: Arc<Contract>,
+    check: ObjectCheck,
+    item: String,
+    time: String,
+    time_unit: TimeUnit,
+    user: Option<String>,
+    max_items: usize,
+    schema: SchemaRef,
+}
+
+/// Requests of one step as rows.
+pub struct DecodedRequests {
+    /// Rows of `requests`.
+    pub rows: RecordBatch,
+    /// Event time to read each row at; `i64::MAX` where the request has none.
+    pub times: Vec<i64>,
+    /// The rankings that are asked for, in the order of the rows.
+    pub groups: Vec<Group>,
+    /// The candidate of every row.
+    pub items: ItemIds,
+    /// Which of the payloads each group answers.
+    pub payloads: Vec<usize>,
+    /// Payloads that cannot be read, and why.
+    pub refused: Vec<(usize, String)>,
+}
+
+/// Why requests of this contract cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum RequestError {
+    /// A field that every request has is missing or of another type.
+    #[error("a request's contract needs `{field}` as {expected}")]
+    Field {
+        /// Its name.
+        field: &'static str,
+        /// What it should be.
+        expected: &'static str,
+    },
+    /// Columns could not be made.
+    #[error("requests could not be put into columns: {0}")]
+    Columns(#[from] ArrowError),
+}
+
+impl RequestDecoder {
+    /// A decoder of requests. `item` names the candidates' column, `time` and `time_unit` are the event time's, and
+    /// `user` is the column that says who is asked for.
+    pub fn new(
+        contract: Arc<Contract>,
+        item: &str,
+        (time, time_unit): (&str, TimeUnit),
+        user: Option<&str>,
+        max_items: usize,
+    ) -> Result<Self, RequestError> {
+        let expected = RequestError::Field { field: ITEMS, expected: "a required array of ids" };
+        let items = contract.field(ITEMS).ok_or(expected)?.1;
+        let FieldType::List(item_type) = items.field_type() else {
+            return Err(RequestError::Field { field: ITEMS, expected: "an array of ids" });
+        };
+        match contract.field(REQUEST_ID) {
+            Some((_, field)) if field.field_type() == FieldType::Text && field.is_required() => {}
+            _ => return Err(RequestError::Field { field: REQUEST_ID, expected: "a required string" }),
+        }
+        let fields = contract.schema().fields().iter().map(|field| {
+            if field.name() == ITEMS {
+                Field::new(item, item_type.data_type(), false)
+            } else if field.name() == time {
+                Field::new(time, time_type(), true)
+            } else {
+                field.as_ref().clone()
+            }
+        });
+        let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        let limits = Limits { max_event_bytes: 1 << 20, ..Limits::default() };
+        let check = ObjectCheck::new(Arc::clone(&contract), limits)?;
+        let (item, time, user) = (item.to_owned(), time.to_owned(), user.map(str::to_owned));
+        Ok(Self { contract, check, item, time, time_unit, user, max_items, schema })
+    }
+
+    /// Columns of the rows.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// Reads requests; one that cannot be read does not take others along.
+    pub fn decode(&mut self, payloads: &[bytes::Bytes]) -> Result<DecodedRequests, RequestError> {
+        let mut columns = arrow_json::ReaderBuilder::new(Arc::clone(self.contract.schema()))
+            .with_batch_size(payloads.len().max(1))
+            .build_decoder()?;
+        let (mut readable, mut refused) = (Vec::new(), Vec::new());
+        for (index, payload) in payloads.iter().enumerate() {
+            match self.flatten(payload).and_then(|flat| {
+                let flaw = self.check.check(&flat);
+                flaw.map(|()| flat).map_err(|flaw| flaw.to_string())
+            }) {
+                Ok(flat) => {
+                    columns.decode(&flat)?;
+                    readable.push(index);
+                }
+                Err(reason) => refused.push((index, reason)),
+            }
+        }
+        let requests = columns.flush()?.unwrap_or_else(|| RecordBatch::new_empty(Arc::clone(self.contract.schema())));
+        self.explode(&requests, readable, refused)
+    }
+
+    /// The request with the members of `context` as fields of its own, unless the contract has a `context`.
+    fn flatten(&self, payload: &[u8]) -> Result<Vec<u8>, String> {
+        let mut request: Map<String, Value> =
+            serde_json::from_slice(payload).map_err(|error| format!("the request is no JSON object: {error}"))?;
+        if self.contract.field(CONTEXT).is_none()
+            && let Some(context) = request.shift_remove(CONTEXT)
+        {
+            let Value::Object(context) = context else {
+                return Err("`context` is not an object".to_owned());
+            };
+            for (name, value) in context {
+                request.entry(name).or_insert(value);
+            }
+        }
+        if request.get(ITEMS).and_then(Value::as_array).is_some_and(|items| items.len() > self.max_items) {
+            return Err(format!("more than {} items: ask in several requests", self.max_items));
+        }
+        serde_json::to_vec(&request).map_err(|error| error.to_string())
+    }
+
+    fn explode(
+        &self,
+        requests: &RecordBatch,
+        payloads: Vec<usize>,
+        refused: Vec<(usize, String)>,
+    ) -> Result<DecodedRequests, RequestError> {
+        let column = |name: &str| requests.column_by_name(name);
+        let missing = |field| RequestError::Field { field, expected: "a column" };
+        let lists = column(ITEMS).ok_or(missing(ITEMS))?.as_list::<i32>();
+        let ids = column(REQUEST_ID).ok_or(missing(REQUEST_ID))?.as_string::<i32>();
+        let times = column(&self.time).map(|times| self.micros(times)).transpose()?;
+        let users = self.user.as_deref().and_then(column);
+        let (mut owner, mut groups, mut row_times) = (Vec::new(), Vec::new(), Vec::new());
+        for request in 0..requests.num_rows() {
+            let rows = lists.value_length(request) as usize;
+            let at =
+                times.as_ref().filter(|times| times.is_valid(request)).map_or(i64::MAX, |times| times.value(request));
+            owner.resize(owner.len() + rows, request as u32);
+            row_times.resize(row_times.len() + rows, at);
+            let user = users.map(|users| {
+                let mut text = Vec::new();
+                write_json_value(users, request, &mut text);
+                String::from_utf8(text).unwrap_or_default()
+            });
+            groups.push(Group { request_id: ids.value(request).to_owned(), user, at_micros: at, rows });
+        }
+        let owner = UInt32Array::from(owner);
+        let first = lists.value_offsets().first().map_or(0, |offset| *offset as usize);
+        let items = lists.values().slice(first, owner.len());
+        let columns: Result<Vec<ArrayRef>, ArrowError> = requests
+            .schema()
+            .fields()
+            .iter()
+            .zip(requests.columns())
+            .map(|(field, column)| match (&times, field.name()) {
+                (_, name) if name == ITEMS => Ok(Arc::clone(&items)),
+                (Some(times), name) if *name == self.time => take(times, &owner, None),
+                _ => take(column, &owner, None),
+            })
+            .collect();
+        let rows = RecordBatch::try_new(Arc::clone(&self.schema), columns?)?;
+        Ok(DecodedRequests { rows, times: row_times, groups, items: ItemIds::new(Some(items)), payloads, refused })
+    }
+
+    fn micros(&self, times: &ArrayRef) -> Result<arrow::array::TimestampMicrosecondArray, ArrowError> {
+        let micros = match times.data_type() {
+            DataType::Int64 => {
+                let unit = self.time_unit.micros();
+                let micros = times.as_primitive::<Int64Type>().unary::<_, Int64Type>(|time| time.saturating_mul(unit));
+                cast(&micros, &time_type())?
+            }
+            DataType::Timestamp(..) => cast(times, &time_type())?,
+            _ => new_null_array(&time_type(), times.len()),
+        };
+        Ok(micros.as_primitive::<TimestampMicrosecondType>().clone())
+    }
+
+    /// Name of the candidates' column.
+    pub fn item(&self) -> &str {
+        &self.item
+    }
+}
+
+fn time_type() -> DataType {
+    DataType::Timestamp(ArrowUnit::Microsecond, Some("+00:00".into()))
+}
