@@ -1,5 +1,7 @@
 //! One binary for all integration tests: linking DataFusion more than once would cost minutes.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod broker;
 mod oracle;
+mod taobao;
 mod windows;

@@ -1,0 +1,169 @@
+//! Whole pipelines against a real nats-server and a real ONNX Runtime.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use tidewheel::bus::{Bus, ConnectSettings, EmbeddedServer, Outgoing, ReadLimits, ServerBinary, StreamSequence, Subject};
+use tidewheel::config::Folder;
+use tidewheel::engine::{Pipeline, Run, RunSettings, input_spec, output_spec};
+use tidewheel::query;
+
+use crate::taobao::{PATIENCE, root};
+
+fn pipeline(name: &str) -> Arc<Pipeline> {
+    Arc::new(Folder::read(&root().join("pipelines").join(name)).unwrap().assemble().unwrap())
+}
+
+async fn server(folder: &Path) -> (EmbeddedServer, Bus) {
+    let server = EmbeddedServer::start(&ServerBinary::find().unwrap(), folder).await.unwrap();
+    let bus = Bus::connect(&ConnectSettings::to_url(server.url())).await.unwrap();
+    (server, bus)
+}
+
+async fn start(pipeline: &Arc<Pipeline>, bus: &Bus) -> Run {
+    Run::start(Arc::clone(pipeline), bus, &RunSettings { version: "0.0.1".to_owned() }).await.unwrap()
+}
+
+async fn publish(bus: &Bus, subject: &str, payloads: impl IntoIterator<Item = Vec<u8>>) {
+    let mut publisher = bus.publisher(1_000).await.unwrap();
+    for payload in payloads {
+        publisher.publish(Outgoing::new(Subject::new(subject).unwrap(), payload.into())).await.unwrap();
+    }
+    publisher.settle().await.unwrap();
+}
+
+/// Waits until everything that is in the input stream has been applied and its outputs are in the broker.
+async fn through(run: &Run, bus: &Bus, pipeline: &Pipeline) {
+    let last = bus.stream_state(&input_spec(pipeline, &pipeline.streams[0]).name).await.unwrap().last;
+    let mut settled = run.settled();
+    tokio::time::timeout(PATIENCE, settled.wait_for(|position| position.of(0) >= last)).await.unwrap().unwrap();
+}
+
+async fn outputs(bus: &Bus, pipeline: &Pipeline) -> Vec<Vec<u8>> {
+    let name = output_spec(pipeline).name;
+    let count = bus.stream_state(&name).await.unwrap().messages;
+    let mut reader = bus.reader(&name, StreamSequence::FIRST, ReadLimits { rows: 4_096, linger: std::time::Duration::ZERO });
+    let mut found = Vec::new();
+    while (found.len() as u64) < count {
+        let batch = tokio::time::timeout(PATIENCE, reader.next_batch()).await.unwrap().unwrap();
+        found.extend(batch.into_iter().map(|message| message.payload.to_vec()));
+    }
+    found
+}
+
+fn behavior(user: u64, kind: &str, ts: u64) -> Vec<u8> {
+    let event = json!({"user_id": user, "item_id": user % 7, "category_id": 1, "behavior": kind, "ts": ts});
+    serde_json::to_vec(&event).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_thousand_malformed_messages_are_dead_letters_and_take_no_good_event_along() {
+    let folder = tempfile::tempdir().unwrap();
+    let (server, bus) = server(folder.path()).await;
+    let pipeline = pipeline("intent");
+    let run = start(&pipeline, &bus).await;
+    let bad: [&[u8]; 6] = [
+        b"{\"user_id\":1,\"item_id\":2",
+        b"not json at all",
+        b"{\"user_id\":\"1\",\"item_id\":2,\"category_id\":3,\"behavior\":\"pv\",\"ts\":1511658000}",
+        b"{\"user_id\":1,\"item_id\":2,\"category_id\":3,\"behavior\":\"stare\",\"ts\":1511658000}",
+        b"{\"user_id\":1,\"item_id\":2,\"category_id\":3,\"behavior\":\"pv\"}",
+        b"{\"user_id\":1,\"item_id\":2,\"category_id\":3,\"behavior\":\"pv\",\"ts\":1}",
+    ];
+    let mixed = (0..20_000_u64).map(|index| {
+        if index % 2 == 0 { bad[(index / 2 % 6) as usize].to_vec() } else { behavior(index, "cart", 1_511_658_000 + index / 100) }
+    });
+    publish(&bus, "shop.behavior", mixed).await;
+    through(&run, &bus, &pipeline).await;
+    let counts = run.stats().snapshot();
+    assert_eq!((counts.counted, counts.rejected, counts.late, counts.duplicate), (10_000, 10_000, 0, 0));
+    run.stop().await.unwrap();
+    let dead = outputs(&bus, &pipeline).await;
+    assert_eq!(dead.len(), 10_000);
+    for (index, letter) in dead.iter().enumerate() {
+        assert_eq!(letter.as_slice(), bad[index % 6], "the original bytes, in order");
+    }
+    let last = bus.last_message("INTENT_OUT", &Subject::new("intent.dead").unwrap()).await.unwrap().unwrap();
+    assert_eq!(last.header("Tidewheel-Reason"), Some("wrong_type"));
+    assert_eq!(last.header("Tidewheel-Stream"), Some("behavior"));
+    assert!(last.header("Tidewheel-Sequence").is_some());
+    server.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_rebuilds_features_and_publishes_no_ranking_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (server, bus) = server(folder.path()).await;
+    let pipeline = pipeline("intent");
+    let run = start(&pipeline, &bus).await;
+    publish(&bus, "shop.behavior", (0..500).map(|index| behavior(3, "pv", 1_511_658_000 + index / 10))).await;
+    through(&run, &bus, &pipeline).await;
+    run.stop().await.unwrap();
+    assert_eq!(outputs(&bus, &pipeline).await.len(), 500);
+
+    let run = start(&pipeline, &bus).await;
+    publish(&bus, "shop.behavior", [behavior(3, "pv", 1_511_658_060)]).await;
+    through(&run, &bus, &pipeline).await;
+    let rows = run.snapshots().take(vec!["user_activity".to_owned()]).await.unwrap();
+    let answer = query::run("SELECT views_1h FROM user_activity WHERE user_id = 3", rows, &query::Limits::default()).unwrap();
+    let rendered = answer.render(query::Format::Json).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&rendered).unwrap(), json!([{ "views_1h": 501 }]));
+    run.stop().await.unwrap();
+    let rankings = outputs(&bus, &pipeline).await;
+    assert_eq!(rankings.len(), 501, "the earlier rankings are not repeated");
+    server.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_are_ranked_or_refused_one_by_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let (server, bus) = server(folder.path()).await;
+    let pipeline = pipeline("recommend");
+    let run = start(&pipeline, &bus).await;
+    let _sql = query::serve_sql(&bus, &pipeline.name, run.snapshots()).await.unwrap();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as u64;
+    let click = |id: u64| {
+        let click = json!({"event_id": format!("e{id}"), "user_id": 1, "item_id": id % 3, "category_id": 1, "kind": "view", "price": 9.5, "ts": now});
+        serde_json::to_vec(&click).unwrap()
+    };
+    publish(&bus, "shop.clicks.web", (0..30).map(click).chain([click(29)])).await;
+    through(&run, &bus, &pipeline).await;
+    assert_eq!(run.stats().snapshot().duplicate, 1);
+
+    let score = Subject::new("recommend.score").unwrap();
+    let ask = |request: Value| {
+        let bytes = serde_json::to_vec(&request).unwrap();
+        bus.request(&score, bytes.into(), PATIENCE)
+    };
+    let reply = ask(json!({"request_id": "r1", "user_id": 1, "items": [0, 1, 2, 77], "context": {"page": "home"}})).await.unwrap();
+    let reply: Value = serde_json::from_slice(&reply).unwrap();
+    assert_eq!(reply["request_id"], "r1");
+    let scores: Vec<f64> = reply["items"].as_array().unwrap().iter().map(|item| item["score"].as_f64().unwrap()).collect();
+    assert_eq!(scores.len(), 4);
+    assert!(scores.is_sorted_by(|a, b| a >= b), "{scores:?}");
+    assert_eq!(reply["model"].as_str().unwrap().len(), 12);
+
+    let stranger = ask(json!({"request_id": "r2", "user_id": 999, "items": [5]})).await.unwrap();
+    assert!(serde_json::from_slice::<Value>(&stranger).unwrap()["items"][0]["score"].is_f64());
+
+    for (request, fault) in [
+        (json!({"request_id": "r3", "user_id": "1", "items": [5]}), "user_id"),
+        (json!({"request_id": "r4", "items": [5]}), "user_id"),
+        (json!({"request_id": "r5", "user_id": 1, "items": []}), "items"),
+        (json!([1, 2]), "object"),
+    ] {
+        let error = ask(request).await.unwrap_err().to_string();
+        assert!(error.contains(fault), "{error}");
+    }
+
+    let sql = Subject::new("recommend.sql").unwrap();
+    let reply = bus.request(&sql, "SELECT item_id, views_1h FROM live.item_trend ORDER BY item_id".into(), PATIENCE).await.unwrap();
+    let rows = query::Answer::from_ipc(&reply).unwrap().render(query::Format::Json).unwrap();
+    let rows: Value = serde_json::from_str(&rows).unwrap();
+    assert_eq!(rows, json!([{"item_id": 0, "views_1h": 10}, {"item_id": 1, "views_1h": 10}, {"item_id": 2, "views_1h": 10}]));
+    let error = bus.request(&sql, "DROP TABLE item_trend".into(), PATIENCE).await.unwrap_err();
+    assert!(error.to_string().contains("400") || !error.to_string().is_empty());
+    run.stop().await.unwrap();
+    server.stop().await.unwrap();
+}
