@@ -142,7 +142,7 @@ impl Run {
 
     /// Rows of feature tables, as of the newest event. Unknown names are left out.
     pub fn snapshots(&self) -> Snapshots {
-        Snapshots(self.inputs.clone())
+        Snapshots(self.inputs.downgrade())
     }
 
     /// Waits until a part ends by itself, which is an error.
@@ -195,16 +195,18 @@ impl Run {
     }
 }
 
-/// Asks a running pipeline for rows.
+/// Asks a running pipeline for rows. It does not keep the pipeline running.
 #[derive(Clone)]
-pub struct Snapshots(mpsc::Sender<Input>);
+pub struct Snapshots(mpsc::WeakSender<Input>);
 
 impl Snapshots {
     /// Rows of the named tables.
     pub async fn take(&self, tables: Vec<String>) -> Result<Vec<(String, RecordBatch)>, EngineError> {
         let (reply, answer) = oneshot::channel();
         let ended = |_| EngineError::Thread("step");
-        self.0.send(Input::Snapshot { tables, reply }).await.map_err(|_| EngineError::Thread("step"))?;
+        let inputs = self.0.upgrade().ok_or(EngineError::Thread("step"))?;
+        inputs.send(Input::Snapshot { tables, reply }).await.map_err(|_| EngineError::Thread("step"))?;
+        drop(inputs);
         answer.await.map_err(ended)?
     }
 }

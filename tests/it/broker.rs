@@ -85,7 +85,7 @@ async fn ten_thousand_malformed_messages_are_dead_letters_and_take_no_good_event
         assert_eq!(letter.as_slice(), bad[index % 6], "the original bytes, in order");
     }
     let last = bus.last_message("INTENT_OUT", &Subject::new("intent.dead").unwrap()).await.unwrap().unwrap();
-    assert_eq!(last.header("Tidewheel-Reason"), Some("wrong_type"));
+    assert_eq!(last.header("Tidewheel-Reason"), Some("constraint"));
     assert_eq!(last.header("Tidewheel-Stream"), Some("behavior"));
     assert!(last.header("Tidewheel-Sequence").is_some());
     server.stop().await.unwrap();
