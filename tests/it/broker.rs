@@ -4,7 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use tidewheel::bus::{Bus, ConnectSettings, EmbeddedServer, Outgoing, ReadLimits, ServerBinary, StreamSequence, Subject};
+use tidewheel::bus::{
+    Bus, ConnectSettings, EmbeddedServer, Outgoing, ReadLimits, ServerBinary, StreamSequence, Subject,
+};
 use tidewheel::config::Folder;
 use tidewheel::engine::{Pipeline, Run, RunSettings, input_spec, output_spec};
 use tidewheel::query;
@@ -43,7 +45,8 @@ async fn through(run: &Run, bus: &Bus, pipeline: &Pipeline) {
 async fn outputs(bus: &Bus, pipeline: &Pipeline) -> Vec<Vec<u8>> {
     let name = output_spec(pipeline).name;
     let count = bus.stream_state(&name).await.unwrap().messages;
-    let mut reader = bus.reader(&name, StreamSequence::FIRST, ReadLimits { rows: 4_096, linger: std::time::Duration::ZERO });
+    let mut reader =
+        bus.reader(&name, StreamSequence::FIRST, ReadLimits { rows: 4_096, linger: std::time::Duration::ZERO });
     let mut found = Vec::new();
     while (found.len() as u64) < count {
         let batch = tokio::time::timeout(PATIENCE, reader.next_batch()).await.unwrap().unwrap();
@@ -72,7 +75,11 @@ async fn ten_thousand_malformed_messages_are_dead_letters_and_take_no_good_event
         b"{\"user_id\":1,\"item_id\":2,\"category_id\":3,\"behavior\":\"pv\",\"ts\":1}",
     ];
     let mixed = (0..20_000_u64).map(|index| {
-        if index % 2 == 0 { bad[(index / 2 % 6) as usize].to_vec() } else { behavior(index, "cart", 1_511_658_000 + index / 100) }
+        if index % 2 == 0 {
+            bad[(index / 2 % 6) as usize].to_vec()
+        } else {
+            behavior(index, "cart", 1_511_658_000 + index / 100)
+        }
     });
     publish(&bus, "shop.behavior", mixed).await;
     through(&run, &bus, &pipeline).await;
@@ -106,7 +113,8 @@ async fn a_restart_rebuilds_features_and_publishes_no_ranking_again() {
     publish(&bus, "shop.behavior", [behavior(3, "pv", 1_511_658_060)]).await;
     through(&run, &bus, &pipeline).await;
     let rows = run.snapshots().take(vec!["user_activity".to_owned()]).await.unwrap();
-    let answer = query::run("SELECT views_1h FROM user_activity WHERE user_id = 3", rows, &query::Limits::default()).unwrap();
+    let answer =
+        query::run("SELECT views_1h FROM user_activity WHERE user_id = 3", rows, &query::Limits::default()).unwrap();
     let rendered = answer.render(query::Format::Json).unwrap();
     assert_eq!(serde_json::from_str::<Value>(&rendered).unwrap(), json!([{ "views_1h": 501 }]));
     run.stop().await.unwrap();
@@ -136,10 +144,13 @@ async fn requests_are_ranked_or_refused_one_by_one() {
         let bytes = serde_json::to_vec(&request).unwrap();
         bus.request(&score, bytes.into(), PATIENCE)
     };
-    let reply = ask(json!({"request_id": "r1", "user_id": 1, "items": [0, 1, 2, 77], "context": {"page": "home"}})).await.unwrap();
+    let reply = ask(json!({"request_id": "r1", "user_id": 1, "items": [0, 1, 2, 77], "context": {"page": "home"}}))
+        .await
+        .unwrap();
     let reply: Value = serde_json::from_slice(&reply).unwrap();
     assert_eq!(reply["request_id"], "r1");
-    let scores: Vec<f64> = reply["items"].as_array().unwrap().iter().map(|item| item["score"].as_f64().unwrap()).collect();
+    let scores: Vec<f64> =
+        reply["items"].as_array().unwrap().iter().map(|item| item["score"].as_f64().unwrap()).collect();
     assert_eq!(scores.len(), 4);
     assert!(scores.is_sorted_by(|a, b| a >= b), "{scores:?}");
     assert_eq!(reply["model"].as_str().unwrap().len(), 12);
@@ -158,10 +169,16 @@ async fn requests_are_ranked_or_refused_one_by_one() {
     }
 
     let sql = Subject::new("recommend.sql").unwrap();
-    let reply = bus.request(&sql, "SELECT item_id, views_1h FROM live.item_trend ORDER BY item_id".into(), PATIENCE).await.unwrap();
+    let reply = bus
+        .request(&sql, "SELECT item_id, views_1h FROM live.item_trend ORDER BY item_id".into(), PATIENCE)
+        .await
+        .unwrap();
     let rows = query::Answer::from_ipc(&reply).unwrap().render(query::Format::Json).unwrap();
     let rows: Value = serde_json::from_str(&rows).unwrap();
-    assert_eq!(rows, json!([{"item_id": 0, "views_1h": 10}, {"item_id": 1, "views_1h": 10}, {"item_id": 2, "views_1h": 10}]));
+    assert_eq!(
+        rows,
+        json!([{"item_id": 0, "views_1h": 10}, {"item_id": 1, "views_1h": 10}, {"item_id": 2, "views_1h": 10}])
+    );
     let error = bus.request(&sql, "DROP TABLE item_trend".into(), PATIENCE).await.unwrap_err();
     assert!(error.to_string().contains("400") || !error.to_string().is_empty());
     run.stop().await.unwrap();

@@ -1,7 +1,8 @@
 //! One binary for all integration tests: linking DataFusion more than once would cost minutes.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+#![allow(unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod broker;
+mod layout;
 mod oracle;
 mod taobao;
 mod windows;

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -90,7 +90,8 @@ fn messages(events: &[Event], first: usize) -> Vec<Message> {
 }
 
 fn raw(events: &[Event]) -> RecordBatch {
-    let numbers = |value: fn(&Event) -> i64| Arc::new(Int64Array::from_iter_values(events.iter().map(value))) as ArrayRef;
+    let numbers =
+        |value: fn(&Event) -> i64| Arc::new(Int64Array::from_iter_values(events.iter().map(value))) as ArrayRef;
     let times = events.iter().map(|event| event.ts * 1_000_000);
     let columns: Vec<(&str, ArrayRef)> = vec![
         ("user_id", numbers(|event| event.user)),
@@ -131,7 +132,11 @@ fn every_feature_of_intent_equals_plain_datafusion_at_a_thousand_points() {
         let after = random.random_range(0..steps);
         // Half of the points are about people who were just there, the others about anybody.
         let upto = (after + 1) * STEP;
-        let about = if random.random_bool(0.5) { random.random_range(after * STEP..upto) } else { random.random_range(0..events.len()) };
+        let about = if random.random_bool(0.5) {
+            random.random_range(after * STEP..upto)
+        } else {
+            random.random_range(0..events.len())
+        };
         points.entry(after).or_default().push(about.min(events.len() - 1));
     }
     let mut compared = 0;
@@ -161,8 +166,12 @@ fn every_feature_of_intent_equals_plain_datafusion_at_a_thousand_points() {
                 table.look_up(&keys, 1, &mut slots).unwrap();
                 table.read(slots[0], newest, &mut reads);
                 let live = table.evaluate(&reads).unwrap();
-                let condition: Vec<_> =
-                    plan.plan.keys().iter().map(|column| format!("{} = {}", column.name, key(event, &column.name))).collect();
+                let condition: Vec<_> = plan
+                    .plan
+                    .keys()
+                    .iter()
+                    .map(|column| format!("{} = {}", column.name, key(event, &column.name)))
+                    .collect();
                 let view = View { at: newest, upto: (first + batch.len() - 1) as i64, key: condition.join(" AND ") };
                 let batch = runtime.block_on(oracle::rows(&context, &uncommented(sql), "behavior", span, &view));
                 assert_row(&live, &batch, &format!("{} of {}", plan.plan.name(), view.key));
@@ -196,11 +205,14 @@ fn assert_row(live: &RecordBatch, batch: &RecordBatch, what: &str) {
                 assert_eq!(list(left), right, "{what}");
             }
             DataType::Float64 if left.is_valid(0) && right.is_valid(0) => {
-                let (left, right) = (left.as_primitive::<Float64Type>().value(0), right.as_primitive::<Float64Type>().value(0));
+                let (left, right) =
+                    (left.as_primitive::<Float64Type>().value(0), right.as_primitive::<Float64Type>().value(0));
                 assert!((left - right).abs() < 1e-9, "{what}: {left} and {right}");
             }
             _ => {
-                let text = |column: &ArrayRef| cast(column, &DataType::Utf8).unwrap().as_string::<i32>().iter().next().flatten().map(str::to_owned);
+                let text = |column: &ArrayRef| {
+                    cast(column, &DataType::Utf8).unwrap().as_string::<i32>().iter().next().flatten().map(str::to_owned)
+                };
                 assert_eq!(text(left), text(right), "{what}");
             }
         }
@@ -209,9 +221,3 @@ fn assert_row(live: &RecordBatch, batch: &RecordBatch, what: &str) {
 
 /// Long enough for a busy machine; tests wait for conditions, not for time.
 pub const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Whether the parts that a test runs against are there.
-pub fn runtime_folder() -> Option<PathBuf> {
-    let folder = root().join(".runtime");
-    Path::new(&folder).is_dir().then_some(folder)
-}
