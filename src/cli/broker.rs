@@ -1,5 +1,7 @@
 //! The broker of a verb: one that runs somewhere, or one of our own for as long as the verb runs.
 
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -7,7 +9,7 @@ use anyhow::Context;
 use super::BrokerArguments;
 use crate::bus::{Bus, ConnectSettings, EmbeddedServer, ServerBinary, TlsSettings};
 
-/// The file in the state folder that tells other commands where a pipeline's own broker is.
+/// The file in the state folder that tells other commands where a running pipeline's broker is.
 const ADDRESS: &str = "nats.url";
 
 /// A connection, and the server if it is ours.
@@ -20,15 +22,17 @@ pub(super) struct Broker {
 impl Broker {
     /// Connects to the server of the arguments, or starts one with its store below `state`.
     pub(super) async fn open(arguments: &BrokerArguments, state: &Path) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(state).with_context(|| format!("state folder {}", state.display()))?;
+        let address_file = state.join(ADDRESS);
         if let Some(url) = &arguments.nats {
-            return Ok(Self { bus: connect(arguments, url).await?, server: None, address_file: None });
+            let bus = connect(arguments, url).await?;
+            write_address(&address_file, url)?;
+            return Ok(Self { bus, server: None, address_file: Some(address_file) });
         }
         let binary = ServerBinary::find()?;
-        std::fs::create_dir_all(state).with_context(|| format!("state folder {}", state.display()))?;
         let server = EmbeddedServer::start(&binary, state).await?;
         let url = server.url();
-        let address_file = state.join(ADDRESS);
-        std::fs::write(&address_file, &url).with_context(|| address_file.display().to_string())?;
+        write_address(&address_file, &url)?;
         let bus = Bus::connect(&ConnectSettings::to_url(&url)).await?;
         Ok(Self { bus, server: Some(server), address_file: Some(address_file) })
     }
@@ -40,10 +44,7 @@ impl Broker {
         }
         let file = state.join(ADDRESS);
         let url = std::fs::read_to_string(&file).with_context(|| {
-            format!(
-                "no broker of its own is running below {}: start `tidewheel run`, or name one with --nats",
-                state.display()
-            )
+            format!("no pipeline is running from {}: start `tidewheel run`, or name one with --nats", state.display())
         })?;
         Ok(Bus::connect(&ConnectSettings::to_url(url.trim())).await?)
     }
@@ -61,6 +62,12 @@ impl Broker {
         }
         Ok(())
     }
+}
+
+/// For the owner's eyes only: an address may hold a password.
+fn write_address(file: &Path, url: &str) -> anyhow::Result<()> {
+    let written = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(file);
+    written.and_then(|mut file| file.write_all(url.as_bytes())).with_context(|| file.display().to_string())
 }
 
 async fn connect(arguments: &BrokerArguments, url: &str) -> anyhow::Result<Bus> {

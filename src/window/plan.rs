@@ -26,6 +26,7 @@ pub struct FeaturePlan {
     pub(super) time_index: usize,
     pub(super) running: Vec<RunningAggregate>,
     pub(super) merged: Vec<MergedAggregate>,
+    pub(super) distinct: Vec<DistinctAggregate>,
     pub(super) horizons: Vec<HorizonPlan>,
     pub(super) outputs: Vec<OutputSource>,
     /// Keys and aggregates: the input of the projection.
@@ -73,12 +74,20 @@ pub(super) struct MergedAggregate {
     identity: Expr,
 }
 
+/// A merged aggregate that counts distinct integers, and can be followed event by event.
+pub(super) struct DistinctAggregate {
+    /// Index among the merged aggregates.
+    pub(super) aggregate: usize,
+    /// Horizons (indices) that it is read over.
+    pub(super) horizons: Vec<usize>,
+}
+
 /// What is read over one horizon.
 pub(super) struct HorizonPlan {
     pub(super) horizon: Horizon,
     /// Running aggregates (indices into `running`) with a cell of this horizon.
     pub(super) cells: Vec<usize>,
-    /// Whether any merged aggregate is read over it.
+    /// Whether any merged aggregate is read over it, running distinct counts aside.
     pub(super) has_merged: bool,
 }
 
@@ -92,9 +101,23 @@ pub(super) struct CellRef {
 /// How the column of one aggregate call is answered.
 pub(super) enum OutputSource {
     Count(CellRef),
-    Sum { sum: CellRef, count: CellRef },
-    Average { sum: CellRef, count: CellRef },
-    Merged { aggregate: usize, horizon: usize },
+    Sum {
+        sum: CellRef,
+        count: CellRef,
+    },
+    Average {
+        sum: CellRef,
+        count: CellRef,
+    },
+    Merged {
+        aggregate: usize,
+        horizon: usize,
+    },
+    /// `distinct` and `place` say which running count; merged where that cannot answer.
+    Distinct {
+        distinct: usize,
+        place: usize,
+    },
 }
 
 impl FeaturePlan {
@@ -115,6 +138,7 @@ impl FeaturePlan {
             input,
             running: Vec::new(),
             merged: Vec::new(),
+            distinct: Vec::new(),
             horizons: Vec::new(),
         };
         let mut outputs = Vec::new();
@@ -140,6 +164,7 @@ impl FeaturePlan {
             time_index,
             running: builder.running,
             merged: builder.merged,
+            distinct: builder.distinct,
             horizons: builder.horizons,
             outputs,
             aggregate_schema: nullable(form.aggregate.schema.as_arrow()),
@@ -282,6 +307,7 @@ struct Builder<'a> {
     input: DFSchemaRef,
     running: Vec<RunningAggregate>,
     merged: Vec<MergedAggregate>,
+    distinct: Vec<DistinctAggregate>,
     horizons: Vec<HorizonPlan>,
 }
 
@@ -329,6 +355,10 @@ impl Builder<'_> {
         if func.name() == "last_n" && args.len() == 2 {
             args.push(Expr::Column(self.time.clone().into()));
         }
+        let counts_integers = func.name() == "count"
+            && params.distinct
+            && params.order_by.is_empty()
+            && matches!(args.as_slice(), [argument] if self.type_of(argument)? == DataType::Int64);
         let filter = filter.map(Box::new);
         let call = Expr::AggregateFunction(AggregateFunction {
             func,
@@ -336,8 +366,25 @@ impl Builder<'_> {
         });
         let aggregate = self.merged(call)?;
         let horizon = self.horizon(horizon);
+        if counts_integers {
+            return Ok(self.distinct(aggregate, horizon));
+        }
         self.horizons[horizon].has_merged = true;
         Ok(OutputSource::Merged { aggregate, horizon })
+    }
+
+    fn distinct(&mut self, aggregate: usize, horizon: usize) -> OutputSource {
+        let known = self.distinct.iter().position(|distinct| distinct.aggregate == aggregate);
+        let distinct = known.unwrap_or_else(|| {
+            self.distinct.push(DistinctAggregate { aggregate, horizons: Vec::new() });
+            self.distinct.len() - 1
+        });
+        let horizons = &mut self.distinct[distinct].horizons;
+        let place = horizons.iter().position(|known| *known == horizon).unwrap_or_else(|| {
+            horizons.push(horizon);
+            horizons.len() - 1
+        });
+        OutputSource::Distinct { distinct, place }
     }
 
     fn type_of(&self, expression: &Expr) -> Result<DataType, PlanError> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, RecordBatch, new_null_array};
 use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::compute::{interleave, nullif};
+use arrow::datatypes::Int64Type;
 use datafusion::logical_expr::EmitTo;
 
 use super::WindowError;
@@ -19,6 +20,8 @@ use super::running::{Cell, RunningCells, as_float};
 pub struct Reads {
     pub(super) slots: Vec<u32>,
     pub(super) cells: Vec<Cell>,
+    /// Per read, the running distinct counts; -1 where a merge must answer.
+    pub(super) distinct: Vec<i64>,
     /// Per horizon, the states and rows that cover it; empty where no merged aggregate needs them.
     pub(super) picks: Vec<Picks>,
 }
@@ -53,6 +56,7 @@ impl Reads {
     pub fn clear(&mut self) {
         self.slots.clear();
         self.cells.clear();
+        self.distinct.clear();
         for picks in &mut self.picks {
             picks.states.clear();
             picks.rows.clear();
@@ -120,11 +124,27 @@ impl ReadSource<'_> {
                 Arc::new(Float64Array::new(averages.collect(), Some(valid(*count))))
             }
             OutputSource::Merged { aggregate, horizon } => self.merged(*aggregate, *horizon, reads)?,
+            OutputSource::Distinct { distinct, place } => self.distinct(*distinct, *place, reads)?,
         })
     }
 
     fn kind(&self, cell: CellRef) -> RunningKind {
         self.plan.running[self.cells.aggregates(cell.horizon)[cell.place]].kind
+    }
+
+    /// Running counts; where one of them could not answer, those are merged.
+    fn distinct(&self, distinct: usize, place: usize, reads: &Reads) -> Result<ArrayRef, WindowError> {
+        let plans = &self.plan.distinct;
+        let width: usize = plans.iter().map(|plan| plan.horizons.len()).sum();
+        let before: usize = plans[..distinct].iter().map(|plan| plan.horizons.len()).sum();
+        let counts = || reads.distinct.iter().skip(before + place).step_by(width.max(1)).copied();
+        if counts().all(|count| count >= 0) {
+            return Ok(Arc::new(Int64Array::from_iter_values(counts())));
+        }
+        let merged = self.merged(plans[distinct].aggregate, plans[distinct].horizons[place], reads)?;
+        let merged = merged.as_primitive::<Int64Type>().values().iter();
+        let either = counts().zip(merged).map(|(count, merged)| if count >= 0 { count } else { *merged });
+        Ok(Arc::new(Int64Array::from_iter_values(either)))
     }
 
     fn merged(&self, aggregate: usize, horizon: usize, reads: &Reads) -> Result<ArrayRef, WindowError> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch};
 
 use super::WindowError;
+use super::distinct::RunningDistinct;
 use super::keys::{KeyIndex, NO_SLOT};
 use super::plan::FeaturePlan;
 use super::read::{Pick, Picks, ReadSource, Reads};
@@ -25,6 +26,7 @@ pub struct FeatureTable {
     disorder: i64,
     keys: KeyIndex,
     cells: RunningCells,
+    distinct: RunningDistinct,
     recent: Recent,
     levels: Vec<Level>,
     covers: Vec<Cover>,
@@ -51,6 +53,7 @@ impl FeatureTable {
         Ok(Self {
             keys: KeyIndex::new(&types)?,
             cells: RunningCells::new(&plan),
+            distinct: RunningDistinct::new(&plan),
             recent: Recent::new(),
             levels,
             covers,
@@ -76,7 +79,11 @@ impl FeatureTable {
     /// Memory held, bytes.
     pub fn size(&self) -> usize {
         let levels: usize = self.levels.iter().map(Level::size).sum();
-        levels + self.keys.size() + self.cells.size() + self.recent.rows() * 8 * (4 + self.plan.running.len())
+        levels
+            + self.keys.size()
+            + self.cells.size()
+            + self.distinct.size()
+            + self.recent.rows() * 8 * (4 + self.plan.running.len())
     }
 
     /// Takes in the events of a step without applying them: evaluates what the table needs of them.
@@ -85,6 +92,7 @@ impl FeatureTable {
     pub fn begin(&mut self, events: &RecordBatch) -> Result<(), WindowError> {
         let batch = RecentBatch::evaluate(&self.plan, events, &mut self.keys)?;
         self.cells.resize(self.keys.len());
+        self.distinct.resize(self.keys.len());
         self.recent.push(batch, self.keys.len());
         Ok(())
     }
@@ -95,8 +103,10 @@ impl FeatureTable {
         if batch.times[row] > self.newest {
             self.newest = batch.times[row];
             self.cells.advance(self.newest);
+            self.distinct.advance(self.newest);
         }
         self.cells.apply(batch, row);
+        self.distinct.apply(batch, row);
         self.recent.link(row);
     }
 
@@ -149,11 +159,18 @@ impl FeatureTable {
         reads.picks.resize_with(self.plan.horizons.len(), Picks::default);
         if slot == NO_SLOT {
             reads.cells.resize(reads.cells.len() + self.cells.width(), 0);
+            reads.distinct.resize(reads.distinct.len() + self.distinct.width(), 0);
             return;
         }
+        let cells = &self.cells;
+        let is_current = |horizon| !matches!(cells.current(slot as usize, horizon, t), Freshness::OtherTime);
+        let first = reads.distinct.len();
+        self.distinct.read(slot as usize, is_current, &mut reads.distinct);
         for horizon in 0..self.plan.horizons.len() {
             self.read_cells(slot, horizon, t, &mut reads.cells);
-            if self.plan.horizons[horizon].has_merged {
+            let counts = self.distinct.horizons().zip(&reads.distinct[first..]);
+            let is_uncounted = counts.into_iter().any(|(index, count)| index == horizon && *count < 0);
+            if is_uncounted || self.plan.horizons[horizon].has_merged {
                 self.pick(slot, horizon, t, read, &mut reads.picks[horizon]);
             }
         }
@@ -256,6 +273,7 @@ impl FeatureTable {
             level.rename(&moved, slots);
         }
         self.cells.rename(&moved, slots);
+        self.distinct.rename(&moved, slots);
         self.builder = RunBuilder::new();
         self.compacted = slots;
     }
