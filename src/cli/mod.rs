@@ -108,7 +108,8 @@ struct BrokerArguments {
 /// Runs the command line.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    observe::start_logs();
+    // A pipeline that runs tells its story; the other verbs speak through their results.
+    observe::start_logs(if matches!(arguments.verb, Verb::Run(_)) { "info" } else { "warn" });
     let outcome = match arguments.verb {
         Verb::Demo(arguments) => demo::run(&arguments),
         Verb::Run(arguments) => run::run(&arguments),

@@ -10,10 +10,10 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::Problems;
 
-/// Logs go to standard error; `TIDEWHEEL_LOG` says which (`info` unless told, `debug` for every batch).
-pub(super) fn start_logs() {
-    let filter =
-        EnvFilter::try_from_env("TIDEWHEEL_LOG").unwrap_or_else(|_| EnvFilter::new("info,async_nats=warn,ort=warn"));
+/// Logs go to standard error; `TIDEWHEEL_LOG` says which (`debug` for every batch), else the verb's own `level`.
+pub(super) fn start_logs(level: &str) {
+    let filter = EnvFilter::try_from_env("TIDEWHEEL_LOG")
+        .unwrap_or_else(|_| EnvFilter::new(format!("{level},async_nats=warn,ort=warn")));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

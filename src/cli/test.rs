@@ -206,7 +206,7 @@ fn check_score(
         bail!("the request is refused: {reason}");
     }
     let columns = pipeline.vector.as_ref().map(|vector| vector.columns().to_vec()).unwrap_or_default();
-    let rankings = rank(scorer, &output.job, &columns, &mut Vec::new())?;
+    let rankings = rank(scorer, &output.job, &columns, plan.batch_rows)?;
     let ranking = rankings.first().context("no ranking")?;
     let reply: Value = serde_json::from_slice(&ranking.payload)?;
     let scores: Vec<f64> =

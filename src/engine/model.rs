@@ -56,7 +56,7 @@ pub(super) fn score_all(
     publications: &mpsc::Sender<Publication>,
 ) -> Result<(), EngineError> {
     let columns = pipeline.vector.as_ref().map(|vector| vector.columns().to_vec()).unwrap_or_default();
-    let mut scores = Vec::new();
+    let batch_rows = pipeline.score.as_ref().map_or(1, |score| score.batch_rows);
     while let Some(step) = steps.blocking_recv() {
         let Scoring { mut output, mut requests, before, after } = step;
         let mut publication =
@@ -69,7 +69,7 @@ pub(super) fn score_all(
         }
         if let Some(scorer) = scorer.as_mut().filter(|_| !output.job.groups.is_empty()) {
             let start = Instant::now();
-            let rankings = rank(scorer, &output.job, &columns, &mut scores)?;
+            let rankings = rank(scorer, &output.job, &columns, batch_rows)?;
             let scored: usize = rankings.iter().map(|ranking| ranking.scored).sum();
             let made = rankings.iter().filter(|ranking| ranking.scored > 0).count();
             for ((ranking, group), origin) in rankings.into_iter().zip(output.job.groups).zip(output.origins) {

@@ -18,17 +18,17 @@ pub struct Ranked {
     pub left_out: Option<String>,
 }
 
-/// Scores a job: one ranking per group, in their order. `columns` are the vector's.
+/// Scores a job, at most `batch_rows` rows at a time: one ranking per group, in their order. `columns` are the vector's.
 ///
 /// # Errors
 /// When the model fails on the whole batch.
-pub fn rank(
-    scorer: &mut Scorer,
-    job: &Job,
-    columns: &[String],
-    scores: &mut Vec<f32>,
-) -> Result<Vec<Ranked>, ModelError> {
-    scorer.score(&job.matrix.values, job.matrix.rows, scores)?;
+pub fn rank(scorer: &mut Scorer, job: &Job, columns: &[String], batch_rows: usize) -> Result<Vec<Ranked>, ModelError> {
+    let mut scores = Vec::with_capacity(job.matrix.rows);
+    let mut part = Vec::new();
+    for values in job.matrix.values.chunks(batch_rows.max(1) * columns.len().max(1)) {
+        scorer.score(values, values.len() / columns.len().max(1), &mut part)?;
+        scores.extend_from_slice(&part);
+    }
     let mut unscorable = job.matrix.unscorable.iter().peekable();
     let mut first = 0;
     let mut order: Vec<usize> = Vec::new();
@@ -48,7 +48,7 @@ pub fn rank(
         // Equal scores keep the order of the candidates.
         order.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]));
         let mut out = Vec::with_capacity(96 + 40 * order.len());
-        write_ranking(&mut out, scorer, job, group, &order, scores);
+        write_ranking(&mut out, scorer, job, group, &order, &scores);
         rankings.push(Ranked { payload: out.into(), scored: order.len(), left_out });
     }
     Ok(rankings)

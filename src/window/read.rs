@@ -7,6 +7,7 @@ use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::compute::{interleave, nullif};
 use arrow::datatypes::Int64Type;
 use datafusion::logical_expr::EmitTo;
+use hashbrown::HashMap;
 
 use super::WindowError;
 use super::keys::{KeyIndex, NO_SLOT};
@@ -165,25 +166,29 @@ impl ReadSource<'_> {
             let columns = states.gather(first.len())?;
             accumulator.merge_batch(&columns, &states.groups, reads.len())?;
         }
-        let rows = Sources::of(&picks.rows, |(_, batch)| {
+        // Rows that the filter keeps out are dropped before they are gathered: often they are most of a busy key's.
+        let passing: Vec<Pick>;
+        let rows = if plan.filter.is_some() {
+            passing = picks.rows.iter().filter(|pick| self.passes(aggregate, pick)).copied().collect();
+            &passing
+        } else {
+            &picks.rows
+        };
+        let rows = Sources::of(rows, |(_, batch)| {
             self.recent.batch(batch as usize).map(|batch| batch.merged[aggregate].arguments.as_slice())
         });
         if !rows.arrays.is_empty() {
             let arguments = rows.gather(plan.arguments.len())?;
-            let filter = plan.filter.is_some().then(|| self.filter(aggregate, &picks.rows)).transpose()?;
-            accumulator.update_batch(&arguments, &rows.groups, filter.as_ref(), reads.len())?;
+            accumulator.update_batch(&arguments, &rows.groups, None, reads.len())?;
         }
         Ok(accumulator.evaluate(EmitTo::All)?)
     }
 
-    /// Which of the picked recent rows the filter of an aggregate lets through.
-    fn filter(&self, aggregate: usize, picks: &[Pick]) -> Result<BooleanArray, WindowError> {
-        let filters = Sources::of(picks, |(_, batch)| {
-            let filter = self.recent.batch(batch as usize)?.merged[aggregate].filter.as_ref()?;
-            Some(std::slice::from_ref(filter))
-        });
-        let chunks: Vec<&dyn Array> = filters.arrays.iter().map(|columns| &columns[0] as &dyn Array).collect();
-        Ok(interleave(&chunks, &filters.places)?.as_boolean().clone())
+    /// Whether the filter of an aggregate lets a recent row through.
+    fn passes(&self, aggregate: usize, pick: &Pick) -> bool {
+        let batch = self.recent.batch(pick.source.1 as usize);
+        let filter = batch.and_then(|batch| batch.merged[aggregate].filter.as_ref());
+        filter.is_none_or(|filter| filter.value(pick.row as usize))
     }
 }
 
@@ -196,19 +201,26 @@ struct Sources<'a, T> {
 
 impl<'a, T> Sources<'a, T> {
     fn of(picks: &[Pick], columns: impl Fn((u32, u32)) -> Option<&'a [T]>) -> Self {
-        let mut order: Vec<(u32, u32)> = picks.iter().map(|pick| pick.source).collect();
-        order.sort_unstable();
-        order.dedup();
-        let arrays: Vec<_> = order.iter().map_while(|source| columns(*source)).collect();
-        let mut sources = Self { arrays, places: Vec::new(), groups: Vec::new() };
-        if sources.arrays.is_empty() {
-            return sources;
-        }
+        let mut sources = Self { arrays: Vec::new(), places: Vec::with_capacity(picks.len()), groups: Vec::new() };
+        let mut known: HashMap<(u32, u32), usize> = HashMap::new();
+        // Picks come in runs of one source.
+        let mut last: Option<((u32, u32), usize)> = None;
         for pick in picks {
-            if let Ok(index) = order.binary_search(&pick.source) {
-                sources.places.push((index, pick.row as usize));
-                sources.groups.push(pick.read as usize);
-            }
+            let index = match last.filter(|(source, _)| *source == pick.source) {
+                Some((_, index)) => index,
+                None => match known.get(&pick.source) {
+                    Some(index) => *index,
+                    None => {
+                        let Some(arrays) = columns(pick.source) else { continue };
+                        sources.arrays.push(arrays);
+                        known.insert(pick.source, sources.arrays.len() - 1);
+                        sources.arrays.len() - 1
+                    }
+                },
+            };
+            last = Some((pick.source, index));
+            sources.places.push((index, pick.row as usize));
+            sources.groups.push(pick.read as usize);
         }
         sources
     }
