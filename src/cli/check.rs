@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Format, assemble, observe};
-use crate::config::Problems;
+use super::{Format, observe};
+use crate::config::Folder;
 
 /// Arguments of `check`.
 #[derive(Args)]
@@ -18,8 +18,8 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
-    match (assemble(&arguments.folder), arguments.format) {
-        (Ok((_, pipeline)), Format::Text) => {
+    match (Folder::check(&arguments.folder), arguments.format) {
+        (Ok(pipeline), Format::Text) => {
             let tables = pipeline.tables.len();
             println!("{}: {} stream(s), {tables} feature table(s)", pipeline.name, pipeline.streams.len());
             for table in &pipeline.tables {
@@ -43,10 +43,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
             println!("[]");
             Ok(true)
         }
-        (Err(error), Format::Json) => match error.downcast_ref::<Problems>() {
-            Some(problems) => observe::print_json(problems).map(|()| false),
-            None => Err(error),
-        },
-        (Err(error), Format::Text) => Err(error),
+        (Err(problems), Format::Json) => observe::print_json(&problems).map(|()| false),
+        (Err(problems), Format::Text) => Err(problems.into()),
     }
 }

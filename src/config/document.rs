@@ -136,6 +136,11 @@ impl<T: DeserializeOwned + JsonSchema> Sections<T> {
 }
 
 impl<T> Sections<T> {
+    /// Whether there is one, and every one is sound.
+    pub(super) fn are_sound(&self) -> bool {
+        !self.sound.is_empty() && self.sound.len() == self.declared.len()
+    }
+
     fn into_values(self) -> BTreeMap<SqlName, T> {
         self.sound.into_iter().map(|(name, (_, section))| (name, section)).collect()
     }

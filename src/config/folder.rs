@@ -12,6 +12,7 @@ use super::rules::Facts;
 use super::settings::Settings;
 use super::source::Source;
 use super::text::Refusal;
+use crate::engine::Pipeline;
 
 /// The file that makes a folder a pipeline.
 pub(super) const SETTINGS_FILE: &str = "pipeline.toml";
@@ -48,6 +49,32 @@ impl Folder {
     /// # Errors
     /// With everything that is wrong in it.
     pub fn read(path: &Path) -> Result<Self, Problems> {
+        let mut problems = Vec::new();
+        let folder = Self::inspect(path, &mut problems)?;
+        Problems::check(problems)?;
+        folder.ok_or_else(|| Problem::new(path, "can't be read").into())
+    }
+
+    /// Reads a folder and plans what is in it, as far as its settings are sound.
+    ///
+    /// # Errors
+    /// With everything that is wrong in the folder: settings, contracts, SQL and model.
+    pub fn check(path: &Path) -> Result<Pipeline, Problems> {
+        let mut problems = Vec::new();
+        let folder = Self::inspect(path, &mut problems)?;
+        let planned = folder.as_ref().map(Self::assemble);
+        if let Some(Err(found)) = &planned {
+            // Settings that name a missing file are noticed by both.
+            let at = |problem: &Problem| (problem.file.clone(), problem.line, problem.column);
+            let known: Vec<_> = problems.iter().map(at).collect();
+            problems.extend(found.iter().filter(|problem| !known.contains(&at(problem))).cloned());
+        }
+        Problems::check(problems)?;
+        planned.unwrap_or_else(|| Err(Problem::new(path, "can't be read").into()))
+    }
+
+    /// The folder with what is sound of its settings; nothing when a stream is not, since all SQL stands on them.
+    fn inspect(path: &Path, problems: &mut Vec<Problem>) -> Result<Option<Self>, Problems> {
         let path = below_working_folder(path);
         if !path.is_dir() {
             let message = if path.exists() { "not a folder" } else { "folder not found" };
@@ -57,12 +84,11 @@ impl Folder {
             let message = format!("no {SETTINGS_FILE} in this folder");
             return Err(Problem::new(&path, message).suggest(suggest_pipeline(&path)).into());
         }
-        let mut problems = Vec::new();
-        let features = Features::read(&path.join("features"), &mut problems);
-        let vector = read_vector(&path.join("vector.sql"), &mut problems);
-        let cases = keep(files_with_extension(&path.join("tests"), "toml"), &mut problems).unwrap_or_default();
-        let read = keep(Source::read(&path.join(SETTINGS_FILE)), &mut problems).and_then(|source| {
-            let draft = Draft::read(&source, &mut problems)?;
+        let features = Features::read(&path.join("features"), problems);
+        let vector = read_vector(&path.join("vector.sql"), problems);
+        let cases = keep(files_with_extension(&path.join("tests"), "toml"), problems).unwrap_or_default();
+        let read = keep(Source::read(&path.join(SETTINGS_FILE)), problems).and_then(|source| {
+            let draft = Draft::read(&source, problems)?;
             Some((source, draft))
         });
         if let Some((source, draft)) = &read {
@@ -75,11 +101,9 @@ impl Folder {
             };
             problems.extend(facts.check());
         }
-        Problems::check(problems)?;
-        let missing = || Problem::new(&path, "can't be read");
-        let (source, draft) = read.ok_or_else(missing)?;
-        let settings = draft.finish().ok_or_else(missing)?;
-        Ok(Self { path, settings, source, features: features.files, vector, cases })
+        let Some((source, draft)) = read.filter(|(_, draft)| draft.streams.are_sound()) else { return Ok(None) };
+        let Some(settings) = draft.finish() else { return Ok(None) };
+        Ok(Some(Self { path, settings, source, features: features.files, vector, cases }))
     }
 
     /// The first file with this relative path in the pipeline's folder or the folders above it: where contracts are

@@ -18,7 +18,7 @@ use rand_chacha::ChaCha8Rng;
 use tidewheel::bus::{Encoding, Message, StreamSequence};
 use tidewheel::config::Folder;
 use tidewheel::engine::Step;
-use tidewheel::window::{Horizon, Reads};
+use tidewheel::window::Reads;
 
 use crate::oracle::{self, View};
 
