@@ -30,6 +30,7 @@ mod read;
 mod recent;
 mod run;
 mod running;
+mod select;
 mod table;
 mod tile;
 mod within;

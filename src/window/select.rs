@@ -1,0 +1,94 @@
+//! The form of a feature's select: what is taken, and what to write instead of the rest.
+
+use datafusion::common::DFSchema;
+use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, Projection};
+
+use super::plan::FeatureKey;
+use super::planner::{PlanError, Planner};
+use super::within::mentions_within;
+
+/// The parts of `SELECT ... FROM stream [WHERE ...] GROUP BY ...`.
+pub(super) struct SelectForm<'a> {
+    pub(super) projection: &'a Projection,
+    pub(super) aggregate: &'a Aggregate,
+    pub(super) filter: Option<&'a Expr>,
+    pub(super) stream: String,
+}
+
+impl<'a> SelectForm<'a> {
+    pub(super) fn of(plan: &'a LogicalPlan) -> Result<Self, PlanError> {
+        let shape = "a feature is SELECT keys, aggregates FROM stream [WHERE ...] GROUP BY keys";
+        let LogicalPlan::Projection(projection) = plan else {
+            return Err(unexpected(plan).suggest(shape));
+        };
+        let LogicalPlan::Aggregate(aggregate) = projection.input.as_ref() else {
+            return Err(match projection.input.as_ref() {
+                LogicalPlan::Filter(_) => {
+                    PlanError::new("HAVING is not part of a feature table").suggest("filter where the table is read")
+                }
+                LogicalPlan::TableScan(_) => PlanError::new("the select has no GROUP BY"),
+                other => unexpected(other),
+            }
+            .suggest(shape));
+        };
+        let (filter, mut source) = match aggregate.input.as_ref() {
+            LogicalPlan::Filter(filter) => (Some(&filter.predicate), filter.input.as_ref()),
+            other => (None, other),
+        };
+        if let Some(filter) = filter.filter(|filter| mentions_within(filter)) {
+            return Err(PlanError::new(format!("within(...) in WHERE: `{filter}`"))
+                .suggest("write it in the FILTER of each aggregate"));
+        }
+        while let LogicalPlan::SubqueryAlias(alias) = source {
+            source = alias.input.as_ref();
+        }
+        let LogicalPlan::TableScan(scan) = source else {
+            return Err(unexpected(source).suggest(shape));
+        };
+        Ok(Self { projection, aggregate, filter, stream: scan.table_name.table().to_owned() })
+    }
+}
+
+fn unexpected(plan: &LogicalPlan) -> PlanError {
+    let (name, advice) = match plan {
+        LogicalPlan::Sort(_) => ("ORDER BY", "a table has no order: leave it out"),
+        LogicalPlan::Limit(_) => ("LIMIT", "leave it out"),
+        LogicalPlan::Distinct(_) => ("SELECT DISTINCT", "GROUP BY makes rows distinct: leave it out"),
+        LogicalPlan::Join(_) => ("a JOIN", "join feature tables in vector.sql"),
+        LogicalPlan::Union(_) => ("UNION", "write one feature table per stream"),
+        LogicalPlan::Window(_) => ("a window function", "use FILTER (WHERE within(...))"),
+        LogicalPlan::Filter(_) => ("HAVING", "filter where the table is read"),
+        LogicalPlan::TableScan(_) => ("no GROUP BY", "group by the key of the features"),
+        _ => ("a part that features do not have", "keep to SELECT ... GROUP BY"),
+    };
+    PlanError::new(format!("the select has {name}")).suggest(advice)
+}
+
+/// The GROUP BY columns, each of which must be selected: look-ups go by them.
+pub(super) fn keys(planner: &Planner, form: &SelectForm<'_>, input: &DFSchema) -> Result<Vec<FeatureKey>, PlanError> {
+    if form.aggregate.group_expr.is_empty() {
+        return Err(PlanError::new("the select has no GROUP BY").suggest("group by the key of the features"));
+    }
+    let mut keys = Vec::new();
+    for (group, field) in form.aggregate.group_expr.iter().zip(form.aggregate.schema.fields()) {
+        if matches!(group, Expr::GroupingSet(_)) {
+            return Err(
+                PlanError::new("GROUPING SETS, CUBE and ROLLUP are not features").suggest("write one table per key")
+            );
+        }
+        let selected =
+            form.projection.expr.iter().position(
+                |expr| matches!(expr.clone().unalias(), Expr::Column(column) if column.name == *field.name()),
+            );
+        let Some(output_index) = selected else {
+            return Err(PlanError::new(format!("the key `{group}` is not in the select list"))
+                .suggest("select every GROUP BY column: look-ups go by them"));
+        };
+        keys.push(FeatureKey {
+            name: form.projection.schema.field(output_index).name().clone(),
+            output_index,
+            expression: planner.physical(group, input)?,
+        });
+    }
+    Ok(keys)
+}
