@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::delivery::StreamSequence;
+use super::key_value::Revision;
 use super::stream::Difference;
 
 /// An error of the bus.
@@ -132,6 +133,70 @@ pub enum BusError {
         /// How many more messages failed since the last report.
         others: usize,
     },
+    /// Not a name that a bucket or a key can have.
+    #[error("{what} {name:?} is not valid: {reason}")]
+    InvalidName {
+        /// What was to be named: `bucket`, `key` or `object`.
+        what: &'static str,
+        /// What was given.
+        name: String,
+        /// The rule it breaks.
+        reason: &'static str,
+    },
+    /// A compare-and-set was lost: somebody else wrote the key first.
+    #[error("key {key:?} of bucket {bucket:?} is {}, not {}: read it and decide again", at(*found), at(*expected))]
+    KeyChanged {
+        /// The bucket.
+        bucket: String,
+        /// The key.
+        key: String,
+        /// The revision on which the new value was to be written; `None`: the key was not to exist.
+        expected: Option<Revision>,
+        /// The revision that it has.
+        found: Option<Revision>,
+    },
+    /// No such object.
+    #[error("object {name:?} not found in bucket {bucket:?}")]
+    ObjectNotFound {
+        /// The bucket.
+        bucket: String,
+        /// The object's name.
+        name: String,
+    },
+    /// The object is larger than the caller takes.
+    #[error("object {name:?} of bucket {bucket:?} has {bytes} bytes, more than the limit of {limit}")]
+    ObjectTooLarge {
+        /// The bucket.
+        bucket: String,
+        /// The object's name.
+        name: String,
+        /// Its size.
+        bytes: u64,
+        /// The largest size that is taken.
+        limit: u64,
+    },
+    /// The object's description or a part of it can't be used.
+    #[error("object {name:?} of bucket {bucket:?} is damaged: {reason}; store it again")]
+    ObjectDamaged {
+        /// The bucket.
+        bucket: String,
+        /// The object's name.
+        name: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The object's bytes are not those that were stored.
+    #[error("object {name:?} of bucket {bucket:?} is damaged: its digest is {found}, not {expected}; store it again")]
+    ObjectDigest {
+        /// The bucket.
+        bucket: String,
+        /// The object's name.
+        name: String,
+        /// The digest that was noted when it was stored.
+        expected: String,
+        /// The digest of the bytes that came.
+        found: String,
+    },
     /// A service could not be started.
     #[error("cannot serve {name:?}: {reason}")]
     Service {
@@ -172,6 +237,10 @@ pub enum BusError {
 fn list(differences: &[Difference]) -> String {
     let parts: Vec<String> = differences.iter().map(ToString::to_string).collect();
     parts.join(", ")
+}
+
+fn at(revision: Option<Revision>) -> String {
+    revision.map_or_else(|| "without a value".to_owned(), |revision| format!("at revision {revision}"))
 }
 
 fn and_more(others: usize) -> String {

@@ -6,6 +6,8 @@
 //!                 ConnectSettings ─▶ Bus ─┬─ ensure_stream ─▶ StreamState      shape checked, or created
 //!                                         ├─ reader ────────▶ Reader           stream  → batches, in order
 //!                                         ├─ publisher ─────▶ Publisher        stream ← messages, acknowledged
+//!                                         ├─ key_value ─────▶ KeyValue         small values, compare and set, watched
+//!                                         ├─ object_store ──▶ ObjectStore      files with digests
 //!                                         ├─ serve ─────────▶ ServiceHandle    requests in, replies out
 //!                                         ├─ subscribe ─────▶ Subscription     core subjects, best effort
 //!                                         └─ request, publish_plain, last_message
@@ -16,6 +18,9 @@
 //!   the connection or the server in between. What the stream no longer holds is counted, not skipped in silence.
 //! - A [`Publisher`] keeps the order of first sends, has a bounded number of messages without an answer, and repeats
 //!   unanswered ones under the same message id, so that a stream with a duplicate window stores each once.
+//! - A [`KeyValue`] write takes effect only on the revision that it was decided on, also when its answer is lost. A
+//!   [`KeyWatch`] always arrives at the key's present value.
+//! - An [`ObjectStore`] shows a whole old object or a whole new one, and checks digests on reading.
 //! - Every buffer is bounded. A full service queue answers "busy"; a full subscription drops and counts.
 //! - A stream that exists with another shape than asked for is refused, with every difference in the error; nothing is
 //!   altered on a server that somebody else may be using.
@@ -27,10 +32,18 @@
 //! not cure (see [`BusError`]). TLS and credentials fail closed: a file that can't be used stops the connection.
 
 mod answer;
+mod bucket;
 mod bus;
+mod conditional;
 mod connection;
 mod delivery;
+mod digest;
 mod error;
+mod key_value;
+mod key_watch;
+mod object_chunks;
+mod object_info;
+mod object_store;
 mod outgoing;
 mod publish;
 mod pull;
@@ -45,11 +58,16 @@ mod stream;
 mod subject;
 mod subscription;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 pub use bus::Bus;
 pub use delivery::{Encoding, Message, StreamSequence};
+pub use digest::{ContentDigest, DigestError};
 pub use error::BusError;
+pub use key_value::{KeyEntry, KeyValue, KeyValueSpec, Revision};
+pub use key_watch::KeyWatch;
+pub use object_info::ObjectInfo;
+pub use object_store::{Object, ObjectStore, ObjectStoreSpec};
 pub use outgoing::Outgoing;
 pub use publish::Publisher;
 pub use read::{ReadLimits, Reader};

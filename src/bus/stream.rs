@@ -61,29 +61,34 @@ impl Bus {
     /// [`BusError::StreamDiffers`] with every difference, [`BusError::SubjectsOverlap`] when another stream takes one of
     /// the subjects, [`BusError::JetStream`] when the server refuses or doesn't answer.
     pub async fn ensure_stream(&self, spec: &StreamSpec) -> Result<StreamState, BusError> {
-        if let Some(info) = self.find_stream(&spec.name).await? {
-            return spec.accept(&info);
+        self.ensure_config(spec.to_config()).await
+    }
+
+    /// Creates the stream if there is none of its name; otherwise makes sure that it has the shape asked for.
+    pub(super) async fn ensure_config(&self, config: Config) -> Result<StreamState, BusError> {
+        if let Some(info) = self.find_stream(&config.name).await? {
+            return accept(&config, &info);
         }
-        let error = match self.jetstream().create_stream(spec.to_config()).await {
+        let error = match self.jetstream().create_stream(&config).await {
             Ok(stream) => return Ok(StreamState::of(stream.cached_info())),
             Err(error) => error,
         };
         match error.kind() {
             CreateStreamErrorKind::JetStream(refused) if refused.error_code() == ErrorCode::STREAM_SUBJECT_OVERLAP => {
                 Err(BusError::SubjectsOverlap {
-                    stream: spec.name.clone(),
-                    subjects: spec.subjects.clone(),
-                    other: self.owner_of(&spec.subjects).await,
+                    other: self.owner_of(&config.subjects).await,
+                    stream: config.name,
+                    subjects: config.subjects,
                 })
             }
             // Somebody else created it since we looked.
             CreateStreamErrorKind::JetStream(refused) if refused.error_code() == ErrorCode::STREAM_NAME_EXIST => {
-                match self.find_stream(&spec.name).await? {
-                    Some(info) => spec.accept(&info),
-                    None => Err(refused_by_server("create", &spec.name, &error)),
+                match self.find_stream(&config.name).await? {
+                    Some(info) => accept(&config, &info),
+                    None => Err(refused_by_server("create", &config.name, &error)),
                 }
             }
-            _ => Err(refused_by_server("create", &spec.name, &error)),
+            _ => Err(refused_by_server("create", &config.name, &error)),
         }
     }
 
@@ -139,14 +144,14 @@ impl StreamSpec {
             ..Config::default()
         }
     }
+}
 
-    fn accept(&self, info: &Info) -> Result<StreamState, BusError> {
-        let differences = differences(&self.to_config(), &info.config);
-        if differences.is_empty() {
-            Ok(StreamState::of(info))
-        } else {
-            Err(BusError::StreamDiffers { stream: self.name.clone(), differences })
-        }
+fn accept(config: &Config, info: &Info) -> Result<StreamState, BusError> {
+    let differences = differences(config, &info.config);
+    if differences.is_empty() {
+        Ok(StreamState::of(info))
+    } else {
+        Err(BusError::StreamDiffers { stream: config.name.clone(), differences })
     }
 }
 
@@ -197,6 +202,10 @@ fn differences(expected: &Config, found: &Config) -> Vec<Difference> {
     compare("persist_mode", persistence(expected), persistence(found));
     compare("sealed", expected.sealed.to_string(), found.sealed.to_string());
     compare("no_ack", expected.no_ack.to_string(), found.no_ack.to_string());
+    // What a stream may do beyond what is asked of it does no harm.
+    let allowed = |asked: bool, found: bool| (asked || found).to_string();
+    compare("allow_rollup", allowed(expected.allow_rollup, found.allow_rollup), found.allow_rollup.to_string());
+    compare("allow_direct", allowed(expected.allow_direct, found.allow_direct), found.allow_direct.to_string());
     differences
 }
 

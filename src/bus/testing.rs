@@ -11,25 +11,26 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use super::{
-    Bus, ConnectSettings, EmbeddedServer, Message, Outgoing, Reader, ServerBinary, ServerError, StreamSpec, Subject,
+    Bus, ConnectSettings, EmbeddedServer, KeyValueSpec, Message, ObjectStore, Outgoing, Reader, ServerBinary,
+    ServerError, StreamSpec, Subject,
 };
 
 /// A certificate that is well formed and belongs to nobody we talk to.
-pub(super) const CERTIFICATE: &str = include_str!("testing.pem");
+pub(crate) const CERTIFICATE: &str = include_str!("testing.pem");
 
 /// A server and the folder that goes with it.
-pub(super) struct TestServer {
-    pub(super) server: EmbeddedServer,
+pub(crate) struct TestServer {
+    pub(crate) server: EmbeddedServer,
     _folder: TempDir,
 }
 
 impl TestServer {
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         self.server.url()
     }
 
     /// Sends the server's process a signal; a stop has taken effect when this returns.
-    pub(super) fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(self.server.process_id().unwrap() as i32).unwrap();
         kill_process(pid, signal).unwrap();
         let state = || fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap();
@@ -38,20 +39,20 @@ impl TestServer {
         }
     }
 
-    pub(super) async fn stop(self) -> Result<(), ServerError> {
+    pub(crate) async fn stop(self) -> Result<(), ServerError> {
         self.server.stop().await
     }
 }
 
 /// The program, from the manifest's folder or wherever it is found.
-pub(super) fn binary() -> ServerBinary {
+pub(crate) fn binary() -> ServerBinary {
     let fetched = Path::new(env!("CARGO_MANIFEST_DIR")).join(".runtime/nats-server");
     assert!(fetched.is_file() || ServerBinary::find().is_ok(), "run scripts/fetch-runtime.sh first");
     ServerBinary::find().unwrap()
 }
 
 /// A server with an empty store, and a connection to it.
-pub(super) async fn server() -> (TestServer, Bus) {
+pub(crate) async fn server() -> (TestServer, Bus) {
     let folder = tempfile::tempdir().unwrap();
     let server = EmbeddedServer::start(&binary(), folder.path()).await.unwrap();
     let bus = Bus::connect(&ConnectSettings::to_url(server.url())).await.unwrap();
@@ -59,7 +60,7 @@ pub(super) async fn server() -> (TestServer, Bus) {
 }
 
 /// A stream without limits that matter to tests.
-pub(super) fn spec(name: &str, subjects: &str) -> StreamSpec {
+pub(crate) fn spec(name: &str, subjects: &str) -> StreamSpec {
     StreamSpec {
         name: name.to_owned(),
         subjects: vec![subjects.to_owned()],
@@ -71,8 +72,13 @@ pub(super) fn spec(name: &str, subjects: &str) -> StreamSpec {
     }
 }
 
+/// A bucket without limits that matter to tests.
+pub(crate) fn key_value_spec(bucket: &str) -> KeyValueSpec {
+    KeyValueSpec { bucket: bucket.to_owned(), history: 1, max_bytes: None }
+}
+
 /// Publishes the numbers as text, each under an id of its own, and waits until they are stored.
-pub(super) async fn publish_numbers(bus: &Bus, subject: &str, numbers: Range<u64>) {
+pub(crate) async fn publish_numbers(bus: &Bus, subject: &str, numbers: Range<u64>) {
     let subject = Subject::new(subject).unwrap();
     let mut publisher = bus.publisher(1000).await.unwrap();
     for number in numbers {
@@ -83,7 +89,7 @@ pub(super) async fn publish_numbers(bus: &Bus, subject: &str, numbers: Range<u64
 }
 
 /// Reads until `count` messages have come, and gives their payloads as numbers.
-pub(super) async fn read_numbers(reader: &mut Reader, count: usize) -> Vec<u64> {
+pub(crate) async fn read_numbers(reader: &mut Reader, count: usize) -> Vec<u64> {
     let mut numbers = Vec::new();
     let mut batch: Vec<Message> = Vec::new();
     while numbers.len() < count {
@@ -91,4 +97,17 @@ pub(super) async fn read_numbers(reader: &mut Reader, count: usize) -> Vec<u64> 
         numbers.extend(batch.iter().map(|m| std::str::from_utf8(&m.payload).unwrap().parse::<u64>().unwrap()));
     }
     numbers
+}
+
+/// Puts another last chunk of the same size in place of an object's last one.
+pub(crate) async fn alter_object(store: &ObjectStore, name: &str) {
+    let info = store.info(name).await.unwrap().unwrap();
+    let subject = Subject::new(format!("$O.{}.C.{}", store.bucket, info.id)).unwrap();
+    let last = store.bus.last_message(&store.stream, &subject).await.unwrap().unwrap();
+    let stream = store.bus.jetstream().get_stream(&store.stream).await.unwrap();
+    stream.delete_message(last.sequence.0).await.unwrap();
+    let other: Vec<u8> = last.payload.iter().map(|byte| !byte).collect();
+    let mut publisher = store.bus.publisher(1).await.unwrap();
+    publisher.publish(Outgoing::new(subject, other.into())).await.unwrap();
+    publisher.settle().await.unwrap();
 }
