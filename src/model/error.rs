@@ -148,6 +148,82 @@ pub enum ModelError {
         reason: String,
     },
 
+    // A gradient graph. The operator's to mend, by freezing or by another export.
+    /// The output to train is not clear.
+    #[error("no prediction to train: {reason}; the model has {model}")]
+    NoPrediction {
+        /// What is wrong.
+        reason: String,
+        /// The model's outputs.
+        model: String,
+    },
+    /// A loss that the prediction's shape does not allow.
+    #[error("output {prediction:?} is {shape}: {loss}")]
+    LossDoesNotFit {
+        /// What the loss wants.
+        loss: &'static str,
+        /// The output.
+        prediction: String,
+        /// Its type and shape.
+        shape: String,
+    },
+    /// Operators in forms that are not known.
+    #[error(
+        "the model is written for operator set {found}, training knows {first} to {last}: export it with one of those"
+    )]
+    OperatorSet {
+        /// The model's.
+        found: i64,
+        /// The oldest that is known.
+        first: i64,
+        /// The newest that is known.
+        last: i64,
+    },
+    /// The model has a value of a name that the gradient graph needs.
+    #[error("the model has a value {name:?}, a name that training uses: rename it")]
+    NameTaken {
+        /// The name.
+        name: String,
+    },
+    /// The model could not be run on zeros.
+    #[error("the shapes inside the model can't be found by running it on zeros: {reason}")]
+    NotMeasurable {
+        /// What ONNX Runtime said.
+        reason: String,
+    },
+    /// Nothing is left to train.
+    #[error(
+        "nothing to train: {prediction:?} depends on no float32 initializer that is not frozen (frozen: {freeze}): freeze less, or export the model with its weights as initializers"
+    )]
+    NothingToTrain {
+        /// The output to train.
+        prediction: String,
+        /// What is frozen.
+        freeze: String,
+    },
+    /// A name to freeze that the model does not have.
+    #[error("can't freeze {name:?}: no float32 initializer has that name; there are {initializers}")]
+    FreezeUnknown {
+        /// The name.
+        name: String,
+        /// The float32 initializers.
+        initializers: String,
+    },
+    /// An operator on the way from a trainable initializer to the loss that can't be differentiated.
+    #[error(
+        "operator {operator} of node {node:?} can't be differentiated: {reason}: to train the rest, freeze {freeze}"
+    )]
+    NoGradient {
+        /// The operator.
+        operator: String,
+        /// The node, by its name or else its first output.
+        node: String,
+        /// What is in the way.
+        reason: String,
+        /// The trainable initializers whose gradients would go through it.
+        freeze: String,
+    },
+
     // One batch. The scorer stays usable.
     /// The caller's matrix is not rows × columns (a bug).
     #[error("the matrix has {values} values, {rows} rows of {columns} columns were announced")]
@@ -194,5 +270,97 @@ pub enum ModelError {
         count: usize,
         /// Rows given.
         rows: usize,
+    },
+
+    // Training. Settings are the operator's to mend.
+    /// A setting of an optimiser that is out of its range.
+    #[error("optimizer {optimizer} has {field} {value}: it must be {must}")]
+    OptimizerSetting {
+        /// The algorithm.
+        optimizer: &'static str,
+        /// The setting.
+        field: &'static str,
+        /// Its value.
+        value: f32,
+        /// The range.
+        must: &'static str,
+    },
+    /// A limit for gradients that is no length.
+    #[error("clip_norm is {value}: it must be above 0 and finite")]
+    ClipNorm {
+        /// Its value.
+        value: f32,
+    },
+    /// A gradient of rows whose sizes don't agree (a bug).
+    #[error("the gradient has {values} values for {rows} rows of width {width}")]
+    GradientSize {
+        /// Values given.
+        values: usize,
+        /// Rows named.
+        rows: usize,
+        /// Values per row.
+        width: usize,
+    },
+    /// A gradient of a row that the table does not have (a bug).
+    #[error("the gradient names row {row} of a table of {height} rows")]
+    GradientRow {
+        /// The row.
+        row: i64,
+        /// Rows of the table.
+        height: usize,
+    },
+    /// An initializer that does not hold as many float32 values as its shape says.
+    #[error("initializer {parameter:?} has {values} float32 values for shape {dims:?}")]
+    ParameterValues {
+        /// The initializer.
+        parameter: String,
+        /// Values found.
+        values: usize,
+        /// Its shape.
+        dims: Vec<usize>,
+    },
+    /// A prediction that one label per row cannot train.
+    #[error(
+        "the loss takes {label}, a batch has one label per row: train an output of shape [batch] or [batch, 1], or classes with softmax cross-entropy"
+    )]
+    LabelShape {
+        /// The name, type and shape of a batch of labels.
+        label: String,
+    },
+    /// A gradient that is not of the size of its parameter (a bug).
+    #[error("the gradient of {parameter:?} has {values} values for {weights} weights")]
+    GradientShape {
+        /// The initializer.
+        parameter: String,
+        /// Values of the gradient.
+        values: usize,
+        /// Values of the initializer.
+        weights: usize,
+    },
+    /// The caller's batch is not as long as it says (a bug).
+    #[error("the batch has {values} {what} for {rows} rows")]
+    BatchSize {
+        /// Labels, weights or offsets.
+        what: &'static str,
+        /// Values given.
+        values: usize,
+        /// Rows announced.
+        rows: usize,
+    },
+    /// A label that the loss has no meaning for.
+    #[error("the label of row {row} is {value}: it must be {must}")]
+    Label {
+        /// The row in the batch, from 0.
+        row: usize,
+        /// Its label.
+        value: f32,
+        /// What the loss takes.
+        must: &'static str,
+    },
+    /// A saved state that does not continue this training.
+    #[error("can't continue from the saved training state: {reason}")]
+    Restore {
+        /// What is wrong with it, or what differs.
+        reason: String,
     },
 }

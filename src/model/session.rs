@@ -1,19 +1,20 @@
 //! The door to ONNX Runtime: a loaded file, and runs of it on plain slices.
 
-use std::{collections::BTreeMap, fmt, fs::File, io::Read, path::Path};
+use std::{collections::BTreeMap, fmt, fs::File, io::Read, path::Path, slice};
 
 use ort::{
     session::{
         HasSelectedOutputs, OutputSelector, RunOptions, Session as OrtSession, SessionInputValue,
         builder::GraphOptimizationLevel,
     },
-    value::TensorRef,
+    value::{TensorElementType, TensorRef, ValueType},
 };
 
 use super::{
     Binding, ModelError, ModelVersion, Scorer, Signature, fit,
     onnx::{Document, MAX_FILE_BYTES},
     runtime,
+    signature::ElementType,
 };
 
 /// A model in ONNX Runtime, ready to be bound to a vector.
@@ -75,7 +76,7 @@ impl Session {
     /// the run on zeros failed with.
     pub fn bind(self, binding: &Binding) -> Result<Scorer, ModelError> {
         let fit = fit::decide(&self.signature, &self.metadata, binding)?;
-        let options = select(&fit.output).map_err(run_failed)?;
+        let options = select(slice::from_ref(&fit.output)).map_err(run_failed)?;
         let run = Run { session: self.session, options };
         Scorer::new(run, fit, binding.columns.to_vec(), self.version)
     }
@@ -89,16 +90,21 @@ pub(super) struct Run {
 
 /// The values of one input for one run, borrowed for its duration.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Feed<'a> {
-    pub(super) input: &'a str,
-    pub(super) dims: &'a [usize],
-    pub(super) values: Values<'a>,
+pub struct Feed<'a> {
+    /// The input's name.
+    pub input: &'a str,
+    /// Its shape in this run.
+    pub dims: &'a [usize],
+    /// As many values as the product of `dims`.
+    pub values: Values<'a>,
 }
 
 /// Row-major values.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Values<'a> {
+pub enum Values<'a> {
+    /// 32-bit floating point.
     Float32(&'a [f32]),
+    /// 64-bit integers.
     Int64(&'a [i64]),
 }
 
@@ -118,6 +124,83 @@ impl Run {
         let output = output.ok_or_else(|| ModelError::Run { reason: "it gave no output".to_owned() })?;
         let (shape, values) = output.try_extract_tensor::<f32>().map_err(run_failed)?;
         Ok(take(shape, values))
+    }
+}
+
+/// A graph of which several outputs are wanted at once.
+pub(super) struct Computation {
+    session: OrtSession,
+    options: RunOptions<HasSelectedOutputs>,
+}
+
+/// One output of a run of a [`Computation`], borrowed from ONNX Runtime.
+#[derive(Debug)]
+pub(super) struct Output<'a> {
+    pub(super) element: ElementType,
+    pub(super) dims: Vec<usize>,
+    /// Row-major; `None` for elements of other types.
+    pub(super) values: Option<Values<'a>>,
+}
+
+impl Computation {
+    /// Opens a document as it is written, with `threads` threads inside one operator, for these outputs.
+    pub(super) fn open(document: &Document, threads: usize, outputs: &[String]) -> Result<Self, ModelError> {
+        let environment = runtime::environment()?;
+        let refused = |error: ort::Error| ModelError::Load { reason: error.to_string() };
+        let session = open(environment, &document.write(), threads.max(1)).map_err(refused)?;
+        Ok(Self { session, options: select(outputs).map_err(refused)? })
+    }
+
+    /// Runs the graph and hands each output to `take` with its position in the order of
+    /// [`open`](Self::open).
+    pub(super) fn run(
+        &mut self,
+        feeds: &[Feed<'_>],
+        mut take: impl FnMut(usize, Output<'_>) -> Result<(), ModelError>,
+    ) -> Result<(), ModelError> {
+        let mut inputs = Vec::with_capacity(feeds.len());
+        for feed in feeds {
+            inputs.push((feed.input, view(feed).map_err(run_failed)?));
+        }
+        let outputs = self.session.run_with_options(inputs, &self.options).map_err(run_failed)?;
+        for (position, value) in outputs.values().enumerate() {
+            let ValueType::Tensor { ty, shape, .. } = value.dtype() else {
+                return Err(ModelError::Run { reason: format!("output {position} is not a tensor") });
+            };
+            let dims = shape.iter().map(|dim| *dim as usize).collect();
+            let (element, values) = match ty {
+                TensorElementType::Float32 => {
+                    let (_, values) = value.try_extract_tensor::<f32>().map_err(run_failed)?;
+                    (ElementType::Float32, Some(Values::Float32(values)))
+                }
+                TensorElementType::Int64 => {
+                    let (_, values) = value.try_extract_tensor::<i64>().map_err(run_failed)?;
+                    (ElementType::Int64, Some(Values::Int64(values)))
+                }
+                other => (ElementType::Other(element_name(*other)), None),
+            };
+            take(position, Output { element, dims, values })?;
+        }
+        Ok(())
+    }
+}
+
+/// The name of a type other than those that inputs can have.
+fn element_name(element: TensorElementType) -> &'static str {
+    match element {
+        TensorElementType::Bool => "bool",
+        TensorElementType::Int32 => "int32",
+        TensorElementType::Float64 => "float64",
+        TensorElementType::Float16 => "float16",
+        TensorElementType::Bfloat16 => "bfloat16",
+        TensorElementType::String => "string",
+        _ => "another type",
+    }
+}
+
+impl fmt::Debug for Computation {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Computation").field("session", &self.session).finish_non_exhaustive()
     }
 }
 
@@ -147,11 +230,12 @@ fn open(environment: &ort::environment::Environment, bytes: &[u8], threads: usiz
         .commit_from_memory(bytes)
 }
 
-fn select(output: &str) -> ort::Result<RunOptions<HasSelectedOutputs>> {
-    Ok(RunOptions::new()?.with_outputs(OutputSelector::no_default().with(output)))
+fn select(outputs: &[String]) -> ort::Result<RunOptions<HasSelectedOutputs>> {
+    let selector = outputs.iter().fold(OutputSelector::no_default(), OutputSelector::with);
+    Ok(RunOptions::new()?.with_outputs(selector))
 }
 
-fn view<'a>(feed: &Feed<'a>) -> ort::Result<SessionInputValue<'a>> {
+pub(super) fn view<'a>(feed: &Feed<'a>) -> ort::Result<SessionInputValue<'a>> {
     Ok(match feed.values {
         Values::Float32(values) => TensorRef::from_array_view((feed.dims, values))?.into(),
         Values::Int64(values) => TensorRef::from_array_view((feed.dims, values))?.into(),
@@ -159,7 +243,7 @@ fn view<'a>(feed: &Feed<'a>) -> ort::Result<SessionInputValue<'a>> {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
-fn run_failed(error: ort::Error) -> ModelError {
+pub(super) fn run_failed(error: ort::Error) -> ModelError {
     ModelError::Run { reason: error.to_string() }
 }
 

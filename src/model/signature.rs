@@ -61,7 +61,7 @@ impl Signature {
 }
 
 impl TensorSpec {
-    fn of(info: &ValueInfoProto) -> Result<Self, ModelError> {
+    pub(super) fn of(info: &ValueInfoProto) -> Result<Self, ModelError> {
         let value = info.r#type.as_ref().and_then(|r#type| r#type.value.as_ref());
         let (element, dims) = match value {
             Some(Value::TensorType(tensor)) => {
@@ -83,7 +83,7 @@ impl TensorSpec {
 
 impl ElementType {
     /// From `TensorProto.DataType`.
-    fn of(code: i32) -> Result<Self, ModelError> {
+    pub(super) fn of(code: i32) -> Result<Self, ModelError> {
         /// By number from 1, up to those that every supported ONNX Runtime knows.
         const NAMES: [&str; 16] = [
             "float32",

@@ -1,8 +1,8 @@
 //! Graphs from scratch, one line per value.
 
 use super::proto::{
-    ATTRIBUTE_INT, AttributeProto, GraphProto, NodeProto, TensorProto, TensorShapeProto, TypeProto, ValueInfoProto,
-    data_type::FLOAT,
+    AttributeProto, GraphProto, NodeProto, TensorProto, TensorShapeProto, TypeProto, ValueInfoProto, attribute_type,
+    data_type::{FLOAT, INT64},
     tensor_shape_proto::{self, dimension},
     type_proto,
 };
@@ -29,6 +29,21 @@ pub enum Dimension<'a> {
     Named(&'a str),
 }
 
+/// The value of an attribute.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Attribute {
+    /// A whole number, such as an axis or a switch.
+    Int(i64),
+    /// A number.
+    Float(f32),
+    /// Whole numbers, such as a permutation.
+    Ints(Vec<i64>),
+    /// A word from a closed list.
+    Text(&'static str),
+    /// What a node such as `Scan` repeats.
+    Graph(Box<GraphProto>),
+}
+
 impl GraphBuilder {
     /// An empty graph.
     #[must_use]
@@ -48,14 +63,12 @@ impl GraphBuilder {
 
     /// Adds constant float32 values, row-major. `values` must hold as many as the product of `dims`.
     pub fn initializer(&mut self, name: &str, dims: &[usize], values: &[f32]) {
-        debug_assert_eq!(dims.iter().product::<usize>(), values.len(), "initializer {name}");
-        self.graph.initializer.push(TensorProto {
-            dims: dims.iter().map(|dim| *dim as i64).collect(),
-            data_type: Some(FLOAT),
-            name: Some(name.to_owned()),
-            raw_data: Some(values.iter().flat_map(|value| value.to_le_bytes()).collect()),
-            ..Default::default()
-        });
+        self.graph.initializer.push(float_tensor(name, dims, values));
+    }
+
+    /// Adds constant int64 values, row-major, such as axes. `values` must hold as many as the product of `dims`.
+    pub fn whole_initializer(&mut self, name: &str, dims: &[usize], values: &[i64]) {
+        self.graph.initializer.push(int_tensor(name, dims, values));
     }
 
     /// Adds an operator of the standard domain that computes `output` from `inputs`.
@@ -65,14 +78,13 @@ impl GraphBuilder {
 
     /// [`node`](Self::node) with attributes that are whole numbers, such as an axis.
     pub fn node_with(&mut self, operator: &str, inputs: &[&str], output: &str, attributes: &[(&str, i64)]) {
-        self.graph.node.push(NodeProto {
-            input: inputs.iter().map(|&input| input.to_owned()).collect(),
-            output: vec![output.to_owned()],
-            name: Some(output.to_owned()),
-            op_type: Some(operator.to_owned()),
-            attribute: attributes.iter().map(|&(name, value)| integer(name, value)).collect(),
-            ..Default::default()
-        });
+        let attributes: Vec<_> = attributes.iter().map(|&(name, value)| (name, Attribute::Int(value))).collect();
+        self.node_of(operator, inputs, &[output], &attributes);
+    }
+
+    /// [`node`](Self::node) with any number of outputs and attributes of any kind.
+    pub fn node_of(&mut self, operator: &str, inputs: &[&str], outputs: &[&str], attributes: &[(&str, Attribute)]) {
+        self.graph.node.push(node(operator, inputs, outputs, attributes));
     }
 
     /// The graph.
@@ -82,8 +94,68 @@ impl GraphBuilder {
     }
 }
 
-fn integer(name: &str, value: i64) -> AttributeProto {
-    AttributeProto { name: Some(name.to_owned()), i: Some(value), r#type: Some(ATTRIBUTE_INT), ..Default::default() }
+/// A node of the standard domain, named like its first output. An empty name leaves an optional input or output out.
+#[must_use]
+pub fn node(operator: &str, inputs: &[&str], outputs: &[&str], attributes: &[(&str, Attribute)]) -> NodeProto {
+    NodeProto {
+        input: inputs.iter().map(|&input| input.to_owned()).collect(),
+        output: outputs.iter().map(|&output| output.to_owned()).collect(),
+        name: outputs.first().map(|&output| output.to_owned()),
+        op_type: Some(operator.to_owned()),
+        attribute: attributes.iter().map(|(name, value)| attribute(name, value)).collect(),
+        ..Default::default()
+    }
+}
+
+/// A float32 tensor; `values` are row-major and as many as the product of `dims`.
+#[must_use]
+pub fn float_tensor(name: &str, dims: &[usize], values: &[f32]) -> TensorProto {
+    tensor(name, FLOAT, dims, values.len(), values.iter().flat_map(|value| value.to_le_bytes()).collect())
+}
+
+/// An int64 tensor; `values` are row-major and as many as the product of `dims`.
+#[must_use]
+pub fn int_tensor(name: &str, dims: &[usize], values: &[i64]) -> TensorProto {
+    tensor(name, INT64, dims, values.len(), values.iter().flat_map(|value| value.to_le_bytes()).collect())
+}
+
+/// The declaration of a tensor; `element` is one of [`data_type`](super::proto::data_type), no dimensions leave the
+/// shape open.
+#[must_use]
+pub fn declaration(name: &str, element: i32, dimensions: Option<&[Dimension]>) -> ValueInfoProto {
+    let Some(dimensions) = dimensions else {
+        let tensor = type_proto::Tensor { elem_type: Some(element), shape: None };
+        let value = Some(type_proto::Value::TensorType(tensor));
+        let r#type = Some(TypeProto { value, denotation: None });
+        return ValueInfoProto { name: Some(name.to_owned()), r#type, ..Default::default() };
+    };
+    value_info(name, element, dimensions)
+}
+
+fn tensor(name: &str, element: i32, dims: &[usize], values: usize, raw: Vec<u8>) -> TensorProto {
+    debug_assert_eq!(dims.iter().product::<usize>(), values, "tensor {name}");
+    TensorProto {
+        dims: dims.iter().map(|dim| *dim as i64).collect(),
+        data_type: Some(element),
+        name: Some(name.to_owned()),
+        raw_data: Some(raw),
+        ..Default::default()
+    }
+}
+
+fn attribute(name: &str, value: &Attribute) -> AttributeProto {
+    let named = AttributeProto { name: Some(name.to_owned()), ..Default::default() };
+    match value {
+        Attribute::Int(value) => AttributeProto { i: Some(*value), r#type: Some(attribute_type::INT), ..named },
+        Attribute::Float(value) => AttributeProto { f: Some(*value), r#type: Some(attribute_type::FLOAT), ..named },
+        Attribute::Ints(values) => AttributeProto { ints: values.clone(), r#type: Some(attribute_type::INTS), ..named },
+        Attribute::Text(text) => {
+            AttributeProto { s: Some(text.as_bytes().to_vec()), r#type: Some(attribute_type::STRING), ..named }
+        }
+        Attribute::Graph(graph) => {
+            AttributeProto { g: Some(graph.clone()), r#type: Some(attribute_type::GRAPH), ..named }
+        }
+    }
 }
 
 fn value_info(name: &str, element: i32, dimensions: &[Dimension]) -> ValueInfoProto {

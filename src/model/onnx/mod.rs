@@ -15,10 +15,12 @@
 //! fault, and its cost is bounded before anything is allocated (file size, nesting, number of parts).
 
 mod build;
+mod compare;
 mod document;
 mod policy;
 pub mod proto;
 mod wire;
 
-pub use build::{Dimension, GraphBuilder};
+pub use build::{Attribute, Dimension, GraphBuilder, declaration, float_tensor, int_tensor, node};
+pub use compare::{WeightChange, weight_changes};
 pub use document::{Document, MAX_FILE_BYTES};

@@ -14,10 +14,17 @@
 pub mod data_type {
     pub const FLOAT: i32 = 1;
     pub const INT64: i32 = 7;
+    pub const BOOL: i32 = 9;
 }
 
-/// `AttributeProto.AttributeType.INT`: the value of an attribute is in its field `i`.
-pub const ATTRIBUTE_INT: i32 = 2;
+/// `AttributeProto.AttributeType`: which field of an attribute holds its value, as far as this program writes them.
+pub mod attribute_type {
+    pub const FLOAT: i32 = 1;
+    pub const INT: i32 = 2;
+    pub const STRING: i32 = 3;
+    pub const GRAPH: i32 = 5;
+    pub const INTS: i32 = 7;
+}
 
 /// `TensorProto.DataLocation.EXTERNAL`: the values are in another file.
 pub const DATA_LOCATION_EXTERNAL: i32 = 1;

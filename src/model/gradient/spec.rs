@@ -1,0 +1,85 @@
+//! What is asked for, and what comes out.
+
+use crate::model::{TensorSpec, onnx::Document};
+
+/// What to differentiate, and with respect to what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GradientSpec {
+    /// The graph output that is trained; not needed when the model has only one.
+    pub prediction: Option<String>,
+    /// What the prediction is held against.
+    pub loss: Loss,
+    /// Initializers that stay as they are: names, or beginnings of names followed by `*`.
+    pub freeze: Vec<String>,
+    /// Whether `Dropout` nodes drop values; without it they pass everything on, as in serving.
+    pub dropout: bool,
+}
+
+/// The loss of one example. The loss of a batch is the mean over its examples, weighted by `train.weight`:
+/// `sum(weight × loss) / sum(weight)`, which is NaN for a batch whose weights are all zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loss {
+    /// `-(y log p + (1 - y) log(1 - p))` of a probability, meaned over the outputs of the example. The label `y` has
+    /// the shape of the prediction and may be any number from 0 to 1.
+    BinaryCrossEntropy,
+    /// `-log p[y]` of probabilities `[batch, classes]`; the label is a class, int64 `[batch]`.
+    SoftmaxCrossEntropy,
+    /// `(p - y)²`, meaned over the outputs of the example. The label has the shape of the prediction.
+    MeanSquaredError,
+}
+
+/// A graph that computes a loss and its gradient, and what to give it and take from it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GradientGraph {
+    /// The graph. Its inputs are, in order, the model's own, [`LABEL`](names::LABEL), [`WEIGHT`](names::WEIGHT), for
+    /// binary cross-entropy [`OFFSET`](names::OFFSET), and every parameter under its own name. Its outputs are
+    /// [`LOSS`](names::LOSS) (float32, no dimensions), [`PREDICTION`](names::PREDICTION) and the gradients.
+    pub document: Document,
+    /// The trainable initializers, in the order of the model's file.
+    pub parameters: Vec<Parameter>,
+    /// The model's own inputs.
+    pub inputs: Vec<TensorSpec>,
+}
+
+/// One trainable initializer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parameter {
+    /// The initializer's name, and that of the input which takes its place.
+    pub name: String,
+    /// Its shape.
+    pub dims: Vec<usize>,
+    /// Where its gradient comes out.
+    pub gradient: GradientForm,
+}
+
+/// How the gradient of a parameter is given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GradientForm {
+    /// A tensor of the parameter's shape.
+    Dense {
+        /// The output.
+        output: String,
+    },
+    /// The gradient of a table that is only looked up in: all other rows are zero.
+    Rows {
+        /// The output that names rows: int64 `[n]`, from 0 to `dims[0] - 1`, a row as often as it was looked up.
+        rows: String,
+        /// The output with what is to be added to each: float32 `[n, dims[1..]]`.
+        values: String,
+    },
+}
+
+/// Names of inputs and outputs of the written graph.
+pub mod names {
+    /// Input: what should have been predicted.
+    pub const LABEL: &str = "train.label";
+    /// Input: how much each example counts, float32 `[batch]`.
+    pub const WEIGHT: &str = "train.weight";
+    /// Input: added to each example's log-odds in the loss, not in the prediction, float32 `[batch]`. With negatives
+    /// kept at rate `r`, `-ln r` on every example makes the prediction that of the unsampled stream.
+    pub const OFFSET: &str = "train.offset";
+    /// Output: the loss of the batch.
+    pub const LOSS: &str = "train.loss";
+    /// Output: the prediction, of the shape it has in the model.
+    pub const PREDICTION: &str = "train.prediction";
+}
