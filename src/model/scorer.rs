@@ -1,16 +1,10 @@
 //! Vectors in, scores out.
 
-use super::{
-    ModelError, ModelVersion,
-    fit::{ColumnInput, Fit, Inputs},
-    session::{Feed, Run, Values},
-};
+use super::{ModelError, ModelVersion, feeding::Feeding, fit::Fit, session::Run};
 
-/// The largest whole number up to which float32 represents every whole number: 2^24.
-const EXACT: f32 = 16_777_216.0;
 /// Rows of the run that shows whether a model keeps to its declared shapes: more than one, so that an output that
 /// ignores the batch is noticed.
-const TRIAL_ROWS: usize = 2;
+pub(super) const TRIAL_ROWS: usize = 2;
 
 /// A model bound to a vector: scores one batch at a time, on the thread that owns it.
 #[derive(Debug)]
@@ -22,33 +16,9 @@ pub struct Scorer {
     version: ModelVersion,
 }
 
-/// How a matrix reaches the model's inputs.
-#[derive(Debug)]
-enum Feeding {
-    Matrix { input: String },
-    PerColumn(Vec<Column>),
-}
-
-/// One column of the matrix on its way to its own input.
-#[derive(Debug)]
-struct Column {
-    input: ColumnInput,
-    values: Scattered,
-}
-
-/// The values of one column, kept between batches for its memory.
-#[derive(Debug)]
-enum Scattered {
-    Float32(Vec<f32>),
-    Int64(Vec<i64>),
-}
-
 impl Scorer {
     pub(super) fn new(run: Run, fit: Fit, columns: Vec<String>, version: ModelVersion) -> Result<Self, ModelError> {
-        let feeding = match fit.inputs {
-            Inputs::Matrix { input } => Feeding::Matrix { input },
-            Inputs::PerColumn(inputs) => Feeding::PerColumn(inputs.into_iter().map(Column::new).collect()),
-        };
+        let feeding = Feeding::new(fit.inputs, columns.len());
         let mut scorer = Self { run, feeding, columns, output: fit.output, version };
         let zeros = vec![0.0; TRIAL_ROWS * scorer.columns.len()];
         scorer.evaluate(&zeros, TRIAL_ROWS, &mut Vec::new())?;
@@ -66,12 +36,7 @@ impl Scorer {
     /// [`ModelError::NotFinite`] when any score is NaN or infinite.
     pub fn score(&mut self, matrix: &[f32], rows: usize, scores: &mut Vec<f32>) -> Result<(), ModelError> {
         self.evaluate(matrix, rows, scores)?;
-        let count = scores.iter().filter(|score| !score.is_finite()).count();
-        if count > 0 {
-            scores.clear();
-            return Err(ModelError::NotFinite { count, rows });
-        }
-        Ok(())
+        refuse_not_finite(scores, rows)
     }
 
     /// Which model gives these scores.
@@ -88,75 +53,28 @@ impl Scorer {
 
     fn evaluate(&mut self, matrix: &[f32], rows: usize, scores: &mut Vec<f32>) -> Result<(), ModelError> {
         scores.clear();
-        let width = self.columns.len();
-        if rows.checked_mul(width) != Some(matrix.len()) {
-            return Err(ModelError::MatrixSize { values: matrix.len(), rows, columns: width });
-        }
+        self.feeding.fill(matrix, rows)?;
         if rows == 0 {
             return Ok(());
         }
         let output = &self.output;
-        let take = |shape: &[i64], values: &[f32]| collect_scores(output, shape, values, rows, scores);
-        match &mut self.feeding {
-            Feeding::Matrix { input } => {
-                let feed = Feed { input, dims: &[rows, width], values: Values::Float32(matrix) };
-                self.run.run(&[feed], take)?
-            }
-            Feeding::PerColumn(columns) => {
-                for column in &mut *columns {
-                    column.fill(matrix, width)?;
-                }
-                let dims = [rows, 1];
-                let feeds: Vec<Feed> = columns.iter().map(|column| column.feed(&dims)).collect();
-                self.run.run(&feeds, take)?
-            }
-        }
+        let feeds = self.feeding.feeds(matrix);
+        self.run.run(&feeds, |shape, values| collect_scores(output, shape, values, rows, scores))?
     }
 }
 
-impl Column {
-    fn new(input: ColumnInput) -> Self {
-        let values = if input.whole { Scattered::Int64(Vec::new()) } else { Scattered::Float32(Vec::new()) };
-        Self { input, values }
+/// Passes on all scores or none.
+pub(super) fn refuse_not_finite(scores: &mut Vec<f32>, rows: usize) -> Result<(), ModelError> {
+    let count = scores.iter().filter(|score| !score.is_finite()).count();
+    if count > 0 {
+        scores.clear();
+        return Err(ModelError::NotFinite { count, rows });
     }
-
-    /// Replaces the values by those of a matrix of this width.
-    fn fill(&mut self, matrix: &[f32], width: usize) -> Result<(), ModelError> {
-        let column = matrix.iter().skip(self.input.column).step_by(width).copied();
-        match &mut self.values {
-            Scattered::Float32(values) => {
-                values.clear();
-                values.extend(column);
-            }
-            Scattered::Int64(values) => {
-                values.clear();
-                for (row, value) in column.enumerate() {
-                    // False for NaN.
-                    let whole = value.abs() <= EXACT && value.fract() == 0.0;
-                    if !whole {
-                        return Err(ModelError::NotWhole { column: self.input.name.clone(), row, value });
-                    }
-                    values.push(value as i64);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// The values as `dims`, `[rows, 1]`, or as `[rows]`.
-    fn feed<'a>(&'a self, dims: &'a [usize; 2]) -> Feed<'a> {
-        let (rows, _) = dims.split_at(1);
-        let values = match &self.values {
-            Scattered::Float32(values) => Values::Float32(values),
-            Scattered::Int64(values) => Values::Int64(values),
-        };
-        let dims = if self.input.trailing_one { dims.as_slice() } else { rows };
-        Feed { input: &self.input.name, dims, values }
-    }
+    Ok(())
 }
 
 /// Appends the last column of `[rows]`, `[rows, 1]` or `[rows, 2]` to `scores`.
-fn collect_scores(
+pub(super) fn collect_scores(
     output: &str,
     shape: &[i64],
     values: &[f32],

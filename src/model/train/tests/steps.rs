@@ -1,0 +1,122 @@
+//! A step moves weights as plain arithmetic does.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::model::{
+    Scorer, Session,
+    train::{parameter::values, testing::ITEMS},
+};
+
+fn any_row() -> impl Strategy<Value = Row> {
+    let label = prop_oneof![Just(0.0), Just(1.0), 0.0..1.0];
+    ([-2.0..2.0, -2.0..2.0], 0..ITEMS, label, 0.1..3.0, prop_oneof![Just(0.0), -3.0..3.0])
+}
+
+fn scores_of(mut scorer: Scorer, matrix: &[f32], rows: usize) -> Vec<f32> {
+    let mut scores = Vec::new();
+    scorer.score(matrix, rows, &mut scores).unwrap();
+    scores
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+    #[test]
+    fn loss_norm_weights_and_predictions_are_those_of_plain_arithmetic(
+        batches in prop::collection::vec(prop::collection::vec(any_row(), 1..9), 1..6),
+        clip in prop_oneof![Just(None), (0.01_f32..1.0).prop_map(Some)],
+    ) {
+        let mut trainer = trainer(&TrainSettings { clip_norm: clip, ..settings(PLAIN) });
+        let mut naive = Naive::new();
+        for batch in &batches {
+            let rows = Rows::of(batch);
+            let mut scores = Vec::new();
+            trainer.predict(&rows.matrix, batch.len(), &mut scores).unwrap();
+            for (score, row) in scores.iter().zip(batch) {
+                // Without the offset, which is for the loss alone.
+                let expected = 1.0 / (1.0 + (-naive.logit(row.0, row.1)).exp());
+                prop_assert!((f64::from(*score) - expected).abs() < 1e-4, "{} {}", score, expected);
+            }
+            let (expected_loss, expected_norm) = naive.step(0.5, clip.map(f64::from), batch);
+            let Outcome::Updated { loss, gradient_norm } = trainer.step(rows.batch()).unwrap() else { panic!("skipped") };
+            prop_assert!((f64::from(loss) - expected_loss).abs() < 1e-4, "{} {}", loss, expected_loss);
+            prop_assert!((f64::from(gradient_norm) - expected_norm).abs() < 1e-4, "{} {}", gradient_norm, expected_norm);
+        }
+        prop_assert_eq!(trainer.steps(), batches.len() as u64);
+        let document = trainer.document();
+        let found = |name: &str| {
+            let initializers = &document.graph().initializer;
+            values(initializers.iter().find(|tensor| tensor.name() == name).unwrap())
+        };
+        let expected = [("w", naive.w.to_vec()), ("bias", vec![naive.bias]), ("table", naive.table.to_vec())];
+        for (name, expected) in expected {
+            for (found, expected) in found(name).iter().zip(expected) {
+                prop_assert!((f64::from(*found) - expected).abs() < 1e-4, "{} {} {}", name, found, expected);
+            }
+        }
+    }
+}
+
+#[test]
+fn no_weights_and_offsets_are_weights_of_one_and_offsets_of_zero() {
+    let rows = Rows::of(&[([1.0, 0.5], 1, 1.0, 1.0, 0.0), ([-1.0, 2.0], 3, 0.0, 1.0, 0.0)]);
+    let [mut full, mut short] = [trainer(&settings(ADAMW)), trainer(&settings(ADAMW))];
+    full.step(rows.batch()).unwrap();
+    short.step(Batch { weights: &[], offsets: &[], ..rows.batch() }).unwrap();
+    assert_eq!(full.save(), short.save());
+}
+
+#[test]
+fn the_document_is_the_model_with_its_new_weights() {
+    let mut trainer = trainer(&settings(ADAMW));
+    assert_eq!(trainer.document(), document());
+    let rows = Rows::of(&[([1.0, 0.5], 1, 1.0, 1.0, 0.0), ([-1.0, 2.0], 3, 0.0, 1.0, 0.0)]);
+    trainer.step(rows.batch()).unwrap();
+    let trained = trainer.document();
+    assert_ne!(trained, document());
+    assert_eq!(trained.metadata(), document().metadata());
+
+    let columns = COLUMNS.map(str::to_owned);
+    let binding = crate::model::Binding { columns: &columns, fingerprint: None, output: None };
+    let scorer = Session::from_bytes(&trained.write(), 1).unwrap().bind(&binding).unwrap();
+    let mut scores = Vec::new();
+    trainer.predict(&rows.matrix, 2, &mut scores).unwrap();
+    assert_eq!(scores_of(scorer, &rows.matrix, 2), scores);
+}
+
+#[test]
+fn a_batch_that_does_not_fit_is_refused_with_what_is_wrong() {
+    let mut trainer = trainer(&settings(PLAIN));
+    let before = trainer.save();
+    let rows = Rows::of(&[([1.0, 0.5], 1, 1.0, 1.0, 0.0), ([-1.0, 2.0], 3, 0.0, 1.0, 0.0)]);
+    let mut refused = |batch: Batch<'_>| trainer.step(batch).unwrap_err().to_string();
+    insta::assert_snapshot!(refused(Batch { labels: &[1.0], ..rows.batch() }), @"the batch has 1 labels for 2 rows");
+    insta::assert_snapshot!(refused(Batch { offsets: &[1.0], ..rows.batch() }), @"the batch has 1 offsets for 2 rows");
+    insta::assert_snapshot!(refused(Batch { labels: &[1.0, 2.0], ..rows.batch() }), @"the label of row 1 is 2: it must be from 0 to 1");
+    insta::assert_snapshot!(refused(Batch { matrix: &[1.0], ..rows.batch() }), @"the matrix has 1 values, 2 rows of 3 columns were announced");
+    insta::assert_snapshot!(refused(Batch { matrix: &[], rows: 0, labels: &[], weights: &[], offsets: &[] }), @"the batch has 0 labels for 0 rows");
+    // An item that the table does not have is ONNX Runtime's to refuse.
+    let outside = Rows::of(&[([1.0, 0.5], 99, 1.0, 1.0, 0.0)]);
+    assert!(matches!(trainer.step(outside.batch()), Err(ModelError::Run { .. })));
+    assert_eq!(trainer.save(), before);
+    assert!(matches!(trainer.step(rows.batch()), Ok(Outcome::Updated { .. })));
+}
+
+#[test]
+fn settings_out_of_range_are_refused() {
+    let refused = |settings: TrainSettings| {
+        Trainer::new(
+            document(),
+            &crate::model::Binding { columns: &COLUMNS.map(str::to_owned), fingerprint: None, output: None },
+            &settings,
+        )
+        .unwrap_err()
+        .to_string()
+    };
+    insta::assert_snapshot!(
+        refused(TrainSettings { clip_norm: Some(0.0), ..settings(PLAIN) }),
+        @"clip_norm is 0: it must be above 0 and finite"
+    );
+    let backwards = OptimizerSpec::Sgd { learning_rate: -1.0, momentum: 0.0, nesterov: false };
+    insta::assert_snapshot!(refused(settings(backwards)), @"optimizer sgd has learning_rate -1: it must be above 0 and finite");
+}
