@@ -12,28 +12,40 @@
 //! on zeros before it is handed out, and every score is checked to be finite. Two kinds of inputs fit a vector: one
 //! float32 matrix, or one input per column, named like the column.
 //!
+//! The same document also trains: [`gradient`] writes the graph that computes a loss and its gradients, [`train`] runs it
+//! on labelled vectors, and [`optimiser`] moves the weights.
+//!
 //! What this is not: it does not choose, store or swap models, it does not batch requests, and it does not isolate a
 //! hostile model, which can still loop for ever or take all memory inside ONNX Runtime.
 //!
 //! Everything fails with a [`ModelError`]. Errors of loading and binding are the operator's to mend and stop a
 //! pipeline before it starts; errors of [`Scorer::score`] concern one batch and leave the scorer usable.
 
+mod deepfm;
 mod error;
+mod feeding;
 mod fit;
+pub mod gradient;
+mod layer;
+mod lstm;
 mod mlp;
 pub mod onnx;
+pub mod optimiser;
 mod runtime;
 mod scorer;
 mod session;
 mod signature;
+pub mod train;
 mod version;
 
+pub use deepfm::{DeepFmSpec, build_deepfm};
 pub use error::ModelError;
 pub use fit::Binding;
+pub use lstm::{LstmSpec, build_lstm};
 pub use mlp::{MlpSpec, build_mlp};
 pub use runtime::{RuntimeLibrary, RuntimeOrigin, find_runtime, runtime_version};
 pub use scorer::Scorer;
-pub use session::Session;
+pub use session::{Feed, Session, Values};
 pub use signature::{ElementType, Signature, TensorSpec};
 pub use version::ModelVersion;
 
@@ -43,6 +55,6 @@ pub mod metadata {
     pub const FINGERPRINT: &str = "tidewheel.fingerprint";
     /// The columns of that vector in order, separated by commas.
     pub const COLUMNS: &str = "tidewheel.columns";
-    /// What `tidewheel model new` built: `mlp`.
+    /// What `tidewheel model new` built: `mlp`, `deepfm` or `lstm`.
     pub const KIND: &str = "tidewheel.kind";
 }
