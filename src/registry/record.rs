@@ -1,0 +1,136 @@
+//! What is known about a version of a model: where it comes from and what it has learnt from.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::RegistryError;
+use crate::bus::ContentDigest;
+use crate::model::ModelVersion;
+
+/// What is stored beside a model's bytes, as JSON.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModelRecord {
+    /// The name of the file by its content.
+    pub version: ModelVersion,
+    /// The digest of the whole file.
+    pub sha256: ContentDigest,
+    /// The file's size.
+    pub bytes: u64,
+    /// How it came about.
+    pub kind: ModelKind,
+    /// The version whose weights it was trained from.
+    pub parent: Option<ModelVersion>,
+    /// The version of the file that the lineage began with; its own for an initial model.
+    pub root: ModelVersion,
+    /// The vector that it was made for.
+    pub fingerprint: String,
+    /// When it was made: microseconds since 1970 in UTC, by the caller's clock.
+    pub created_micros: i64,
+    /// The sequence in the example stream up to which it has learnt; 0: it has learnt nothing here.
+    pub example_position: u64,
+    /// Training steps since the lineage began.
+    pub steps: u64,
+    /// What was measured when it was made: an object, empty when nothing was.
+    pub metrics: Value,
+    /// For people.
+    pub note: String,
+}
+
+/// How a model came about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ModelKind {
+    /// Given as a file.
+    Initial,
+    /// Trained here.
+    Trained,
+}
+
+/// How far training had come when a model was made.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Training {
+    /// The sequence in the example stream up to which it has learnt.
+    pub example_position: u64,
+    /// Training steps since the lineage began.
+    pub steps: u64,
+    /// What was measured.
+    pub metrics: Value,
+}
+
+impl ModelRecord {
+    /// The record of a model that was given as a file.
+    #[must_use]
+    pub fn initial(file: &[u8], fingerprint: impl Into<String>, created_micros: i64) -> Self {
+        let version = ModelVersion::of(file);
+        Self {
+            sha256: ContentDigest::of(file),
+            bytes: file.len() as u64,
+            kind: ModelKind::Initial,
+            parent: None,
+            root: version.clone(),
+            version,
+            fingerprint: fingerprint.into(),
+            created_micros,
+            example_position: 0,
+            steps: 0,
+            metrics: Value::Object(serde_json::Map::new()),
+            note: String::new(),
+        }
+    }
+
+    /// The record of a model that was trained from `parent`, for the same vector.
+    #[must_use]
+    pub fn trained(file: &[u8], parent: &Self, training: Training, created_micros: i64) -> Self {
+        Self {
+            kind: ModelKind::Trained,
+            parent: Some(parent.version.clone()),
+            root: parent.root.clone(),
+            example_position: training.example_position,
+            steps: training.steps,
+            metrics: training.metrics,
+            ..Self::initial(file, parent.fingerprint.clone(), created_micros)
+        }
+    }
+
+    /// Refuses a record that is about another file.
+    pub(super) fn check(&self, digest: ContentDigest, bytes: u64) -> Result<(), RegistryError> {
+        // A version is the beginning of the digest.
+        let version = digest.to_string().chars().take(self.version.as_str().len()).collect();
+        let facts = [
+            ("version", self.version.to_string(), version),
+            ("bytes", self.bytes.to_string(), bytes.to_string()),
+            ("sha256", self.sha256.to_string(), digest.to_string()),
+        ];
+        for (field, given, found) in facts {
+            if given != found {
+                return Err(RegistryError::RecordDiffers { version: self.version.clone(), field, given, found });
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lineage_keeps_its_root_and_names_each_parent() {
+        let first = ModelRecord::initial(b"one", "f00d", 1);
+        let training = |steps| Training { example_position: 10 * steps, steps, metrics: Value::Null };
+        let second = ModelRecord::trained(b"two", &first, training(5), 2);
+        let third = ModelRecord::trained(b"three", &second, training(9), 3);
+        assert_eq!((first.root.clone(), first.parent.clone()), (first.version.clone(), None));
+        assert_eq!((third.root.clone(), third.parent.clone()), (first.version, Some(second.version)));
+        assert_eq!((third.kind, third.steps, third.example_position), (ModelKind::Trained, 9, 90));
+        assert_eq!(third.fingerprint, "f00d");
+    }
+
+    #[test]
+    fn a_record_is_readable_json() {
+        let record = ModelRecord::initial(b"abc", "f00d", 7);
+        let json = serde_json::to_string(&record).unwrap();
+        insta::assert_snapshot!(json, @r#"{"version":"ba7816bf8f01","sha256":"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad","bytes":3,"kind":"initial","parent":null,"root":"ba7816bf8f01","fingerprint":"f00d","created_micros":7,"example_position":0,"steps":0,"metrics":{},"note":""}"#);
+        assert_eq!(serde_json::from_str::<ModelRecord>(&json).unwrap(), record);
+    }
+}
