@@ -1,0 +1,63 @@
+//! Examples to bytes.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, FixedSizeListArray, Float32Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array,
+};
+use arrow::datatypes::Schema;
+use arrow::error::ArrowError;
+use arrow::ipc::writer::StreamWriter;
+
+use super::{ExampleError, Examples, FINGERPRINT, FORMAT, UTC, VERSION, check_values, fields, item};
+
+/// The examples as one message.
+///
+/// # Errors
+/// [`ExampleError::Value`] for what no reader would take, such as a NaN; [`ExampleError::Write`] when Arrow fails.
+pub fn encode(examples: &Examples, fingerprint: &str) -> Result<Vec<u8>, ExampleError> {
+    encode_with(examples, fingerprint, [])
+}
+
+/// The examples as one message with more metadata.
+pub(in crate::learn) fn encode_with<const N: usize>(
+    examples: &Examples,
+    fingerprint: &str,
+    more: [(&str, String); N],
+) -> Result<Vec<u8>, ExampleError> {
+    check_values(examples)?;
+    let columns = i32::try_from(examples.columns()).map_err(|error| write_error(&error))?;
+    let metadata = [(FORMAT, VERSION.to_owned()), (FINGERPRINT, fingerprint.to_owned())];
+    let metadata: HashMap<String, String> =
+        metadata.into_iter().chain(more).map(|(key, value)| (key.to_owned(), value)).collect();
+    let schema = Arc::new(Schema::new_with_metadata(fields(columns), metadata));
+
+    let floats = |values: &[f32]| Arc::new(Float32Array::from(values.to_vec())) as ArrayRef;
+    let times =
+        |values: &[i64]| Arc::new(TimestampMicrosecondArray::from(values.to_vec()).with_timezone(UTC)) as ArrayRef;
+    let vectors =
+        FixedSizeListArray::try_new_with_length(item(), columns, floats(examples.vectors()), None, examples.len());
+    let kinds = StringArray::from_iter_values(examples.kinds().iter().map(|kind| kind.name()));
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(vectors.map_err(|error| write_error(&error))?),
+        floats(examples.labels()),
+        Arc::new(kinds),
+        floats(examples.sampling()),
+        Arc::new(UInt32Array::from(examples.places().to_vec())),
+        times(examples.shown_micros()),
+        times(examples.labelled_micros()),
+    ];
+    write(schema, columns).map_err(|error| write_error(&error))
+}
+
+fn write(schema: Arc<Schema>, columns: Vec<ArrayRef>) -> Result<Vec<u8>, ArrowError> {
+    let batch = RecordBatch::try_new(schema, columns)?;
+    let mut writer = StreamWriter::try_new(Vec::with_capacity(2_048), batch.schema_ref())?;
+    writer.write(&batch)?;
+    writer.into_inner()
+}
+
+fn write_error(error: &impl ToString) -> ExampleError {
+    ExampleError::Write { reason: error.to_string() }
+}

@@ -1,0 +1,85 @@
+//! What can go wrong with examples.
+
+/// Why examples cannot be taken, written or read.
+#[derive(Debug, thiserror::Error, PartialEq)]
+pub enum ExampleError {
+    // A caller's mistake.
+    /// A vector of another width.
+    #[error("the vector has {found} columns, {expected} are expected")]
+    Width {
+        /// Its width.
+        found: usize,
+        /// The width of this batch.
+        expected: usize,
+    },
+    /// A row that is not there.
+    #[error("there is no example {row}, there are {rows}")]
+    NoRow {
+        /// The row, from 0.
+        row: usize,
+        /// How many there are.
+        rows: usize,
+    },
+    /// The Arrow library could not write a batch.
+    #[error("the examples can't be written: {reason}")]
+    Write {
+        /// What it said.
+        reason: String,
+    },
+
+    // The message: data that this pipeline cannot use.
+    /// The bytes are no message of examples.
+    #[error("not a message of examples: {reason}")]
+    Unreadable {
+        /// What is wrong with them.
+        reason: String,
+    },
+    /// A message of another version of this format.
+    #[error("the examples are in format {found:?}, this program reads {expected:?}: use one version on both sides")]
+    Version {
+        /// The version in the message; empty when there is none.
+        found: String,
+        /// The version that is read.
+        expected: &'static str,
+    },
+    /// Examples of another vector.
+    #[error(
+        "the examples are of vector {found:?}, the pipeline's is {expected:?}: they were written before vector.sql or a feature changed"
+    )]
+    Fingerprint {
+        /// The fingerprint in the message; empty when there is none.
+        found: String,
+        /// The pipeline's.
+        expected: String,
+    },
+    /// A column of another name or type.
+    #[error("column {index} of the examples is {found}, {expected} is expected")]
+    Column {
+        /// Which one, from 0.
+        index: usize,
+        /// What is there.
+        found: String,
+        /// What should be.
+        expected: String,
+    },
+    /// A value that must be there is NULL.
+    #[error("column {column:?} of the examples has {count} NULL values, none are allowed")]
+    Null {
+        /// The column.
+        column: &'static str,
+        /// How many.
+        count: usize,
+    },
+    /// A value that means nothing in its column.
+    #[error("column {column:?} of the examples is {value} in row {row}, it must be {rule}")]
+    Value {
+        /// The column.
+        column: &'static str,
+        /// The row, from 0.
+        row: usize,
+        /// The value.
+        value: String,
+        /// What it may be.
+        rule: &'static str,
+    },
+}

@@ -1,0 +1,135 @@
+//! What was shown, as a message: how a worker that starts again remembers what it was asked before.
+
+use super::codec::{decode_with, encode_with};
+use super::key::JoinKey;
+use super::{Example, ExampleError, ExampleKind, Examples, Impression};
+
+/// The key of the join keys in a message's metadata, 32 hexadecimal digits each.
+const KEYS: &str = "tidewheel.keys";
+/// The key of the position in the input streams.
+const POSITION: &str = "tidewheel.position";
+const DIGITS: usize = 32;
+
+/// A batch of impressions. Its message is one of examples that have no label yet: all are marked as negatives that were
+/// labelled when they were shown, and the metadata holds their join keys.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Impressions {
+    keys: Vec<JoinKey>,
+    rows: Examples,
+}
+
+impl Impressions {
+    /// No impressions yet, of vectors of this width.
+    pub fn new(columns: usize) -> Self {
+        Self { keys: Vec::new(), rows: Examples::new(columns) }
+    }
+
+    /// Adds an impression.
+    ///
+    /// # Errors
+    /// [`ExampleError::Width`] when its vector is of another width.
+    pub fn push(&mut self, impression: Impression<'_>) -> Result<(), ExampleError> {
+        self.rows.push(Example {
+            vector: impression.vector,
+            kind: ExampleKind::Negative,
+            sampling: 1.0,
+            shown_micros: impression.at_micros,
+            labelled_micros: impression.at_micros,
+            place: impression.place,
+        })?;
+        self.keys.push(impression.key);
+        Ok(())
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Forgets all rows and keeps the memory for the next ones.
+    pub fn clear(&mut self) {
+        self.keys.clear();
+        self.rows.clear();
+    }
+
+    /// The impressions in the order in which they were added.
+    pub fn iter(&self) -> impl Iterator<Item = Impression<'_>> {
+        self.keys.iter().enumerate().filter_map(|(row, key)| {
+            let Example { vector, shown_micros, place, .. } = self.rows.get(row)?;
+            Some(Impression { key: *key, at_micros: shown_micros, place, vector })
+        })
+    }
+
+    /// The message of these impressions of the vector with this fingerprint, made when the input streams stood at `position`.
+    ///
+    /// # Errors
+    /// [`ExampleError::Value`] for a vector that is not finite, [`ExampleError::Write`] when Arrow fails.
+    pub fn encode(&self, fingerprint: &str, position: &str) -> Result<Vec<u8>, ExampleError> {
+        use std::fmt::Write as _;
+        let mut keys = String::with_capacity(self.keys.len() * DIGITS);
+        for key in &self.keys {
+            // Writing to memory cannot fail.
+            let _ = write!(keys, "{key:032x}").is_ok();
+        }
+        encode_with(&self.rows, fingerprint, [(KEYS, keys), (POSITION, position.to_owned())])
+    }
+
+    /// Reads a message of [`encode`](Self::encode): the impressions, and the position that they were made at.
+    ///
+    /// # Errors
+    /// As [`decode`](super::decode), and when there is not one key per row.
+    pub fn decode(message: &[u8], columns: usize, fingerprint: &str) -> Result<(Self, String), ExampleError> {
+        let mut read = Self::new(columns);
+        let metadata = decode_with(message, columns, fingerprint, &mut read.rows)?;
+        let digits = metadata.get(KEYS).map_or("", String::as_str);
+        let keys: Option<Vec<JoinKey>> = digits
+            .as_bytes()
+            .chunks(DIGITS)
+            .map(|key| JoinKey::from_str_radix(std::str::from_utf8(key).ok()?, 16).ok())
+            .collect();
+        match keys {
+            Some(keys) if keys.len() == read.rows.len() && digits.len() == keys.len() * DIGITS => {
+                read.keys = keys;
+                Ok((read, metadata.get(POSITION).cloned().unwrap_or_default()))
+            }
+            _ => Err(ExampleError::Unreadable { reason: "it has not one join key per row".to_owned() }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn impressions_read_back_as_they_were_written() {
+        let mut impressions = Impressions::new(2);
+        let shown = [
+            Impression { key: 7, at_micros: -5, place: 0, vector: &[1.0, 2.0] },
+            Impression { key: u128::MAX, at_micros: 9, place: 3, vector: &[0.5, -2.0] },
+        ];
+        for impression in shown {
+            impressions.push(impression).unwrap();
+        }
+        let message = impressions.encode("f", "clicks=4").unwrap();
+        let (read, position) = Impressions::decode(&message, 2, "f").unwrap();
+        assert_eq!((&read, position.as_str()), (&impressions, "clicks=4"));
+        assert_eq!(read.iter().map(|impression| impression.key).collect::<Vec<_>>(), [7, u128::MAX]);
+    }
+
+    #[test]
+    fn a_message_without_keys_is_refused() {
+        let mut examples = Examples::new(1);
+        let kind = ExampleKind::Positive;
+        let example = Example { vector: &[1.0], kind, sampling: 1.0, shown_micros: 0, labelled_micros: 0, place: 0 };
+        examples.push(example).unwrap();
+        let message = super::super::encode(&examples, "f").unwrap();
+        let error = Impressions::decode(&message, 1, "f").unwrap_err();
+        insta::assert_snapshot!(error, @"not a message of examples: it has not one join key per row");
+    }
+}

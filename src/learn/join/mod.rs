@@ -1,0 +1,55 @@
+//! The label join: what was shown waits for what people do with it.
+//!
+//! ```text
+//!  shown                    window end                correction end
+//!    │◀──────── window ────────▶│◀──────── window ────────▶│
+//!    ├──────────────────────────┼──────────────────────────┼───────────────────────────▶ event time
+//!    │ feedback: a positive,    │ feedback: a correction   │ forgotten, or feedback with a time from here on:
+//!    │ at once                  │ (label 1)                │ no example, counted by reason
+//!    │                          └ no feedback so far: a negative
+//!    └ impression with its exact vector
+//! ```
+//!
+//! - The watermark closes a window, not the time of the feedback: feedback that comes while the window is still open is a
+//!   positive and never both.
+//! - An impression gives at most one positive or correction. Further feedback is counted as repeated.
+//! - Memory is bounded in rows and bytes: the impression that arrived first goes first, open or closed. When it was open it
+//!   gives no example, because nobody knows its label.
+//! - Negatives can be sampled: one is kept by a hash of its key and time, and carries the rate. A model trained on such
+//!   examples sees the odds of a positive multiplied by 1 / rate. The trainer adds `-ln(rate)` to the logit of **every**
+//!   example before the loss, so that the logit without it stays calibrated (prior correction: King and Zeng, "Logistic
+//!   regression in rare events data", 2001, section 4.1; He and others, "Practical lessons from predicting clicks on ads at
+//!   Facebook", 2014, section 6.3). Estimates weigh an example by 1 / sampling instead. Never both.
+//!
+//! Examples are a function of the order of the calls alone: no clock, no random seed, no order of a hash map.
+
+mod closing;
+mod label_join;
+mod ring;
+mod settings;
+
+#[cfg(test)]
+mod naive;
+#[cfg(test)]
+mod speed;
+
+pub use label_join::{Impression, LabelJoin};
+pub use settings::{JoinError, JoinSettings, LabelCounts};
+
+use closing::Closing;
+use ring::Ring;
+
+/// The most rows, up to `max_rows`, that never need more than `max_bytes`.
+fn row_limit(columns: usize, max_rows: usize, max_bytes: usize) -> usize {
+    let fits = |rows| Ring::most_bytes(columns, rows).saturating_add(Closing::most_bytes(rows)) <= max_bytes;
+    let (mut most, mut too_many) = (0, max_rows.saturating_add(1));
+    while too_many - most > 1 {
+        let middle = most + (too_many - most) / 2;
+        if fits(middle) {
+            most = middle;
+        } else {
+            too_many = middle;
+        }
+    }
+    most
+}

@@ -1,0 +1,268 @@
+//! The label join against a list that is searched from end to end.
+
+use proptest::prelude::*;
+
+use super::label_join::is_kept;
+use super::{Impression, JoinSettings, LabelCounts, LabelJoin};
+use crate::learn::{Example, ExampleKind, Examples};
+
+struct Shown {
+    key: u128,
+    at: i64,
+    place: u32,
+    vector: Vec<f32>,
+    is_closed: bool,
+    is_positive: bool,
+}
+
+struct Naive {
+    settings: JoinSettings,
+    rows: Vec<Shown>,
+    watermark: i64,
+    counts: LabelCounts,
+}
+
+impl Naive {
+    fn example(shown: &Shown, kind: ExampleKind, sampling: f32, labelled_micros: i64) -> Example<'_> {
+        Example { vector: &shown.vector, kind, sampling, shown_micros: shown.at, labelled_micros, place: shown.place }
+    }
+
+    fn is_forgotten(&self, shown: &Shown) -> bool {
+        (shown.is_closed || shown.is_positive) && shown.at + 2 * self.settings.window_micros <= self.watermark
+    }
+
+    fn show(&mut self, key: u128, at: i64, place: u32, vector: &[f32]) {
+        self.counts.shown += 1;
+        if self.rows.len() == self.settings.max_rows {
+            self.rows.remove(0);
+            self.counts.evicted += 1;
+        }
+        let mut vector = vector.to_vec();
+        if let Some(position) = self.settings.position {
+            vector[position] = place as f32;
+        }
+        self.rows.push(Shown { key, at, place, vector, is_closed: false, is_positive: false });
+    }
+
+    fn feedback(&mut self, key: Option<u128>, at: i64, out: &mut Examples) {
+        let Some(key) = key else {
+            self.counts.without_key += 1;
+            return;
+        };
+        let known: Vec<usize> = (0..self.rows.len())
+            .filter(|index| self.rows[*index].key == key && !self.is_forgotten(&self.rows[*index]))
+            .collect();
+        let shown = known.iter().copied().filter(|index| self.rows[*index].at <= at);
+        let Some(index) = shown.max_by_key(|index| (self.rows[*index].at, *index)) else {
+            if known.is_empty() {
+                self.counts.unmatched += 1;
+            } else {
+                self.counts.early += 1;
+            }
+            return;
+        };
+        let shown = &mut self.rows[index];
+        if shown.at + 2 * self.settings.window_micros <= at {
+            self.counts.expired += 1;
+        } else if shown.is_positive {
+            self.counts.repeated += 1;
+        } else {
+            shown.is_positive = true;
+            let kind = if shown.is_closed { ExampleKind::Correction } else { ExampleKind::Positive };
+            if shown.is_closed {
+                self.counts.corrections += 1;
+            } else {
+                self.counts.positives += 1;
+            }
+            out.push(Self::example(shown, kind, 1.0, at)).unwrap();
+        }
+    }
+
+    fn advance(&mut self, watermark: i64, out: &mut Examples) {
+        self.watermark = self.watermark.max(watermark);
+        let (window, rate) = (self.settings.window_micros, self.settings.negative_rate);
+        let mut due: Vec<&mut Shown> =
+            self.rows.iter_mut().filter(|shown| !shown.is_closed && shown.at + window <= self.watermark).collect();
+        due.sort_by_key(|shown| shown.at);
+        for shown in due {
+            shown.is_closed = true;
+            if shown.is_positive {
+                continue;
+            }
+            if is_kept(shown.key, shown.at, rate) {
+                self.counts.negatives += 1;
+                out.push(Self::example(shown, ExampleKind::Negative, rate, shown.at + window)).unwrap();
+            } else {
+                self.counts.sampled_out += 1;
+            }
+        }
+        while self.rows.first().is_some_and(|shown| self.is_forgotten(shown)) {
+            self.rows.remove(0);
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Call {
+    Show { key: u128, at: i64, place: u32 },
+    Feedback { key: Option<u128>, at: i64 },
+    Advance { watermark: i64 },
+}
+
+/// Times move on with the calls, give or take some disorder, and now and then far ahead or back.
+fn calls() -> impl Strategy<Value = Vec<Call>> {
+    let disorder = prop_oneof![8 => -6_i64..6, 1 => -60_i64..200];
+    let call = (0..9, 0_u128..5, disorder, 0_u32..30).prop_map(|(what, key, offset, place)| (what, key, offset, place));
+    prop::collection::vec(call, 1..400).prop_map(|calls| {
+        let call = |(index, (what, key, offset, place)): (usize, (i32, u128, i64, u32))| {
+            let at = index as i64 / 2 + offset;
+            // Keys that share their low bits share a bucket.
+            let key = (key << 70) | (key & 1);
+            match what {
+                0..=3 => Call::Show { key, at, place },
+                4..=6 => Call::Feedback { key: (place > 0).then_some(key), at: at + 4 },
+                _ => Call::Advance { watermark: at - 4 },
+            }
+        };
+        calls.into_iter().enumerate().map(call).collect()
+    })
+}
+
+fn settings(max_rows: usize) -> JoinSettings {
+    JoinSettings { window_micros: 10, columns: 2, max_rows, max_bytes: usize::MAX, position: None, negative_rate: 1.0 }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+    #[test]
+    fn examples_and_counts_are_those_of_a_naive_list(
+        calls in calls(),
+        window_micros in 1_i64..30,
+        max_rows in prop_oneof![1_usize..12, 12_usize..300],
+        position in prop::option::of(0_usize..2),
+        negative_rate in prop_oneof![Just(1.0_f32), Just(0.5), Just(0.01)],
+    ) {
+        let settings = JoinSettings { window_micros, position, negative_rate, ..settings(max_rows) };
+        let mut naive = Naive { settings, rows: Vec::new(), watermark: i64::MIN, counts: LabelCounts::default() };
+        let mut join = LabelJoin::new(settings).unwrap();
+        let (mut expected, mut found) = (Examples::new(2), Examples::new(2));
+        for (number, call) in calls.into_iter().enumerate() {
+            match call {
+                Call::Show { key, at, place } => {
+                    let vector = [number as f32, -1.0];
+                    naive.show(key, at, place, &vector);
+                    join.show(Impression { key, at_micros: at, place, vector: &vector }).unwrap();
+                }
+                Call::Feedback { key, at } => {
+                    naive.feedback(key, at, &mut expected);
+                    join.feedback(key, at, &mut found).unwrap();
+                }
+                Call::Advance { watermark } => {
+                    naive.advance(watermark, &mut expected);
+                    join.advance(watermark, &mut found).unwrap();
+                }
+            }
+            prop_assert_eq!(join.counts(), naive.counts);
+            prop_assert_eq!(join.len(), naive.rows.len());
+        }
+        prop_assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn memory_never_exceeds_the_limit_in_bytes(calls in calls(), max_bytes in 10_000_usize..40_000) {
+        let mut join = LabelJoin::new(JoinSettings { max_bytes, ..settings(usize::MAX) }).unwrap();
+        let mut out = Examples::new(2);
+        for call in calls {
+            match call {
+                Call::Show { key, at, place } => {
+                    // Many at once, so that the limit is reached.
+                    for offset in 0..9 {
+                        let vector = [0.0; 2];
+                        let at_micros = at * 7 % 11 + offset;
+                        join.show(Impression { key, at_micros, place, vector: &vector }).unwrap();
+                    }
+                }
+                Call::Feedback { key, at } => join.feedback(key, at, &mut out).unwrap(),
+                Call::Advance { watermark } => join.advance(watermark / 8, &mut out).unwrap(),
+            }
+            prop_assert!(join.size_bytes() <= max_bytes, "{} bytes for {} rows", join.size_bytes(), join.len());
+        }
+    }
+}
+
+fn show(join: &mut LabelJoin, key: u128, at_micros: i64) {
+    join.show(Impression { key, at_micros, place: 1, vector: &[0.0; 2] }).unwrap();
+}
+
+#[test]
+fn windows_close_and_corrections_end_exactly_at_their_edges() {
+    let mut join = LabelJoin::new(settings(10)).unwrap();
+    let mut out = Examples::new(2);
+    show(&mut join, 1, 100);
+    join.advance(109, &mut out).unwrap();
+    assert!(out.is_empty());
+    join.advance(110, &mut out).unwrap();
+    assert_eq!((out.kinds(), out.labelled_micros()), (&[ExampleKind::Negative][..], &[110][..]));
+    join.feedback(Some(1), 99, &mut out).unwrap();
+    join.feedback(Some(1), 120, &mut out).unwrap();
+    assert_eq!((join.counts().early, join.counts().expired), (1, 1));
+    join.advance(119, &mut out).unwrap();
+    join.feedback(Some(1), 119, &mut out).unwrap();
+    join.feedback(Some(1), 119, &mut out).unwrap();
+    assert_eq!(out.kinds(), [ExampleKind::Negative, ExampleKind::Correction]);
+    assert_eq!((join.counts().repeated, join.len()), (1, 1));
+    join.advance(120, &mut out).unwrap();
+    join.feedback(Some(1), 119, &mut out).unwrap();
+    assert_eq!((join.counts().unmatched, join.len()), (1, 0));
+}
+
+#[test]
+fn an_evicted_open_impression_gives_no_example() {
+    let mut join = LabelJoin::new(settings(2)).unwrap();
+    let mut out = Examples::new(2);
+    for key in 1..=3 {
+        show(&mut join, key, 100 + key as i64);
+    }
+    join.feedback(Some(1), 105, &mut out).unwrap();
+    join.advance(i64::MAX, &mut out).unwrap();
+    assert_eq!(out.shown_micros(), [102, 103]);
+    let counts = join.counts();
+    assert_eq!((counts.evicted, counts.unmatched, counts.negatives), (1, 1, 2));
+}
+
+#[test]
+fn times_at_the_ends_of_the_range_saturate() {
+    let mut join = LabelJoin::new(settings(10)).unwrap();
+    let mut out = Examples::new(2);
+    for (key, at) in [(1, i64::MAX), (2, i64::MIN), (3, i64::MAX - 1)] {
+        show(&mut join, key, at);
+    }
+    join.feedback(Some(2), i64::MIN, &mut out).unwrap();
+    join.advance(i64::MAX, &mut out).unwrap();
+    assert_eq!(out.shown_micros(), [i64::MIN, i64::MAX, i64::MAX - 1]);
+    assert!(join.is_empty());
+}
+
+#[test]
+fn other_widths_are_refused_and_change_nothing() {
+    let mut join = LabelJoin::new(settings(10)).unwrap();
+    let narrow = Impression { key: 1, at_micros: 0, place: 0, vector: &[0.0] };
+    let error = join.show(narrow).unwrap_err();
+    insta::assert_snapshot!(error, @"the vector has 1 columns, 2 are expected");
+    show(&mut join, 1, 0);
+    assert!(join.feedback(Some(1), 5, &mut Examples::new(3)).is_err());
+    assert!(join.advance(100, &mut Examples::new(3)).is_err());
+    let mut out = Examples::new(2);
+    join.feedback(Some(1), 5, &mut out).unwrap();
+    assert_eq!((out.len(), join.counts().shown), (1, 1));
+}
+
+#[test]
+fn the_share_of_kept_negatives_is_the_rate() {
+    for rate in [0.01_f32, 0.3, 1.0] {
+        let kept = (0..100_000_u128).filter(|key| is_kept(*key, *key as i64 * 7, rate)).count();
+        let deviation = (1e5 * f64::from(rate) * (1.0 - f64::from(rate))).sqrt();
+        assert!((kept as f64 - 1e5 * f64::from(rate)).abs() <= 4.0 * deviation + 0.5, "{kept} at {rate}");
+    }
+}

@@ -1,0 +1,235 @@
+//! Remembered impressions in the order of their arrival, found by key.
+//!
+//! ```text
+//!             slab (64 rows)      slab                slab
+//!           ┌───────────────┐  ┌───────────────┐  ┌───────────────┐
+//!  rows     │ gone   3 4 5 6│  │7 8 9 …        │  │… 99 100       │     numbered by arrival: sequences
+//!  vectors  │        ░ ░ ░ ░│  │░ ░ ░          │  │   ░  ░        │     row-major
+//!           └────────▲──────┘  └───────────────┘  └──────▲────────┘
+//!                 oldest                               newest
+//!  buckets   hash of a key ─▶ newest row of the bucket ─▶ next older row ─▶ … ─▶ a row that is gone: the end
+//! ```
+//!
+//! Rows leave only at the old end, so a link to a row that is gone is the end of its chain and nothing is ever unlinked.
+//! A slab whose rows are all gone is used again for the newest rows.
+
+use std::collections::VecDeque;
+use std::iter::successors;
+
+const SLAB_ROWS: usize = 64;
+
+/// What a row waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum RowState {
+    /// Feedback, or the end of its window.
+    Open,
+    /// A correction.
+    Negative,
+    /// Nothing.
+    Positive,
+}
+
+/// An impression without its vector.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Row {
+    pub(super) key: u128,
+    pub(super) at_micros: i64,
+    /// The newest time of this row and of all that arrived before it.
+    pub(super) newest_micros: i64,
+    /// The row of the same bucket that arrived before it.
+    older: u64,
+    pub(super) place: u32,
+    pub(super) state: RowState,
+}
+
+#[derive(Debug)]
+struct Slab {
+    rows: Vec<Row>,
+    vectors: Vec<f32>,
+}
+
+/// A queue of rows with an index. Sequences count from 1 and are never given twice.
+#[derive(Debug)]
+pub(super) struct Ring {
+    columns: usize,
+    slabs: VecDeque<Slab>,
+    spare: Vec<Slab>,
+    /// The sequence of the first row of the first slab.
+    first: u64,
+    oldest: u64,
+    next: u64,
+    /// The sequence of the newest row whose key falls here; a power of two of them.
+    buckets: Vec<u64>,
+    newest_micros: i64,
+}
+
+impl Ring {
+    pub(super) fn new(columns: usize) -> Self {
+        Self {
+            columns,
+            slabs: VecDeque::new(),
+            spare: Vec::new(),
+            first: 1,
+            oldest: 1,
+            next: 1,
+            buckets: vec![0; SLAB_ROWS],
+            newest_micros: i64::MIN,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        (self.next - self.oldest) as usize
+    }
+
+    /// The sequence of the oldest row, or of the next one when there is none.
+    pub(super) fn oldest(&self) -> u64 {
+        self.oldest
+    }
+
+    /// Adds a row; `vector` has the ring's width. Returns its sequence.
+    pub(super) fn push(&mut self, key: u128, at_micros: i64, place: u32, vector: &[f32]) -> u64 {
+        if self.len() == self.buckets.len() {
+            self.grow_buckets();
+        }
+        if self.slabs.back().is_none_or(|slab| slab.rows.len() == SLAB_ROWS) {
+            let slab = self.spare.pop().unwrap_or_else(|| Slab {
+                rows: Vec::with_capacity(SLAB_ROWS),
+                vectors: Vec::with_capacity(SLAB_ROWS * self.columns),
+            });
+            self.slabs.push_back(slab);
+        }
+        self.newest_micros = self.newest_micros.max(at_micros);
+        let bucket = bucket_of(key, self.buckets.len());
+        let older = self.buckets.get_mut(bucket).map_or(0, |head| std::mem::replace(head, self.next));
+        if let Some(slab) = self.slabs.back_mut() {
+            let newest_micros = self.newest_micros;
+            slab.rows.push(Row { key, at_micros, newest_micros, older, place, state: RowState::Open });
+            slab.vectors.extend_from_slice(vector);
+        }
+        self.next += 1;
+        self.next - 1
+    }
+
+    /// Removes the oldest row.
+    pub(super) fn pop(&mut self) {
+        if self.oldest == self.next {
+            return;
+        }
+        self.oldest += 1;
+        if self.oldest - self.first == SLAB_ROWS as u64
+            && let Some(mut slab) = self.slabs.pop_front()
+        {
+            self.first = self.oldest;
+            slab.rows.clear();
+            slab.vectors.clear();
+            self.spare.push(slab);
+        }
+    }
+
+    /// The row of this sequence; `None` when it is gone.
+    pub(super) fn row(&self, sequence: u64) -> Option<&Row> {
+        let (slab, index) = self.place_of(sequence)?;
+        self.slabs.get(slab)?.rows.get(index)
+    }
+
+    /// The row of this sequence and its vector, to be changed.
+    pub(super) fn row_mut(&mut self, sequence: u64) -> Option<(&mut Row, &mut [f32])> {
+        let (slab, index) = self.place_of(sequence)?;
+        let slab = self.slabs.get_mut(slab)?;
+        let from = index * self.columns;
+        Some((slab.rows.get_mut(index)?, slab.vectors.get_mut(from..from + self.columns)?))
+    }
+
+    /// The rows of a key, the last that arrived first.
+    pub(super) fn rows_of(&self, key: u128) -> impl Iterator<Item = (u64, &Row)> {
+        let with_row = |sequence: u64| self.row(sequence).map(|row| (sequence, row));
+        let newest = self.buckets.get(bucket_of(key, self.buckets.len())).copied().and_then(with_row);
+        successors(newest, move |(_, row)| with_row(row.older)).filter(move |(_, row)| row.key == key)
+    }
+
+    /// Bytes that are held.
+    pub(super) fn size_bytes(&self) -> usize {
+        let slabs = self.slabs.len() + self.spare.len();
+        let lists = self.slabs.capacity() + self.spare.capacity();
+        slabs * slab_bytes(self.columns) + lists * size_of::<Slab>() + self.buckets.capacity() * size_of::<u64>()
+    }
+
+    /// Most bytes that `rows` rows ever need.
+    pub(super) fn most_bytes(columns: usize, rows: usize) -> usize {
+        let slabs = rows.saturating_add(SLAB_ROWS - 2) / SLAB_ROWS + 1;
+        // Both lists grow by doubling, from 4.
+        let lists = slabs.saturating_mul(4).saturating_add(8).saturating_mul(size_of::<Slab>());
+        let buckets = rows.max(SLAB_ROWS).checked_next_power_of_two().unwrap_or(usize::MAX);
+        let buckets = buckets.saturating_mul(size_of::<u64>());
+        slabs.saturating_mul(slab_bytes(columns)).saturating_add(lists).saturating_add(buckets)
+    }
+
+    fn place_of(&self, sequence: u64) -> Option<(usize, usize)> {
+        if sequence < self.oldest || sequence >= self.next {
+            return None;
+        }
+        let offset = (sequence - self.first) as usize;
+        Some((offset / SLAB_ROWS, offset % SLAB_ROWS))
+    }
+
+    fn grow_buckets(&mut self) {
+        let count = self.buckets.len() * 2;
+        self.buckets = vec![0; count];
+        let rows = self.slabs.iter_mut().flat_map(|slab| &mut slab.rows);
+        for (sequence, row) in (self.first..).zip(rows) {
+            if sequence >= self.oldest
+                && let Some(head) = self.buckets.get_mut(bucket_of(row.key, count))
+            {
+                row.older = std::mem::replace(head, sequence);
+            }
+        }
+    }
+}
+
+fn slab_bytes(columns: usize) -> usize {
+    let row = columns.saturating_mul(size_of::<f32>()).saturating_add(size_of::<Row>());
+    row.saturating_mul(SLAB_ROWS)
+}
+
+/// A key is a hash already; `buckets` is a power of two.
+fn bucket_of(key: u128, buckets: usize) -> usize {
+    key as usize & (buckets - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_found_by_key_newest_first_across_slabs_and_growing_buckets() {
+        let mut ring = Ring::new(1);
+        for number in 1..=1_000_u64 {
+            assert_eq!(ring.push(u128::from(number % 7), number as i64, 0, &[number as f32]), number);
+            if number > 300 {
+                ring.pop();
+            }
+        }
+        assert_eq!((ring.len(), ring.oldest()), (300, 701));
+        for key in 0..7 {
+            let found: Vec<u64> = ring.rows_of(u128::from(key)).map(|(sequence, _)| sequence).collect();
+            let expected: Vec<u64> = (701..=1_000).rev().filter(|number| number % 7 == key).collect();
+            assert_eq!(found, expected);
+        }
+        assert_eq!(ring.row_mut(777).unwrap().1, [777.0]);
+        assert!(ring.row(700).is_none() && ring.row(1_001).is_none());
+    }
+
+    #[test]
+    fn memory_is_used_again_and_stays_within_what_was_announced() {
+        for rows in [1, 2, 63, 64, 65, 130, 1_000] {
+            let mut ring = Ring::new(3);
+            for number in 0..5_000 {
+                if ring.len() == rows {
+                    ring.pop();
+                }
+                ring.push(number, 0, 0, &[0.0; 3]);
+            }
+            assert!(ring.size_bytes() <= Ring::most_bytes(3, rows), "{rows} rows take {}", ring.size_bytes());
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! How often people say yes, lately and before: a jump means that the feedback stream is broken.
+//!
+//! Positives come at once and negatives when windows close, many at a time after a pause of the stream. So rates are taken
+//! over a span of the labels' own times that is longer than a window, not over a number of examples.
+
+use std::collections::BTreeMap;
+
+use super::{Examples, LabelRate};
+
+/// Parts of the recent span: how finely it moves.
+const PARTS: i64 = 8;
+
+/// Label rates, as of the newest label.
+#[derive(Debug)]
+pub(super) struct LabelRates {
+    part_micros: i64,
+    /// By the labels' times in parts; the newest [`PARTS`] are recent.
+    parts: BTreeMap<i64, Rate>,
+    before: Rate,
+    span_micros: i64,
+    /// From when on labels count. At first only positives can come, then the negatives of the same time: neither is a rate.
+    begins_micros: Option<i64>,
+}
+
+/// Examples and their weights: one that sampling kept stands for those that it left out.
+#[derive(Debug, Clone, Copy, Default)]
+struct Rate {
+    examples: u64,
+    positives: f64,
+    all: f64,
+}
+
+impl LabelRates {
+    /// No labels yet; `span_micros` is how much of the labels' time is recent.
+    pub(super) fn new(span_micros: i64) -> Self {
+        Self {
+            part_micros: (span_micros / PARTS).max(1),
+            parts: BTreeMap::new(),
+            before: Rate::default(),
+            span_micros,
+            begins_micros: None,
+        }
+    }
+
+    /// Adds examples.
+    pub(super) fn record(&mut self, examples: &Examples) {
+        let rows = examples.labels().iter().zip(examples.sampling()).zip(examples.labelled_micros());
+        for ((label, sampling), labelled) in rows {
+            let begins = *self.begins_micros.get_or_insert(labelled.saturating_add(self.span_micros));
+            if *labelled >= begins {
+                let part = labelled.div_euclid(self.part_micros);
+                self.parts.entry(part).or_default().add(*label, *sampling);
+            }
+        }
+        let Some(newest) = self.parts.last_key_value().map(|(part, _)| *part) else { return };
+        while let Some(oldest) = self.parts.first_entry().filter(|oldest| *oldest.key() <= newest - PARTS) {
+            self.before.merge(oldest.remove());
+        }
+    }
+
+    /// The rate of recent examples, and of all before them.
+    pub(super) fn facts(&self) -> (LabelRate, LabelRate) {
+        let mut recent = Rate::default();
+        for part in self.parts.values() {
+            recent.merge(*part);
+        }
+        (recent.value(), self.before.value())
+    }
+}
+
+impl Rate {
+    fn add(&mut self, label: f32, sampling: f32) {
+        let weight = 1.0 / f64::from(sampling);
+        self.merge(Self { examples: 1, positives: weight * f64::from(label), all: weight });
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.examples += other.examples;
+        self.positives += other.positives;
+        self.all += other.all;
+    }
+
+    fn value(self) -> LabelRate {
+        let rate = if self.examples == 0 { 0.0 } else { (self.positives / self.all).clamp(0.0, 1.0) };
+        LabelRate { examples: self.examples, rate }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::learn::{Example, ExampleKind};
+
+    fn add(rates: &mut LabelRates, kind: ExampleKind, sampling: f32, labelled_micros: i64) {
+        let mut examples = Examples::new(1);
+        let example = Example { vector: &[0.0], kind, sampling, shown_micros: 0, labelled_micros, place: 0 };
+        examples.push(example).unwrap();
+        rates.record(&examples);
+    }
+
+    #[test]
+    fn rates_follow_the_labels_time_and_count_what_sampling_left_out() {
+        let mut rates = LabelRates::new(80);
+        add(&mut rates, ExampleKind::Positive, 1.0, -80);
+        add(&mut rates, ExampleKind::Negative, 1.0, -1);
+        assert_eq!(rates.facts().0.examples, 0, "nothing is known in the first span");
+        add(&mut rates, ExampleKind::Negative, 0.5, 5);
+        add(&mut rates, ExampleKind::Positive, 1.0, 9);
+        let (recent, before) = rates.facts();
+        assert_eq!((recent.examples, before.examples), (2, 0));
+        assert!((recent.rate - 1.0 / 3.0).abs() < 1e-12, "one positive beside a negative that stands for two");
+        add(&mut rates, ExampleKind::Negative, 1.0, 79);
+        assert_eq!(rates.facts().1.examples, 0);
+        add(&mut rates, ExampleKind::Negative, 1.0, 80);
+        let (recent, before) = rates.facts();
+        assert_eq!((recent.examples, before.examples), (2, 2));
+        assert_eq!(recent.rate.to_bits(), 0.0_f64.to_bits());
+    }
+}

@@ -1,0 +1,56 @@
+//! Learning from what people do: impressions and feedback become labelled examples, models are judged on them, and a better
+//! one is let through.
+//!
+//! ```text
+//!  shown ────┐              codec
+//!            ├─▶ LabelJoin ─▶ Examples ─▶ message ─▶ Examples ─┬─▶ scored first ─▶ Prequential ─▶ report
+//!  feedback ─┘                                                 ├─▶ trained on                     │ label rate
+//!                                                              ├─▶ held out ─▶ Metrics ─▶ decide ◀┘
+//!                                                              └─▶ Reservoir ─▶ mixed into later batches
+//! ```
+//!
+//! - [`join`]: an impression waits with its exact vector until feedback or the end of its window labels it.
+//! - [`Examples`]: labelled vectors, column by column; [`encode`] and [`decode`] carry them as messages that say by
+//!   themselves what they are and are refused when they belong to another vector.
+//! - [`Reservoir`]: a uniform sample of older examples, because a model that sees only the newest forgets.
+//! - [`Prequential`]: what the learning model and a frozen reference predicted before they were told the label.
+//! - [`Learner`]: examples in, a model that has learnt from them and knows how well it does; its [`CheckpointHead`] says
+//!   where in the examples it stands.
+//! - [`decide`]: promote, refuse, wait, or stop training.
+//!
+//! The same calls in the same order give the same results, on any machine: nothing in here reads a clock, opens a file,
+//! starts a thread or draws without a seed. Times are microseconds of event time. It does not
+//! know where impressions, feedback and examples come from or go to.
+//!
+//! [`JoinError`] is the operator's to mend, an [`ExampleError`] of [`decode`] concerns one message, which is then left out
+//! whole; the other errors are a caller's mistake, and what they refuse changes nothing.
+
+mod checkpoint;
+mod codec;
+mod error;
+mod evaluate;
+mod example;
+mod gate;
+mod holdout;
+mod impressions;
+pub mod join;
+mod key;
+mod label_rate;
+mod learner;
+mod reservoir;
+#[cfg(test)]
+mod testing;
+
+pub use checkpoint::{CHECKPOINT_FORMAT, CheckpointHead, read_head};
+pub use codec::{decode, encode};
+pub use error::ExampleError;
+pub use evaluate::{
+    EvaluationError, EvaluationReport, HorizonReport, Interval, Lift, Metrics, ModelReport, Prequential,
+};
+pub use example::{Example, ExampleKind, Examples};
+pub use gate::{GateDecision, GateFacts, GateMetric, GateSettings, LabelRate, decide};
+pub use impressions::Impressions;
+pub use join::{Impression, JoinError, JoinSettings, LabelCounts, LabelJoin};
+pub use key::{JoinKey, can_join, join_keys};
+pub use learner::{LearnError, Learner, LearnerSettings, Learnt, MOST_SKIPPED};
+pub use reservoir::Reservoir;
