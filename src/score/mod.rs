@@ -5,14 +5,18 @@
 //!  events that trigger ────────────────────────────────────▶ vectors ─┴▶ Job ─▶ model ─▶ Ranking (JSON)
 //! ```
 //!
+//! Two models can serve side by side: [`Arms`] gives a share of the people, always the same ones, the control model.
+//!
 //! A job is a matrix and the groups of rows that are ranked together. It does not know where jobs come from or where
 //! rankings go. A request that cannot be read is refused with the reason; a row whose vector is not finite is left out of
 //! its ranking and named.
 
+mod arms;
 mod job;
 mod ranking;
 mod request;
 
+pub use arms::{Arm, Arms, arm_of};
 pub(crate) use job::write_json_value;
 pub use job::{Group, ItemIds, Job};
 pub use ranking::{Ranked, rank};

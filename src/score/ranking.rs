@@ -4,16 +4,18 @@ use std::io::Write;
 
 use bytes::Bytes;
 
-use super::job::Job;
-use crate::model::{ModelError, Scorer};
+use super::arms::{Arm, Arms};
+use super::job::{Group, Job};
+use crate::model::ModelError;
 
 /// One ranking, ready to be sent.
 #[derive(Debug)]
 pub struct Ranked {
-    /// `{"request_id", "user_id", "model", "as_of", "items": [{"item_id", "score"}, ...]}`, best first.
+    /// `{"request_id", "user_id", "model", "as_of", "items": [{"item_id", "score"}, ...]}`, best first; with a control
+    /// group also `"arm"`, `active` or `control`.
     pub payload: Bytes,
-    /// How many candidates have a score.
-    pub scored: usize,
+    /// Rows of the job that have a score, best first.
+    pub order: Vec<usize>,
     /// Why candidates were left out, if any were: the first of them.
     pub left_out: Option<String>,
 }
@@ -22,23 +24,17 @@ pub struct Ranked {
 ///
 /// # Errors
 /// When the model fails on the whole batch.
-pub fn rank(scorer: &mut Scorer, job: &Job, columns: &[String], batch_rows: usize) -> Result<Vec<Ranked>, ModelError> {
-    let mut scores = Vec::with_capacity(job.matrix.rows);
-    let mut part = Vec::new();
-    for values in job.matrix.values.chunks(batch_rows.max(1) * columns.len().max(1)) {
-        scorer.score(values, values.len() / columns.len().max(1), &mut part)?;
-        scores.extend_from_slice(&part);
-    }
+pub fn rank(arms: &mut Arms, job: &Job, columns: &[String], batch_rows: usize) -> Result<Vec<Ranked>, ModelError> {
+    let (mut scores, mut arm_of_group) = (Vec::with_capacity(job.matrix.rows), Vec::with_capacity(job.groups.len()));
+    arms.score(job, columns.len(), batch_rows, &mut scores, &mut arm_of_group)?;
     let mut unscorable = job.matrix.unscorable.iter().peekable();
     let mut first = 0;
-    let mut order: Vec<usize> = Vec::new();
     let mut rankings = Vec::with_capacity(job.groups.len());
-    for group in &job.groups {
+    for (group, arm) in job.groups.iter().zip(arm_of_group) {
         let rows = first..first + group.rows;
         first = rows.end;
         let mut left_out = None;
-        order.clear();
-        order.extend(rows.clone());
+        let mut order: Vec<usize> = rows.clone().collect();
         while let Some(bad) = unscorable.next_if(|bad| rows.contains(&bad.row)) {
             order.retain(|row| *row != bad.row);
             let column = columns.get(bad.column).map_or("?", String::as_str);
@@ -48,20 +44,14 @@ pub fn rank(scorer: &mut Scorer, job: &Job, columns: &[String], batch_rows: usiz
         // Equal scores keep the order of the candidates.
         order.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]));
         let mut out = Vec::with_capacity(96 + 40 * order.len());
-        write_ranking(&mut out, scorer, job, group, &order, &scores);
-        rankings.push(Ranked { payload: out.into(), scored: order.len(), left_out });
+        write_head(&mut out, arms, arm, group);
+        write_items(&mut out, job, &order, &scores);
+        rankings.push(Ranked { payload: out.into(), order, left_out });
     }
     Ok(rankings)
 }
 
-fn write_ranking(
-    out: &mut Vec<u8>,
-    scorer: &Scorer,
-    job: &Job,
-    group: &super::job::Group,
-    order: &[usize],
-    scores: &[f32],
-) {
+fn write_head(out: &mut Vec<u8>, arms: &Arms, arm: Arm, group: &Group) {
     out.extend_from_slice(b"{\"request_id\":");
     // Writing to memory cannot fail.
     let _ = serde_json::to_writer(&mut *out, &group.request_id).is_ok();
@@ -69,8 +59,14 @@ fn write_ranking(
         out.extend_from_slice(b",\"user_id\":");
         out.extend_from_slice(user.as_bytes());
     }
-    let _ =
-        write!(out, ",\"model\":\"{}\",\"as_of\":{},\"items\":[", scorer.version(), group.at_micros / 1_000).is_ok();
+    let _ = write!(out, ",\"model\":\"{}\"", arms.version(arm)).is_ok();
+    if arms.has_control() {
+        out.extend_from_slice(if arm == Arm::Control { b",\"arm\":\"control\"" } else { b",\"arm\":\"active\"" });
+    }
+    let _ = write!(out, ",\"as_of\":{},\"items\":[", group.at_micros / 1_000).is_ok();
+}
+
+fn write_items(out: &mut Vec<u8>, job: &Job, order: &[usize], scores: &[f32]) {
     for (place, row) in order.iter().enumerate() {
         out.extend_from_slice(if place == 0 { b"{\"item_id\":" } else { b",{\"item_id\":" });
         job.items.write_json(*row, out);

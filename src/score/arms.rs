@@ -1,0 +1,114 @@
+//! The models that serve: the active one, and for a share of the people another one, to compare with.
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::job::Job;
+use crate::model::{ModelError, ModelVersion, Scorer};
+
+/// Which model serves a ranking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arm {
+    /// The promoted one.
+    Active,
+    /// The one that the control group keeps.
+    Control,
+}
+
+/// The model or models in service. A person stays in one arm: the arm follows from who is asked for.
+pub struct Arms {
+    active: Scorer,
+    control: Option<(Scorer, f64)>,
+}
+
+impl Arms {
+    /// One model for everybody.
+    pub fn new(active: Scorer) -> Self {
+        Self { active, control: None }
+    }
+
+    /// Serves a share of the people, 0 to 1, with another model.
+    #[must_use]
+    pub fn with_control(mut self, control: Scorer, share: f64) -> Self {
+        self.control = Some((control, share));
+        self
+    }
+
+    /// Whether there is a control group.
+    pub fn has_control(&self) -> bool {
+        self.control.is_some()
+    }
+
+    /// Which model an arm is.
+    pub fn version(&self, arm: Arm) -> &ModelVersion {
+        match (&self.control, arm) {
+            (Some((control, _)), Arm::Control) => control.version(),
+            _ => self.active.version(),
+        }
+    }
+
+    /// Scores a job, at most `batch_rows` rows at a time: a score per row and an arm per group. `width` is the number of the
+    /// vector's columns.
+    ///
+    /// # Errors
+    /// When a model fails on a whole batch.
+    pub fn score(
+        &mut self,
+        job: &Job,
+        width: usize,
+        batch_rows: usize,
+        scores: &mut Vec<f32>,
+        arms: &mut Vec<Arm>,
+    ) -> Result<(), ModelError> {
+        scores.clear();
+        arms.clear();
+        let share = self.control.as_ref().map_or(0.0, |(_, share)| *share);
+        arms.extend(job.groups.iter().map(|group| arm_of(group.user.as_deref(), share)));
+        let mut part = Vec::new();
+        let (mut first_row, mut first_group) = (0, 0);
+        // Neighbours of one arm are scored together.
+        for run in arms.chunk_by(|one, other| one == other) {
+            let groups = &job.groups[first_group..first_group + run.len()];
+            first_group += run.len();
+            let rows = groups.iter().map(|group| group.rows).sum::<usize>();
+            let values = &job.matrix.values[first_row * width..(first_row + rows) * width];
+            first_row += rows;
+            let scorer = match (&mut self.control, run.first()) {
+                (Some((control, _)), Some(Arm::Control)) => control,
+                _ => &mut self.active,
+            };
+            for chunk in values.chunks(batch_rows.max(1) * width.max(1)) {
+                scorer.score(chunk, chunk.len() / width.max(1), &mut part)?;
+                scores.extend_from_slice(&part);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The arm of a person, given as JSON, when this share of the people is in the control group. Who asks for nobody in
+/// particular is in no control group.
+pub fn arm_of(user: Option<&str>, share: f64) -> Arm {
+    // Two to the power of 53: every such number is a float of its own.
+    const STEPS: u64 = 1 << 53;
+    let point = user.map(|user| (xxh3_64(user.as_bytes()) % STEPS) as f64 / STEPS as f64);
+    if point.is_some_and(|point| point < share) { Arm::Control } else { Arm::Active }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_control_group_has_its_share_of_the_people_and_nobody_changes_sides_when_it_grows() {
+        let in_control = |share| -> Vec<bool> {
+            (0..10_000).map(|user: u32| arm_of(Some(&user.to_string()), share) == Arm::Control).collect()
+        };
+        let (small, large) = (in_control(0.1), in_control(0.5));
+        let count = |group: &[bool]| group.iter().filter(|is_in| **is_in).count();
+        // Four standard deviations.
+        assert!(count(&small).abs_diff(1_000) < 120 && count(&large).abs_diff(5_000) < 200);
+        assert!(small.iter().zip(&large).all(|(small, large)| *large || !small));
+        assert_eq!((count(&in_control(0.0)), count(&in_control(1.0))), (0, 10_000));
+        assert_eq!(arm_of(None, 1.0), Arm::Active);
+    }
+}
