@@ -8,6 +8,9 @@
 //!
 //! - [`Step`] is the whole computation, without I/O, clock or thread: the same inputs in the same order give the same state
 //!   and outputs. Tests and `tidewheel test` drive it by hand.
+//! - The scoring thread ranks, remembers what was shown and joins feedback to it: examples go to a stream.
+//! - [`Training`] reads that stream on a thread, or in a process, of its own; what it promotes in the registry reaches the
+//!   scoring thread between two batches.
 //! - [`Run`] puts it between a broker's streams and back. Every output names the position of the input it follows
 //!   from; on a restart the streams are replayed from their beginning to rebuild the features, and outputs up to the last
 //!   position that is known to be complete are not published again. Later ones are published under the same message
@@ -17,29 +20,39 @@
 //! It fails with [`EngineError`], and then stops as a whole: what was not published follows after the restart.
 
 mod deadletter;
-mod model;
+mod feedback;
+mod label;
+mod learning;
 mod pipeline;
 mod position;
 mod publish;
+mod recorded;
 mod run;
+mod scoring;
+mod serving;
 mod stats;
 mod step;
 mod streams;
 mod telemetry;
+mod train;
 
 pub use deadletter::{DeadLetter, LATE, UNSCORABLE};
-pub use model::load_model;
-pub use pipeline::{ModelPlan, Pipeline, ScorePlan, StreamPlan, TablePlan, Trigger};
+pub use feedback::{Feedback, Positive};
+pub use pipeline::{LabelPlan, ModelPlan, Pipeline, ScorePlan, StreamPlan, TablePlan, TrainPlan, Trigger};
 pub use position::Position;
 pub use run::{Run, RunSettings, Snapshots};
+pub use serving::{load_model, open_registry};
 pub use stats::{Snapshot, Stats};
 pub use step::{Origin, Step, StepOutput};
-pub use streams::{input_spec, output_spec};
+pub use streams::{examples_spec, examples_subject, input_spec, output_spec};
 pub use telemetry::describe as describe_metrics;
+pub use train::{Training, TrainingOptions, TrainingReport};
 
-use crate::bus::BusError;
+use crate::bus::{BusError, StreamSequence};
 use crate::event::{DecoderError, SeenIdsError};
+use crate::learn::{ExampleError, JoinError, LearnError};
 use crate::model::ModelError;
+use crate::registry::RegistryError;
 use crate::score::RequestError;
 use crate::window::{PlanError, WindowError};
 
@@ -69,6 +82,37 @@ pub enum EngineError {
     /// The condition that makes an event worth scoring failed.
     #[error("score.on: {0}")]
     Trigger(WindowError),
+    /// The condition that makes an event positive feedback failed.
+    #[error("labels.positive: {0}")]
+    Positive(WindowError),
+    /// Examples could not be made or written.
+    #[error(transparent)]
+    Example(#[from] ExampleError),
+    /// The label join's settings.
+    #[error("[labels]: {0}")]
+    Join(#[from] JoinError),
+    /// Training.
+    #[error("training: {0}")]
+    Learn(#[from] LearnError),
+    /// The registry of models.
+    #[error("model registry: {0}")]
+    Registry(#[from] RegistryError),
+    /// Something needs a model, and the pipeline has none.
+    #[error("the pipeline has no model: add [model] and vector.sql")]
+    NoModel,
+    /// Training was asked for, and the pipeline does not train.
+    #[error("the pipeline does not learn: add [labels] and [train] to pipeline.toml")]
+    NoTraining,
+    /// The broker has fewer examples than the weights have learnt from.
+    #[error(
+        "the stream of examples ends at {last}, training goes on at {position}: the broker lost messages or is another one"
+    )]
+    ExamplesLost {
+        /// Where training goes on.
+        position: StreamSequence,
+        /// The newest message there is.
+        last: StreamSequence,
+    },
     /// A plan that was checked does not hold.
     #[error(transparent)]
     Plan(#[from] PlanError),
@@ -81,4 +125,11 @@ pub enum EngineError {
     /// A thread of the engine ended before it was told to.
     #[error("the {0} thread ended unexpectedly")]
     Thread(&'static str),
+}
+
+impl EngineError {
+    /// Whether somebody else changed the registry first.
+    pub fn is_lost_race(&self) -> bool {
+        matches!(self, Self::Registry(error) if error.is_lost_race())
+    }
 }

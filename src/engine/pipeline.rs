@@ -8,6 +8,8 @@ use datafusion::physical_expr::PhysicalExpr;
 use crate::bus::Subject;
 use crate::event::{Contract, DecodeSettings, TimeUnit};
 use crate::feature::VectorPlan;
+use crate::learn::{JoinSettings, LearnerSettings};
+use crate::model::train::TrainSettings;
 use crate::window::FeaturePlan;
 
 /// Everything a [`Step`](super::Step) and a [`Run`](super::Run) need to know.
@@ -24,6 +26,10 @@ pub struct Pipeline {
     pub model: Option<ModelPlan>,
     /// When and where rankings are made.
     pub score: Option<ScorePlan>,
+    /// How feedback becomes labels.
+    pub labels: Option<LabelPlan>,
+    /// How the model learns from them.
+    pub train: Option<TrainPlan>,
 }
 
 /// One stream of events.
@@ -94,6 +100,35 @@ pub struct Trigger {
     pub stream: usize,
     /// The condition over its columns.
     pub condition: Arc<dyn PhysicalExpr>,
+}
+
+/// How what people do becomes labels of what they were shown.
+pub struct LabelPlan {
+    /// Index of the stream whose events are feedback.
+    pub stream: usize,
+    /// Columns that feedback and the rows that were scored share.
+    pub join: Vec<String>,
+    /// The condition over the stream's columns that makes an event positive feedback.
+    pub positive: Arc<dyn PhysicalExpr>,
+    /// How long, how many and which candidates are remembered.
+    pub settings: JoinSettings,
+    /// How long the broker keeps examples.
+    pub retain: Duration,
+}
+
+/// How the model learns.
+#[derive(Clone)]
+pub struct TrainPlan {
+    /// Loss, optimiser and what is left as it is.
+    pub settings: TrainSettings,
+    /// What a learner does beside single steps.
+    pub learner: LearnerSettings,
+    /// How long the first new example waits for others.
+    pub linger: Duration,
+    /// How often weights and position are saved.
+    pub checkpoint: Duration,
+    /// Versions that the registry keeps.
+    pub keep: usize,
 }
 
 impl Pipeline {

@@ -26,6 +26,18 @@ impl Position {
         }
     }
 
+    /// Moves every stream on as far as another position is.
+    pub fn advance_to(&mut self, other: &Self) {
+        for (stream, (_, sequence)) in other.0.iter().enumerate() {
+            self.advance(stream, *sequence);
+        }
+    }
+
+    /// Whether every stream is at least as far as in another position.
+    pub fn has_reached(&self, other: &Self) -> bool {
+        (0..other.0.len()).all(|stream| self.of(stream) >= other.of(stream))
+    }
+
     /// Takes over the sequences of the streams that `text` names; others stay. `None` when it is no position.
     #[must_use]
     pub fn resumed_from(mut self, text: &str) -> Option<Self> {
@@ -53,6 +65,18 @@ impl fmt::Display for Position {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_position_is_reached_when_every_stream_is_as_far() {
+        let mut there = Position::start(["clicks", "orders"].into_iter());
+        let mut here = there.clone();
+        assert!(here.has_reached(&there), "empty streams are rebuilt at once");
+        there.advance(1, StreamSequence(2));
+        here.advance(0, StreamSequence(9));
+        assert!(!here.has_reached(&there));
+        here.advance(1, StreamSequence(2));
+        assert!(here.has_reached(&there));
+    }
 
     #[test]
     fn a_position_is_read_back_from_its_text_and_ignores_streams_that_are_gone() {

@@ -6,9 +6,12 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 
 use super::EngineError;
-use super::model::Publication;
+use super::label::ExampleMessage;
 use super::pipeline::Pipeline;
 use super::position::Position;
+use super::scoring::Publication;
+use super::serving::now_micros;
+use super::streams::{examples_subject, impressions_subject};
 use crate::bus::{Outgoing, Publisher, Subject};
 
 /// The header that names where the streams stood before the step of an output.
@@ -29,9 +32,19 @@ pub(super) async fn publish_all(
     settled: watch::Sender<Position>,
 ) -> Result<(), EngineError> {
     let ranked = pipeline.score.as_ref().and_then(|score| score.publish.clone());
-    let dead = Subject::new(format!("{}.dead", pipeline.name))?;
+    let subjects = Subjects::of(&pipeline.name)?;
+    let (started, mut shown) = (now_micros(), 0_u64);
     while let Some(publication) = publications.recv().await {
-        let Publication { rankings, replies, dead: letters, before, after } = publication;
+        let Publication { rankings, replies, dead: letters, labelled, before, after } = publication;
+        // Before the reply: feedback on what is not yet remembered would be lost by a crash in between.
+        for impressions in labelled.impressions {
+            // They are never made again, but a message without an answer is sent again.
+            shown += 1;
+            let message = Outgoing::new(subjects.impressions.clone(), impressions)
+                .message_id(format!("shown-{started}-{shown}"))
+                .header(POSITION, before.as_ref());
+            publisher.publish(message).await?;
+        }
         for (request, reply) in replies {
             if let Err(error) = request.respond(reply).await {
                 tracing::warn!(%error, "reply not sent");
@@ -44,10 +57,15 @@ pub(super) async fn publish_all(
                 publisher.publish(message).await?;
             }
         }
+        for ExampleMessage { id, payload } in labelled.examples {
+            let message =
+                Outgoing::new(subjects.examples.clone(), payload).message_id(id).header(POSITION, before.as_ref());
+            publisher.publish(message).await?;
+        }
         for letter in letters {
             let stream = &pipeline.streams[letter.stream].name;
             let id = format!("dead-{stream}-{}-{}", letter.sequence, letter.ordinal);
-            let message = Outgoing::new(dead.clone(), shortened(letter.bytes))
+            let message = Outgoing::new(subjects.dead.clone(), shortened(letter.bytes))
                 .message_id(id)
                 .header(POSITION, before.as_ref())
                 .header(STREAM, stream)
@@ -63,6 +81,23 @@ pub(super) async fn publish_all(
     }
     publisher.settle().await?;
     Ok(())
+}
+
+/// A pipeline's own subjects.
+struct Subjects {
+    dead: Subject,
+    examples: Subject,
+    impressions: Subject,
+}
+
+impl Subjects {
+    fn of(pipeline: &str) -> Result<Self, EngineError> {
+        Ok(Self {
+            dead: Subject::new(format!("{pipeline}.dead"))?,
+            examples: Subject::new(examples_subject(pipeline))?,
+            impressions: Subject::new(impressions_subject(pipeline))?,
+        })
+    }
 }
 
 /// A dead letter carries the original bytes; headers must fit beside them.

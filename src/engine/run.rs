@@ -1,5 +1,6 @@
 //! A pipeline between the broker's streams and back.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -10,13 +11,16 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::EngineError;
-use super::model::{Scoring, load_model, score_all};
+use super::label::Labeller;
 use super::pipeline::Pipeline;
 use super::position::Position;
 use super::publish::{POSITION, publish_all};
+use super::recorded::recorded_impressions;
+use super::scoring::{Scoring, ScoringThread};
+use super::serving::{follow, load_arms, open_registry};
 use super::stats::Stats;
 use super::step::Step;
-use super::streams::{input_spec, output_spec};
+use super::streams::{examples_spec, impressions_spec, input_spec, output_spec};
 use super::telemetry::{record_step, record_table};
 use crate::bus::{
     Bus, EndpointSpec, Message, ReadLimits, ServiceError, ServiceHandle, ServiceRequest, ServiceSpec, StreamSequence,
@@ -27,6 +31,8 @@ use crate::bus::{
 const STEP_ROWS: usize = 4_096;
 /// Steps that wait between two threads.
 const QUEUED_STEPS: usize = 4;
+/// Models that wait to be swapped in.
+const QUEUED_SWAPS: usize = 4;
 /// Messages that wait for the broker's acknowledgement.
 const OUTSTANDING: usize = 4_096;
 /// Requests taken into one step.
@@ -39,6 +45,8 @@ const TABLE_METRICS: Duration = Duration::from_secs(5);
 pub struct RunSettings {
     /// Tells the version in `nats micro ls`.
     pub version: String,
+    /// Where copies of models are kept, if anywhere.
+    pub copies: Option<PathBuf>,
 }
 
 /// A running pipeline.
@@ -65,20 +73,44 @@ enum Input {
     },
 }
 
+/// What of the streams was there before.
+struct Replay {
+    /// Up to here every output is in the broker.
+    resumed: Position,
+    /// Where the streams ended at the start.
+    present: Position,
+    /// Told when the features are as of then.
+    rebuilt: Option<oneshot::Sender<()>>,
+}
+
 impl Run {
-    /// Creates what is missing in the broker, rebuilds the features and starts to serve.
+    /// Creates what is missing in the broker, rebuilds the features and starts to serve: a pipeline that answers requests is
+    /// ready for them when this returns.
     pub async fn start(pipeline: Arc<Pipeline>, bus: &Bus, settings: &RunSettings) -> Result<Self, EngineError> {
-        for stream in &pipeline.streams {
-            bus.ensure_stream(&input_spec(&pipeline, stream)).await?;
+        let start = Position::start(pipeline.streams.iter().map(|stream| stream.name.as_str()));
+        let mut present = start.clone();
+        for (index, stream) in pipeline.streams.iter().enumerate() {
+            let spec = input_spec(&pipeline, stream);
+            bus.ensure_stream(&spec).await?;
+            let last = bus.last_message(&spec.name, &Subject::new(">")?).await?;
+            present.advance(index, last.map_or(StreamSequence(0), |message| message.sequence));
         }
         let output = output_spec(&pipeline);
         bus.ensure_stream(&output).await?;
-        let start = Position::start(pipeline.streams.iter().map(|stream| stream.name.as_str()));
-        let last = bus.last_message(&output.name, &Subject::new(">")?).await?;
-        let resumed = match last.as_ref().and_then(|message| message.header(POSITION)) {
-            Some(text) => start.clone().resumed_from(text).unwrap_or(start.clone()),
-            None => start.clone(),
-        };
+        let mut outputs = vec![output.name];
+        for spec in examples_spec(&pipeline).into_iter().chain(impressions_spec(&pipeline)) {
+            bus.ensure_stream(&spec).await?;
+            outputs.push(spec.name);
+        }
+        // Outputs are sent in their order, whichever stream they go to: the furthest position is the one.
+        let mut resumed = start.clone();
+        for name in &outputs {
+            let last = bus.last_message(name, &Subject::new(">")?).await?;
+            let position = last.as_ref().and_then(|message| message.header(POSITION));
+            if let Some(position) = position.and_then(|text| start.clone().resumed_from(text)) {
+                resumed.advance_to(&position);
+            }
+        }
         if resumed != start {
             tracing::info!(position = %resumed, "rebuilding features from the streams; outputs up to here are not repeated");
         }
@@ -96,16 +128,22 @@ impl Run {
             tasks: JoinSet::new(),
             threads: Vec::new(),
         };
-        let scorer = load_model(&pipeline)?;
+        let (swap_queue, swaps) = mpsc::channel(QUEUED_SWAPS);
+        let mut arms = None;
+        if let Some((registry, pointer)) = open_registry(&pipeline, bus, settings.copies.clone()).await? {
+            arms = Some(load_arms(&pipeline, &registry, &pointer).await?);
+            run.tasks.spawn(follow(Arc::clone(&pipeline), registry, pointer, swap_queue, stop.clone()));
+        }
+        let labeller = Labeller::new(&pipeline, recorded_impressions(&pipeline, bus).await?)?;
         let step = Step::new(Arc::clone(&pipeline))?;
         let (step_pipeline, step_stats) = (Arc::clone(&pipeline), Arc::clone(&stats));
+        let (rebuilt_sender, rebuilt) = oneshot::channel();
         run.spawn_thread("step", move || {
-            step_all(&step_pipeline, step, &step_stats, input_queue, &step_queue, start, &resumed)
+            let replay = Replay { resumed, present, rebuilt: Some(rebuilt_sender) };
+            step_all(&step_pipeline, step, &step_stats, input_queue, &step_queue, start, replay)
         })?;
-        let (score_pipeline, score_stats) = (Arc::clone(&pipeline), stats);
-        run.spawn_thread("score", move || {
-            score_all(&score_pipeline, scorer, &score_stats, scoring, &publication_queue)
-        })?;
+        let thread = ScoringThread { pipeline: Arc::clone(&pipeline), arms, swaps, labeller, stats };
+        run.spawn_thread("score", move || thread.run(scoring, &publication_queue))?;
         let publisher = bus.publisher(OUTSTANDING).await?;
         run.tasks.spawn(publish_all(Arc::clone(&pipeline), publisher, publications, settled_sender));
         for (index, stream) in pipeline.streams.iter().enumerate() {
@@ -122,6 +160,11 @@ impl Run {
                 description: format!("Rankings of the pipeline {}", pipeline.name),
                 endpoints: vec![EndpointSpec { name: "score".to_owned(), subject: subject.clone() }],
             };
+            // An answer from half of the features would be wrong, and what it showed would be labelled by old events.
+            tokio::select! {
+                Ok(()) = rebuilt => {}
+                error = run.failed() => return Err(error),
+            }
             let queue = pipeline.score.as_ref().map_or(1, |score| score.queue);
             let service = bus.serve(spec, queue).await?;
             let linger = pipeline.score.as_ref().map_or(Duration::ZERO, |score| score.linger);
@@ -272,17 +315,24 @@ fn step_all(
     mut inputs: mpsc::Receiver<Input>,
     scoring: &mpsc::Sender<Scoring>,
     mut position: Position,
-    resumed: &Position,
+    mut replay: Replay,
 ) -> Result<(), EngineError> {
     let mut recorded = Instant::now();
-    while let Some(input) = inputs.blocking_recv() {
+    loop {
+        if position.has_reached(&replay.present)
+            && let Some(rebuilt) = replay.rebuilt.take()
+        {
+            // Nobody waits where there are no requests.
+            let _gone = rebuilt.send(()).is_err();
+        }
+        let Some(input) = inputs.blocking_recv() else { return Ok(()) };
         let start = Instant::now();
         let before: Arc<str> = position.to_string().into();
         let (output, requests) = match input {
             Input::Events { stream, messages } => {
                 // A batch that reaches past the resumed position is emitted whole: ids drop what is there already.
                 let last = messages.last().map_or(StreamSequence(0), |message| message.sequence);
-                let emit = last > resumed.of(stream);
+                let emit = last > replay.resumed.of(stream);
                 let output = step.events(stream, &messages, emit)?;
                 position.advance(stream, last);
                 (output, Vec::new())
@@ -309,7 +359,6 @@ fn step_all(
             return Ok(());
         }
     }
-    Ok(())
 }
 
 fn snapshot(pipeline: &Pipeline, step: &mut Step, names: &[String]) -> Result<Vec<(String, RecordBatch)>, EngineError> {

@@ -2,7 +2,10 @@
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
+use arc_swap::ArcSwap;
 use serde::Serialize;
+
+use crate::learn::LabelCounts;
 
 /// Counters of a run, shared with whoever shows them.
 #[derive(Debug, Default)]
@@ -14,6 +17,7 @@ pub struct Stats {
     scored: AtomicU64,
     rankings: AtomicU64,
     newest_micros: AtomicI64,
+    labels: ArcSwap<LabelCounts>,
 }
 
 /// The counters at one moment.
@@ -57,6 +61,16 @@ impl Stats {
         self.rejected.fetch_add(step.rejected, Ordering::Relaxed);
         self.duplicate.fetch_add(step.duplicate, Ordering::Relaxed);
         self.newest_micros.fetch_max(step.newest_micros, Ordering::Relaxed);
+    }
+
+    /// What became of impressions and feedback so far.
+    pub fn labels(&self) -> LabelCounts {
+        **self.labels.load()
+    }
+
+    /// Replaces what became of impressions and feedback.
+    pub(super) fn set_labels(&self, counts: &LabelCounts) {
+        self.labels.store(std::sync::Arc::new(*counts));
     }
 
     /// Adds rankings.

@@ -2,19 +2,21 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, UInt32Array, new_null_array};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, UInt32Array, new_null_array};
 use arrow::buffer::BooleanBuffer;
-use arrow::compute::{filter_record_batch, prep_null_mask_filter, take_record_batch};
+use arrow::compute::{filter_record_batch, take_record_batch};
 use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
 use bytes::Bytes;
 
 use super::EngineError;
 use super::deadletter::{DeadLetter, LATE, UNSCORABLE};
+use super::feedback::{Feedback, condition, join_columns};
 use super::pipeline::Pipeline;
 use super::stats::Snapshot;
 use crate::bus::{Message, StreamSequence};
 use crate::event::{Decoder, EventTime, SeenIds, Watermark, is_late};
 use crate::feature::{Matrix, VectorReads};
+use crate::learn::{JoinKey, join_keys};
 use crate::score::{Group, ItemIds, Job, RequestDecoder};
 use crate::window::{FeatureTable, WindowError};
 
@@ -50,6 +52,15 @@ pub struct StepOutput {
     pub refused: Vec<(usize, String)>,
     /// What became of the events.
     pub counts: Snapshot,
+    /// Whether the state is only being rebuilt: nothing of this step is to be scored or published.
+    pub is_replay: bool,
+    /// For each row of the job, what feedback on it joins on; empty without a label join.
+    pub keys: Vec<Option<JoinKey>>,
+    /// For each row of a job that events triggered, which of the events of [`feedback`](Self::feedback) it was; empty
+    /// where those are of another stream.
+    pub triggers: Vec<u32>,
+    /// What the label join has to know of the events; absent where they are of another stream than feedback.
+    pub feedback: Option<Feedback>,
 }
 
 /// Where a ranking comes from.
@@ -112,9 +123,10 @@ impl Step {
     /// Applies messages of a stream, in its order. With `emit` off nothing is scored and no dead letter is made: the state
     /// is being rebuilt.
     pub fn events(&mut self, stream: usize, messages: &[Message], emit: bool) -> Result<StepOutput, EngineError> {
-        let mut output = StepOutput::default();
+        let mut output = StepOutput { is_replay: !emit, ..StepOutput::default() };
         let pipeline = Arc::clone(&self.pipeline);
         let plan = &pipeline.streams[stream];
+        let labels = pipeline.labels.as_ref().filter(|labels| labels.stream == stream);
         let state = &mut self.streams[stream];
         if let Some(last) = messages.last() {
             state.last = last.sequence;
@@ -140,17 +152,24 @@ impl Step {
             output.counts.duplicate = (first.len() - first.count_set_bits()) as u64;
             (batch, origin) = keep(&batch, &origin, first)?;
         }
-        let on_time = on_time(state, &batch, pipeline.reach_micros(stream));
+        let mut watermarks = Vec::new();
+        let on_time = on_time(state, &batch, pipeline.reach_micros(stream), labels.map(|_| &mut watermarks));
         output.counts.late = (on_time.len() - on_time.count_set_bits()) as u64;
         if output.counts.late > 0 {
             if emit && plan.dead_letter_late {
                 late_letters(stream, messages, &origin, &on_time, &batch, state, &mut output.dead);
             }
+            let mut kept = on_time.iter();
+            watermarks.retain(|_| kept.next().unwrap_or(true));
             (batch, origin) = keep(&batch, &origin, on_time)?;
         }
         output.counts.counted = batch.num_rows() as u64;
         output.counts.newest_micros = state.watermark.newest().map_or(0, EventTime::micros);
-        self.apply(stream, &batch, &origin, messages, emit, &mut output)?;
+        if let Some(labels) = labels {
+            let feedback = Feedback::of(labels, &batch, (messages, &origin), state.time_index, watermarks)?;
+            output.feedback = Some(feedback);
+        }
+        self.apply(stream, &batch, &origin, messages, &mut output)?;
         Ok(output)
     }
 
@@ -173,8 +192,11 @@ impl Step {
                 *time = newest;
             }
         }
-        let rows = fit(&decoded.rows, vector.plan().requests());
-        let matrix = vector.run(&rows.map_err(EngineError::Vector)?, &decoded.times, &mut self.tables);
+        let rows = fit(&decoded.rows, vector.plan().requests()).map_err(EngineError::Vector)?;
+        if let Some(labels) = &self.pipeline.labels {
+            output.keys = join_keys(&join_columns(&labels.join, &rows), rows.num_rows());
+        }
+        let matrix = vector.run(&rows, &decoded.times, &mut self.tables);
         output.job = Job { matrix: matrix.map_err(EngineError::Vector)?, groups: decoded.groups, items: decoded.items };
         output.origins = decoded.payloads.into_iter().map(Origin::Request).collect();
         Ok(output)
@@ -194,7 +216,6 @@ impl Step {
         batch: &RecordBatch,
         origin: &[u32],
         messages: &[Message],
-        emit: bool,
         output: &mut StepOutput,
     ) -> Result<(), EngineError> {
         let Self { pipeline, streams, tables, vector, .. } = self;
@@ -204,20 +225,15 @@ impl Step {
             tables[*table].begin(batch).map_err(|source| in_table(name, source))?;
         }
         let trigger = pipeline.score.as_ref().and_then(|score| score.trigger.as_ref());
-        let trigger = trigger.filter(|trigger| emit && trigger.stream == stream);
-        let triggered = match trigger {
-            Some(trigger) => {
-                let holds = trigger.condition.evaluate(batch).and_then(|value| value.into_array(batch.num_rows()));
-                let holds = holds.map_err(|error| EngineError::Trigger(error.into()))?;
-                let holds = holds.as_boolean();
-                Some(if holds.null_count() > 0 { prep_null_mask_filter(holds) } else { holds.clone() })
-            }
-            None => None,
-        };
+        // The label join remembers vectors that were shown before a restart, so they are made again.
+        let wanted = !output.is_replay || pipeline.labels.is_some();
+        let trigger = trigger.filter(|trigger| wanted && trigger.stream == stream);
+        let triggered = trigger.map(|trigger| condition(&trigger.condition, batch).map_err(EngineError::Trigger));
+        let triggered = triggered.transpose()?;
         let times = batch.column(state.time_index).as_primitive::<TimestampMicrosecondType>().values();
         let mut rows: Vec<u32> = Vec::new();
         if let (Some(triggered), Some(vector)) = (&triggered, vector.as_mut()) {
-            rows.extend((0..batch.num_rows()).filter(|row| triggered.value(*row)).map(|row| row as u32));
+            rows.extend(triggered.set_indices_u32());
             let requests = select(batch, &rows, vector.plan().requests()).map_err(EngineError::Vector)?;
             vector.begin(&requests, tables).map_err(EngineError::Vector)?;
             let mut next = rows.iter().copied().peekable();
@@ -232,7 +248,13 @@ impl Step {
                 }
             }
             output.job.matrix = vector.finish(&requests, tables).map_err(EngineError::Vector)?;
+            if let Some(labels) = &pipeline.labels {
+                output.keys = join_keys(&join_columns(&labels.join, &requests), requests.num_rows());
+            }
             describe_events(pipeline, stream, &requests, &rows, origin, messages, times, output);
+            if output.feedback.is_some() {
+                output.triggers = rows;
+            }
         } else {
             for row in 0..times.len() {
                 for table in &state.tables {
@@ -252,8 +274,13 @@ fn in_table(table: &str, source: WindowError) -> EngineError {
     EngineError::Window { table: table.to_owned(), source }
 }
 
-/// Which rows are not late; the watermark follows row by row.
-fn on_time(state: &mut StreamState, batch: &RecordBatch, reach_micros: i64) -> BooleanBuffer {
+/// Which rows are not late; the watermark follows row by row, and is written down after each where that is wanted.
+fn on_time(
+    state: &mut StreamState,
+    batch: &RecordBatch,
+    reach_micros: i64,
+    mut watermarks: Option<&mut Vec<i64>>,
+) -> BooleanBuffer {
     let span = std::time::Duration::from_micros(reach_micros.cast_unsigned());
     let times = batch.column(state.time_index).as_primitive::<TimestampMicrosecondType>().values();
     times
@@ -262,6 +289,9 @@ fn on_time(state: &mut StreamState, batch: &RecordBatch, reach_micros: i64) -> B
             let time = EventTime(*time);
             let late = state.watermark.value().is_some_and(|watermark| is_late(time, watermark, span));
             state.watermark.observe(time);
+            if let Some(watermarks) = watermarks.as_deref_mut() {
+                watermarks.push(state.watermark.value().map_or(i64::MIN, EventTime::micros));
+            }
             !late
         })
         .collect()
@@ -347,6 +377,9 @@ fn describe_events(
             rows: 1,
         });
         output.origins.push(Origin::Event(sequence));
+    }
+    if output.is_replay {
+        return;
     }
     let unscorable = output.job.matrix.unscorable.iter().map(|bad| {
         let message = &messages[origin[rows[bad.row] as usize] as usize];

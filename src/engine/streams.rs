@@ -10,6 +10,8 @@ const DUPLICATE_WINDOW: Duration = Duration::from_secs(600);
 /// How long, and how many bytes of, rankings and dead letters are kept.
 const OUTPUT_AGE: Duration = Duration::from_secs(7 * 24 * 3_600);
 const OUTPUT_BYTES: u64 = 4 << 30;
+/// How much longer than two windows what was shown is kept.
+const IMPRESSION_SLACK: Duration = Duration::from_secs(3_600);
 
 /// The stream that holds a pipeline's events: named after pipeline and relation, `INTENT_BEHAVIOR`.
 pub fn input_spec(pipeline: &Pipeline, stream: &StreamPlan) -> StreamSpec {
@@ -22,6 +24,47 @@ pub fn input_spec(pipeline: &Pipeline, stream: &StreamPlan) -> StreamSpec {
         discard_new: false,
         max_message_bytes: None,
     }
+}
+
+/// The subject of a pipeline's examples.
+pub fn examples_subject(pipeline: &str) -> String {
+    format!("{pipeline}.examples")
+}
+
+/// The subject of what was shown in answer to requests.
+pub(super) fn impressions_subject(pipeline: &str) -> String {
+    format!("{pipeline}.impressions")
+}
+
+/// The stream that holds a pipeline's examples, if it makes any: what its model learns from.
+pub fn examples_spec(pipeline: &Pipeline) -> Option<StreamSpec> {
+    let labels = pipeline.labels.as_ref()?;
+    Some(StreamSpec {
+        name: format!("{}_EXAMPLES", pipeline.name).to_uppercase(),
+        subjects: vec![examples_subject(&pipeline.name)],
+        max_age: Some(labels.retain),
+        max_bytes: Some(OUTPUT_BYTES),
+        duplicate_window: DUPLICATE_WINDOW.min(labels.retain),
+        discard_new: false,
+        max_message_bytes: None,
+    })
+}
+
+/// The stream that holds what was shown in answer to requests, for as long as feedback on it may come.
+pub(super) fn impressions_spec(pipeline: &Pipeline) -> Option<StreamSpec> {
+    let labels = pipeline.labels.as_ref()?;
+    // A closed window is remembered for one more; the rest is for clocks that differ and for a worker that is down.
+    let window = Duration::from_micros(labels.settings.window_micros.cast_unsigned());
+    let max_age = window.saturating_mul(2).saturating_add(IMPRESSION_SLACK);
+    Some(StreamSpec {
+        name: format!("{}_IMPRESSIONS", pipeline.name).to_uppercase(),
+        subjects: vec![impressions_subject(&pipeline.name)],
+        max_age: Some(max_age),
+        max_bytes: Some(OUTPUT_BYTES),
+        duplicate_window: DUPLICATE_WINDOW.min(max_age),
+        discard_new: false,
+        max_message_bytes: None,
+    })
 }
 
 /// The stream that holds what a pipeline gives: rankings and dead letters.

@@ -5,10 +5,15 @@ use std::time::Duration;
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
 use super::stats::Snapshot;
+use crate::learn::{LabelCounts, Learnt};
 
 const EVENTS: &str = "tidewheel_engine_events_total";
 const RANKINGS: &str = "tidewheel_engine_rankings_total";
 const SCORED: &str = "tidewheel_engine_scored_rows_total";
+const LABELS: &str = "tidewheel_learn_labels_total";
+const EXAMPLES: &str = "tidewheel_learn_examples_total";
+const TRAIN: &str = "tidewheel_learn_step_seconds";
+const LOSS: &str = "tidewheel_learn_loss";
 const STEP: &str = "tidewheel_engine_step_seconds";
 const SCORE: &str = "tidewheel_engine_score_seconds";
 const WATERMARK: &str = "tidewheel_engine_newest_event_time_seconds";
@@ -20,6 +25,13 @@ pub fn describe() {
     describe_counter!(EVENTS, "events by what became of them: counted, late, rejected, duplicate");
     describe_counter!(RANKINGS, "rankings made");
     describe_counter!(SCORED, "candidates scored");
+    describe_counter!(LABELS, "impressions and feedback by what became of them: shown, positives, negatives, ...");
+    describe_counter!(
+        EXAMPLES,
+        "new examples of training steps, by whether the step updated the weights or was skipped"
+    );
+    describe_histogram!(TRAIN, "time of one training step with its evaluation");
+    describe_gauge!(LOSS, "mean loss of the last training batch before its step");
     describe_histogram!(STEP, "time of one step: decode, features, vectors");
     describe_histogram!(SCORE, "time of one micro-batch through the model");
     describe_gauge!(WATERMARK, "newest event time, seconds since 1970");
@@ -49,6 +61,23 @@ pub(super) fn record_scores(pipeline: &str, rankings: u64, scored: u64, took: Du
     counter!(RANKINGS, "pipeline" => pipeline.to_owned()).increment(rankings);
     counter!(SCORED, "pipeline" => pipeline.to_owned()).increment(scored);
     histogram!(SCORE, "pipeline" => pipeline.to_owned()).record(took.as_secs_f64());
+}
+
+/// Records what became of impressions and feedback so far.
+pub(super) fn record_labels(pipeline: &str, counts: &LabelCounts) {
+    for (outcome, count) in counts.by_outcome() {
+        counter!(LABELS, "pipeline" => pipeline.to_owned(), "outcome" => outcome).absolute(count);
+    }
+}
+
+/// Records one step of training.
+pub(super) fn record_training(pipeline: &str, examples: u64, took: Duration, learnt: &Learnt) {
+    let outcome = if matches!(learnt, Learnt::Updated { .. }) { "updated" } else { "skipped" };
+    counter!(EXAMPLES, "pipeline" => pipeline.to_owned(), "outcome" => outcome).increment(examples);
+    histogram!(TRAIN, "pipeline" => pipeline.to_owned()).record(took.as_secs_f64());
+    if let Learnt::Updated { loss } = learnt {
+        gauge!(LOSS, "pipeline" => pipeline.to_owned()).set(f64::from(*loss));
+    }
 }
 
 /// Records the size of a table.
