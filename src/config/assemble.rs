@@ -8,14 +8,15 @@ use std::sync::Arc;
 use arrow::datatypes::{Schema, SchemaRef};
 
 use super::folder::Folder;
+use super::learning;
 use super::problem::{Problem, Problems};
 use super::source::{Place, Source};
 use super::stream::{Late, Stream, TimeUnit};
 use crate::bus::Subject;
-use crate::engine::{ModelPlan, Pipeline, ScorePlan, StreamPlan, TablePlan, Trigger};
+use crate::engine::{LabelPlan, ModelPlan, Pipeline, ScorePlan, StreamPlan, TablePlan, TrainPlan, Trigger};
 use crate::event::{self, Contract, DecodeSettings, Decoder, Limits};
 use crate::feature::{REQUESTS, VectorPlan};
-use crate::model::{Binding, Session};
+use crate::model::{Binding, Session, onnx::Document, train::Trainer};
 use crate::score::RequestDecoder;
 use crate::window::{FeaturePlan, Horizon, PlanError, Planner};
 
@@ -28,6 +29,7 @@ impl Folder {
         let mut assembly = Assembly::new(self);
         assembly.plan();
         assembly.model();
+        assembly.training();
         assembly.finish()
     }
 
@@ -54,6 +56,8 @@ struct Assembly<'a> {
     vector: Option<Arc<VectorPlan>>,
     score: Option<ScorePlan>,
     model: Option<ModelPlan>,
+    labels: Option<LabelPlan>,
+    train: Option<TrainPlan>,
 }
 
 impl<'a> Assembly<'a> {
@@ -69,6 +73,8 @@ impl<'a> Assembly<'a> {
             vector: None,
             score: None,
             model: None,
+            labels: None,
+            train: None,
         }
     }
 
@@ -82,6 +88,9 @@ impl<'a> Assembly<'a> {
         if self.problems.is_empty() {
             self.scoring();
         }
+        if self.problems.is_empty() {
+            self.labels();
+        }
     }
 
     fn finish(self) -> Result<Pipeline, Problems> {
@@ -93,6 +102,8 @@ impl<'a> Assembly<'a> {
             vector: self.vector,
             model: self.model,
             score: self.score,
+            labels: self.labels,
+            train: self.train,
         })
     }
 
@@ -295,6 +306,41 @@ impl<'a> Assembly<'a> {
             }
             (None, None) => return None,
         })
+    }
+
+    fn labels(&mut self) {
+        let (Some((name, labels)), Some(vector)) = (self.folder.settings.feedback(), &self.vector) else { return };
+        let Some(stream) = self.streams.iter().position(|plan| plan.name == name.as_str()) else { return };
+        match learning::label_plan(&self.planner, labels, vector, (stream, &self.schemas[stream])) {
+            Ok(plan) => self.labels = Some(plan),
+            Err(refused) => self.problems.extend(refused.into_iter().map(|refused| {
+                self.folder.source.problem_at(refused.span, refused.message).suggest_some(refused.suggestion)
+            })),
+        }
+    }
+
+    fn training(&mut self) {
+        let (Some(train), Some(labels), Some(model), Some(vector)) =
+            (&self.folder.settings.train, &self.labels, &self.model, &self.vector)
+        else {
+            return;
+        };
+        let plan = learning::train_plan(train, labels, model.output.clone());
+        let binding = Binding {
+            columns: vector.columns(),
+            fingerprint: Some(vector.fingerprint().as_str()),
+            output: model.output.as_deref(),
+        };
+        // What cannot be trained is said now, not when the first example comes.
+        let document = Document::read(&model.bytes);
+        match document.and_then(|document| Trainer::new(document, &binding, &plan.settings)) {
+            Ok(_) => self.train = Some(plan),
+            Err(error) => {
+                let place = self.folder.settings.model.as_ref().map_or(0..0, |model| model.graph.span());
+                let message = format!("the model can't be trained: {error}");
+                self.problems.push(self.folder.source.problem_at(place, message));
+            }
+        }
     }
 
     fn model(&mut self) {

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::labels::Labels;
 use super::name::{PipelineName, SqlName};
 use super::problem::Problem;
 use super::schema::{check_keys, section_schema};
@@ -16,6 +17,7 @@ use super::section;
 use super::settings::{Model, Settings, State, Table};
 use super::source::Source;
 use super::stream::Stream;
+use super::train::Train;
 
 /// What could be read of a document: the sound sections, and which others there are.
 #[derive(Debug)]
@@ -25,6 +27,8 @@ pub(super) struct Draft {
     pub(super) tables: Sections<Table>,
     pub(super) model: Section<Model>,
     pub(super) score: Section<Score>,
+    pub(super) labels: Section<Labels>,
+    pub(super) train: Section<Train>,
     pub(super) state: Section<State>,
 }
 
@@ -44,6 +48,8 @@ impl Draft {
             tables: Sections::read(source, root, "tables", problems),
             model: Section::read(source, root.get("model"), problems),
             score: Section::read(source, root.get("score"), problems),
+            labels: Section::read(source, root.get("labels"), problems),
+            train: Section::read(source, root.get("train"), problems),
             state: Section::read(source, root.get("state"), problems),
         })
     }
@@ -57,6 +63,8 @@ impl Draft {
             tables: self.tables.into_values(),
             model: self.model.into_value(),
             score: self.score.into_value(),
+            labels: self.labels.into_value(),
+            train: self.train.into_value(),
             state: self.state.into_value().unwrap_or_default(),
         })
     }

@@ -30,6 +30,16 @@ impl PipelineName {
     pub fn dead_letter_subject(&self) -> Subject {
         Subject::below(self, "dead")
     }
+
+    /// Where candidates that were scored are kept until their feedback comes: `<name>.impressions`.
+    pub fn impression_subject(&self) -> Subject {
+        Subject::below(self, "impressions")
+    }
+
+    /// Where examples to learn from go: `<name>.examples`.
+    pub fn example_subject(&self) -> Subject {
+        Subject::below(self, "examples")
+    }
 }
 
 fn check_pipeline_name(text: &str) -> Result<(), Refusal> {

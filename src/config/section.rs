@@ -28,11 +28,14 @@ pub(super) fn read<T: DeserializeOwned + JsonSchema>(
     problems: &mut Vec<Problem>,
 ) -> Option<T> {
     let before = problems.len();
-    check_section(source, &section_schema::<T>(), section.get_ref(), section.span(), problems);
-    if problems.len() > before && section.get_ref().is_array() {
+    let arrays = check_section(source, &section_schema::<T>(), section.get_ref(), section.span(), problems);
+    if arrays.contains(&section.span()) {
         return None;
     }
     let mut rest = section.clone();
+    for array in arrays {
+        cut(rest.get_mut(), &array);
+    }
     for _ in 0..MOST_BAD_VALUES {
         let error = match T::deserialize(ValueDeserializer::from(rest.clone())) {
             Ok(value) => return (problems.len() == before).then_some(value),
@@ -194,6 +197,11 @@ mod tests {
         assert_eq!(read_text("sample = [[1]]").1, ["1:10 invalid type: array, expected a table"]);
         let (sample, problems) = read_text("[sample]\nnumbers = [1]\ninner = [true, 1]\n");
         assert_eq!((sample, problems), (None, vec!["3:9 invalid type: array, expected a table".to_owned()]));
+        let (_, problems) = read_text("[sample]\nnumbers = [1]\ninner = ['yes']\ntext = 1\n");
+        assert_eq!(
+            problems,
+            ["3:9 invalid type: array, expected a table", "4:8 invalid type: integer `1`, expected a string"]
+        );
     }
 
     #[test]

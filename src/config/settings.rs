@@ -9,16 +9,19 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::duration;
+use super::labels::Labels;
 use super::name::{PipelineName, SqlName};
 use super::score::Score;
 use super::stream::Stream;
+use super::train::Train;
 
 /// A pipeline: which events it reads, which features it keeps, and what it scores with them.
 #[derive(Debug, Clone, JsonSchema)]
 #[schemars(deny_unknown_fields, title = "Tidewheel pipeline")]
 pub struct Settings {
     /// The pipeline's name: a letter a to z, then a to z, 0 to 9, `_` and `-`, at most 40 characters.
-    /// Unusable events go to the subject `<name>.dead`, and the broker's streams are named after it.
+    /// Unusable events go to the subject `<name>.dead`, and the broker's streams are named after it. With `[labels]`,
+    /// `<name>.impressions` and `<name>.examples` are the pipeline's own too.
     pub name: PipelineName,
     /// The streams of events, each in a section `[streams.NAME]`. The name is the relation that feature SQL selects
     /// from: a to z, 0 to 9 and `_`.
@@ -30,6 +33,11 @@ pub struct Settings {
     pub model: Option<Model>,
     /// When rankings are made and where they go.
     pub score: Option<Score>,
+    /// Which feedback makes what was scored into examples to learn from. Without it nothing is labelled.
+    pub labels: Option<Labels>,
+    /// How those examples train the model while it serves, and when what was learnt is served. Without it the model stays
+    /// as it is.
+    pub train: Option<Train>,
     /// Where the pipeline keeps its files.
     #[schemars(default)]
     pub state: State,
@@ -50,9 +58,18 @@ impl Settings {
     pub fn trigger(&self) -> Option<(&SqlName, &Spanned<String>)> {
         let score = self.score.as_ref()?;
         let condition = score.on.as_ref()?;
-        // Without a name there is only one stream: a rule of the folder.
-        let stream = score.stream.as_ref().map(Spanned::get_ref).or_else(|| self.streams.keys().next())?;
-        Some((stream, condition))
+        Some((self.stream(score.stream.as_ref())?, condition))
+    }
+
+    /// The stream whose events are feedback, and what becomes of them.
+    pub fn feedback(&self) -> Option<(&SqlName, &Labels)> {
+        let labels = self.labels.as_ref()?;
+        Some((self.stream(labels.stream.as_ref())?, labels))
+    }
+
+    /// The stream that a section names; without a name there is only one: a rule of the folder.
+    fn stream<'a>(&'a self, named: Option<&'a Spanned<SqlName>>) -> Option<&'a SqlName> {
+        named.map(Spanned::get_ref).or_else(|| self.streams.keys().next())
     }
 }
 

@@ -1,6 +1,7 @@
 //! Whole folders: a good one read in full, and bad ones with every problem at its place.
 
 mod folders;
+mod learning;
 mod rules;
 mod values;
 
@@ -46,6 +47,32 @@ publish = "intent.scored"
 batch = { rows = 32, linger = "1ms" }
 queue = 16
 max_items = 100
+
+[labels]
+stream = "behavior"
+join = ["user_id", "item_id"]
+positive = "behavior = 'buy'"
+window = "1h"
+position = "shown_place"
+negatives = 0.1
+max_rows = 5000
+max_bytes = "64 MB"
+retain = "2 days"
+
+[train]
+optimizer = { type = "sgd", learning_rate = 0.05, nesterov = true }
+loss = "mean_squared_error"
+batch = 64
+linger = "0s"
+replay = 0
+replay_share = 0.25
+clip_norm = 1
+freeze = ["normalise.*", "embedding"]
+dropout = false
+promote = { every = "5s", metric = "log_loss", holdout = 100, tolerance = 0, least_positives = 100, label_rate_jump = 1.5 }
+checkpoint = "1m"
+keep = 3
+threads = 2
 
 [state]
 folder = "/var/lib/intent"

@@ -157,7 +157,87 @@ fn a_faulty_section_is_not_blamed_twice() {
     let broken_stream = GOOD.replace("disorder = \"0s\"", "disorder = \"soon\"");
     let shop = Shop::new(&broken_stream);
     assert_eq!(shop.read().unwrap_err().iter().count(), 1, "score.stream names it all the same");
-    let broken_score = GOOD.replace("service = \"intent.score\"", "service = \"\"").replace("on = ", "#");
+    let broken_score = GOOD.replace("service = \"intent.score\"", "service = \"\"").replace("\non = ", "\n#");
     let shop = Shop::new(&broken_score);
     assert_eq!(shop.read().unwrap_err().iter().count(), 1, "there is a service, though a bad one");
+}
+
+#[test]
+fn each_missing_section_is_blamed_once_on_what_needs_it() {
+    let without = |sections: &[&str]| {
+        let mut text = String::new();
+        for part in GOOD.split("\n\n").filter(|part| !sections.iter().any(|section| part.starts_with(section))) {
+            text.push_str(part);
+            text.push_str("\n\n");
+        }
+        let read = Shop::new(&text).read();
+        read.map_or_else(|problems| problems.iter().map(|p| p.message.clone()).collect(), |_| Vec::new()).join(" | ")
+    };
+    assert_eq!(without(&[]), "");
+    assert_eq!(without(&["[train]"]), "", "examples may be kept for later");
+    assert_eq!(without(&["[train]", "[labels]"]), "");
+    let refused = [
+        without(&["[labels]"]),
+        without(&["[score]"]),
+        without(&["[model]"]),
+        without(&["[labels]", "[score]"]),
+        without(&["[score]", "[model]"]),
+        without(&["[labels]", "[score]", "[model]"]),
+        without(&["[train]", "[score]"]),
+    ];
+    insta::assert_snapshot!(refused.join("\n"), @"
+    [train] needs a section [labels]
+    [labels] needs a section [score]
+    [score] needs a section [model]
+    [train] needs a section [labels] | [train] needs a section [score]
+    [labels] needs a section [score] | [labels] needs a section [model]
+    [train] needs a section [labels] | [train] needs a section [score] | [train] needs a section [model]
+    [labels] needs a section [score]
+    ");
+}
+
+#[test]
+fn feedback_comes_from_a_stream_that_is_known() {
+    let several = GOOD.replace(
+        "[tables.user_activity]",
+        "[streams.clicks]\nsubjects = [\"clicks\"]\ncontract = \"schemas/behavior.json\"\ntime = \"ts\"\n\n[tables.user_activity]",
+    );
+    let labels = |stream: &str| {
+        let (head, tail) = several.split_once("[labels]\nstream = \"behavior\"\n").unwrap();
+        Shop::new(&format!("{head}[labels]\n{stream}\n{tail}"))
+    };
+    let feedback = labels("stream = 'clicks'").read().unwrap();
+    assert_eq!(feedback.settings.feedback().unwrap().0.as_str(), "clicks");
+    insta::assert_snapshot!(labels("").problems(), @r#"
+    pipelines/intent/pipeline.toml:47:12: `positive` needs `stream`, for there are several
+      47 | positive = "behavior = 'buy'"
+         |            ^
+      help: add stream = "NAME", one of `behavior`, `clicks`
+    "#);
+    insta::assert_snapshot!(labels("stream = 'click'").problems(), @"
+    pipelines/intent/pipeline.toml:45:10: stream `click` not found
+      45 | stream = 'click'
+         |          ^
+      help: did you mean `clicks`?
+    ");
+}
+
+#[test]
+fn examples_and_impressions_are_no_events_and_no_answers() {
+    let shop = Shop::new(
+        &GOOD.replace("\"shop.behavior\"", "\"intent.examples\"").replace("intent.score\"", "intent.impressions\""),
+    );
+    insta::assert_snapshot!(shop.problems(), @r#"
+    pipelines/intent/pipeline.toml:2:8: examples go to `intent.examples`, which stream `behavior` reads through `intent.examples`
+       2 | name = "intent"
+         |        ^
+      help: choose another subject, or narrow the stream's
+
+    pipelines/intent/pipeline.toml:29:11: requests and impressions both go to `intent.impressions`
+      29 | service = "intent.impressions"
+         |           ^
+      help: give each a subject of its own
+    "#);
+    let unlabelled = GOOD.split_once("[labels]").unwrap().0.replace("\"shop.behavior\"", "\"intent.examples\"");
+    assert!(Shop::new(&unlabelled).read().is_ok(), "without [labels] they are nobody's");
 }

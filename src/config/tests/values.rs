@@ -53,7 +53,7 @@ folder = ".state"
     pipelines/intent/pipeline.toml:2:1: unknown field `colour`
        2 | colour = "red"
          | ^
-      help: known are `name`, `streams`, `tables`, `model`, `score`, `state`
+      help: known are `name`, `streams`, `tables`, `model`, `score`, `labels`, `train`, `state`
 
     pipelines/intent/pipeline.toml:5:1: unknown field `subject`
        5 | subject = ["shop.behavior"]
@@ -214,7 +214,9 @@ fn an_empty_file_lacks_what_a_pipeline_needs() {
 
 #[test]
 fn sections_that_are_no_sections_are_refused() {
-    let shop = Shop::new("name = 1\nstreams = []\ntables = 1\nmodel = 'm.onnx'\nscore = [1]\nstate = '.state'\n");
+    let shop = Shop::new(
+        "name = 1\nstreams = []\ntables = 1\nmodel = 'm.onnx'\nscore = [1]\nlabels = []\ntrain = true\nstate = '.state'\n",
+    );
     insta::assert_snapshot!(shop.problems(), @r#"
     pipelines/intent/pipeline.toml:1:8: invalid type: integer `1`, expected a pipeline's name as text
        1 | name = 1
@@ -238,8 +240,16 @@ fn sections_that_are_no_sections_are_refused() {
        5 | score = [1]
          |         ^
 
-    pipelines/intent/pipeline.toml:6:9: invalid type: string ".state", expected a section [state]
-       6 | state = '.state'
+    pipelines/intent/pipeline.toml:6:10: invalid type: array, expected a table
+       6 | labels = []
+         |          ^
+
+    pipelines/intent/pipeline.toml:7:9: invalid type: boolean `true`, expected a section [train]
+       7 | train = true
+         |         ^
+
+    pipelines/intent/pipeline.toml:8:9: invalid type: string ".state", expected a section [state]
+       8 | state = '.state'
          |         ^
     "#);
 }
