@@ -10,8 +10,6 @@ use super::people::Person;
 const BASE: f64 = -3.3;
 /// Log-odds gained by a perfect match of taste.
 const TASTE: f64 = 5.0;
-/// Log-odds gained per standard deviation of popularity.
-const POPULARITY: f64 = 0.3;
 /// How fast attention falls: place 1, 2, 3 are examined with 1, 2^-x, 3^-x.
 const ATTENTION_DECAY: f64 = 0.6;
 /// Probability that somebody who certainly wants an item does more than look at it.
@@ -24,7 +22,7 @@ pub(super) const BUY: f64 = 0.25;
 
 /// Log-odds that a person who sees the item wants it.
 pub(super) fn appeal(person: &Person, item: &Item) -> f64 {
-    BASE + TASTE * person.taste.likeness(&item.character) + POPULARITY * item.popularity_score
+    BASE + TASTE * person.taste.likeness(&item.character) + person.conformity * item.popularity_score
         - person.price_sensitivity * item.price_score
 }
 

@@ -13,7 +13,9 @@ const SECOND_FAVOURITE: f64 = 0.6;
 /// How far a taste is from the categories it is made of.
 const TASTE_SPREAD: f64 = 0.4;
 /// Typical aversion to one standard deviation of price, in log-odds.
-const PRICE_SENSITIVITY: f64 = 0.6;
+const PRICE_SENSITIVITY: f64 = 1.2;
+/// Typical attraction of one standard deviation of popularity, in log-odds.
+const CONFORMITY: f64 = 1.0;
 /// Spread of the logarithm of activity: the busiest hundredth comes eight times as often as the median.
 const LOG_ACTIVITY_SPREAD: f64 = 0.9;
 
@@ -27,8 +29,10 @@ pub(super) struct People {
 pub(super) struct Person {
     /// What the person likes.
     pub(super) taste: Taste,
-    /// Log-odds lost per unit of an item's price score; not negative.
+    /// Log-odds lost per unit of an item's price score; negative where dear items are wanted.
     pub(super) price_sensitivity: f64,
+    /// Log-odds gained per standard deviation of an item's popularity; negative where the unusual is wanted.
+    pub(super) conformity: f64,
 }
 
 impl People {
@@ -39,6 +43,18 @@ impl People {
         let activity =
             Weighted::new((0..count).map(|_| (LOG_ACTIVITY_SPREAD * random.sample::<f64, _>(StandardNormal)).exp()));
         Self { people, activity }
+    }
+
+    /// Gives everybody another taste, and turns round what they think of prices and of what is popular.
+    pub(super) fn drift(&mut self, catalogue: &Catalogue, random: &mut ChaCha8Rng) {
+        for person in &mut self.people {
+            let drifted = Person::draw(catalogue, random);
+            *person = Person {
+                taste: drifted.taste,
+                price_sensitivity: -person.price_sensitivity,
+                conformity: -person.conformity,
+            };
+        }
     }
 
     /// How many people there are.
@@ -63,6 +79,7 @@ impl Person {
         Self {
             taste: first.plus(SECOND_FAVOURITE, second).near(TASTE_SPREAD, random),
             price_sensitivity: PRICE_SENSITIVITY * random.sample::<f64, _>(StandardNormal).abs(),
+            conformity: CONFORMITY * random.sample::<f64, _>(StandardNormal).abs(),
         }
     }
 }

@@ -22,7 +22,8 @@ mod streams {
     pub(super) const WORLD: u64 = 0;
     pub(super) const BROWSING: u64 = 1;
     pub(super) const VISITS: u64 = 2;
-    pub(super) const FIRST_REACTION: u64 = 3;
+    pub(super) const DRIFT: u64 = 3;
+    pub(super) const FIRST_REACTION: u64 = 4;
 }
 
 /// How large a shop is.
@@ -79,6 +80,15 @@ impl Shop {
             visiting: stream(&root, streams::VISITS),
             root,
         }
+    }
+
+    /// A new season: everybody's tastes move, at once. What people liked is out of fashion and other things are in; who
+    /// looked for what is cheap looks for what is dear (presents, say), and who followed the crowd looks for the unusual.
+    ///
+    /// People keep what they have in their carts, and the catalogue stays as it is.
+    pub fn drift(&mut self) {
+        let mut random = stream(&self.root, streams::DRIFT);
+        self.people.drift(&self.catalogue, &mut random);
     }
 
     /// The next thing that somebody in the shop does by themselves, at `now_micros` since 1970.
@@ -305,6 +315,22 @@ mod tests {
             assert!(deviation.abs() < 4.5 * f64::sqrt(variance[place]), "place {place}: {clicked:?} {expected:?}");
         }
         assert!(clicked[0] > 2.5 * clicked[9], "{clicked:?}");
+    }
+
+    #[test]
+    fn after_a_drift_people_want_other_things() {
+        let mut shop = shop(10);
+        let truth = |shop: &Shop, views: &[Click]| {
+            mean(views.iter().map(|view| shop.click_probability(view.user_id, view.item_id).unwrap()))
+        };
+        let before = browse(&mut shop, 10_000);
+        let wanted_before = truth(&shop, &before);
+        shop.drift();
+        let wanted_still = truth(&shop, &before);
+        assert!(wanted_still < 0.5 * wanted_before, "{wanted_still} of {wanted_before} is wanted still");
+        let after = browse(&mut shop, 10_000);
+        let wanted_after = truth(&shop, &after);
+        assert!(wanted_after > 1.5 * wanted_still, "{wanted_after} against {wanted_still}");
     }
 
     #[test]
