@@ -37,6 +37,20 @@ impl Broker {
         Ok(Self { bus, server: Some(server), address_file: Some(address_file) })
     }
 
+    /// Connects to the server that a running pipeline uses, or opens the store of one that is not running.
+    pub(super) async fn find_or_open(arguments: &BrokerArguments, state: &Path) -> anyhow::Result<Self> {
+        if arguments.nats.is_none() && state.join(ADDRESS).exists() {
+            // The address of a pipeline that was killed leads nowhere.
+            if let Ok(bus) = Self::find(arguments, state).await {
+                return Ok(Self { bus, server: None, address_file: None });
+            }
+        }
+        if let Some(url) = &arguments.nats {
+            return Ok(Self { bus: connect(arguments, url).await?, server: None, address_file: None });
+        }
+        Self::open(arguments, state).await
+    }
+
     /// Connects to the server that a running pipeline uses.
     pub(super) async fn find(arguments: &BrokerArguments, state: &Path) -> anyhow::Result<Bus> {
         if let Some(url) = &arguments.nats {

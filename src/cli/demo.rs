@@ -1,7 +1,11 @@
-//! `tidewheel demo`: the main job on a synthetic shop, with real latencies.
+//! `tidewheel demo`: the main job on a synthetic shop, with real latencies, whose people change their tastes halfway.
+//!
+//! At that moment the model, trained so far, is copied and frozen. From then on half of the people are served by the copy and
+//! half by the model that goes on learning, on the same kind of requests.
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -13,16 +17,18 @@ use tokio_util::sync::CancellationToken;
 
 use super::broker::Broker;
 use super::replay::tempfile_folder;
-use super::run::{interrupted, runtime, settings};
+use super::run::{interrupted, runtime, settings, training_failed};
 use super::{BrokerArguments, Format, assemble, observe};
 use crate::bus::{Bus, Outgoing, Subject};
-use crate::engine::{Run, Snapshot, Stats};
-use crate::simulate::{Shop, ShopSettings};
+use crate::engine::{Run, Snapshot, Stats, Training, TrainingOptions, TrainingReport};
+use crate::simulate::{Kind, Shop, ShopSettings};
 
 /// People who wait for a ranking at the same time.
 const VISITORS: usize = 4;
 /// How often the shop publishes what people do.
 const TICK: Duration = Duration::from_millis(5);
+/// The share of the people that the frozen copy serves.
+const FROZEN_SHARE: f64 = 0.5;
 
 /// Arguments of `demo`.
 #[derive(Args)]
@@ -55,6 +61,25 @@ struct Summary {
     events_per_second: f64,
     rankings_per_second: f64,
     latency_ms: Latency,
+    /// Clicks per ranking after the change of tastes, by who was served by which model.
+    click_rate: Option<Comparison>,
+    model_versions: u64,
+    /// On the examples after the change, each scored before it was learnt from.
+    auc: Option<Comparison>,
+    examples: u64,
+}
+
+#[derive(Clone, Copy, Serialize)]
+struct Comparison {
+    learning: f64,
+    frozen: f64,
+}
+
+/// Rankings shown and clicks on them, since there are two arms.
+#[derive(Default)]
+struct Shown {
+    rankings: AtomicU64,
+    clicks: AtomicU64,
 }
 
 #[derive(Clone, Copy, Default, Serialize)]
@@ -70,6 +95,8 @@ struct Street {
     score: Subject,
     /// Request to reply, microseconds.
     latencies: Mutex<Vec<u32>>,
+    learning: Shown,
+    frozen: Shown,
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
@@ -82,11 +109,18 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
         clicks: Subject::new("shop.clicks.web")?,
         score,
         latencies: Mutex::new(Vec::new()),
+        learning: Shown::default(),
+        frozen: Shown::default(),
     });
+    let pipeline = Arc::new(pipeline);
     runtime()?.block_on(async {
         let state = tempfile_folder()?;
         let broker = Broker::open(&BrokerArguments::default(), &state.0).await?;
-        let mut running = Run::start(Arc::new(pipeline), &broker.bus, &settings()).await?;
+        let mut running = Run::start(Arc::clone(&pipeline), &broker.bus, &settings()).await?;
+        let mut training = match pipeline.train.is_some() {
+            true => Some(Training::start(Arc::clone(&pipeline), &broker.bus, TrainingOptions::default()).await?),
+            false => None,
+        };
         let stop = CancellationToken::new();
         let mut people: JoinSet<anyhow::Result<()>> = JoinSet::new();
         people.spawn(browse(Arc::clone(&street), broker.bus.clone(), arguments.rate, stop.clone()));
@@ -96,21 +130,41 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
         let start = Instant::now();
         let length = Duration::from_secs(arguments.seconds);
         let stats = Arc::clone(running.stats());
-        let shown = tokio::select! {
-            () = show(&street, &stats, start, length, arguments.format) => Ok(()),
-            error = running.failed() => Err(anyhow::Error::from(error)),
-            failed = first_failure(&mut people) => Err(failed),
-            () = interrupted() => Ok(()),
-        };
+        let mut outcome = Ok(());
+        for (half, until) in [(1, length / 2), (2, length)] {
+            if half == 2 {
+                if let Some(training) = &training {
+                    training.freeze(FROZEN_SHARE).await?;
+                }
+                street.shop.lock().unwrap_or_else(PoisonError::into_inner).drift();
+            }
+            let ended = tokio::select! {
+                () = show(&street, &stats, start, until, arguments.format) => continue,
+                error = running.failed() => Err(anyhow::Error::from(error)),
+                error = training_failed(training.as_mut()) => Err(anyhow::Error::from(error)),
+                failed = first_failure(&mut people) => Err(failed),
+                () = interrupted() => Ok(()),
+            };
+            outcome = ended;
+            break;
+        }
         stop.cancel();
         while let Some(ended) = people.join_next().await {
             ended??;
         }
         let seconds = start.elapsed().as_secs_f64();
         running.stop().await?;
+        let learnt = match training {
+            Some(training) => {
+                let report = training.report().await?;
+                training.stop().await?;
+                report
+            }
+            None => TrainingReport::default(),
+        };
         broker.close().await?;
-        shown?;
-        let summary = summarise(&stats.snapshot(), &street, seconds);
+        outcome?;
+        let summary = summarise(&stats.snapshot(), &street, &learnt, seconds);
         match arguments.format {
             Format::Json => observe::print_json(&summary)?,
             Format::Text => print(&summary),
@@ -170,6 +224,17 @@ async fn visit(street: Arc<Street>, bus: Bus, stop: CancellationToken) -> anyhow
             visit.candidates.len()
         );
         let clicks = street.shop.lock().unwrap_or_else(PoisonError::into_inner).react(&visit, &ranked, now_micros()?);
+        let arm = match ranking.arm.as_deref() {
+            Some("control") => Some(&street.frozen),
+            Some(_) => Some(&street.learning),
+            None => None,
+        };
+        if let Some(arm) = arm {
+            // A cart or a buy follows a click on the same item; only the click counts.
+            let clicked = clicks.iter().filter(|click| click.kind == Kind::View).count();
+            arm.rankings.fetch_add(1, Ordering::Relaxed);
+            arm.clicks.fetch_add(clicked as u64, Ordering::Relaxed);
+        }
         for click in clicks {
             let mut event = Vec::new();
             click.write_json(&mut event);
@@ -184,6 +249,7 @@ async fn visit(street: Arc<Street>, bus: Bus, stop: CancellationToken) -> anyhow
 #[derive(serde::Deserialize)]
 struct Ranking {
     items: Vec<Item>,
+    arm: Option<String>,
 }
 
 #[derive(serde::Deserialize)]
@@ -243,7 +309,7 @@ fn live_line(before: &Snapshot, now: &Snapshot, recent: Vec<u32>, start: Instant
     if std::io::stderr().is_terminal() { eprint!("\r{line}") } else { eprintln!("{line}") }
 }
 
-fn summarise(counts: &Snapshot, street: &Street, seconds: f64) -> Summary {
+fn summarise(counts: &Snapshot, street: &Street, learnt: &TrainingReport, seconds: f64) -> Summary {
     let latencies = street.latencies.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let rankings = latencies.len() as u64;
     Summary {
@@ -256,6 +322,30 @@ fn summarise(counts: &Snapshot, street: &Street, seconds: f64) -> Summary {
         events_per_second: counts.counted as f64 / seconds.max(1e-9),
         rankings_per_second: rankings as f64 / seconds.max(1e-9),
         latency_ms: percentiles(latencies),
+        click_rate: street.learning.rate().zip(street.frozen.rate()).map(Comparison::from),
+        model_versions: learnt.promoted + 1,
+        auc: auc(learnt),
+        examples: learnt.examples,
+    }
+}
+
+/// Over all examples that are remembered since the copy was frozen.
+fn auc(learnt: &TrainingReport) -> Option<Comparison> {
+    let horizon = learnt.evaluation.as_ref()?.horizons.last()?;
+    horizon.learning.metrics.auc.zip(horizon.reference.metrics.auc).map(Comparison::from)
+}
+
+impl Shown {
+    /// Clicks per ranking; nothing before the first ranking.
+    fn rate(&self) -> Option<f64> {
+        let rankings = self.rankings.load(Ordering::Relaxed);
+        (rankings > 0).then(|| self.clicks.load(Ordering::Relaxed) as f64 / rankings as f64)
+    }
+}
+
+impl From<(f64, f64)> for Comparison {
+    fn from((learning, frozen): (f64, f64)) -> Self {
+        Self { learning, frozen }
     }
 }
 
@@ -268,6 +358,18 @@ fn print(summary: &Summary) {
         "latency    p50 {:.2} ms, p99 {:.2} ms from request to reply",
         summary.latency_ms.p50, summary.latency_ms.p99
     );
+    if let (Some(clicks), Some(auc)) = (&summary.click_rate, &summary.auc) {
+        println!("\nHalfway everybody's tastes changed, and a copy of the model was frozen. Since then:");
+        println!("            learning    frozen");
+        println!(
+            "clicks      {:>8.3}  {:>8.3}   per ranking: {:.2} times as many",
+            clicks.learning,
+            clicks.frozen,
+            clicks.learning / clicks.frozen.max(1e-9)
+        );
+        println!("AUC         {:>8.3}  {:>8.3}   on examples that neither had learnt from", auc.learning, auc.frozen);
+        println!("{} versions of the model, {} examples learnt from", summary.model_versions, summary.examples);
+    }
     println!("\nNext:");
     println!("  tidewheel check pipelines/recommend        what the pipeline keeps, and that it is sound");
     println!("  tidewheel test pipelines/                  its test cases, without a broker");

@@ -8,13 +8,16 @@ mod case;
 mod check;
 mod demo;
 mod doctor;
+mod learnt;
 mod model;
 mod observe;
+mod registry;
 mod replay;
 mod run;
 mod source;
 mod sql;
 mod test;
+mod train;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -59,7 +62,12 @@ enum Verb {
     /// Runs the test cases of pipelines, without a broker, on a manual clock.
     #[command(after_help = "Examples:\n  tidewheel test pipelines/\n  tidewheel test pipelines/intent")]
     Test(test::Arguments),
-    /// Makes models.
+    /// Trains a pipeline's model on its examples, in a process of its own, until Ctrl-C.
+    #[command(
+        after_help = "Examples:\n  tidewheel train pipelines/recommend --nats nats://localhost:4222\n\nStart the pipeline itself with `tidewheel run --no-train`."
+    )]
+    Train(train::Arguments),
+    /// Makes models, and looks after the versions of a pipeline's model.
     #[command(subcommand)]
     Model(model::Verb),
     /// Prints the JSON Schema of pipeline.toml, for editors.
@@ -109,7 +117,7 @@ struct BrokerArguments {
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     // A pipeline that runs tells its story; the other verbs speak through their results.
-    observe::start_logs(if matches!(arguments.verb, Verb::Run(_)) { "info" } else { "warn" });
+    observe::start_logs(if matches!(arguments.verb, Verb::Run(_) | Verb::Train(_)) { "info" } else { "warn" });
     let outcome = match arguments.verb {
         Verb::Demo(arguments) => demo::run(&arguments),
         Verb::Run(arguments) => run::run(&arguments),
@@ -117,6 +125,7 @@ pub fn main() -> ExitCode {
         Verb::Sql(arguments) => sql::run(&arguments),
         Verb::Check(arguments) => check::run(&arguments),
         Verb::Test(arguments) => test::run(&arguments),
+        Verb::Train(arguments) => train::run(&arguments),
         Verb::Model(verb) => model::run(&verb),
         Verb::Schema => observe::print_json(&crate::config::schema()).map(|()| true),
         Verb::Doctor { format, state } => doctor::run(format == Format::Json, &state),

@@ -10,6 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::broker::Broker;
+use super::learnt::{Learnt, learn};
 use super::run::{interrupted, runtime, settings};
 use super::source::EventFile;
 use super::{BrokerArguments, Format, assemble, observe};
@@ -64,6 +65,9 @@ struct Report {
     duplicate: u64,
     scored: u64,
     seconds: f64,
+    /// What learning from the file's feedback gave, where the pipeline learns.
+    #[serde(flatten)]
+    learnt: Option<Learnt>,
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
@@ -116,7 +120,15 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
         }
         let seconds = start.elapsed().as_secs_f64();
         let counts = running.stats().snapshot();
+        let labels = running.stats().labels();
         running.stop().await?;
+        let learnt = match pipeline.train.is_some() && labels.examples() > 0 {
+            true => {
+                bar.set_message("learning");
+                Some(learn(&pipeline, &broker.bus, labels).await?)
+            }
+            false => None,
+        };
         broker.close().await?;
         bar.finish_and_clear();
         let report = Report {
@@ -127,6 +139,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
             duplicate: counts.duplicate,
             scored: counts.scored,
             seconds,
+            learnt,
         };
         print(&report, arguments.format)?;
         let accounted = report.counted + report.late + report.rejected + report.duplicate;
@@ -150,6 +163,9 @@ fn print(report: &Report, format: Format) -> anyhow::Result<()> {
         report.seconds,
         report.published as f64 / report.seconds.max(1e-9)
     );
+    if let Some(learnt) = &report.learnt {
+        learnt.print();
+    }
     Ok(())
 }
 

@@ -2,13 +2,15 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 
 use clap::Args;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::broker::Broker;
 use super::{BrokerArguments, assemble, observe};
-use crate::engine::{Run, RunSettings};
+use crate::engine::{EngineError, Run, RunSettings, Training, TrainingOptions};
 use crate::query::serve_sql;
 
 /// Arguments of `run`.
@@ -21,6 +23,9 @@ pub(super) struct Arguments {
     /// Serves Prometheus metrics on this address.
     #[arg(long, value_name = "ADDRESS")]
     metrics: Option<SocketAddr>,
+    /// Leaves training to a `tidewheel train` of its own.
+    #[arg(long)]
+    no_train: bool,
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
@@ -29,17 +34,47 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
         if let Some(address) = arguments.metrics {
             observe::serve_metrics(address)?;
         }
-        let broker = Broker::open(&arguments.broker, &folder.settings.state_folder()).await?;
+        let state = folder.settings.state_folder();
+        let broker = Broker::open(&arguments.broker, &state).await?;
         let name = pipeline.name.clone();
-        let mut running = Run::start(Arc::new(pipeline), &broker.bus, &settings()).await?;
-        let sql = serve_sql(&broker.bus, &name, running.snapshots()).await?;
+        let pipeline = Arc::new(pipeline);
+        let copies = Some(state.join("models"));
+        let settings = RunSettings { copies: copies.clone(), ..settings() };
+        // Until all is started there is nothing to drain: what was answered so far survives as it would a crash.
+        let mut interrupted = pin!(interrupted());
+        let start = async {
+            let running = Run::start(Arc::clone(&pipeline), &broker.bus, &settings).await?;
+            let training = match pipeline.train.is_some() && !arguments.no_train {
+                true => {
+                    let options = TrainingOptions { copies, ..TrainingOptions::default() };
+                    Some(Training::start(Arc::clone(&pipeline), &broker.bus, options).await?)
+                }
+                false => None,
+            };
+            let sql = serve_sql(&broker.bus, &name, running.snapshots()).await?;
+            anyhow::Ok((running, training, sql))
+        };
+        let started = tokio::select! {
+            started = start => Some(started?),
+            () = &mut interrupted => None,
+        };
+        let Some((mut running, mut training, sql)) = started else {
+            broker.close().await?;
+            tracing::info!("stopped before it ran");
+            return Ok(true);
+        };
         tracing::info!(pipeline = name, "running; Ctrl-C stops");
         let outcome = tokio::select! {
             error = running.failed() => Err(error),
-            () = interrupted() => {
+            error = training_failed(training.as_mut()) => Err(error),
+            () = &mut interrupted => {
                 tracing::info!("draining");
                 drop(sql);
-                running.stop().await
+                let stopped = running.stop().await;
+                match training {
+                    Some(training) => training.stop().await.and(stopped),
+                    None => stopped,
+                }
             }
         };
         broker.close().await?;
@@ -55,25 +90,36 @@ pub(super) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 }
 
 pub(super) fn settings() -> RunSettings {
-    RunSettings { version: env!("CARGO_PKG_VERSION").to_owned() }
+    RunSettings { version: env!("CARGO_PKG_VERSION").to_owned(), copies: None }
 }
 
-/// Returns at Ctrl-C or SIGTERM.
-pub(super) async fn interrupted() {
-    let terminate = async {
-        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-            Ok(mut signal) => {
-                signal.recv().await;
-            }
-            Err(_) => std::future::pending().await,
+/// Waits until training ends by itself; for ever where there is none.
+pub(super) async fn training_failed(training: Option<&mut Training>) -> EngineError {
+    match training {
+        Some(training) => training.failed().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Ends at Ctrl-C or SIGTERM, from the moment of the call on.
+pub(super) fn interrupted() -> impl Future<Output = ()> {
+    let [interrupt, terminate] = [SignalKind::interrupt(), SignalKind::terminate()].map(signal);
+    async move {
+        tokio::select! {
+            () = received(interrupt) => {}
+            () = received(terminate) => {}
         }
-    };
-    tokio::select! {
-        outcome = tokio::signal::ctrl_c() => {
-            if let Err(error) = outcome {
-                tracing::warn!(%error, "Ctrl-C cannot be caught");
-            }
+    }
+}
+
+async fn received(signal: std::io::Result<Signal>) {
+    match signal {
+        Ok(mut signal) => {
+            signal.recv().await;
         }
-        () = terminate => {}
+        Err(error) => {
+            tracing::warn!(%error, "a signal can't be caught");
+            std::future::pending().await
+        }
     }
 }

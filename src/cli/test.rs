@@ -18,7 +18,7 @@ use super::assemble;
 use super::case::{Case, Row, Score, Vector};
 use crate::bus::{Encoding, Message, StreamSequence};
 use crate::engine::{Pipeline, Snapshot, Step, load_model};
-use crate::model::Scorer;
+use crate::score::Arms;
 use crate::score::rank;
 use crate::window::Reads;
 
@@ -136,7 +136,7 @@ fn run_case(pipeline: &Arc<Pipeline>, file: &Path) -> anyhow::Result<(String, Ve
     for vector in &case.vectors {
         check_vector(pipeline, &mut step, vector, &mut faults).context("vector")?;
     }
-    let mut scorer = if case.scores.is_empty() { None } else { load_model(pipeline)? };
+    let mut scorer = if case.scores.is_empty() { None } else { load_model(pipeline)?.map(Arms::new) };
     for score in &case.scores {
         let scorer = scorer.as_mut().context("the pipeline has no model")?;
         check_score(pipeline, &mut step, scorer, score, &mut faults).context("score")?;
@@ -193,7 +193,7 @@ fn check_vector(pipeline: &Pipeline, step: &mut Step, vector: &Vector, faults: &
 fn check_score(
     pipeline: &Pipeline,
     step: &mut Step,
-    scorer: &mut Scorer,
+    scorer: &mut Arms,
     score: &Score,
     faults: &mut Vec<String>,
 ) -> anyhow::Result<()> {

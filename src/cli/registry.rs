@@ -1,0 +1,250 @@
+//! `tidewheel model list|show|promote|rollback|control|diff`: the versions of a pipeline's model.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Args;
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::broker::Broker;
+use super::run::runtime;
+use super::{BrokerArguments, Format, observe};
+use crate::config::Folder;
+use crate::model::ModelVersion;
+use crate::model::onnx::{Document, weight_changes};
+use crate::registry::{Control, ModelRecord, Pointer, Registry};
+
+/// Which registry.
+#[derive(Args)]
+pub(super) struct Place {
+    /// The pipeline's folder.
+    folder: PathBuf,
+    #[command(flatten)]
+    broker: BrokerArguments,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+/// Arguments of `model show`.
+#[derive(Args)]
+pub(super) struct ShowArguments {
+    #[command(flatten)]
+    place: Place,
+    /// The version, or the first of its digits that no other has; the active one unless given.
+    version: Option<String>,
+}
+
+/// Arguments of `model promote`.
+#[derive(Args)]
+pub(super) struct PromoteArguments {
+    #[command(flatten)]
+    place: Place,
+    /// The version, or the first of its digits that no other has.
+    version: String,
+    /// Why, for the history.
+    #[arg(long, default_value = "by hand")]
+    reason: String,
+}
+
+/// Arguments of `model rollback`.
+#[derive(Args)]
+pub(super) struct RollbackArguments {
+    #[command(flatten)]
+    place: Place,
+    /// Why, for the history.
+    #[arg(long, default_value = "rolled back by hand")]
+    reason: String,
+}
+
+/// Arguments of `model control`.
+#[derive(Args)]
+pub(super) struct ControlArguments {
+    #[command(flatten)]
+    place: Place,
+    /// The version that the control group keeps, or `off`.
+    version: String,
+    /// The share of the people in the control group, 0 to 1.
+    #[arg(long, default_value_t = 0.1)]
+    share: f64,
+}
+
+/// Arguments of `model diff`.
+#[derive(Args)]
+pub(super) struct DiffArguments {
+    #[command(flatten)]
+    place: Place,
+    /// One version.
+    from: String,
+    /// Another one; the active one unless given.
+    to: Option<String>,
+}
+
+pub(super) fn list(place: &Place) -> anyhow::Result<bool> {
+    with_registry(place, async |registry, pointer| {
+        let records = registry.list().await?;
+        if place.format == Format::Json {
+            let rows: Vec<Value> = records.iter().map(|record| described(record, &pointer)).collect();
+            return observe::print_json(&rows);
+        }
+        println!("version       role      steps      position  created               auc     parent");
+        for record in &records {
+            let auc = record.metrics["auc"].as_f64().map_or_else(|| "-".to_owned(), |auc| format!("{auc:.4}"));
+            println!(
+                "{:<12}  {:<8}  {:>7}  {:>10}  {:<20}  {auc:>6}  {}",
+                record.version,
+                role(&record.version, &pointer),
+                record.steps,
+                record.example_position,
+                at(record.created_micros),
+                record.parent.as_ref().map_or("-", ModelVersion::as_str),
+            );
+        }
+        Ok(())
+    })
+}
+
+pub(super) fn show(arguments: &ShowArguments) -> anyhow::Result<bool> {
+    with_registry(&arguments.place, async |registry, pointer| {
+        let version = match &arguments.version {
+            Some(version) => registry.resolve(version).await?,
+            None => pointer.active.clone(),
+        };
+        let record = registry.record(&version).await?;
+        let moves: Vec<_> = pointer.history.iter().filter(|moved| moved.to == version).collect();
+        if arguments.place.format == Format::Json {
+            let mut shown = described(&record, &pointer);
+            shown["promotions"] = serde_json::to_value(&moves)?;
+            return observe::print_json(&shown);
+        }
+        println!("version      {}", record.version);
+        println!("role         {}", role(&version, &pointer));
+        println!("sha256       {}", record.sha256);
+        println!("bytes        {}", record.bytes);
+        println!("created      {}", at(record.created_micros));
+        println!("parent       {}", record.parent.as_ref().map_or("-", ModelVersion::as_str));
+        println!("root         {}", record.root);
+        println!("vector       {}", record.fingerprint);
+        println!("learnt up to {} of the examples, {} steps", record.example_position, record.steps);
+        println!("metrics      {}", record.metrics);
+        for moved in moves {
+            println!("promoted     {}: {}", at(moved.at_micros), moved.reason);
+        }
+        Ok(())
+    })
+}
+
+pub(super) fn promote(arguments: &PromoteArguments) -> anyhow::Result<bool> {
+    with_registry(&arguments.place, async |registry, pointer| {
+        let version = registry.resolve(&arguments.version).await?;
+        let moved = registry.promote(&version, pointer.revision, &arguments.reason, observe::now_micros()).await?;
+        told(&arguments.place, &moved)
+    })
+}
+
+pub(super) fn rollback(arguments: &RollbackArguments) -> anyhow::Result<bool> {
+    with_registry(&arguments.place, async |registry, _| {
+        told(&arguments.place, &registry.rollback(&arguments.reason, observe::now_micros()).await?)
+    })
+}
+
+pub(super) fn control(arguments: &ControlArguments) -> anyhow::Result<bool> {
+    with_registry(&arguments.place, async |registry, _| {
+        let control = match arguments.version.as_str() {
+            "off" => None,
+            version => Some(Control { version: registry.resolve(version).await?, share: arguments.share }),
+        };
+        told(&arguments.place, &registry.set_control(control).await?)
+    })
+}
+
+pub(super) fn diff(arguments: &DiffArguments) -> anyhow::Result<bool> {
+    with_registry(&arguments.place, async |registry, pointer| {
+        let from = registry.resolve(&arguments.from).await?;
+        let to = match &arguments.to {
+            Some(version) => registry.resolve(version).await?,
+            None => pointer.active.clone(),
+        };
+        let (old, new) = (registry.fetch(&from).await?, registry.fetch(&to).await?);
+        let changes = weight_changes(&Document::read(&old)?, &Document::read(&new)?);
+        let (old, new) = (registry.record(&from).await?, registry.record(&to).await?);
+        if arguments.place.format == Format::Json {
+            let weights: Vec<Value> = changes
+                .iter()
+                .map(|change| {
+                    json!({ "name": change.name, "dims": change.dims, "relative": change.relative, "largest": change.largest })
+                })
+                .collect();
+            return observe::print_json(&json!({ "from": old, "to": new, "weights": weights }));
+        }
+        println!("{from} → {to}");
+        println!("steps     {} → {}", old.steps, new.steps);
+        println!("position  {} → {}", old.example_position, new.example_position);
+        println!("metrics   {} → {}", old.metrics, new.metrics);
+        println!("\nweights                           relative change  largest change");
+        for change in &changes {
+            match (change.relative, change.largest) {
+                (Some(relative), Some(largest)) => println!("{:<32}  {relative:>15.5}  {largest:>14.6}", change.name),
+                _ => println!("{:<32}  only in one of them, or of another shape", change.name),
+            }
+        }
+        Ok(())
+    })
+}
+
+fn with_registry(
+    place: &Place,
+    work: impl AsyncFnOnce(Registry, Pointer) -> anyhow::Result<()>,
+) -> anyhow::Result<bool> {
+    let folder = Folder::read(&place.folder)?;
+    let state = folder.settings.state_folder();
+    runtime()?.block_on(async {
+        let broker = Broker::find_or_open(&place.broker, &state).await?;
+        let registry = Registry::open(&broker.bus, folder.settings.name.as_str(), None).await?;
+        let outcome = match registry.pointer().await? {
+            Some(pointer) => work(registry, pointer).await,
+            None => Err(anyhow::anyhow!("no model of this pipeline is registered: start `tidewheel run` once")),
+        };
+        broker.close().await?;
+        outcome.map(|()| true)
+    })
+}
+
+fn told(place: &Place, pointer: &Pointer) -> anyhow::Result<()> {
+    if place.format == Format::Json {
+        return observe::print_json(pointer);
+    }
+    let last = pointer.history.last().context("a pointer has a history")?;
+    println!("active {}: {}", pointer.active, last.reason);
+    if let Some(control) = &pointer.control {
+        println!("control {} for {} of the people", control.version, control.share);
+    }
+    Ok(())
+}
+
+fn role(version: &ModelVersion, pointer: &Pointer) -> &'static str {
+    if *version == pointer.active {
+        "active"
+    } else if pointer.control.as_ref().is_some_and(|control| control.version == *version) {
+        "control"
+    } else if *version == pointer.first {
+        "first"
+    } else if pointer.previous.contains(version) {
+        "previous"
+    } else {
+        "stored"
+    }
+}
+
+fn described(record: &ModelRecord, pointer: &Pointer) -> Value {
+    let mut shown = serde_json::to_value(record).unwrap_or(Value::Null);
+    shown["role"] = role(&record.version, pointer).into();
+    shown
+}
+
+fn at(micros: i64) -> String {
+    let time = OffsetDateTime::from_unix_timestamp(micros.div_euclid(1_000_000));
+    time.ok().and_then(|time| time.format(&Rfc3339).ok()).unwrap_or_else(|| "-".to_owned())
+}
