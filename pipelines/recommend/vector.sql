@@ -3,6 +3,11 @@
 --
 -- Rates of rare things are smoothed, (wants + 1) / (views + 10): what nobody looked at gets the rate of the average item.
 SELECT
+    -- Who and what, for the model's embeddings: it learns by heart what these counts cannot say.
+    r.user_id % 65536                                                    AS user,
+    r.item_id % 65536                                                    AS item,
+    coalesce(i.category_id, 0) % 65536                                   AS category,
+
     coalesce(u.views_5m, 0)                                              AS user_views_5m,
     coalesce(u.views_1h, 0)                                              AS user_views_1h,
     (coalesce(u.carts_1d, 0) + 1.0) / (coalesce(u.views_1d, 0) + 10.0)   AS user_cart_rate_1d,
