@@ -3,15 +3,17 @@ SHELL       := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 
 TIDEWHEEL := cargo run --quiet --release --bin tidewheel --
+# A Python that has TensorFlow, to measure against; the default is made on first use.
+TENSORFLOW_PYTHON ?= .runtime/tensorflow/bin/python
 
 # $(call phase,NAME,COMMAND): says what runs, and how long it took.
 phase = @echo "== $(1)"; SECONDS=0; $(2); echo "== $(1): $$SECONDS s"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test runtime build bench fmt lint clean
+.PHONY: help demo test faults-learning runtime build bench bench-training fmt lint clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: runtime ## Fetch, build, and run a synthetic shop for a minute
 	@echo "Building tidewheel. The first build takes ten minutes or more; later ones take seconds."
@@ -28,6 +30,12 @@ test: ## Everything that CI runs: format, tests, the shipped pipelines, a short 
 	$(call phase,check recommend,$(TIDEWHEEL) check pipelines/recommend)
 	$(call phase,demo,$(TIDEWHEEL) demo --seconds 5 --format json | python3 -m json.tool)
 
+KILLS ?= 50
+SEED  ?= 1
+
+faults-learning: runtime ## Kill the program KILLS times (50) at instants of SEED (1) while it serves and learns
+	KILLS=$(KILLS) SEED=$(SEED) cargo test --release --test it kills:: -- --nocapture
+
 runtime: ## Fetch nats-server and ONNX Runtime into .runtime/, unless they are there
 	@scripts/fetch-runtime.sh
 
@@ -36,6 +44,16 @@ build: ## Build the program: target/release/tidewheel
 
 bench: runtime ## Measure the whole job beside a bare pull of the same stream
 	cargo bench --bench end_to_end
+
+bench-training: runtime $(TENSORFLOW_PYTHON) ## Measure training and scoring beside TensorFlow, which is fetched first
+	TENSORFLOW_PYTHON=$(abspath $(TENSORFLOW_PYTHON)) cargo bench --bench training
+
+# Made aside and moved, so that an interrupted download leaves nothing that looks finished.
+.runtime/tensorflow/bin/python:
+	rm -rf .runtime/tensorflow .runtime/tensorflow.part
+	python3 -m venv .runtime/tensorflow.part
+	.runtime/tensorflow.part/bin/python -m pip install --quiet --disable-pip-version-check tensorflow-cpu==2.21.0
+	mv .runtime/tensorflow.part .runtime/tensorflow
 
 fmt: ## Format the code
 	cargo fmt

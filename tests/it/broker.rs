@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tidewheel::bus::{
-    Bus, ConnectSettings, EmbeddedServer, Outgoing, ReadLimits, ServerBinary, StreamSequence, Subject,
+    Bus, ConnectSettings, EmbeddedServer, Message, Outgoing, ReadLimits, ServerBinary, StreamSequence, Subject,
 };
 use tidewheel::config::Folder;
 use tidewheel::engine::{Pipeline, Run, RunSettings, input_spec, output_spec};
@@ -13,21 +13,24 @@ use tidewheel::query;
 
 use crate::taobao::{PATIENCE, root};
 
-fn pipeline(name: &str) -> Arc<Pipeline> {
+/// A shipped pipeline.
+pub fn pipeline(name: &str) -> Arc<Pipeline> {
     Arc::new(Folder::read(&root().join("pipelines").join(name)).unwrap().assemble().unwrap())
 }
 
-async fn server(folder: &Path) -> (EmbeddedServer, Bus) {
+/// A server with its store in a folder, and a connection to it.
+pub async fn server(folder: &Path) -> (EmbeddedServer, Bus) {
     let server = EmbeddedServer::start(&ServerBinary::find().unwrap(), folder).await.unwrap();
     let bus = Bus::connect(&ConnectSettings::to_url(server.url())).await.unwrap();
     (server, bus)
 }
 
-async fn start(pipeline: &Arc<Pipeline>, bus: &Bus) -> Run {
-    Run::start(Arc::clone(pipeline), bus, &RunSettings { version: "0.0.1".to_owned() }).await.unwrap()
+pub async fn start(pipeline: &Arc<Pipeline>, bus: &Bus) -> Run {
+    let settings = RunSettings { version: "0.0.1".to_owned(), copies: None };
+    Run::start(Arc::clone(pipeline), bus, &settings).await.unwrap()
 }
 
-async fn publish(bus: &Bus, subject: &str, payloads: impl IntoIterator<Item = Vec<u8>>) {
+pub async fn publish(bus: &Bus, subject: &str, payloads: impl IntoIterator<Item = Vec<u8>>) {
     let mut publisher = bus.publisher(1_000).await.unwrap();
     for payload in payloads {
         publisher.publish(Outgoing::new(Subject::new(subject).unwrap(), payload.into())).await.unwrap();
@@ -36,21 +39,25 @@ async fn publish(bus: &Bus, subject: &str, payloads: impl IntoIterator<Item = Ve
 }
 
 /// Waits until everything that is in the input stream has been applied and its outputs are in the broker.
-async fn through(run: &Run, bus: &Bus, pipeline: &Pipeline) {
+pub async fn through(run: &Run, bus: &Bus, pipeline: &Pipeline) {
     let last = bus.stream_state(&input_spec(pipeline, &pipeline.streams[0]).name).await.unwrap().last;
     let mut settled = run.settled();
     tokio::time::timeout(PATIENCE, settled.wait_for(|position| position.of(0) >= last)).await.unwrap().unwrap();
 }
 
 async fn outputs(bus: &Bus, pipeline: &Pipeline) -> Vec<Vec<u8>> {
-    let name = output_spec(pipeline).name;
-    let count = bus.stream_state(&name).await.unwrap().messages;
-    let mut reader =
-        bus.reader(&name, StreamSequence::FIRST, ReadLimits { rows: 4_096, linger: std::time::Duration::ZERO });
+    let stored = stored(bus, &output_spec(pipeline).name).await;
+    stored.into_iter().map(|message| message.payload.to_vec()).collect()
+}
+
+/// Everything that is in a stream now.
+pub async fn stored(bus: &Bus, stream: &str) -> Vec<Message> {
+    let count = bus.stream_state(stream).await.unwrap().messages;
+    let limits = ReadLimits { rows: 4_096, linger: std::time::Duration::ZERO };
+    let mut reader = bus.reader(stream, StreamSequence::FIRST, limits);
     let mut found = Vec::new();
     while (found.len() as u64) < count {
-        let batch = tokio::time::timeout(PATIENCE, reader.next_batch()).await.unwrap().unwrap();
-        found.extend(batch.into_iter().map(|message| message.payload.to_vec()));
+        found.extend(tokio::time::timeout(PATIENCE, reader.next_batch()).await.unwrap().unwrap());
     }
     found
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use tidewheel::config::Folder;
+use tidewheel::model::{MlpSpec, build_mlp};
 
 use crate::taobao::root;
 
@@ -44,7 +45,9 @@ fn a_model_for_another_vector_is_refused_with_both_shapes() {
     copy(&root().join("schemas"), &folder.path().join("schemas"));
     let intent = folder.path().join("intent");
     copy(&root().join("pipelines/intent"), &intent);
-    fs::copy(root().join("pipelines/recommend/model/recommend.onnx"), intent.join("model/intent.onnx")).unwrap();
+    let columns = (0..22).map(|column| format!("c{column}")).collect();
+    let spec = MlpSpec { columns, hidden: vec![4], dropout: 0.0, seed: 1, fingerprint: "8a21".to_owned() };
+    fs::write(intent.join("model/intent.onnx"), build_mlp(&spec).unwrap()).unwrap();
     let problems = Folder::check(&intent).err().unwrap().to_string();
     assert!(problems.contains("25") && problems.contains("22"), "{problems}");
 }

@@ -6,8 +6,10 @@ use std::path::Path;
 use crate::taobao::root;
 
 /// From the inside out: a module imports only modules before it.
-const ORDER: [&str; 11] =
-    ["bus", "event", "window", "feature", "model", "score", "engine", "query", "simulate", "config", "cli"];
+const ORDER: [&str; 13] = [
+    "bus", "event", "window", "feature", "model", "score", "registry", "learn", "engine", "query", "simulate",
+    "config", "cli",
+];
 
 /// Modules that alone may name a foreign crate.
 const DOORS: [(&str, &[&str]); 3] = [("async_nats", &["bus"]), ("ort", &["model"]), ("prost", &["model"])];

@@ -3,7 +3,11 @@
 
 mod broker;
 mod check;
+mod kills;
 mod layout;
+mod leak;
+mod learning;
 mod oracle;
 mod taobao;
+mod training;
 mod windows;
