@@ -15,7 +15,8 @@ use super::telemetry::record_training;
 use super::train::{Command, TrainingOptions, TrainingReport};
 use crate::bus::Message;
 use crate::learn::{
-    CHECKPOINT_FORMAT, CheckpointHead, Examples, GateDecision, Learner, Learnt, MOST_SKIPPED, decode, read_head,
+    CHECKPOINT_FORMAT, CheckpointHead, Examples, GateDecision, LearnError, Learner, Learnt, MOST_SKIPPED, decode,
+    read_head,
 };
 use crate::model::{Binding, ModelVersion, onnx::Document, train::Trainer};
 use crate::registry::{Control, ModelRecord, Pointer, Registry, Training as TrainedTo};
@@ -73,6 +74,15 @@ impl Learning {
             trainer_bytes: 0,
         };
         let head = match registry.load_checkpoint().await? {
+            // Somebody made another version active while nobody trained: go on from its weights, at the same position.
+            Some(bytes) if belongs(&bytes, &fresh) && !leads_to(&bytes, &fresh)? => {
+                let (head, _) = read_head(&bytes)?;
+                tracing::warn!(
+                    model = fresh.parent,
+                    "another model was made active: training goes on from its weights"
+                );
+                CheckpointHead { position: head.position, examples: head.examples, ..fresh }
+            }
             Some(bytes) if belongs(&bytes, &fresh) => {
                 let head = learner.restore(&bytes, &fingerprint)?;
                 tracing::info!(
@@ -325,6 +335,13 @@ fn belongs(bytes: &[u8], fresh: &CheckpointHead) -> bool {
             false
         }
     }
+}
+
+/// Whether what serves was made from a checkpoint, or the checkpoint learnt on from what serves. A checkpoint is saved just
+/// before the version of its weights is promoted: then both stand at one position.
+fn leads_to(bytes: &[u8], fresh: &CheckpointHead) -> Result<bool, LearnError> {
+    let (head, _) = read_head(bytes)?;
+    Ok(head.parent == fresh.parent || head.position == fresh.position)
 }
 
 fn new_trainer(pipeline: &Pipeline, plan: &TrainPlan, bytes: &[u8]) -> Result<Trainer, EngineError> {
