@@ -6,9 +6,9 @@
 //!
 //! ```text
 //!   models, batches ──▶ files ──▶ tensorflow/training.py   "start CASE" ─▶ form, first losses: they must agree
-//!         └──▶ Trainer, Scorer                             "measure CASE SECONDS" ─▶ examples per second
+//!         └──▶ Trainer, Scorer                             "measure CASE SECONDS" ─▶ rates
 //! ```
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 use std::{
     fs,
@@ -39,7 +39,6 @@ const ROUNDS: usize = 5;
 const SECONDS: f64 = 1.6;
 /// How far first losses may be apart: another order of sums, not another computation.
 const TOLERANCE: f64 = 1e-4;
-
 /// So small that it does not matter that Keras adds it before the correction of the second moment.
 const EPSILON: f32 = 1e-10;
 
@@ -91,34 +90,38 @@ fn main() {
         for (ours, theirs) in first.iter().zip(&started.first) {
             assert!((ours - theirs).abs() < TOLERANCE, "{}: not the same computation", comparison.title);
         }
-        lines.push((comparison, ours, Vec::new(), Vec::new(), Vec::new()));
+        lines.push((comparison, ours, Vec::new()));
     }
     for round in 0..ROUNDS {
-        for (comparison, ours, own, other, ratios) in &mut lines {
+        for (comparison, ours, rates) in &mut lines {
             let peer = &mut peers[comparison.threads - 1];
             let mut theirs = || peer.measure(comparison.peer, seconds);
             // Who comes first alternates, so that a machine that slows down favours nobody.
-            let (a, b) = if round % 2 == 0 {
+            rates.push(if round % 2 == 0 {
                 (ours.measure(seconds), theirs())
             } else {
                 let theirs = theirs();
                 (ours.measure(seconds), theirs)
-            };
-            own.push(a);
-            other.push(b);
-            ratios.push(a / b);
+            });
         }
     }
-    println!("\nmedians of {ROUNDS} rounds of {seconds} s\n");
-    println!("| Case | Threads | Ours, examples/s | TensorFlow, examples/s | Ratio (least to greatest) | Aim |");
-    println!("|---|---|---|---|---|---|");
-    for (Comparison { title, threads, aim, .. }, _, own, other, mut ratios) in lines {
-        ratios.sort_by(f64::total_cmp);
-        let (least, greatest) = (ratios[0], ratios[ROUNDS - 1]);
-        let (own, other, ratio) = (median(own), median(other), median(ratios));
+    println!("\nmedians of {ROUNDS} rounds of {seconds} s; examples per second and per CPU second\n");
+    println!("| Case | Threads | Ours | TensorFlow | Ratio | Aim | Ours, CPU | TensorFlow, CPU | Ratio, CPU |");
+    println!("|---|---|---|---|---|---|---|---|---|");
+    for (Comparison { title, threads, aim, .. }, _, rates) in lines {
         let aim = aim.map_or_else(String::new, |aim| aim.to_string());
-        println!("| {title} | {threads} | {own:.0} | {other:.0} | {ratio:.2} ({least:.2} to {greatest:.2}) | {aim} |");
+        let [wall, cpu] = [|rate: &Rate| rate.wall, |rate: &Rate| rate.cpu].map(|of| columns_of(&rates, of));
+        println!("| {title} | {threads} | {wall} | {aim} | {cpu} |");
     }
+}
+
+/// Three columns of the table: both sides and their ratio, with the least and the greatest of all rounds.
+fn columns_of(rates: &[(Rate, Rate)], of: impl Fn(&Rate) -> f64) -> String {
+    let ours = median(rates.iter().map(|(ours, _)| of(ours)).collect());
+    let theirs = median(rates.iter().map(|(_, theirs)| of(theirs)).collect());
+    let ratios: Vec<f64> = rates.iter().map(|(ours, theirs)| of(ours) / of(theirs)).collect();
+    let (least, greatest) = ratios.iter().fold((f64::MAX, 0.0_f64), |(least, most), r| (least.min(*r), most.max(*r)));
+    format!("{ours:.0} | {theirs:.0} | {:.2} ({least:.2} to {greatest:.2})", median(ratios))
 }
 
 fn comparisons() -> Vec<Comparison> {
@@ -126,8 +129,8 @@ fn comparisons() -> Vec<Comparison> {
         [(1, aims[0]), (2, aims[1])].map(|(threads, aim)| Comparison { title, task, peer, threads, scoring, aim })
     };
     [
-        both("256-256-128-1, batch 512: compiled step", 0, "mlp", false, [Some(1.0), Some(1.3)]),
-        both("DeepFM, batch 256: compiled step, Keras Adam", 1, "deepfm", false, [Some(4.0); 2]),
+        both("256-256-128-1, batch 512: compiled step", 0, "mlp", false, [Some(1.05); 2]),
+        both("DeepFM, batch 256: compiled step, Keras Adam", 1, "deepfm", false, [Some(3.0); 2]),
         both("DeepFM, batch 256: compiled step, Adam by rows", 1, "deepfm.rows", false, [None; 2]),
         both("LSTM, batch 32: Keras `fit`", 2, "lstm.fit", false, [Some(2.5); 2]),
         both("LSTM, batch 32: compiled step", 2, "lstm", false, [None; 2]),
@@ -205,6 +208,12 @@ impl Task {
     }
 }
 
+/// Examples per second, and per second of processor time of all threads: a machine that others use shows in the first.
+struct Rate {
+    wall: f64,
+    cpu: f64,
+}
+
 /// This side of a comparison.
 struct Ours<'a> {
     task: &'a Task,
@@ -271,14 +280,14 @@ impl<'a> Ours<'a> {
         }
     }
 
-    /// Examples per second.
-    fn measure(&mut self, seconds: f64) -> f64 {
-        let (start, mut batches) = (Instant::now(), 0);
+    fn measure(&mut self, seconds: f64) -> Rate {
+        let (start, used, mut batches) = (Instant::now(), cpu_seconds(), 0);
         while start.elapsed().as_secs_f64() < seconds {
             self.once();
             batches += 1;
         }
-        (batches * self.task.rows) as f64 / start.elapsed().as_secs_f64()
+        let examples = (batches * self.task.rows) as f64;
+        Rate { wall: examples / start.elapsed().as_secs_f64(), cpu: examples / (cpu_seconds() - used) }
     }
 }
 
@@ -313,8 +322,10 @@ impl Peer {
         Started { form, first }
     }
 
-    fn measure(&mut self, case: &str, seconds: f64) -> f64 {
-        self.ask(&format!("measure {case} {seconds}")).parse().unwrap()
+    fn measure(&mut self, case: &str, seconds: f64) -> Rate {
+        let reply = self.ask(&format!("measure {case} {seconds}"));
+        let (wall, cpu) = reply.split_once(' ').unwrap();
+        Rate { wall: wall.parse().unwrap(), cpu: cpu.parse().unwrap() }
     }
 
     fn ask(&mut self, request: &str) -> String {
@@ -346,6 +357,12 @@ fn uniform(random: &mut ChaCha8Rng, count: usize, bound: f32) -> Vec<f32> {
 fn whole(seed: u64, count: usize, limit: usize) -> Vec<f32> {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     (0..count).map(|_| random.random_range(0..limit) as f32).collect()
+}
+
+/// Processor time of this process so far.
+fn cpu_seconds() -> f64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

@@ -2,7 +2,7 @@
 
     start CASE            the fastest of the case's forms, with the rates of all of them
     first                 of the case started last: the losses of steps on the first batch, or the mean of its scores
-    measure CASE SECONDS  examples per second
+    measure CASE SECONDS  examples per second, and per second of processor time
 
 FOLDER has a folder per model with its weights and batches as float32. All forms of a case compute the same.
 """
@@ -30,6 +30,19 @@ def loss_of(labels, logits):
     return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logits))
 
 
+class Rate:
+    """Examples per second since it was made, and per second of processor time of all threads."""
+
+    def __init__(self):
+        self.start, self.used = time.perf_counter(), time.process_time()
+
+    def elapsed(self):
+        return time.perf_counter() - self.start
+
+    def of(self, examples):
+        return examples / self.elapsed(), examples / (time.process_time() - self.used)
+
+
 class Step:
     """A step on batches that are there as tensors, taken in turn."""
 
@@ -49,12 +62,12 @@ class Step:
         return losses
 
     def measure(self, seconds):
-        start, count, loss = time.perf_counter(), 0, None
-        while time.perf_counter() - start < seconds:
+        rate, count, loss = Rate(), 0, None
+        while rate.elapsed() < seconds:
             loss = self.once()
             count += 1
         float(loss)
-        return count * self.rows / (time.perf_counter() - start)
+        return rate.of(count * self.rows)
 
 
 def compiled(model, variables, optimizer, batches, rows, jit):
@@ -65,7 +78,9 @@ def compiled(model, variables, optimizer, batches, rows, jit):
     def step(x, y):
         with tf.GradientTape() as tape:
             loss = loss_of(y, model(x))
-        optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables))
+        # Keras squares the gradients of a row that is looked up twice one by one; as a tensor they are summed first.
+        gradients = [tf.convert_to_tensor(gradient) for gradient in tape.gradient(loss, variables)]
+        optimizer.apply_gradients(zip(gradients, variables))
         return loss
 
     return Step(step, batches, rows)
@@ -200,14 +215,14 @@ class Fit:
         return [float(self.model.evaluate(x, y, verbose=0))]
 
     def measure(self, seconds):
-        start, count = time.perf_counter(), 0
-        while time.perf_counter() - start < seconds:
+        rate, count = Rate(), 0
+        while rate.elapsed() < seconds:
             if self.predicts:
                 self.model.predict(self.x, batch_size=32, verbose=0)
             else:
                 self.model.fit(self.x, self.y, batch_size=32, epochs=1, verbose=0)
             count += len(self.x)
-        return count / (time.perf_counter() - start)
+        return rate.of(count)
 
 
 def lstm(jit, unroll=False):
@@ -253,7 +268,9 @@ def start(case):
     for name, make in forms.items():
         form = make()
         first = form.first(losses)
-        tried.append((max(form.measure(0.3) for _ in range(4)), name, form, first))
+        # With one thread by processor time, so that others on the machine don't choose.
+        by = 1 if THREADS == 1 else 0
+        tried.append((max(form.measure(0.3)[by] for _ in range(4)), name, form, first))
     tried.sort(key=lambda one: -one[0])
     rates = ", ".join(f"{name} {rate:.0f}/s" for rate, name, _, _ in tried)
     return tried[0][2], tried[0][3], rates
@@ -268,7 +285,7 @@ def main():
         elif request == "first":
             reply = " ".join(map(str, first))
         else:
-            reply = running[arguments[0]].measure(float(arguments[1]))
+            reply = " ".join(map(str, running[arguments[0]].measure(float(arguments[1]))))
         print(reply, flush=True)
 
 
