@@ -32,6 +32,7 @@ mod frame;
 mod ipc;
 #[cfg(test)]
 mod naive;
+mod plain_run;
 mod reject;
 mod rule;
 mod scan;

@@ -123,7 +123,8 @@ fn unescape(raw: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// Reads `XXXX` or the surrogate pair `XXXX\uXXXX`, the part of a Unicode escape after its `\u`.
+/// Reads what follows the `\u` of a Unicode escape: four hexadecimal digits, or those of a surrogate pair with the second
+/// `\u` between them.
 pub(super) fn escaped_char(bytes: &mut impl Iterator<Item = u8>) -> Option<char> {
     let first = hex4(bytes)?;
     if !(0xd800..0xdc00).contains(&first) {
