@@ -129,6 +129,7 @@ pub(super) fn train_plan(train: &Train, labels: &LabelPlan, output: Option<Strin
             replay: train.replay,
             replay_share: train.replay_share,
             negative_rate: labels.settings.negative_rate,
+            scores_are_amounts: train.loss == Loss::MeanSquaredError,
             label_span_micros: labels.settings.window_micros.saturating_mul(WINDOWS_PER_RATE).max(SHORTEST_RATE_MICROS),
             promote_every_micros: promote.every.as_micros() as i64,
             gate: GateSettings {

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use super::EngineError;
 use super::pipeline::{Pipeline, TrainPlan};
 use super::serving::{fetch, load, now_micros};
-use super::telemetry::record_training;
+use super::telemetry::{record_evaluation, record_training};
 use super::train::{Command, TrainingOptions, TrainingReport};
 use crate::bus::Message;
 use crate::learn::{
@@ -58,7 +58,10 @@ impl Learning {
         // The first model may have been of another vector; then lift is against what serves.
         let reference = match fetch(&pipeline, &registry, compared).await {
             Ok(reference) => reference,
-            Err(_) => load(&pipeline, &active_bytes)?,
+            Err(error) => {
+                tracing::warn!(version = %compared, %error, "lift is measured against the active model: the first one can't be used");
+                load(&pipeline, &active_bytes)?
+            }
         };
         let mut settings = plan.learner.clone();
         settings.remembered = options.remembered.unwrap_or(settings.remembered);
@@ -168,7 +171,14 @@ impl Learning {
         let new = self.batch.len() as u64;
         let start = Instant::now();
         let mut batch = std::mem::replace(&mut self.batch, Examples::new(0));
-        let learnt = self.learner.learn(&mut batch)?;
+        let learnt = match self.learner.learn(&mut batch) {
+            // Of the model or its training, not of this program: serving goes on, and a restart finds the same position.
+            Err(LearnError::Evaluation(error)) => {
+                self.stop(format!("{error}: the score that [model] names must be a probability"));
+                return Ok(());
+            }
+            learnt => learnt?,
+        };
         record_training(&self.pipeline.name, new, start.elapsed(), &learnt);
         if let Learnt::Skipped { reason, in_a_row } = &learnt {
             tracing::error!(position, reason, "a batch can't be learnt from: the weights stay as they are");
@@ -263,7 +273,8 @@ impl Learning {
         Ok(version)
     }
 
-    /// Somebody else moved the pointer: training goes on from what they chose.
+    /// Somebody else moved the pointer: training goes on from what they chose. Training that has stopped waits for a restart,
+    /// which goes on at the position where it stopped.
     fn follow(&mut self, pointer: Pointer) -> Result<(), EngineError> {
         if pointer.revision <= self.pointer.revision {
             return Ok(());
@@ -274,7 +285,6 @@ impl Learning {
             self.learner.set_trainer(new_trainer(&self.pipeline, &self.plan, &bytes)?);
             self.learner.set_active(load(&self.pipeline, &bytes)?);
             self.head.parent = pointer.active.to_string();
-            self.stopped = None;
         }
         if let Some(control) = &pointer.control
             && Some(control) != self.pointer.control.as_ref()
@@ -312,12 +322,16 @@ impl Learning {
     fn metrics(&self) -> Value {
         let report = self.learner.evaluation();
         let Some(horizon) = report.horizons.last() else { return json!({}) };
+        record_evaluation(&self.pipeline.name, horizon);
         json!({
             "examples": horizon.rows,
             "positives": horizon.positives,
             "auc": horizon.learning.metrics.auc,
             "log_loss": horizon.learning.metrics.log_loss,
+            "calibration": horizon.learning.calibration,
             "reference_auc": horizon.reference.metrics.auc,
+            "lift": horizon.lift,
+            "horizons": report.horizons,
         })
     }
 }

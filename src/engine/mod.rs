@@ -20,6 +20,7 @@
 //! It fails with [`EngineError`], and then stops as a whole: what was not published follows after the restart.
 
 mod deadletter;
+mod feed;
 mod feedback;
 mod label;
 mod learning;

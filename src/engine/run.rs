@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::EngineError;
+use super::feed::read_all;
 use super::label::Labeller;
 use super::pipeline::Pipeline;
 use super::position::Position;
@@ -151,7 +152,8 @@ impl Run {
             // large steps.
             let limits = ReadLimits { rows: STEP_ROWS, linger: Duration::ZERO };
             let reader = bus.reader(&input_spec(&pipeline, stream).name, StreamSequence::FIRST, limits);
-            run.tasks.spawn(read_all(reader, index, run.inputs.clone(), stop.clone()));
+            let wrap = move |messages| Input::Events { stream: index, messages };
+            run.tasks.spawn(read_all(reader, run.inputs.clone(), wrap, stop.clone()));
         }
         if let Some((subject, _)) = pipeline.score.as_ref().and_then(|score| score.service.as_ref()) {
             let spec = ServiceSpec {
@@ -251,23 +253,6 @@ impl Snapshots {
         inputs.send(Input::Snapshot { tables, reply }).await.map_err(|_| EngineError::Thread("step"))?;
         drop(inputs);
         answer.await.map_err(ended)?
-    }
-}
-
-async fn read_all(
-    mut reader: crate::bus::Reader,
-    stream: usize,
-    inputs: mpsc::Sender<Input>,
-    stop: CancellationToken,
-) -> Result<(), EngineError> {
-    loop {
-        let messages = tokio::select! {
-            () = stop.cancelled() => return Ok(()),
-            messages = reader.next_batch() => messages?,
-        };
-        if inputs.send(Input::Events { stream, messages }).await.is_err() {
-            return Ok(());
-        }
     }
 }
 

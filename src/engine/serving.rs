@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::EngineError;
+use super::feed::Moves;
 use super::pipeline::Pipeline;
 use crate::bus::Bus;
 use crate::model::{Binding, ModelVersion, Scorer, Session};
@@ -119,12 +120,8 @@ pub(super) async fn follow(
     swaps: mpsc::Sender<Arms>,
     stop: CancellationToken,
 ) -> Result<(), EngineError> {
-    let mut watch = registry.watch().await?;
-    loop {
-        let pointer = tokio::select! {
-            () = stop.cancelled() => return Ok(()),
-            pointer = watch.next() => pointer?,
-        };
+    let mut moves = Moves::after(&registry, &serving, stop).await?;
+    while let Some(pointer) = moves.next().await? {
         if (&pointer.active, &pointer.control) == (&serving.active, &serving.control) {
             continue;
         }
@@ -133,12 +130,13 @@ pub(super) async fn follow(
                 tracing::info!(model = %pointer.active, before = %serving.active, "swapping models");
                 serving = pointer;
                 if swaps.send(arms).await.is_err() {
-                    return Ok(());
+                    break;
                 }
             }
             Err(error) => tracing::error!(%error, model = %pointer.active, "not swapped: what serves goes on serving"),
         }
     }
+    Ok(())
 }
 
 /// Microseconds since 1970, for records that people read; nothing is computed from it.

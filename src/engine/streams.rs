@@ -60,7 +60,8 @@ pub(super) fn impressions_spec(pipeline: &Pipeline) -> Option<StreamSpec> {
         name: format!("{}_IMPRESSIONS", pipeline.name).to_uppercase(),
         subjects: vec![impressions_subject(&pipeline.name)],
         max_age: Some(max_age),
-        max_bytes: Some(OUTPUT_BYTES),
+        // They are read back into memory.
+        max_bytes: Some(labels.settings.max_bytes as u64),
         duplicate_window: DUPLICATE_WINDOW.min(max_age),
         discard_new: false,
         max_message_bytes: None,

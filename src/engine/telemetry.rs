@@ -5,7 +5,7 @@ use std::time::Duration;
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
 use super::stats::Snapshot;
-use crate::learn::{LabelCounts, Learnt};
+use crate::learn::{HorizonReport, LabelCounts, Learnt};
 
 const EVENTS: &str = "tidewheel_engine_events_total";
 const RANKINGS: &str = "tidewheel_engine_rankings_total";
@@ -13,6 +13,8 @@ const SCORED: &str = "tidewheel_engine_scored_rows_total";
 const LABELS: &str = "tidewheel_learn_labels_total";
 const EXAMPLES: &str = "tidewheel_learn_examples_total";
 const TRAIN: &str = "tidewheel_learn_step_seconds";
+const AUC: &str = "tidewheel_learn_auc";
+const LOG_LOSS: &str = "tidewheel_learn_log_loss";
 const LOSS: &str = "tidewheel_learn_loss";
 const STEP: &str = "tidewheel_engine_step_seconds";
 const SCORE: &str = "tidewheel_engine_score_seconds";
@@ -31,6 +33,8 @@ pub fn describe() {
         "new examples of training steps, by whether the step updated the weights or was skipped"
     );
     describe_histogram!(TRAIN, "time of one training step with its evaluation");
+    describe_gauge!(AUC, "prequential AUC at the last promotion: the model in training, and the frozen one beside it");
+    describe_gauge!(LOG_LOSS, "prequential log-loss at the last promotion, likewise");
     describe_gauge!(LOSS, "mean loss of the last training batch before its step");
     describe_histogram!(STEP, "time of one step: decode, features, vectors");
     describe_histogram!(SCORE, "time of one micro-batch through the model");
@@ -77,6 +81,16 @@ pub(super) fn record_training(pipeline: &str, examples: u64, took: Duration, lea
     histogram!(TRAIN, "pipeline" => pipeline.to_owned()).record(took.as_secs_f64());
     if let Learnt::Updated { loss } = learnt {
         gauge!(LOSS, "pipeline" => pipeline.to_owned()).set(f64::from(*loss));
+    }
+}
+
+/// Records how well the model in training and its reference do on the longest horizon.
+pub(super) fn record_evaluation(pipeline: &str, horizon: &HorizonReport) {
+    for (model, report) in [("learning", &horizon.learning), ("reference", &horizon.reference)] {
+        if let Some(auc) = report.metrics.auc {
+            gauge!(AUC, "pipeline" => pipeline.to_owned(), "model" => model).set(auc);
+        }
+        gauge!(LOG_LOSS, "pipeline" => pipeline.to_owned(), "model" => model).set(report.metrics.log_loss);
     }
 }
 

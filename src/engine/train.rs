@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::EngineError;
+use super::feed::{Moves, read_all};
 use super::learning::Learning;
 use super::pipeline::Pipeline;
 use super::serving::open_registry;
@@ -26,7 +27,7 @@ use super::streams::examples_spec;
 use crate::bus::{Bus, Message, ReadLimits, StreamSequence};
 use crate::learn::EvaluationReport;
 use crate::model::ModelVersion;
-use crate::registry::Pointer;
+use crate::registry::{Pointer, Registry};
 
 /// Messages of examples that are read at once.
 const READ_ROWS: usize = 1_024;
@@ -112,7 +113,7 @@ impl Training {
             return Err(EngineError::ExamplesLost { position: next, last: state.last });
         }
         let reader = bus.reader(&spec.name, next, ReadLimits { rows: READ_ROWS, linger: plan.linger });
-        tasks.spawn(read_all(reader, commands.clone(), stop.clone()));
+        tasks.spawn(read_all(reader, commands.clone(), Command::Examples, stop.clone()));
         tasks.spawn(follow(registry, pointer, commands.clone(), stop.clone()));
         let thread = std::thread::Builder::new()
             .name("tidewheel-train".to_owned())
@@ -177,40 +178,17 @@ fn join(thread: Option<JoinHandle<Result<(), EngineError>>>) -> Result<(), Engin
     thread.map_or(Ok(()), |thread| thread.join().unwrap_or(Err(EngineError::Thread("train"))))
 }
 
-async fn read_all(
-    mut reader: crate::bus::Reader,
-    commands: mpsc::Sender<Command>,
-    stop: CancellationToken,
-) -> Result<(), EngineError> {
-    loop {
-        let messages = tokio::select! {
-            () = stop.cancelled() => return Ok(()),
-            messages = reader.next_batch() => messages?,
-        };
-        if commands.send(Command::Examples(messages)).await.is_err() {
-            return Ok(());
-        }
-    }
-}
-
 async fn follow(
-    registry: crate::registry::Registry,
-    mut known: Pointer,
+    registry: Registry,
+    known: Pointer,
     commands: mpsc::Sender<Command>,
     stop: CancellationToken,
 ) -> Result<(), EngineError> {
-    let mut watch = registry.watch().await?;
-    loop {
-        let pointer = tokio::select! {
-            () = stop.cancelled() => return Ok(()),
-            pointer = watch.next() => pointer?,
-        };
-        if pointer.revision <= known.revision {
-            continue;
-        }
-        known = pointer.clone();
+    let mut moves = Moves::after(&registry, &known, stop).await?;
+    while let Some(pointer) = moves.next().await? {
         if commands.send(Command::Moved(Box::new(pointer))).await.is_err() {
-            return Ok(());
+            break;
         }
     }
+    Ok(())
 }

@@ -33,6 +33,8 @@ pub struct LearnerSettings {
     pub replay_share: f64,
     /// The share of negatives that the label join keeps.
     pub negative_rate: f32,
+    /// Whether scores need not be probabilities: then evaluation takes each as the nearest one.
+    pub scores_are_amounts: bool,
     /// Event time between two decisions of the gate, microseconds.
     pub promote_every_micros: i64,
     /// How much of the labels' time a label rate is taken over, microseconds: several windows.
@@ -136,8 +138,8 @@ impl Learner {
     /// When ONNX Runtime fails; what is not finite is a [`Learnt::Skipped`].
     pub fn learn(&mut self, examples: &mut Examples) -> Result<Learnt, LearnError> {
         self.evaluate(examples)?;
-        let new = examples.clone();
-        let older = (new.len() as f64 * self.settings.replay_share).round() as usize;
+        let new = examples.len();
+        let older = (new as f64 * self.settings.replay_share).round() as usize;
         self.reservoir.sample(older, examples)?;
         let rows = examples.len();
         let Scratch { weights, offsets, .. } = &mut self.scratch;
@@ -150,7 +152,9 @@ impl Learner {
         Ok(match self.trainer.step(batch)? {
             Outcome::Updated { loss, .. } => {
                 self.skipped_in_a_row = 0;
-                self.reservoir.offer_all(&new)?;
+                for example in (0..new).map_while(|row| examples.get(row)) {
+                    self.reservoir.offer(example)?;
+                }
                 Learnt::Updated { loss }
             }
             Outcome::Skipped { reason } => {
@@ -174,6 +178,11 @@ impl Learner {
             && is_finite(self.reference.score(matrix, rows, reference))?;
         if !is_comparable {
             return Ok(());
+        }
+        if self.settings.scores_are_amounts {
+            for score in current.iter_mut().chain(active.iter_mut()).chain(reference.iter_mut()) {
+                *score = score.clamp(0.0, 1.0);
+            }
         }
         self.evaluation.record(current, reference, examples.labels(), examples.sampling())?;
         self.holdout.record(current, active, examples.labels(), examples.sampling());
@@ -250,8 +259,14 @@ fn is_finite(predicted: Result<(), ModelError>) -> Result<bool, ModelError> {
 
 #[cfg(test)]
 mod tests {
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
     use super::*;
     use crate::learn::testing::{batch, example, learner, weights};
+    use crate::learn::{Example, ExampleKind};
+    use crate::model::onnx::{Dimension, Document, GraphBuilder, proto::data_type::FLOAT};
+    use crate::model::{Binding, Session};
 
     #[test]
     fn every_example_is_scored_before_it_is_learnt_from() {
@@ -282,6 +297,36 @@ mod tests {
     }
 
     #[test]
+    fn a_sample_of_the_negatives_gives_the_probabilities_of_all() {
+        let mut learner = learner();
+        learner.settings.negative_rate = 0.2;
+        learner.settings.replay_share = 0.0;
+        let (mut positives, mut all) = (0, 0);
+        let mut random = ChaCha8Rng::seed_from_u64(9);
+        let shown = batch(0..40);
+        for _ in 0..1_500 {
+            // Labels that no column explains; four negatives in five are left out.
+            let mut sampled = Examples::new(3);
+            for example in (0..40).map_while(|row| shown.get(row)) {
+                let is_positive = random.random_bool(0.3);
+                (positives, all) = (positives + u32::from(is_positive), all + 1);
+                let kind = if is_positive { ExampleKind::Positive } else { ExampleKind::Negative };
+                if is_positive || random.random_bool(0.2) {
+                    let sampling = if is_positive { 1.0 } else { 0.2 };
+                    sampled.push(Example { kind, sampling, ..example }).unwrap();
+                }
+            }
+            learner.learn(&mut sampled).unwrap();
+        }
+        let mut scores = Vec::new();
+        learner.trainer.predict(shown.vectors(), 40, &mut scores).unwrap();
+        let mean = f64::from(scores.iter().sum::<f32>()) / 40.0;
+        let rate = f64::from(positives) / f64::from(all);
+        // Without the correction it would be near 0.68.
+        assert!((mean - rate).abs() < 0.05, "{mean} against {rate}");
+    }
+
+    #[test]
     fn a_batch_that_is_not_finite_moves_nothing_and_is_not_learnt_again() {
         let mut learner = learner();
         learner.learn(&mut batch(0..32)).unwrap();
@@ -297,6 +342,30 @@ mod tests {
         assert_eq!((weights(&learner), learner.reservoir.seen(), learner.skipped()), (before, seen, 2));
         assert!(matches!(learner.learn(&mut batch(32..64)).unwrap(), Learnt::Updated { loss } if loss.is_finite()));
         assert_eq!((learner.skipped_in_a_row, learner.skipped()), (0, 2));
+    }
+
+    /// A model whose scores are sums of the columns, far above 1.
+    fn sums() -> Scorer {
+        let mut graph = GraphBuilder::new("sums");
+        graph.input("features", FLOAT, &[Dimension::Named("batch"), Dimension::Fixed(3)]);
+        graph.initializer("weights", &[3, 1], &[10.0; 3]);
+        graph.node("MatMul", &["features", "weights"], "score");
+        graph.output("score", FLOAT, &[Dimension::Named("batch"), Dimension::Fixed(1)]);
+        let columns = ["a", "b", "c"].map(str::to_owned);
+        let binding = Binding { columns: &columns, fingerprint: None, output: None };
+        Session::from_bytes(&Document::new(graph.finish()).write(), 1).unwrap().bind(&binding).unwrap()
+    }
+
+    #[test]
+    fn scores_that_are_no_probabilities_are_refused_unless_amounts_are_learnt() {
+        let mut learner = learner();
+        learner.set_reference(sums());
+        let refused = learner.learn(&mut batch(0..8)).unwrap_err();
+        assert!(matches!(refused, LearnError::Evaluation(EvaluationError::Prediction { .. })), "{refused}");
+        assert_eq!(learner.trainer.steps(), 0);
+        learner.settings.scores_are_amounts = true;
+        learner.learn(&mut batch(0..8)).unwrap();
+        assert_eq!((learner.evaluation().recorded, learner.trainer.steps()), (8, 1));
     }
 
     #[test]

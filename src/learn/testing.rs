@@ -66,6 +66,7 @@ pub(super) fn learner() -> Learner {
         replay: 200,
         replay_share: 0.5,
         negative_rate: 1.0,
+        scores_are_amounts: false,
         promote_every_micros: 500_000,
         label_span_micros: 10_000_000,
         gate,

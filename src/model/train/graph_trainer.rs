@@ -17,7 +17,7 @@ use crate::model::{
 
 /// A model whose weights are trained, with any inputs; [`Trainer`](super::Trainer) is one bound to a vector.
 #[derive(Debug)]
-pub struct Learner {
+pub struct GraphTrainer {
     /// The model's file; the initializers of parameters are there without their values.
     template: Document,
     parameters: Vec<Parameter>,
@@ -56,7 +56,7 @@ pub enum NotFinite {
     },
 }
 
-impl Learner {
+impl GraphTrainer {
     /// Takes the weights of `document` as they are and differentiates the output that `settings` names.
     ///
     /// # Errors

@@ -3,14 +3,14 @@
 //! ```text
 //!   Document ──▶ gradient::differentiate ──▶ gradient graph ──▶ backward session ─┐ loss, gradients (views)
 //!       │                                          weights, as inputs ──▲         ▼
-//!       └──▶ the same graph with its weights as inputs ──▶ forward   Learner ◀── finite? norm, optimiser, in place
+//!       └──▶ the same graph with its weights as inputs ──▶ forward   GraphTrainer ◀── finite? norm, optimiser, in place
 //!                                                          session      │
 //!   Batch ──▶ Trainer: columns, labels, weights, offsets ──▶ feeds ─────┘──▶ Outcome
 //! ```
 //!
-//! A [`Learner`] owns the weights as plain memory. Both sessions read them in place on every run, so a step copies no
+//! A [`GraphTrainer`] owns the weights as plain memory. Both sessions read them in place on every run, so a step copies no
 //! weights and needs no new session, and [`Trainer::predict`] always answers with the newest ones. A [`Trainer`] is a
-//! learner bound to a vector, as a [`Scorer`](super::Scorer) is a session bound to one.
+//! graph trainer bound to a vector, as a [`Scorer`](super::Scorer) is a session bound to one.
 //!
 //! A step happens as a whole or not at all: when the loss or a gradient is not finite, the batch is [skipped] and
 //! weights and optimiser stay bit for bit as they were. The same batches in the same order give the same bits on the
@@ -23,7 +23,7 @@
 //!
 //! [skipped]: Outcome::Skipped
 
-mod learner;
+mod graph_trainer;
 mod parameter;
 mod pass;
 mod saved;
@@ -34,6 +34,6 @@ mod testing;
 mod tests;
 mod trainer;
 
-pub use learner::{Learner, NotFinite, Outcome};
+pub use graph_trainer::{GraphTrainer, NotFinite, Outcome};
 pub use settings::TrainSettings;
 pub use trainer::{Batch, Trainer};

@@ -1,4 +1,4 @@
-//! A learner bound to a vector: rows and labels in, better scores out.
+//! A trainer bound to a vector: rows and labels in, better scores out.
 
 use std::slice;
 
@@ -11,8 +11,8 @@ use crate::model::{
     scorer::{TRIAL_ROWS, collect_scores, refuse_not_finite},
     signature::{ElementType, TensorSpec},
     train::{
-        Learner, Outcome, TrainSettings,
-        learner::{check_settings, declared},
+        GraphTrainer, Outcome, TrainSettings,
+        graph_trainer::{check_settings, declared},
     },
 };
 
@@ -22,7 +22,7 @@ const LARGEST_CLASS: f32 = 16_777_216.0;
 /// Trains a model on labelled vectors and scores with it; on the thread that owns it.
 #[derive(Debug)]
 pub struct Trainer {
-    learner: Learner,
+    graph: GraphTrainer,
     feeding: Feeding,
     output: String,
     loss: Loss,
@@ -65,7 +65,7 @@ impl Trainer {
     /// The output is that of `binding`, else that of `settings`, else the only one that can be a score.
     ///
     /// # Errors
-    /// Those of [`Session::bind`](crate::model::Session::bind) and [`Learner::new`], and [`ModelError::LabelShape`] for
+    /// Those of [`Session::bind`](crate::model::Session::bind) and [`GraphTrainer::new`], and [`ModelError::LabelShape`] for
     /// an output that one label per row cannot train.
     pub fn new(document: Document, binding: &Binding<'_>, settings: &TrainSettings) -> Result<Self, ModelError> {
         check_settings(settings)?;
@@ -86,10 +86,10 @@ impl Trainer {
     ) -> Result<Self, ModelError> {
         let label = declared(&gradient, names::LABEL).map(TensorSpec::of).transpose()?;
         let labels = LabelForm::of(label.as_ref())?;
-        let learner = Learner::with_gradient(document, gradient, settings, slice::from_ref(&fit.output))?;
+        let graph = GraphTrainer::with_gradient(document, gradient, settings, slice::from_ref(&fit.output))?;
         let feeding = Feeding::new(fit.inputs, columns);
         let mut trainer = Self {
-            learner,
+            graph,
             feeding,
             output: fit.output,
             loss: settings.loss,
@@ -136,26 +136,26 @@ impl Trainer {
             let offsets = Values::Float32(given_or(offsets, &mut self.zeros, 0.0, rows));
             feeds.push(Feed { input: names::OFFSET, dims: &flat, values: offsets });
         }
-        self.learner.step_feeds(&feeds)
+        self.graph.step_feeds(&feeds)
     }
 
     /// Steps taken, without those skipped.
     #[must_use]
     pub fn steps(&self) -> u64 {
-        self.learner.steps()
+        self.graph.steps()
     }
 
     /// The model's file with the current weights; names, metadata and operator sets are as they came. It costs one
     /// copy of the weights.
     #[must_use]
     pub fn document(&self) -> Document {
-        self.learner.document()
+        self.graph.document()
     }
 
     /// Weights, optimiser state and steps as bytes, for [`restore`](Self::restore).
     #[must_use]
     pub fn save(&self) -> Vec<u8> {
-        self.learner.save()
+        self.graph.save()
     }
 
     /// Goes on where [`save`](Self::save) was called, with the optimiser's settings of now.
@@ -164,13 +164,13 @@ impl Trainer {
     /// [`ModelError::Restore`] for damaged bytes, another model or another optimiser, with what differs; then nothing
     /// has changed.
     pub fn restore(&mut self, saved: &[u8]) -> Result<(), ModelError> {
-        self.learner.restore(saved)
+        self.graph.restore(saved)
     }
 
     /// Whether every trained weight is a number.
     #[must_use]
     pub fn weights_are_finite(&self) -> bool {
-        self.learner.weights_are_finite()
+        self.graph.weights_are_finite()
     }
 
     fn evaluate(&mut self, matrix: &[f32], rows: usize, scores: &mut Vec<f32>) -> Result<(), ModelError> {
@@ -182,7 +182,7 @@ impl Trainer {
         let output = &self.output;
         let feeds = self.feeding.feeds(matrix);
         let take = |shape: &[i64], values: &[f32]| collect_scores(output, shape, values, rows, scores);
-        self.learner.predict_feeds(&feeds, output, take)?
+        self.graph.predict_feeds(&feeds, output, take)?
     }
 
     fn check(&self, batch: &Batch<'_>) -> Result<(), ModelError> {
