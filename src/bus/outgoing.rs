@@ -93,6 +93,6 @@ mod tests {
         let map = message.header_map();
         let values: Vec<_> = map.get_all("Reason").map(|value| value.as_str().to_owned()).collect();
         assert_eq!(values, ["first", "second"]);
-        assert_eq!(map.get("Nats-Msg-Id").map(|id| id.as_str()), Some("7"));
+        assert_eq!(map.get("Nats-Msg-Id").map(async_nats::HeaderValue::as_str), Some("7"));
     }
 }

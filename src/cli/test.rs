@@ -51,7 +51,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
                 Ok((about, faults)) => {
                     failed += 1;
                     println!("FAIL  {}: {about}", file.display());
-                    faults.iter().for_each(|fault| println!("        {fault}"));
+                    for fault in &faults {
+                        println!("        {fault}");
+                    }
                 }
                 Err(error) => {
                     failed += 1;
@@ -160,7 +162,7 @@ fn check_row(pipeline: &Pipeline, step: &mut Step, row: &Row, faults: &mut Vec<S
     let found = as_json(&table.evaluate(&reads)?)?;
     let label = format!("{} {:?} at {}", row.table, row.key, row.at);
     let exists = found.values().any(|value| !value.is_null());
-    if row.missing != !exists {
+    if row.missing == exists {
         faults.push(format!("{label}: {}", if exists { "there is a row" } else { "there is no row" }));
     }
     for (column, expected) in &row.expect {

@@ -68,6 +68,7 @@ pub(super) fn check_section(
 }
 
 /// Reports the unknown and missing keys of one table; a missing key is reported at `span`.
+#[expect(clippy::needless_pass_by_value, reason = "callers have it to give")]
 pub(super) fn check_keys(
     source: &Source,
     schema: &Value,

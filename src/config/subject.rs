@@ -42,8 +42,7 @@ fn overlap(a: &str, b: &str) -> bool {
     let (mut a, mut b) = (a.split('.'), b.split('.'));
     loop {
         match (a.next(), b.next()) {
-            (None, None) => return true,
-            (Some(">"), Some(_)) | (Some(_), Some(">")) => return true,
+            (None, None) | (Some(">"), Some(_)) | (Some(_), Some(">")) => return true,
             (Some("*"), Some(_)) | (Some(_), Some("*")) => {}
             (Some(a), Some(b)) if a == b => {}
             _ => return false,
@@ -149,8 +148,7 @@ mod tests {
     /// Whether a filter matches a subject, token by token: NATS's definition.
     fn naive_matches(filter: &[&str], subject: &[&str]) -> bool {
         match (filter, subject) {
-            ([], []) => true,
-            ([">"], [_, ..]) => true,
+            ([], []) | ([">"], [_, ..]) => true,
             (["*", filter @ ..], [_, subject @ ..]) => naive_matches(filter, subject),
             ([word, filter @ ..], [token, subject @ ..]) => word == token && naive_matches(filter, subject),
             _ => false,

@@ -72,7 +72,7 @@ impl Labeller {
         let LabelPlan { stream, settings, .. } = plan;
         let columns = vector.columns().len();
         Ok(Some(Self {
-            join: LabelJoin::new(settings.clone())?,
+            join: LabelJoin::new(*settings)?,
             stream: pipeline.streams[*stream].name.clone(),
             fingerprint: vector.fingerprint().as_str().to_owned(),
             columns,

@@ -102,7 +102,7 @@ impl ValueCheck {
             }
             (b'"', Shape::DateTime) => {
                 let text = scanner.string()?;
-                if !is_date_time(text.resolve(&mut self.text), &self.utc) {
+                if !is_date_time(text.resolve(&mut self.text), self.utc) {
                     return Err(Unfit::Value(RejectReason::WrongType));
                 }
                 true
@@ -159,7 +159,7 @@ fn too_deep(most: usize) -> Flaw {
 
 /// Whether a text is an RFC 3339 date-time. The columns are decoded by a more lenient reader, which takes a time without
 /// an offset for UTC; a producer that leaves the offset out usually means something else.
-fn is_date_time(text: &[u8], utc: &Tz) -> bool {
+fn is_date_time(text: &[u8], utc: Tz) -> bool {
     let [_, _, _, _, b'-', _, _, b'-', _, _, b'T' | b't' | b' ', _, _, b':', _, _, b':', _, _, rest @ ..] = text else {
         return false;
     };
@@ -172,7 +172,7 @@ fn is_date_time(text: &[u8], utc: &Tz) -> bool {
     };
     let has_offset = matches!(rest, [b'Z' | b'z'] | [b'+' | b'-', _, _, b':', _, _]);
     // Only ASCII goes on: the reader cuts the text at byte positions.
-    has_offset && text.is_ascii() && str::from_utf8(text).is_ok_and(|text| string_to_datetime(utc, text).is_ok())
+    has_offset && text.is_ascii() && str::from_utf8(text).is_ok_and(|text| string_to_datetime(&utc, text).is_ok())
 }
 
 #[cfg(test)]
@@ -192,7 +192,7 @@ mod tests {
             ("2026-02-28T23:59:59+0200", false),
             ("2026-02-28T23:59:59.123é:00", false),
         ] {
-            assert_eq!(is_date_time(text.as_bytes(), &utc), good, "{text}");
+            assert_eq!(is_date_time(text.as_bytes(), utc), good, "{text}");
         }
     }
 }

@@ -118,7 +118,10 @@ impl JsonColumns {
 
 impl fmt::Debug for JsonColumns {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("JsonColumns").field("schema", &self.schema).field("events", &self.spans.len()).finish()
+        f.debug_struct("JsonColumns")
+            .field("schema", &self.schema)
+            .field("events", &self.spans.len())
+            .finish_non_exhaustive()
     }
 }
 

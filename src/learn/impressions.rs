@@ -70,13 +70,8 @@ impl Impressions {
     /// # Errors
     /// [`ExampleError::Value`] for a vector that is not finite, [`ExampleError::Write`] when Arrow fails.
     pub fn encode(&self, fingerprint: &str, position: &str) -> Result<Vec<u8>, ExampleError> {
-        use std::fmt::Write as _;
-        let mut keys = String::with_capacity(self.keys.len() * DIGITS);
-        for key in &self.keys {
-            // Writing to memory cannot fail.
-            let _ = write!(keys, "{key:032x}").is_ok();
-        }
-        encode_with(&self.rows, fingerprint, [(KEYS, keys), (POSITION, position.to_owned())])
+        let keys: Vec<String> = self.keys.iter().map(|key| format!("{key:032x}")).collect();
+        encode_with(&self.rows, fingerprint, [(KEYS, keys.concat()), (POSITION, position.to_owned())])
     }
 
     /// Reads a message of [`encode`](Self::encode): the impressions, and the position that they were made at.

@@ -336,7 +336,7 @@ mod tests {
             bad.push(crate::learn::Example { vector: &[f32::NAN, 0.0, 0.0], ..example(&[], 64) }).unwrap();
             match learner.learn(&mut bad).unwrap() {
                 Learnt::Skipped { in_a_row: found, .. } => assert_eq!(found, in_a_row),
-                learnt => panic!("{learnt:?}"),
+                learnt @ Learnt::Updated { .. } => panic!("{learnt:?}"),
             }
         }
         assert_eq!((weights(&learner), learner.reservoir.seen(), learner.skipped()), (before, seen, 2));

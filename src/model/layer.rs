@@ -165,7 +165,9 @@ pub(super) mod plain {
     pub(crate) fn deep(document: &Document, layers: usize, output: &str, mut value: Vec<f64>) -> f64 {
         for layer in 0..layers {
             value = dense(document, &format!("dense_{layer}"), &value);
-            value.iter_mut().for_each(|x| *x = x.max(0.0));
+            for x in &mut value {
+                *x = x.max(0.0);
+            }
         }
         dense(document, output, &value)[0]
     }

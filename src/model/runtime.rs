@@ -185,7 +185,7 @@ mod tests {
     #[test]
     fn the_runtime_starts_once_and_tells_its_version() {
         let first: *const Environment = environment().unwrap();
-        assert_eq!(first, environment().unwrap() as *const Environment);
+        assert_eq!(first, std::ptr::from_ref::<Environment>(environment().unwrap()));
         let version = runtime_version().unwrap();
         assert!(version.starts_with("1."), "{version}");
     }

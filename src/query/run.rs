@@ -214,7 +214,9 @@ mod tests {
         let mut sql = "WITH w0 AS (SELECT clicks FROM users)".to_owned();
         for part in 1..15 {
             let before = part - 1;
-            sql += &format!(", w{part} AS (SELECT * FROM w{before} UNION ALL SELECT * FROM w{before})");
+            let (part, before) = (part.to_string(), before.to_string());
+            sql +=
+                &[", w", &part, " AS (SELECT * FROM w", &before, " UNION ALL SELECT * FROM w", &before, ")"].concat();
         }
         sql += " SELECT * FROM w14";
         for sql in [format!("EXPLAIN {sql}"), sql] {

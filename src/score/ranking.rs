@@ -53,24 +53,28 @@ pub fn rank(arms: &mut Arms, job: &Job, columns: &[String], batch_rows: usize) -
 
 fn write_head(out: &mut Vec<u8>, arms: &Arms, arm: Arm, group: &Group) {
     out.extend_from_slice(b"{\"request_id\":");
-    // Writing to memory cannot fail.
-    let _ = serde_json::to_writer(&mut *out, &group.request_id).is_ok();
+    to_memory(&serde_json::to_writer(&mut *out, &group.request_id));
     if let Some(user) = &group.user {
         out.extend_from_slice(b",\"user_id\":");
         out.extend_from_slice(user.as_bytes());
     }
-    let _ = write!(out, ",\"model\":\"{}\"", arms.version(arm)).is_ok();
+    to_memory(&write!(out, ",\"model\":\"{}\"", arms.version(arm)));
     if arms.has_control() {
         out.extend_from_slice(if arm == Arm::Control { b",\"arm\":\"control\"" } else { b",\"arm\":\"active\"" });
     }
-    let _ = write!(out, ",\"as_of\":{},\"items\":[", group.at_micros / 1_000).is_ok();
+    to_memory(&write!(out, ",\"as_of\":{},\"items\":[", group.at_micros / 1_000));
 }
 
 fn write_items(out: &mut Vec<u8>, job: &Job, order: &[usize], scores: &[f32]) {
     for (place, row) in order.iter().enumerate() {
         out.extend_from_slice(if place == 0 { b"{\"item_id\":" } else { b",{\"item_id\":" });
         job.items.write_json(*row, out);
-        let _ = write!(out, ",\"score\":{}}}", scores[*row]).is_ok();
+        to_memory(&write!(out, ",\"score\":{}}}", scores[*row]));
     }
     out.extend_from_slice(b"]}");
+}
+
+/// Takes the outcome of writing to memory, which cannot fail.
+fn to_memory<E>(written: &Result<(), E>) {
+    debug_assert!(written.is_ok(), "writing to memory failed");
 }

@@ -205,6 +205,6 @@ impl GroupsAccumulator for LastNGroups {
 
     fn size(&self) -> usize {
         let entries: usize = self.groups.iter().map(|group| group.capacity() * size_of::<Entry>()).sum();
-        entries + self.chunks.iter().map(|chunk| chunk.get_array_memory_size()).sum::<usize>()
+        entries + self.chunks.iter().map(arrow::array::Array::get_array_memory_size).sum::<usize>()
     }
 }

@@ -111,7 +111,7 @@ impl ReadSource<'_> {
             reads.cells.iter().skip(place).step_by(self.cells.width().max(1)).copied()
         };
         // A sum over nothing is NULL.
-        let valid = |count: CellRef| NullBuffer::from_iter(column(count).map(|count| count != 0));
+        let valid = |count: CellRef| column(count).map(|count| count != 0).collect::<NullBuffer>();
         Ok(match output {
             OutputSource::Count(cell) => Arc::new(Int64Array::from_iter_values(column(*cell))),
             OutputSource::Sum { sum, count } => match self.kind(*sum) {

@@ -30,7 +30,7 @@ pub(super) struct Run {
 impl Run {
     /// Memory held, bytes.
     fn size(&self) -> usize {
-        let merged = self.merged.iter().flatten().map(|column| column.get_array_memory_size()).sum::<usize>();
+        let merged = self.merged.iter().flatten().map(arrow::array::Array::get_array_memory_size).sum::<usize>();
         merged + self.slots.len() * (4 + 8 * self.running.len())
     }
 }

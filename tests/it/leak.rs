@@ -56,7 +56,9 @@ fn prequential_auc(pipeline: &Pipeline, examples: &Examples) -> f64 {
     let mut learner = Learner::new(trainer, scorer(), scorer(), plan.learner.clone());
     for batch in rows(examples).chunks(plan.learner.batch) {
         let mut new = Examples::new(examples.columns());
-        batch.iter().for_each(|example| new.push(*example).unwrap());
+        for example in batch {
+            new.push(*example).unwrap();
+        }
         learner.learn(&mut new).unwrap();
     }
     let report = learner.evaluation();

@@ -293,7 +293,7 @@ async fn a_promoted_model_answers_within_five_seconds_and_no_request_fails_meanw
     let promoted = registry.promote(&second, first.revision, "a test", 0).await.unwrap();
     let named = newest.wait_for(|model| *model == second.to_string());
     tokio::time::timeout(within, named).await.unwrap().unwrap();
-    assert_eq!(promoted.previous, [first.active.clone()]);
+    assert_eq!(promoted.previous, std::slice::from_ref(&first.active));
     registry.rollback("a test", 0).await.unwrap();
     let named = newest.wait_for(|model| *model == first.active.to_string());
     tokio::time::timeout(within, named).await.unwrap().unwrap();

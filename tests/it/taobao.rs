@@ -196,9 +196,12 @@ fn assert_row(live: &RecordBatch, batch: &RecordBatch, what: &str) {
         let what = format!("{what}: {}", field.name());
         match left.data_type() {
             DataType::List(_) => {
-                let list = |column: &ArrayRef| match column.is_null(0) {
-                    true => Vec::new(),
-                    false => column.as_list::<i32>().value(0).as_primitive::<Int64Type>().values().to_vec(),
+                let list = |column: &ArrayRef| {
+                    if column.is_null(0) {
+                        Vec::new()
+                    } else {
+                        column.as_list::<i32>().value(0).as_primitive::<Int64Type>().values().to_vec()
+                    }
                 };
                 let mut right = list(right);
                 right.drain(..right.len().saturating_sub(20));

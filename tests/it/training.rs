@@ -53,9 +53,9 @@ pub fn hasty(folder: &Path) -> PathBuf {
         checkpoint = "1s"
         batch = 64
         [state]
-        folder = {:?}
+        folder = "{}"
         "#,
-        folder.join("state")
+        folder.join("state").display()
     );
     fs::write(file, kept.join("\n") + &hasty).unwrap();
     pipeline

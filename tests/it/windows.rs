@@ -52,7 +52,7 @@ fn batch(events: &[Event], first: usize) -> RecordBatch {
         ("user_id", Arc::new(Int64Array::from_iter_values(events.iter().map(|event| event.user)))),
         ("item_id", Arc::new(Int64Array::from_iter_values(events.iter().map(|event| event.item)))),
         ("kind", Arc::new(StringArray::from_iter_values(events.iter().map(|event| event.kind)))),
-        ("price", Arc::new(Float64Array::from_iter(events.iter().map(|event| event.price)))),
+        ("price", Arc::new(events.iter().map(|event| event.price).collect::<Float64Array>())),
         ("ts", Arc::new(times)),
         ("seq", Arc::new(Int64Array::from_iter_values((first..first + events.len()).map(|seq| seq as i64)))),
     ];

@@ -83,7 +83,7 @@ impl Facts<'_> {
         let request = self.draft.score.sound().and_then(|score| score.get_ref().request.as_ref());
         for contract in streams.chain(request) {
             if find_above(self.folder, contract.get_ref()).is_none() {
-                let message = format!("contract {:?} not found", contract.get_ref());
+                let message = format!("contract \"{}\" not found", contract.get_ref().display());
                 problems.push(
                     self.at(&contract.span(), message)
                         .suggest("it is looked for in the pipeline's folder and in each folder above it"),

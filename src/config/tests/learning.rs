@@ -110,6 +110,7 @@ fn a_key_of_an_optimizer_goes_where_it_belongs() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table of cases")]
 fn every_bad_value_of_learning_is_reported_at_its_place() {
     let head = GOOD.split_once("[labels]").unwrap().0.lines().skip(22).collect::<Vec<_>>().join("\n");
     let shop = Shop::new(&format!(

@@ -3,6 +3,7 @@
 use super::*;
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table of cases")]
 fn every_bad_key_and_value_is_reported_at_its_place() {
     let shop = Shop::new(
         r#"name = "My Pipeline"

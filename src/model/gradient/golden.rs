@@ -58,7 +58,8 @@ fn agrees_with_tensorflow(name: &str) {
     // Constants that exporters write as float32 initializers are not weights.
     let expected = golden["gradients"].as_object().unwrap();
     let initializers = document.graph().initializer.iter().filter(|tensor| tensor.data_type() == 1);
-    let constants = initializers.map(|tensor| tensor.name()).filter(|name| !expected.contains_key(*name));
+    let constants =
+        initializers.map(super::super::onnx::proto::TensorProto::name).filter(|name| !expected.contains_key(*name));
     let spec = GradientSpec { freeze: constants.map(str::to_owned).collect(), ..plain(loss) };
 
     let inputs = golden["inputs"].as_object().unwrap().iter();

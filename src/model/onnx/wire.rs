@@ -46,7 +46,7 @@ impl Walk {
         while !bytes.is_empty() {
             let key = varint(&mut bytes)?;
             let field = u32::try_from(key >> 3).map_err(|_| malformed(format!("bad key in {}", fields.message)))?;
-            let known = self.known(fields, field)?;
+            let known = Self::known(fields, field)?;
             match key & 7 {
                 0 => {
                     varint(&mut bytes)?;
@@ -73,7 +73,7 @@ impl Walk {
     }
 
     /// The message that a field leads to, `None` for a scalar, an error for a field that would be lost.
-    fn known(&self, fields: &Fields, field: u32) -> Result<Option<&'static Fields>, ModelError> {
+    fn known(fields: &Fields, field: u32) -> Result<Option<&'static Fields>, ModelError> {
         if let Some((_, inner)) = fields.messages.iter().find(|(number, _)| *number == field) {
             return Ok(Some(inner));
         }

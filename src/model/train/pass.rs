@@ -36,7 +36,7 @@ impl Pass {
         wanted: impl Iterator<Item = &'a str>,
     ) -> Result<Self, ModelError> {
         let environment = runtime::environment()?;
-        let selector = wanted.fold(OutputSelector::no_default(), |selector, output| selector.with(output));
+        let selector = wanted.fold(OutputSelector::no_default(), ort::session::OutputSelector::with);
         open(environment, &document.write(), threads.max(1), selector)
             .map_err(|error| ModelError::Load { reason: error.to_string() })
     }

@@ -159,9 +159,10 @@ fn the_offset_moves_the_loss_and_not_the_prediction() {
 fn names_are_as_promised() {
     let document = model(1, |graph| graph.node("Sigmoid", &["z"], "p"));
     let graph = differentiate(&document, &plain(Loss::BinaryCrossEntropy)).unwrap().document;
-    let inputs: Vec<_> = graph.graph().input.iter().map(|input| input.name()).collect();
+    let inputs: Vec<_> = graph.graph().input.iter().map(crate::model::onnx::proto::ValueInfoProto::name).collect();
     assert_eq!(inputs, ["x", names::LABEL, names::WEIGHT, names::OFFSET, "w"]);
-    let outputs: Vec<_> = graph.graph().output.iter().map(|output| output.name()).take(2).collect();
+    let outputs: Vec<_> =
+        graph.graph().output.iter().map(crate::model::onnx::proto::ValueInfoProto::name).take(2).collect();
     assert_eq!(outputs, [names::LOSS, names::PREDICTION]);
 }
 #[test]
