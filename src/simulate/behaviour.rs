@@ -7,7 +7,7 @@ use super::catalogue::Item;
 use super::people::Person;
 
 /// Log-odds of wanting a middling item that has nothing to do with one's taste.
-const BASE: f64 = -3.3;
+const BASE: f64 = -4.2;
 /// Log-odds gained by a perfect match of taste.
 const TASTE: f64 = 5.0;
 /// How fast attention falls: place 1, 2, 3 are examined with 1, 2^-x, 3^-x.

@@ -13,9 +13,9 @@ const SECOND_FAVOURITE: f64 = 0.6;
 /// How far a taste is from the categories it is made of.
 const TASTE_SPREAD: f64 = 0.4;
 /// Typical aversion to one standard deviation of price, in log-odds.
-const PRICE_SENSITIVITY: f64 = 1.5;
+const PRICE_SENSITIVITY: f64 = 1.4;
 /// Typical attraction of one standard deviation of popularity, in log-odds.
-const CONFORMITY: f64 = 1.3;
+const CONFORMITY: f64 = 1.1;
 /// Spread of the logarithm of activity: the busiest hundredth comes eight times as often as the median.
 const LOG_ACTIVITY_SPREAD: f64 = 0.9;
 
