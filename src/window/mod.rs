@@ -21,25 +21,15 @@
 //! It does not know about streams, brokers or threads. It fails with [`PlanError`] when a select has another form, and
 //! with [`WindowError`] when an expression fails on the data.
 
-mod distinct;
+mod asof;
+mod duration;
+mod evaluate;
+mod functions;
 mod keys;
-mod last_n;
-mod plan;
 mod planner;
-mod read;
-mod recent;
-mod run;
-mod running;
-mod select;
-mod table;
-mod tile;
-mod within;
 
-pub use plan::FeaturePlan;
+pub use asof::{FeaturePlan, FeatureTable, Horizon, Reads};
 pub use planner::{PlanError, Planner};
-pub use read::Reads;
-pub use table::FeatureTable;
-pub use tile::Horizon;
 
 use arrow::error::ArrowError;
 use datafusion::error::DataFusionError;

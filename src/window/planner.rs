@@ -9,15 +9,15 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::context::SessionContext;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::simplify::SimplifyContext;
-use datafusion::logical_expr::{AggregateUDF, Expr, LogicalPlan, ScalarUDF};
+use datafusion::logical_expr::{Expr, LogicalPlan, ScalarUDF};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::aggregate::{LoweredAggregate, LoweredAggregateBuilder};
 use datafusion::prelude::SessionConfig;
 use futures::executor::block_on;
 
-use super::last_n::LastN;
-use super::within::Within;
+use super::asof::Within;
+use super::functions;
 
 /// Plans selects over a set of relations of known schema.
 pub struct Planner {
@@ -31,7 +31,7 @@ impl Planner {
         config.options_mut().sql_parser.collect_spans = true;
         let context = SessionContext::new_with_config(config);
         context.register_udf(ScalarUDF::from(Within::new()));
-        context.register_udaf(AggregateUDF::from(LastN::new()));
+        functions::register(&context);
         Self { context }
     }
 

@@ -7,14 +7,13 @@ use arrow::array::{Array, ArrayRef, BooleanArray, UInt64Array};
 use arrow::compute::{take, take_arrays};
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
-use datafusion::physical_expr::GroupsAccumulatorAdapter;
-use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 
-use super::WindowError;
-use super::keys::NO_SLOT;
 use super::plan::{FeaturePlan, RunningKind};
 use super::recent::{Contribution, Place, RecentBatch, renamed};
 use super::tile::{LevelBounds, Segment, floor, tile_start};
+use crate::window::WindowError;
+use crate::window::evaluate::new_accumulator;
+use crate::window::keys::NO_SLOT;
 
 /// The partial aggregates of one tile, drained once from the accumulators.
 pub(super) struct Run {
@@ -169,19 +168,6 @@ impl RunBuilder {
             accumulators.into_iter().map(|mut accumulator| accumulator.state(EmitTo::All)).collect();
         Ok(Run { start, slots: std::mem::take(&mut self.slots), running, merged: merged? })
     }
-}
-
-/// A fresh accumulator; functions without a vectorised one go through DataFusion's adapter.
-pub(super) fn new_accumulator(
-    function: &Arc<AggregateFunctionExpr>,
-) -> Result<Box<dyn GroupsAccumulator>, DataFusionError> {
-    if function.groups_accumulator_supported() {
-        return function.create_groups_accumulator();
-    }
-    // The adapter calls the factory late: a function that cannot be accumulated must fail here.
-    function.create_accumulator()?;
-    let function = Arc::clone(function);
-    Ok(Box::new(GroupsAccumulatorAdapter::new(move || function.create_accumulator())))
 }
 
 fn accumulators(plan: &FeaturePlan) -> Result<Vec<Box<dyn GroupsAccumulator>>, DataFusionError> {

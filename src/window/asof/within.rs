@@ -3,16 +3,15 @@
 //! The function exists so that DataFusion's planner checks names and types; the feature planner takes it out of the
 //! filter and turns it into a [`Horizon`]. It is never evaluated.
 
-use std::time::Duration;
-
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Result, ScalarValue, exec_err};
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion::logical_expr::{ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility};
 
-use super::planner::PlanError;
 use super::tile::Horizon;
+use crate::window::duration::parse_duration;
+use crate::window::planner::PlanError;
 
 /// Name of the function in SQL.
 pub(crate) const WITHIN: &str = "within";
@@ -109,21 +108,4 @@ fn parse_horizon(arguments: &[Expr], time: &str) -> Result<Horizon, PlanError> {
             .suggest("write it as '30 seconds', '5 minutes', '1 day'")
     })?;
     Ok(Horizon::new(width.as_micros().try_into().unwrap_or(i64::MAX)))
-}
-
-/// A duration in the words that configuration files use too: `5s`, `5 minutes`, `1 day`.
-///
-/// # Errors
-/// The reason, when it is none, zero, or in months or years, which have no fixed length.
-pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
-    let is_calendar = |unit: &str| matches!(unit, "M" | "month" | "months" | "y" | "year" | "years");
-    if text.split(|letter: char| !letter.is_ascii_alphabetic()).any(is_calendar) {
-        return Err("months and years have no fixed length".to_owned());
-    }
-    // The parser's sums are unchecked; so many digits are no horizon anyway.
-    if text.chars().filter(char::is_ascii_digit).count() > 12 {
-        return Err("it is longer than any stream".to_owned());
-    }
-    let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
-    if duration.is_zero() { Err("it is zero".to_owned()) } else { Ok(duration) }
 }

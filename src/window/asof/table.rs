@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
 
-use super::WindowError;
 use super::distinct::RunningDistinct;
-use super::keys::{KeyIndex, NO_SLOT};
 use super::plan::FeaturePlan;
 use super::read::{Pick, Picks, ReadSource, Reads};
 use super::recent::{Recent, RecentBatch};
 use super::run::{Level, RunBuilder};
 use super::running::{Cell, Freshness, RunningCells, add};
-use super::tile::{LADDER, LevelBounds, Segment, cover};
+use super::tile::{Horizon, LADDER, LevelBounds, Segment, cover};
+use crate::window::WindowError;
+use crate::window::keys::{KeyIndex, NO_SLOT};
 
 /// Recent rows that the watermark has passed are drained into a run once there are this many.
 const SEAL_ROWS: usize = 4_096;
@@ -287,9 +287,9 @@ impl FeatureTable {
 
 /// The levels of tiles that the horizons of a plan need, and per horizon where its cover starts.
 fn levels(plan: &FeaturePlan, disorder: i64) -> (Vec<Level>, Vec<Cover>) {
-    let finest = plan.horizons().map(super::tile::Horizon::step_micros).min().unwrap_or(LADDER[0]);
-    let coarsest_step = plan.horizons().map(super::tile::Horizon::step_micros).max().unwrap_or(LADDER[0]);
-    let widest = plan.horizons().map(super::tile::Horizon::width_micros).max().unwrap_or(0);
+    let finest = plan.horizons().map(Horizon::step_micros).min().unwrap_or(LADDER[0]);
+    let coarsest_step = plan.horizons().map(Horizon::step_micros).max().unwrap_or(LADDER[0]);
+    let widest = plan.horizons().map(Horizon::width_micros).max().unwrap_or(0);
     // Above the coarsest step a level pays when a horizon holds a few of its tiles.
     let widths: Vec<i64> = LADDER
         .into_iter()
@@ -297,7 +297,7 @@ fn levels(plan: &FeaturePlan, disorder: i64) -> (Vec<Level>, Vec<Cover>) {
         .collect();
     let levels = widths.iter().enumerate().map(|(index, width)| {
         let readers = plan.horizons().filter(|horizon| horizon.step_micros() <= *width);
-        let read_for = readers.map(super::tile::Horizon::reach_micros).max().unwrap_or(0);
+        let read_for = readers.map(Horizon::reach_micros).max().unwrap_or(0);
         let rolled_up_after = widths.get(index + 1).map_or(0, |wider| 2 * wider);
         Level::new(*width, index == 0, read_for.max(rolled_up_after).saturating_add(disorder))
     });

@@ -10,10 +10,10 @@ use arrow::datatypes::Int64Type;
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
 
-use super::keys::NO_SLOT;
 use super::plan::FeaturePlan;
 use super::recent::RecentBatch;
 use super::tile::Horizon;
+use crate::window::keys::NO_SLOT;
 
 /// The tag of a count that holds nothing.
 const STALE: i64 = i64::MIN;

@@ -4,8 +4,8 @@ use datafusion::common::DFSchema;
 use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, Projection};
 
 use super::plan::FeatureKey;
-use super::planner::{PlanError, Planner};
 use super::within::mentions_within;
+use crate::window::planner::{PlanError, Planner};
 
 /// The parts of `SELECT ... FROM stream [WHERE ...] GROUP BY ...`.
 pub(super) struct SelectForm<'a> {

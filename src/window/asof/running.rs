@@ -5,10 +5,10 @@
 //! recent rows. So a key that nobody reads costs nothing when its tail moves, and sums of floats never drift, because
 //! nothing is ever subtracted.
 
-use super::keys::NO_SLOT;
 use super::plan::{CellRef, FeaturePlan};
 use super::recent::{Contribution, RecentBatch, renamed};
 use super::tile::Horizon;
+use crate::window::keys::NO_SLOT;
 
 /// The tag of a cell that holds nothing.
 const STALE: i64 = i64::MIN;

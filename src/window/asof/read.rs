@@ -9,12 +9,13 @@ use arrow::datatypes::Int64Type;
 use datafusion::logical_expr::EmitTo;
 use hashbrown::HashMap;
 
-use super::WindowError;
-use super::keys::{KeyIndex, NO_SLOT};
 use super::plan::{CellRef, FeaturePlan, OutputSource, RunningKind};
-use super::recent::{Recent, evaluate};
-use super::run::{Level, new_accumulator};
+use super::recent::Recent;
+use super::run::Level;
 use super::running::{Cell, RunningCells, as_float};
+use crate::window::WindowError;
+use crate::window::evaluate::{evaluate, new_accumulator};
+use crate::window::keys::{KeyIndex, NO_SLOT};
 
 /// Look-ups into one table, in the order they were made.
 #[derive(Default)]

@@ -13,10 +13,11 @@ use datafusion::logical_expr::{Expr, ExprSchemable};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 
-use super::planner::{PlanError, Planner};
 use super::select::{SelectForm, keys};
 use super::tile::Horizon;
 use super::within::{mentions_within, split_horizon};
+use crate::window::evaluate::new_accumulator;
+use crate::window::planner::{PlanError, Planner};
 
 /// A checked feature table: everything that [`FeatureTable`](super::FeatureTable) needs to run.
 pub struct FeaturePlan {
@@ -352,7 +353,7 @@ impl Builder<'_> {
                 .suggest("last_n(column, n) keeps values in the order of event time"));
         }
         // Errors of the function's own arguments show here instead of at the first event.
-        super::run::new_accumulator(&lowered.aggregate)?;
+        new_accumulator(&lowered.aggregate)?;
         let arguments = lowered.aggregate.expressions();
         let types: Result<_, _> = arguments.iter().map(|argument| argument.data_type(self.input.as_arrow())).collect();
         self.merged.push(MergedAggregate {

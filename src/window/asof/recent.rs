@@ -6,13 +6,12 @@
 use std::collections::VecDeque;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
-use arrow::compute::prep_null_mask_filter;
-use arrow::datatypes::{DataType, Float64Type, Int64Type, TimestampMicrosecondType};
-use datafusion::physical_expr::PhysicalExpr;
+use arrow::datatypes::{Float64Type, Int64Type, TimestampMicrosecondType};
 
-use super::WindowError;
-use super::keys::{KeyIndex, NO_SLOT};
 use super::plan::{FeaturePlan, RunningKind};
+use crate::window::WindowError;
+use crate::window::evaluate::{evaluate, evaluate_filter};
+use crate::window::keys::{KeyIndex, NO_SLOT};
 
 /// The place of a row: batch (or run) number and row, newest first in every chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,28 +91,6 @@ impl RecentBatch {
         let oldest = times.iter().copied().min().unwrap_or(i64::MAX);
         Ok(Self { times, newest, oldest, slots, running, merged, previous: vec![Place::NONE; rows] })
     }
-}
-
-/// The value of an expression for every row.
-pub(super) fn evaluate(
-    expression: &std::sync::Arc<dyn PhysicalExpr>,
-    batch: &RecordBatch,
-) -> Result<ArrayRef, WindowError> {
-    Ok(expression.evaluate(batch)?.into_array(batch.num_rows())?)
-}
-
-/// The rows for which a condition is true; NULL is not true. `None` when there is no condition.
-fn evaluate_filter(
-    condition: Option<&std::sync::Arc<dyn PhysicalExpr>>,
-    batch: &RecordBatch,
-) -> Result<Option<BooleanArray>, WindowError> {
-    let Some(condition) = condition else { return Ok(None) };
-    let mask = evaluate(condition, batch)?;
-    if *mask.data_type() != DataType::Boolean {
-        return Ok(Some(BooleanArray::from(vec![false; batch.num_rows()])));
-    }
-    let mask = mask.as_boolean();
-    Ok(Some(if mask.null_count() == 0 { mask.clone() } else { prep_null_mask_filter(mask) }))
 }
 
 /// The recent rows of a table, oldest batch first.

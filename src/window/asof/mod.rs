@@ -1,0 +1,25 @@
+//! The as-of form: several horizons in one table, read at the moment of a request.
+//!
+//! ```text
+//!  events ─▶ recent rows ──seal──▶ runs ──roll up──▶ 1 min ──▶ 5 min ──▶ 1 h ──▶ 1 day
+//!                 │       (watermark)  │ 10 s tiles     │          │        │        │
+//!                 ▼                    ▼                ▼          ▼        ▼        ▼
+//!  read(key, t): running cells, or the merge of the few tiles that cover (tail, t] plus the recent rows
+//! ```
+
+mod distinct;
+mod plan;
+mod read;
+mod recent;
+mod run;
+mod running;
+mod select;
+mod table;
+mod tile;
+mod within;
+
+pub use plan::FeaturePlan;
+pub use read::Reads;
+pub use table::FeatureTable;
+pub use tile::Horizon;
+pub(super) use within::Within;

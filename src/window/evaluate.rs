@@ -1,0 +1,45 @@
+//! Evaluating what DataFusion planned: expressions over a batch, and accumulators.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
+use arrow::compute::prep_null_mask_filter;
+use arrow::datatypes::DataType;
+use datafusion::error::DataFusionError;
+use datafusion::logical_expr::GroupsAccumulator;
+use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
+use datafusion::physical_expr::{GroupsAccumulatorAdapter, PhysicalExpr};
+
+use super::WindowError;
+
+/// The value of an expression for every row.
+pub(super) fn evaluate(expression: &Arc<dyn PhysicalExpr>, batch: &RecordBatch) -> Result<ArrayRef, WindowError> {
+    Ok(expression.evaluate(batch)?.into_array(batch.num_rows())?)
+}
+
+/// The rows for which a condition is true; NULL is not true. `None` when there is no condition.
+pub(super) fn evaluate_filter(
+    condition: Option<&Arc<dyn PhysicalExpr>>,
+    batch: &RecordBatch,
+) -> Result<Option<BooleanArray>, WindowError> {
+    let Some(condition) = condition else { return Ok(None) };
+    let mask = evaluate(condition, batch)?;
+    if *mask.data_type() != DataType::Boolean {
+        return Ok(Some(BooleanArray::from(vec![false; batch.num_rows()])));
+    }
+    let mask = mask.as_boolean();
+    Ok(Some(if mask.null_count() == 0 { mask.clone() } else { prep_null_mask_filter(mask) }))
+}
+
+/// A fresh accumulator; functions without a vectorised one go through DataFusion's adapter.
+pub(super) fn new_accumulator(
+    function: &Arc<AggregateFunctionExpr>,
+) -> Result<Box<dyn GroupsAccumulator>, DataFusionError> {
+    if function.groups_accumulator_supported() {
+        return function.create_groups_accumulator();
+    }
+    // The adapter calls the factory late: a function that cannot be accumulated must fail here.
+    function.create_accumulator()?;
+    let function = Arc::clone(function);
+    Ok(Box::new(GroupsAccumulatorAdapter::new(move || function.create_accumulator())))
+}
