@@ -19,7 +19,9 @@
 //!
 //! It fails with [`EngineError`], and then stops as a whole: what was not published follows after the restart.
 
+mod arrival;
 mod deadletter;
+mod emitted;
 mod feed;
 mod feedback;
 mod label;
@@ -34,12 +36,14 @@ mod serving;
 mod stats;
 mod step;
 mod streams;
+mod tables;
 mod telemetry;
 mod train;
+mod trigger;
 
 pub use deadletter::{DeadLetter, LATE, UNSCORABLE};
 pub use feedback::{Feedback, Positive};
-pub use pipeline::{LabelPlan, ModelPlan, Pipeline, ScorePlan, StreamPlan, TablePlan, TrainPlan, Trigger};
+pub use pipeline::{LabelPlan, ModelPlan, Pipeline, ReferencePlan, ReferenceSource, ScorePlan, StreamPlan, TablePlan, TrainPlan, Trigger};
 pub use position::Position;
 pub use run::{Run, RunSettings, Snapshots};
 pub use serving::{load_model, open_registry};
@@ -50,7 +54,7 @@ pub use telemetry::describe as describe_metrics;
 pub use train::{Training, TrainingOptions, TrainingReport};
 
 use crate::bus::{BusError, StreamSequence};
-use crate::event::{DecoderError, SeenIdsError};
+use crate::event::{DecoderError, SeenIdsError, TooManyPartitions};
 use crate::learn::{ExampleError, JoinError, LearnError};
 use crate::model::ModelError;
 use crate::registry::RegistryError;
@@ -76,6 +80,25 @@ pub enum EngineError {
         table: String,
         /// What happened.
         source: WindowError,
+    },
+    /// A table of windows failed; several may share what failed.
+    #[error("tables of windows: {0}")]
+    Windows(WindowError),
+    /// Emitted rows could not be written as JSON.
+    #[error("rows of table `{table}` can't be written as JSON: {source}")]
+    Emitted {
+        /// Which table.
+        table: String,
+        /// What happened.
+        source: arrow::error::ArrowError,
+    },
+    /// A stream has too many partitions.
+    #[error("stream `{stream}`: {source}")]
+    Partitions {
+        /// Which stream.
+        stream: String,
+        /// How many there may be.
+        source: TooManyPartitions,
     },
     /// The vector's select failed on the data.
     #[error("vector.sql: {0}")]

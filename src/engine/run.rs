@@ -22,11 +22,12 @@ use super::serving::{follow, load_arms, open_registry};
 use super::stats::Stats;
 use super::step::Step;
 use super::streams::{examples_spec, impressions_spec, input_spec, output_spec};
-use super::telemetry::{record_step, record_table};
+use super::telemetry::{TableFigures, record_step, record_table};
 use crate::bus::{
     Bus, EndpointSpec, Message, ReadLimits, ServiceError, ServiceHandle, ServiceRequest, ServiceSpec, StreamSequence,
     Subject,
 };
+use crate::feature::LiveTable;
 
 /// Messages of one step.
 const STEP_ROWS: usize = 4_096;
@@ -307,6 +308,7 @@ fn step_all(
         if position.has_reached(&replay.present)
             && let Some(rebuilt) = replay.rebuilt.take()
         {
+            step.is_present();
             // Nobody waits where there are no requests.
             let _gone = rebuilt.send(()).is_err();
         }
@@ -333,16 +335,23 @@ fn step_all(
             }
         };
         stats.add_step(&output.counts);
+        stats.set_emitted_rows(step.emitted_rows());
         record_step(&pipeline.name, &output.counts, start.elapsed());
         if recorded.elapsed() > TABLE_METRICS {
             recorded = Instant::now();
-            for (table, plan) in step.tables_mut().iter().zip(&pipeline.tables) {
-                record_table(&pipeline.name, plan.plan.name(), table.key_count(), table.size());
-            }
+            record_tables(pipeline, &mut step);
         }
         if scoring.blocking_send(Scoring { output, requests, before, after: position.clone() }).is_err() {
             return Ok(());
         }
+    }
+}
+
+fn record_tables(pipeline: &Pipeline, step: &mut Step) {
+    for (index, table) in pipeline.tables.iter().enumerate() {
+        let keys = step.tables_mut().get(index).map_or(0, LiveTable::key_count);
+        let figures = TableFigures { keys, bytes: step.table_size(index), late_rows: step.late_rows(index) };
+        record_table(&pipeline.name, table.plan.name(), &figures);
     }
 }
 
@@ -351,7 +360,7 @@ fn snapshot(pipeline: &Pipeline, step: &mut Step, names: &[String]) -> Result<Ve
     for (table, plan) in step.tables_mut().iter_mut().zip(&pipeline.tables) {
         let name = plan.plan.name();
         if names.iter().any(|wanted| wanted == name) {
-            let scanned = table.scan(0..u32::MAX);
+            let scanned = table.scan();
             rows.push((
                 name.to_owned(),
                 scanned.map_err(|source| EngineError::Window { table: name.to_owned(), source })?,

@@ -27,12 +27,14 @@ mod duration;
 mod evaluate;
 mod functions;
 mod keys;
+mod newest;
 mod planner;
 mod source;
 mod table;
 
 pub use asof::{FeaturePlan, FeatureTable, Horizon, Reads};
 pub use closed::{Emission, EmissionKind, Emit, WindowKey, WindowPlan, WindowSettings, WindowSpec, WindowTables};
+pub use newest::{NewestRows, RowReads};
 pub use planner::{PlanError, Planner};
 pub use source::Source;
 pub use table::TableForm;
