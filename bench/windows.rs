@@ -115,7 +115,8 @@ impl Sink {
         self.rows += rows.num_rows();
         let Some(out) = &mut self.out else { return Ok(()) };
         let integers = |column: usize| {
-            arrow::compute::cast(rows.column(column), &DataType::Int64).map(|one| one.as_primitive::<Int64Type>().clone())
+            arrow::compute::cast(rows.column(column), &DataType::Int64)
+                .map(|one| one.as_primitive::<Int64Type>().clone())
         };
         let (users, starts, counts) = (integers(0)?, integers(1)?, integers(2)?);
         let (sums, carts, distinct) = (rows.column(3).as_primitive::<Float64Type>(), integers(4)?, integers(5)?);
@@ -151,19 +152,23 @@ impl Chunks {
         }
         self.sequence += 1;
         let sequence = StreamSequence(self.sequence);
-        Ok(Some(Message { payload: payload.into(), sequence, published_micros: i64::MAX / 2, encoding: Encoding::Json }))
+        Ok(Some(Message {
+            payload: payload.into(),
+            sequence,
+            published_micros: i64::MAX / 2,
+            encoding: Encoding::Json,
+        }))
     }
 }
 
 fn tidewheel(options: &Options, sink: &mut Sink) -> anyhow::Result<usize> {
-    let mut decoder = Decoder::new(Arc::new(Contract::parse(CONTRACT).ok().context("contract")?), &DecodeSettings::new("ts"))?;
+    let mut decoder =
+        Decoder::new(Arc::new(Contract::parse(CONTRACT).ok().context("contract")?), &DecodeSettings::new("ts"))?;
     let planner = Planner::new();
     planner.add_relation("clicks", Arc::clone(decoder.schema()))?;
     let sql = select(&format!("hop(ts, '{} seconds', '{} seconds')", options.slide, options.size));
     let settings = WindowSettings { emit: options.emit, ..WindowSettings::default() };
-    let TableForm::Windows(plan) =
-        TableForm::plan(&planner, "activity", &sql, "ts", Horizon::new(1), settings)?
-    else {
+    let TableForm::Windows(plan) = TableForm::plan(&planner, "activity", &sql, "ts", Horizon::new(1), settings)? else {
         bail!("not a table of windows")
     };
     let mut tables = WindowTables::new(vec![Arc::new(plan)])?;

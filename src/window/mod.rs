@@ -22,18 +22,22 @@
 //! with [`WindowError`] when an expression fails on the data.
 
 mod asof;
+mod budget;
 mod closed;
 mod duration;
 mod evaluate;
 mod functions;
 mod keys;
 mod planner;
+mod save;
 mod source;
 mod table;
 
 pub use asof::{FeaturePlan, FeatureTable, Horizon, Reads};
+pub use budget::{AtLimit, Budget};
 pub use closed::{Emission, EmissionKind, Emit, WindowKey, WindowPlan, WindowSettings, WindowSpec, WindowTables};
 pub use planner::{PlanError, Planner};
+pub use save::{SaveError, SectionReader, SectionWriter};
 pub use source::Source;
 pub use table::TableForm;
 

@@ -36,7 +36,7 @@ pub(super) struct PaneGroup {
     pub(super) panes: Panes,
     pub(super) keys: KeyIndex,
     pub(super) watermark: i64,
-    compacted: usize,
+    pub(super) compacted: usize,
     scratch: Scratch,
     groups: Vec<u32>,
 }

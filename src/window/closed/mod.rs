@@ -27,6 +27,7 @@ mod partial;
 mod plan;
 mod rewrite;
 mod running;
+mod save;
 mod seen;
 mod spec;
 mod tables;
