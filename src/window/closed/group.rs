@@ -26,9 +26,6 @@ use crate::window::WindowError;
 use crate::window::asof::floor;
 use crate::window::keys::{KeyIndex, NO_SLOT};
 
-/// Keys are not compacted below this many.
-const COMPACT_KEYS: usize = 1 << 16;
-
 /// See the module.
 pub(super) struct PaneGroup {
     pub(super) members: Vec<Member>,
@@ -36,9 +33,11 @@ pub(super) struct PaneGroup {
     pub(super) panes: Panes,
     pub(super) keys: KeyIndex,
     pub(super) watermark: i64,
+    /// Keys that were given up at the limit of memory.
+    pub(super) evicted_keys: u64,
     pub(super) compacted: usize,
     scratch: Scratch,
-    groups: Vec<u32>,
+    pub(super) groups: Vec<u32>,
 }
 
 /// The panes by their start.
@@ -71,6 +70,7 @@ impl PaneGroup {
             panes: Panes { width, by_start: BTreeMap::new() },
             keys: KeyIndex::new(&types)?,
             watermark: i64::MIN,
+            evicted_keys: 0,
             compacted: 0,
             scratch: Scratch::default(),
             groups: Vec::new(),
@@ -106,7 +106,8 @@ impl PaneGroup {
             self.advance(watermarks[end - 1], out)?;
             first = end;
         }
-        self.compact()
+        self.compact()?;
+        self.keep_to_budget()
     }
 
     /// Moves the watermark on: emits what is due and drops what nobody needs any more.
@@ -239,24 +240,6 @@ impl PaneGroup {
             member.changed_behind(start, slot, watermark);
             member.changed(&self.panes, start, watermark, std::iter::once(slot));
         }
-        Ok(())
-    }
-
-    /// Gives up the slots of keys that no pane has, once half of the slots may be such.
-    fn compact(&mut self) -> Result<(), WindowError> {
-        if self.keys.len() < COMPACT_KEYS.max(2 * self.compacted) {
-            return Ok(());
-        }
-        let mut alive = vec![false; self.keys.len()];
-        for pane in self.panes.by_start.values() {
-            pane.slots.iter().for_each(|slot| alive[*slot as usize] = true);
-        }
-        self.members.iter().for_each(|member| member.mark_alive(&mut alive));
-        let moved = self.keys.retain(&alive);
-        let slots = self.keys.len();
-        self.panes.by_start.values_mut().for_each(|pane| pane.rename(&moved));
-        self.members.iter_mut().for_each(|member| member.rename(&moved, slots));
-        self.compacted = slots;
         Ok(())
     }
 }

@@ -18,6 +18,7 @@
 
 mod aggregate;
 mod emit;
+mod evict;
 mod gather;
 mod group;
 mod input;

@@ -113,11 +113,6 @@ impl Partial {
         Ok(())
     }
 
-    pub(super) fn each_slots(&mut self, mut change: impl FnMut(&mut Vec<u32>)) {
-        self.chunks.iter_mut().for_each(|chunk| change(&mut chunk.slots));
-        self.waiting.iter_mut().for_each(|rows| change(&mut rows.slots));
-    }
-
     pub(super) fn size(&self) -> usize {
         let bytes = |columns: &[ArrayRef]| columns.iter().map(|one| one.get_array_memory_size()).sum::<usize>();
         let chunks: usize = self.chunks.iter().map(|chunk| 4 * chunk.slots.len() + bytes(&chunk.states)).sum();

@@ -21,7 +21,7 @@ impl PaneGroup {
         let slots: Vec<u32> = (0..self.keys.len() as u32).collect();
         let keys = self.keys.columns(&slots).map_err(|error| SaveError::of("keys", error))?;
         writer.section("keys", &[batch("keys", keys)?])?;
-        writer.numbers("group", &[self.watermark, self.compacted as i64, self.panes.by_start.len() as i64])?;
+        writer.numbers("group", &[self.watermark, self.compacted as i64, self.evicted_keys.cast_signed(), self.panes.by_start.len() as i64])?;
         for member in &self.members {
             member.save(writer)?;
         }
@@ -37,15 +37,16 @@ impl PaneGroup {
         let mut slots = Vec::new();
         let interned = self.keys.intern(keys.columns(), keys.num_rows(), |_| true, &mut slots);
         interned.map_err(|error| SaveError::of("keys", error))?;
-        let numbers = reader.numbers("group", 3)?;
+        let numbers = reader.numbers("group", 4)?;
         self.watermark = numbers[0];
         self.compacted = numbers[1].max(0) as usize;
+        self.evicted_keys = numbers[2].cast_unsigned();
         let slots = self.keys.len();
         for member in &mut self.members {
             member.resize(slots);
             member.restore(slots, reader)?;
         }
-        for _ in 0..numbers[2] {
+        for _ in 0..numbers[3] {
             let (start, pane) = Pane::restore(&self.aggregates, slots, reader)?;
             self.panes.by_start.insert(start, pane);
         }

@@ -140,6 +140,12 @@ impl WindowTables {
         members.filter(|member| member.table == table).map(|member| member.late_rows).sum()
     }
 
+    /// Keys that a table has given up at its limit of memory; those of tables that share panes count for each.
+    pub fn evicted_keys(&self, table: usize) -> u64 {
+        let has = |group: &&Group| group.state.members.iter().any(|member| member.table == table);
+        self.groups.iter().filter(has).map(|group| group.state.evicted_keys).sum()
+    }
+
     /// Keys held, over all tables.
     pub fn key_count(&self) -> usize {
         self.groups.iter().map(|group| group.state.key_count()).sum()
