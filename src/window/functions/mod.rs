@@ -13,3 +13,8 @@ use self::last_n::LastN;
 pub(super) fn register(context: &SessionContext) {
     context.register_udaf(AggregateUDF::from(LastN::new()));
 }
+
+/// Whether the planner appends the event time as the last argument.
+pub(in crate::window) fn needs_time(name: &str) -> bool {
+    matches!(name, "last_n" | "first_n" | "decayed_sum")
+}
