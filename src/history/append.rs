@@ -74,6 +74,7 @@ impl History {
                 None => files.insert(self.write_files(rows).await?),
             };
             if let Some(commit) = self.commit(added.clone(), writer, version).await? {
+                self.refresh().await?;
                 return Ok(Appended::Committed { commit, rows: count });
             }
         }
@@ -252,7 +253,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut history = open(folder.path()).await.unwrap();
         let error = history.append(&[rows(0, &["a"]).project(&[0, 1, 2]).unwrap()], "w", 1).await.unwrap_err();
-        insta::assert_snapshot!(error, @r#"history table "clicks" has other columns: "tags" (List(Utf8, field: 'item')) is missing; restore them, or write to another table"#);
+        insta::assert_snapshot!(error, @r#"history table "clicks" has other columns: "tags" (List(Utf8)) is missing; restore them, or write to another table"#);
         assert_eq!((parquet_files(history.path()), history.version()), (0, 0));
     }
 }

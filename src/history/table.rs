@@ -8,6 +8,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
 use deltalake_core::kernel::engine::arrow_conversion::{TryIntoArrow, TryIntoKernel};
+use deltalake_core::kernel::transaction::CommitProperties;
 use deltalake_core::kernel::{StructField, StructType};
 use deltalake_core::{DeltaTable, DeltaTableBuilder, DeltaTableError, ensure_table_uri};
 
@@ -127,8 +128,10 @@ async fn open(path: &Path, name: &str, stored: &SchemaRef) -> Result<DeltaTable,
     if !table.verify_deltatable_existence().await? {
         let kernel: StructType = stored.as_ref().try_into_kernel()?;
         let columns: Vec<StructField> = kernel.fields().cloned().collect();
-        let created = table.create().with_table_name(name).with_columns(columns).with_partition_columns([DATE]).await;
-        match created {
+        // With tries left, the library would put its own columns and a new identity behind somebody else's first commit.
+        let once = CommitProperties::default().with_max_retries(0);
+        let create = table.create().with_table_name(name).with_columns(columns).with_partition_columns([DATE]);
+        match create.with_commit_properties(once).await {
             Ok(created) => return Ok(created),
             // Somebody else was faster.
             Err(error) if !table.verify_deltatable_existence().await? => return Err(error),

@@ -28,7 +28,7 @@ pub(super) fn load(reading: &Reading<'_>, content: &[u8]) -> Result<Loaded, Refe
     loop {
         let before = reader.position().line();
         let read = reader.read_record(&mut record);
-        let line = record.position().map_or(before, csv::Position::line);
+        let line = record.position().map_or(before, |position| first_line(content, position));
         if !read.map_err(|error| refuse(reading, line, &describe(&error)))? {
             break;
         }
@@ -152,6 +152,13 @@ fn check_header(reading: &Reading<'_>, header: &StringRecord) -> Result<(), Refe
         }
     }
     Ok(())
+}
+
+/// The line that a record begins on. The reader's position is that of the empty lines before it.
+fn first_line(content: &[u8], position: &csv::Position) -> u64 {
+    let record = content.get(position.byte() as usize..).unwrap_or_default();
+    let empty = record.iter().take_while(|byte| matches!(byte, b'\r' | b'\n'));
+    position.line() + empty.filter(|byte| **byte == b'\n').count() as u64
 }
 
 fn describe(error: &csv::Error) -> String {
