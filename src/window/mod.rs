@@ -38,11 +38,13 @@ pub use budget::{AtLimit, Budget};
 pub use closed::{Emission, EmissionKind, Emit, WindowKey, WindowPlan, WindowSettings, WindowSpec, WindowTables};
 pub use planner::{PlanError, Planner};
 pub use save::{SaveError, SectionReader, SectionWriter};
-pub use source::Source;
+pub use source::{References, Source};
 pub use table::TableForm;
 
 use arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
+
+use crate::reference::ReferenceError;
 
 /// What can go wrong while events are applied to a table or values are read from it.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +70,15 @@ pub enum WindowError {
         bytes: usize,
         /// What it may hold.
         limit: usize,
+    },
+    /// A reference table could not be joined.
+    #[error(transparent)]
+    Reference(#[from] ReferenceError),
+    /// A reference table that a select joins was never loaded.
+    #[error("reference table `{name}` is not loaded")]
+    NoReference {
+        /// The table.
+        name: String,
     },
     /// The state of a table cannot be saved or restored.
     #[error(transparent)]

@@ -6,8 +6,8 @@ use arrow::compute::take_arrays;
 use super::group::PaneGroup;
 use super::pane::{Column, Pane};
 use super::partial::Partial;
-use crate::window::budget::{AtLimit, Budget};
 use crate::window::WindowError;
+use crate::window::budget::{AtLimit, Budget};
 use crate::window::keys::NO_SLOT;
 
 /// Keys are not compacted below this many.

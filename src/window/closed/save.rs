@@ -21,7 +21,10 @@ impl PaneGroup {
         let slots: Vec<u32> = (0..self.keys.len() as u32).collect();
         let keys = self.keys.columns(&slots).map_err(|error| SaveError::of("keys", error))?;
         writer.section("keys", &[batch("keys", keys)?])?;
-        writer.numbers("group", &[self.watermark, self.compacted as i64, self.evicted_keys.cast_signed(), self.panes.by_start.len() as i64])?;
+        writer.numbers(
+            "group",
+            &[self.watermark, self.compacted as i64, self.evicted_keys.cast_signed(), self.panes.by_start.len() as i64],
+        )?;
         for member in &self.members {
             member.save(writer)?;
         }
