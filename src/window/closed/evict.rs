@@ -88,6 +88,9 @@ impl PaneGroup {
             pane.keep(&moved)?;
         }
         self.panes.by_start.retain(|_, pane| !pane.slots.is_empty());
+        for partial in self.panes.tiles.partials_mut() {
+            partial.keep(&moved)?;
+        }
         self.members.iter_mut().for_each(|member| member.rename(&moved, slots));
         self.groups = Vec::new();
         Ok(())
@@ -120,7 +123,7 @@ impl Pane {
 }
 
 impl Partial {
-    fn keep(&mut self, moved: &[u32]) -> Result<(), WindowError> {
+    pub(super) fn keep(&mut self, moved: &[u32]) -> Result<(), WindowError> {
         let mut chunks = std::mem::take(&mut self.chunks);
         let mut waiting = std::mem::take(&mut self.waiting);
         let parts = chunks.iter_mut().map(|chunk| (&mut chunk.slots, &mut chunk.states));

@@ -8,7 +8,7 @@
 //!
 //! Where the time goes, per event: the key (a look-up), its row in the pane (a look-up), one addition per count or sum,
 //! and two look-ups per distinct value and pane. A window costs one addition per key when it closes, however many panes
-//! it has; an aggregate that is merged costs as many merges as the window has panes.
+//! it has; an aggregate that is merged costs a merge per key and tile that covers the window.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,6 +22,7 @@ use super::input::{Input, InputPlan};
 use super::member::Member;
 use super::pane::{Pane, Scratch};
 use super::plan::WindowPlan;
+use super::tiles::Tiles;
 use crate::window::WindowError;
 use crate::window::asof::floor;
 use crate::window::keys::{KeyIndex, NO_SLOT};
@@ -44,6 +45,7 @@ pub(super) struct PaneGroup {
 pub(super) struct Panes {
     pub(super) width: i64,
     pub(super) by_start: BTreeMap<i64, Pane>,
+    pub(super) tiles: Tiles,
 }
 
 impl Panes {
@@ -64,10 +66,12 @@ impl PaneGroup {
         }
         let types = tables.first().map(|(_, plan)| plan.key_types()).unwrap_or_default();
         let width = tables.iter().map(|(_, plan)| plan.spec.slide()).min().unwrap_or(1);
+        let size = tables.iter().map(|(_, plan)| plan.spec.size()).max().unwrap_or(1);
+        let tiles = Tiles::new(width, size, &aggregates);
         Ok(Self {
             members,
             aggregates,
-            panes: Panes { width, by_start: BTreeMap::new() },
+            panes: Panes { width, by_start: BTreeMap::new(), tiles },
             keys: KeyIndex::new(&types)?,
             watermark: i64::MIN,
             evicted_keys: 0,
@@ -118,6 +122,7 @@ impl PaneGroup {
         let before = self.watermark;
         self.watermark = watermark;
         self.close_panes(before)?;
+        self.panes.tiles.roll_up(&self.panes.by_start, &self.aggregates, watermark)?;
         let mut gather = Gather {
             owned: self.members.len() == 1,
             panes: &mut self.panes,
@@ -135,6 +140,7 @@ impl PaneGroup {
             }
             first.remove();
         }
+        self.panes.tiles.expire(self.panes.by_start.first_key_value().map_or(watermark, |(start, _)| *start));
         Ok(())
     }
 
@@ -147,7 +153,7 @@ impl PaneGroup {
     pub(super) fn size(&self) -> usize {
         let panes: usize = self.panes.by_start.values().map(Pane::size).sum();
         let members: usize = self.members.iter().map(Member::size).sum();
-        panes + members + self.keys.size()
+        panes + self.panes.tiles.size() + members + self.keys.size()
     }
 
     /// The least watermark at which something happens.
@@ -201,7 +207,8 @@ impl PaneGroup {
                 continue;
             }
             let pane = floor(ts, self.panes.width);
-            if self.members.iter().any(|member| member.looks_back_at(pane, before)) {
+            let is_rolled_up = self.panes.tiles.holds(pane);
+            if is_rolled_up || self.members.iter().any(|member| member.looks_back_at(pane, before)) {
                 self.apply_behind(input, row as u32, pane, before)?;
                 continue;
             }
@@ -231,6 +238,7 @@ impl PaneGroup {
             }
         }
         pane.add(&self.aggregates, input, &[row], &mut self.scratch)?;
+        self.panes.tiles.add(&self.aggregates, input, row, start)?;
         if let Some(row) = pane.row_of(slot) {
             for (member, _) in self.members.iter_mut().zip(&held).filter(|(_, held)| **held) {
                 member.running.correct(pane, row, slot, true);

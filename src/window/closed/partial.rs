@@ -77,6 +77,12 @@ impl Partial {
         Ok(())
     }
 
+    /// Takes over the rows that wait in another partial, after its own.
+    pub(super) fn take_waiting(&mut self, other: &Self) {
+        self.waiting.extend(other.waiting.iter().map(|rows| rows.slice(0, rows.slots.len())));
+        self.waiting_rows += other.waiting_rows;
+    }
+
     /// Merges everything into one chunk.
     pub(super) fn close(&mut self, aggregate: &MergedAggregate) -> Result<(), WindowError> {
         if self.waiting_rows > 0 {
