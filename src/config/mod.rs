@@ -53,6 +53,7 @@ mod train;
 pub use folder::{Folder, SqlFile};
 pub use emit::Emit;
 pub use labels::Labels;
+pub(crate) use nearest::nearest;
 pub use name::{PipelineName, SqlName};
 pub use optimizer::Optimizer;
 pub use problem::{Problem, Problems};

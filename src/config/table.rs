@@ -9,6 +9,7 @@ use toml::Spanned;
 use super::emit::Emit;
 use super::subject::Subject;
 use super::{duration, size};
+use crate::window::{Budget, WindowSettings};
 
 /// Settings of one feature table.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -75,11 +76,22 @@ impl Default for Table {
 
 impl Table {
     /// When rows of a table of windows are emitted, and how late events may be.
-    pub(super) fn window_settings(&self) -> crate::window::WindowSettings {
+    pub(super) fn window_settings(&self) -> WindowSettings {
         let micros = |duration: Duration| i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
-        crate::window::WindowSettings {
+        WindowSettings {
             emit: self.emit.as_ref().map_or_else(Default::default, |emit| emit.get_ref().rule()),
             lateness: self.lateness.as_ref().map_or(0, |lateness| micros(*lateness.get_ref())),
+            budget: self.budget(),
+        }
+    }
+
+    /// How much memory the table may take.
+    pub(super) fn budget(&self) -> Budget {
+        let bytes = self.memory.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+        match (bytes, self.at_limit) {
+            (None, _) => Budget::UNLIMITED,
+            (Some(bytes), AtLimit::Stop) => Budget::stop(bytes),
+            (Some(bytes), AtLimit::Evict) => Budget::evict(bytes),
         }
     }
 

@@ -74,6 +74,8 @@ pub struct TablePlan {
     pub publish: Option<Subject>,
     /// Whether emitted rows are kept in a Delta table.
     pub history: bool,
+    /// DataFusion's logical plan of its select, as text.
+    pub logical: String,
     /// How much memory it may take.
     pub budget: Budget,
 }

@@ -100,7 +100,7 @@ impl Tables {
             let first = out.len();
             let pushed = self.windows.push(&of_stream.name, &arrival.batch, &arrival.watermarks, &mut late, out);
             pushed.map_err(EngineError::Windows)?;
-            self.name_tables(&mut out[first..]);
+            Self::name_tables(&self.places, &mut self.emitted_rows, &mut out[first..]);
         }
         let nobody_reads = [(usize::MAX, Duration::ZERO)];
         let as_of: &[_] = match of_stream.has_windows || !of_stream.as_of.is_empty() {
@@ -135,14 +135,14 @@ impl Tables {
         let first = out.len();
         let advanced = self.windows.advance(&self.of_stream[stream].name, watermark, out);
         advanced.map_err(EngineError::Windows)?;
-        self.name_tables(&mut out[first..]);
+        Self::name_tables(&self.places, &mut self.emitted_rows, &mut out[first..]);
         Ok(())
     }
 
-    fn name_tables(&mut self, emissions: &mut [Emission]) {
+    fn name_tables(places: &[usize], emitted_rows: &mut [u64], emissions: &mut [Emission]) {
         for emission in emissions {
-            emission.table = self.places[emission.table];
-            self.emitted_rows[emission.table] += emission.rows.num_rows() as u64;
+            emission.table = places[emission.table];
+            emitted_rows[emission.table] += emission.rows.num_rows() as u64;
         }
     }
 

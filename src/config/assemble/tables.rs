@@ -6,10 +6,10 @@ use super::{Assembly, in_sql};
 use crate::bus::Subject;
 use crate::config::nearest::did_you_mean;
 use crate::config::folder::SqlFile;
-use crate::config::table::{AtLimit, Table};
+use crate::config::table::Table;
 use crate::engine::TablePlan;
 use crate::feature::LivePlan;
-use crate::window::{Budget, FeaturePlan, Horizon, PlanError, TableForm, WindowPlan};
+use crate::window::{FeaturePlan, Horizon, PlanError, TableForm, WindowPlan};
 
 impl Assembly<'_> {
     pub(super) fn features(&mut self) {
@@ -52,7 +52,7 @@ impl Assembly<'_> {
         let mut failure: Option<(bool, PlanError)> = None;
         for (index, stream) in self.streams.iter().enumerate() {
             let time = &stream.decode.time_column;
-            let form = TableForm::plan(&self.planner, feature.name.as_str(), sql, time, horizon(settings), rule(settings));
+            let form = TableForm::plan(&self.planner, feature.name.as_str(), sql, time, horizon(settings), settings.window_settings());
             let planned = match form {
                 Ok(TableForm::AsOf(plan)) if plan.stream() == stream.name => self.as_of(index, plan, sql),
                 Ok(TableForm::Windows(plan)) if plan.source().streams().next() == Some(&stream.name) => {
@@ -69,12 +69,13 @@ impl Assembly<'_> {
             };
             let (plan, streams, canonical) = planned?;
             let table = TablePlan {
+                logical: plan.windows().map_or_else(|| canonical.clone(), |plan| plan.logical().to_owned()),
                 plan,
                 streams,
                 retention: settings.retention,
                 publish: settings.publish.as_ref().and_then(|subject| Subject::new(subject.get_ref().as_str()).ok()),
                 history: settings.history.as_ref().is_some_and(|history| *history.get_ref()),
-                budget: budget(settings),
+                budget: settings.budget(),
             };
             return Ok((table, canonical));
         }
@@ -121,17 +122,4 @@ impl Assembly<'_> {
 
 fn horizon(settings: &Table) -> Horizon {
     Horizon::new(i64::try_from(settings.retention.as_micros()).unwrap_or(i64::MAX))
-}
-
-fn rule(settings: &Table) -> crate::window::WindowSettings {
-    crate::window::WindowSettings { budget: budget(settings), ..settings.window_settings() }
-}
-
-fn budget(settings: &Table) -> Budget {
-    let bytes = settings.memory.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
-    match (bytes, settings.at_limit) {
-        (None, _) => Budget::UNLIMITED,
-        (Some(bytes), AtLimit::Stop) => Budget::stop(bytes),
-        (Some(bytes), AtLimit::Evict) => Budget::evict(bytes),
-    }
 }
