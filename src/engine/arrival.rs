@@ -105,10 +105,10 @@ impl StreamState {
             if *origin != message {
                 message = *origin;
                 let name = if plan.partition_by_subject { published.subject.as_str() } else { "" };
-                partition = self.watermark.number(name).map_err(|source| EngineError::Partitions {
-                    stream: plan.name.clone(),
-                    source,
-                })?;
+                partition = self
+                    .watermark
+                    .number(name)
+                    .map_err(|source| EngineError::Partitions { stream: plan.name.clone(), source })?;
             }
             self.watermark.observe(partition, EventTime(*time), published.published_micros);
             watermarks.push(self.watermark_micros());

@@ -35,10 +35,8 @@ pub(super) fn messages(pipeline: &Pipeline, emissions: &[Emission]) -> Result<Ve
     for emission in emissions {
         let Some(table) = pipeline.tables.get(emission.table) else { continue };
         let Some(subject) = &table.publish else { continue };
-        of_table(table.plan.name(), subject, emission, &mut messages).map_err(|source| EngineError::Emitted {
-            table: table.plan.name().to_owned(),
-            source,
-        })?;
+        of_table(table.plan.name(), subject, emission, &mut messages)
+            .map_err(|source| EngineError::Emitted { table: table.plan.name().to_owned(), source })?;
     }
     Ok(messages)
 }

@@ -24,17 +24,20 @@ mod deadletter;
 mod emitted;
 mod feed;
 mod feedback;
+mod keeping;
 mod label;
 mod learning;
 mod pipeline;
 mod position;
 mod publish;
 mod recorded;
+mod references;
 mod run;
 mod scoring;
 mod serving;
 mod stats;
 mod step;
+mod step_thread;
 mod streams;
 mod tables;
 mod telemetry;
@@ -43,20 +46,26 @@ mod trigger;
 
 pub use deadletter::{DeadLetter, LATE, UNSCORABLE};
 pub use feedback::{Feedback, Positive};
-pub use pipeline::{LabelPlan, ModelPlan, Pipeline, ReferencePlan, ReferenceSource, ScorePlan, StreamPlan, TablePlan, TrainPlan, Trigger};
+pub use pipeline::{
+    LabelPlan, ModelPlan, Pipeline, ReferencePlan, ReferenceSource, ScorePlan, StreamPlan, TablePlan, TrainPlan,
+    Trigger,
+};
 pub use position::Position;
-pub use run::{Run, RunSettings, Snapshots};
+pub use run::{Run, RunSettings};
 pub use serving::{load_model, open_registry};
 pub use stats::{Snapshot, Stats};
 pub use step::{Origin, Step, StepOutput};
+pub use step_thread::Snapshots;
 pub use streams::{examples_spec, examples_subject, input_spec, output_spec};
 pub use telemetry::describe as describe_metrics;
 pub use train::{Training, TrainingOptions, TrainingReport};
 
 use crate::bus::{BusError, StreamSequence};
 use crate::event::{DecoderError, SeenIdsError, TooManyPartitions};
+use crate::history::HistoryError;
 use crate::learn::{ExampleError, JoinError, LearnError};
 use crate::model::ModelError;
+use crate::reference::ReferenceError;
 use crate::registry::RegistryError;
 use crate::score::RequestError;
 use crate::window::{PlanError, WindowError};
@@ -92,6 +101,12 @@ pub enum EngineError {
         /// What happened.
         source: arrow::error::ArrowError,
     },
+    /// The Delta tables of emitted rows.
+    #[error(transparent)]
+    History(#[from] HistoryError),
+    /// A reference table.
+    #[error(transparent)]
+    Reference(#[from] ReferenceError),
     /// A stream has too many partitions.
     #[error("stream `{stream}`: {source}")]
     Partitions {

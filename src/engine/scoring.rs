@@ -107,7 +107,7 @@ impl ScoringThread {
                 rankings.push((group.request_id, ranking.payload));
             }
         }
-        let emitted = messages(&self.pipeline, &output.emissions)?;
+        let emitted = if output.is_replay { Vec::new() } else { messages(&self.pipeline, &output.emissions)? };
         Ok(Publication { rankings, replies, dead: output.dead, labelled, emitted, before, after })
     }
 

@@ -42,7 +42,7 @@ pub struct StepOutput {
     /// For each group of the job: the message of its event, or which request it answers.
     pub origins: Vec<Origin>,
     /// Rows of tables of windows, in the order in which they were emitted; [`Emission::table`] counts the pipeline's
-    /// tables.
+    /// tables. They are there also when the state is only being rebuilt.
     pub emissions: Vec<Emission>,
     /// What could not be used.
     pub dead: Vec<DeadLetter>,
@@ -128,8 +128,8 @@ impl Step {
         self.tables.set_references(self.references.clone());
     }
 
-    /// Applies messages of a stream, in its order. With `emit` off nothing is scored, no row is emitted and no dead letter is
-    /// made: the state is being rebuilt.
+    /// Applies messages of a stream, in its order. With `emit` off nothing is scored and no dead letter is made: the state is
+    /// being rebuilt, and what it emits has been published before.
     pub fn events(&mut self, stream: usize, messages: &[Message], emit: bool) -> Result<StepOutput, EngineError> {
         let mut output = StepOutput { is_replay: !emit, ..StepOutput::default() };
         let pipeline = Arc::clone(&self.pipeline);
@@ -150,9 +150,6 @@ impl Step {
         self.leave_silent_out(stream, &mut output.emissions)?;
         let watermark = self.streams[stream].watermark_micros();
         self.tables.settle(stream, watermark, &output.emissions)?;
-        if !emit {
-            output.emissions.clear();
-        }
         Ok(output)
     }
 

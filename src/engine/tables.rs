@@ -53,7 +53,8 @@ impl Tables {
         for (index, table) in pipeline.tables.iter().enumerate() {
             let state = match &table.plan {
                 LivePlan::AsOf(plan) => {
-                    let disorder = table.streams.first().map_or(Duration::ZERO, |stream| pipeline.streams[*stream].disorder);
+                    let disorder =
+                        table.streams.first().map_or(Duration::ZERO, |stream| pipeline.streams[*stream].disorder);
                     FeatureTable::new(Arc::clone(plan), disorder.as_micros() as i64).map(LiveTable::AsOf)
                 }
                 LivePlan::Windows(plan) => {
