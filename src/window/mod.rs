@@ -22,14 +22,20 @@
 //! with [`WindowError`] when an expression fails on the data.
 
 mod asof;
+mod closed;
 mod duration;
 mod evaluate;
 mod functions;
 mod keys;
 mod planner;
+mod source;
+mod table;
 
 pub use asof::{FeaturePlan, FeatureTable, Horizon, Reads};
+pub use closed::{Emission, EmissionKind, Emit, WindowKey, WindowPlan, WindowSettings, WindowSpec, WindowTables};
 pub use planner::{PlanError, Planner};
+pub use source::Source;
+pub use table::TableForm;
 
 use arrow::error::ArrowError;
 use datafusion::error::DataFusionError;

@@ -14,9 +14,11 @@ use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::aggregate::{LoweredAggregate, LoweredAggregateBuilder};
 use datafusion::prelude::SessionConfig;
+use datafusion::sql::parser::Statement;
 use futures::executor::block_on;
 
 use super::asof::Within;
+use super::closed::WindowBound;
 use super::functions;
 
 /// Plans selects over a set of relations of known schema.
@@ -31,6 +33,8 @@ impl Planner {
         config.options_mut().sql_parser.collect_spans = true;
         let context = SessionContext::new_with_config(config);
         context.register_udf(ScalarUDF::from(Within::new()));
+        context.register_udf(ScalarUDF::from(WindowBound::start()));
+        context.register_udf(ScalarUDF::from(WindowBound::end()));
         functions::register(&context);
         Self { context }
     }
@@ -93,8 +97,19 @@ impl Planner {
 
     /// Parses and type-checks one select.
     pub(crate) fn plan(&self, sql: &str) -> Result<LogicalPlan, PlanError> {
+        self.plan_statement(self.parse(sql)?)
+    }
+
+    /// Parses one statement.
+    pub(crate) fn parse(&self, sql: &str) -> Result<Statement, PlanError> {
         let state = self.context.state();
-        let plan = block_on(state.create_logical_plan(sql))?;
+        Ok(state.sql_to_statement(sql, &state.config_options().sql_parser.dialect)?)
+    }
+
+    /// Type-checks a statement.
+    pub(crate) fn plan_statement(&self, statement: Statement) -> Result<LogicalPlan, PlanError> {
+        let state = self.context.state();
+        let plan = block_on(state.statement_to_plan(statement))?;
         Ok(state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})?)
     }
 

@@ -22,4 +22,5 @@ pub use plan::FeaturePlan;
 pub use read::Reads;
 pub use table::FeatureTable;
 pub use tile::Horizon;
-pub(super) use within::Within;
+pub(super) use tile::floor;
+pub(super) use within::{Within, mentions_within};

@@ -65,3 +65,8 @@ pub(super) fn register(context: &SessionContext) {
 pub(in crate::window) fn needs_time(name: &str) -> bool {
     matches!(name, nearest_n::LAST_N | nearest_n::FIRST_N | decayed_sum::DECAYED_SUM)
 }
+
+/// Whether the planner appends the event time as the last argument.
+pub(in crate::window) fn needs_time(name: &str) -> bool {
+    matches!(name, "last_n" | "first_n" | "decayed_sum")
+}

@@ -1,0 +1,262 @@
+//! Tables that share panes: the events of a source, grouped by the same keys under the same WHERE.
+//!
+//! ```text
+//!  rows ─▶ input ─▶ panes by start ──include──▶ running window of each table ──at its close──▶ rows
+//!                        │                                                                       ▲
+//!                        └────────── the few panes of a window that closed before ── late event ─┘
+//! ```
+//!
+//! Where the time goes, per event: the key (a look-up), its row in the pane (a look-up), one addition per count or sum,
+//! and two look-ups per distinct value and pane. A window costs one addition per key when it closes, however many panes
+//! it has; an aggregate that is merged costs as many merges as the window has panes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+
+use super::aggregate::Aggregates;
+use super::emit::Emission;
+use super::gather::Gather;
+use super::input::{Input, InputPlan};
+use super::member::Member;
+use super::pane::{Pane, Scratch};
+use super::plan::WindowPlan;
+use crate::window::WindowError;
+use crate::window::asof::floor;
+use crate::window::keys::{KeyIndex, NO_SLOT};
+
+/// Keys are not compacted below this many.
+const COMPACT_KEYS: usize = 1 << 16;
+
+/// See the module.
+pub(super) struct PaneGroup {
+    pub(super) members: Vec<Member>,
+    pub(super) aggregates: Aggregates,
+    pub(super) panes: Panes,
+    pub(super) keys: KeyIndex,
+    pub(super) watermark: i64,
+    compacted: usize,
+    scratch: Scratch,
+    groups: Vec<u32>,
+}
+
+/// The panes by their start.
+pub(super) struct Panes {
+    pub(super) width: i64,
+    pub(super) by_start: BTreeMap<i64, Pane>,
+}
+
+impl Panes {
+    /// The number of a pane, modulo 2^32.
+    pub(super) fn number(&self, start: i64) -> u32 {
+        start.div_euclid(self.width) as u32
+    }
+}
+
+impl PaneGroup {
+    /// The tables, each with its place among all, which share panes.
+    pub(super) fn new(tables: &[(usize, Arc<WindowPlan>)]) -> Result<Self, WindowError> {
+        let mut aggregates = Aggregates::new();
+        let places: Vec<_> = tables.iter().map(|(_, plan)| aggregates.join(&plan.aggregates)).collect();
+        let mut members = Vec::with_capacity(tables.len());
+        for ((table, plan), places) in tables.iter().zip(&places) {
+            members.push(Member::new(*table, Arc::clone(plan), places, &aggregates));
+        }
+        let types = tables.first().map(|(_, plan)| plan.key_types()).unwrap_or_default();
+        let width = tables.iter().map(|(_, plan)| plan.spec.slide()).min().unwrap_or(1);
+        Ok(Self {
+            members,
+            aggregates,
+            panes: Panes { width, by_start: BTreeMap::new() },
+            keys: KeyIndex::new(&types)?,
+            watermark: i64::MIN,
+            compacted: 0,
+            scratch: Scratch::default(),
+            groups: Vec::new(),
+        })
+    }
+
+    /// Takes in rows of the source. `watermarks` are as of after each row; they never go back. Clears the bits in `late`
+    /// of the rows that at least one table takes.
+    pub(super) fn push(
+        &mut self,
+        rows: &RecordBatch,
+        watermarks: &[i64],
+        late: &mut [bool],
+        out: &mut Vec<Emission>,
+    ) -> Result<(), WindowError> {
+        let Some(plan) = self.members.first().map(|member| Arc::clone(&member.plan)) else { return Ok(()) };
+        let input = InputPlan {
+            keys: plan.keys.iter().map(|key| &key.expression).collect(),
+            filter: plan.filter.as_ref(),
+            time_index: plan.source.time_index(),
+            aggregates: &self.aggregates,
+        };
+        let input = Input::evaluate(&input, rows, &mut self.keys)?;
+        for member in &mut self.members {
+            member.resize(self.keys.len());
+        }
+        let mut first = 0;
+        while first < watermarks.len() {
+            let due = self.due();
+            let last = watermarks[first..].iter().position(|watermark| *watermark >= due);
+            let end = last.map_or(watermarks.len(), |last| first + last + 1);
+            self.apply(&input, watermarks, first..end, late)?;
+            self.advance(watermarks[end - 1], out)?;
+            first = end;
+        }
+        self.compact()
+    }
+
+    /// Moves the watermark on: emits what is due and drops what nobody needs any more.
+    pub(super) fn advance(&mut self, watermark: i64, out: &mut Vec<Emission>) -> Result<(), WindowError> {
+        if watermark <= self.watermark {
+            return Ok(());
+        }
+        let before = self.watermark;
+        self.watermark = watermark;
+        self.close_panes(before)?;
+        let mut gather = Gather {
+            owned: self.members.len() == 1,
+            panes: &mut self.panes,
+            aggregates: &self.aggregates,
+            keys: &self.keys,
+            groups: &mut self.groups,
+        };
+        for member in &mut self.members {
+            member.advance(&mut gather, (before, watermark), out)?;
+        }
+        let members = &self.members;
+        while let Some(first) = self.panes.by_start.first_entry() {
+            if members.iter().any(|member| member.needs(*first.key(), watermark)) {
+                break;
+            }
+            first.remove();
+        }
+        Ok(())
+    }
+
+    /// Keys that have a slot.
+    pub(super) fn key_count(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Memory held, bytes.
+    pub(super) fn size(&self) -> usize {
+        let panes: usize = self.panes.by_start.values().map(Pane::size).sum();
+        let members: usize = self.members.iter().map(Member::size).sum();
+        panes + members + self.keys.size()
+    }
+
+    /// The least watermark at which something happens.
+    fn due(&self) -> i64 {
+        self.members.iter().map(|member| member.due(self.watermark)).min().unwrap_or(i64::MAX)
+    }
+
+    /// States of panes that the watermark has just passed are merged into one batch each.
+    fn close_panes(&mut self, before: i64) -> Result<(), WindowError> {
+        if self.aggregates.merged.is_empty() {
+            return Ok(());
+        }
+        let ended = |watermark: i64| floor(watermark, self.panes.width);
+        let (from, to) = (ended(before.max(i64::MIN + self.panes.width)), ended(self.watermark));
+        let from = from.saturating_sub(self.panes.width).saturating_add(1);
+        if from <= to.saturating_sub(self.panes.width) {
+            for (_, pane) in self.panes.by_start.range_mut(from..=to.saturating_sub(self.panes.width)) {
+                pane.close(&self.aggregates)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds rows to their panes; no window closes and no tick passes before any of them but the last.
+    fn apply(
+        &mut self,
+        input: &Input,
+        watermarks: &[i64],
+        range: std::ops::Range<usize>,
+        late: &mut [bool],
+    ) -> Result<(), WindowError> {
+        // Rows are nearly in order: they fall into one or two panes.
+        let mut batches: Vec<(i64, Vec<u32>)> = Vec::new();
+        for row in range {
+            let before = if row == 0 { self.watermark } else { watermarks[row - 1].max(self.watermark) };
+            let ts = input.times[row];
+            let slot = input.slots[row];
+            let mut taken = false;
+            for member in &mut self.members {
+                if member.is_late(ts, before) {
+                    member.late_rows += u64::from(slot != NO_SLOT);
+                } else {
+                    taken = true;
+                }
+            }
+            if !taken {
+                continue;
+            }
+            late[row] = false;
+            if slot == NO_SLOT {
+                continue;
+            }
+            let pane = floor(ts, self.panes.width);
+            if self.members.iter().any(|member| member.looks_back_at(pane, before)) {
+                self.apply_behind(input, row as u32, pane, before)?;
+                continue;
+            }
+            match batches.iter_mut().rev().find(|(start, _)| *start == pane) {
+                Some((_, rows)) => rows.push(row as u32),
+                None => batches.push((pane, vec![row as u32])),
+            }
+        }
+        for (start, rows) in batches {
+            let pane = self.panes.by_start.entry(start).or_insert_with(|| Pane::new(&self.aggregates));
+            pane.add(&self.aggregates, input, &rows, &mut self.scratch)?;
+            for member in &mut self.members {
+                member.changed(&self.panes, start, self.watermark, rows.iter().map(|row| input.slots[*row as usize]));
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds a row to a pane that is in totals already, or in windows that have closed.
+    fn apply_behind(&mut self, input: &Input, row: u32, start: i64, watermark: i64) -> Result<(), WindowError> {
+        let slot = input.slots[row as usize];
+        let pane = self.panes.by_start.entry(start).or_insert_with(|| Pane::new(&self.aggregates));
+        let held: Vec<bool> = self.members.iter().map(|member| member.running.holds(start)).collect();
+        if let Some(row) = pane.row_of(slot) {
+            for (member, _) in self.members.iter_mut().zip(&held).filter(|(_, held)| **held) {
+                member.running.correct(pane, row, slot, false);
+            }
+        }
+        pane.add(&self.aggregates, input, &[row], &mut self.scratch)?;
+        if let Some(row) = pane.row_of(slot) {
+            for (member, _) in self.members.iter_mut().zip(&held).filter(|(_, held)| **held) {
+                member.running.correct(pane, row, slot, true);
+            }
+        }
+        for member in &mut self.members {
+            member.changed_behind(start, slot, watermark);
+            member.changed(&self.panes, start, watermark, std::iter::once(slot));
+        }
+        Ok(())
+    }
+
+    /// Gives up the slots of keys that no pane has, once half of the slots may be such.
+    fn compact(&mut self) -> Result<(), WindowError> {
+        if self.keys.len() < COMPACT_KEYS.max(2 * self.compacted) {
+            return Ok(());
+        }
+        let mut alive = vec![false; self.keys.len()];
+        for pane in self.panes.by_start.values() {
+            pane.slots.iter().for_each(|slot| alive[*slot as usize] = true);
+        }
+        self.members.iter().for_each(|member| member.mark_alive(&mut alive));
+        let moved = self.keys.retain(&alive);
+        let slots = self.keys.len();
+        self.panes.by_start.values_mut().for_each(|pane| pane.rename(&moved));
+        self.members.iter_mut().for_each(|member| member.rename(&moved, slots));
+        self.compacted = slots;
+        Ok(())
+    }
+}

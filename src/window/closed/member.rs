@@ -1,0 +1,305 @@
+//! One table over shared panes: which window it follows, when it emits, and what.
+
+use std::sync::Arc;
+
+use super::aggregate::{Aggregates, OutputSource, Places};
+use super::emit::{Emission, EmissionKind, Rows};
+use super::gather::{Gather, Range};
+use super::group::Panes;
+use super::plan::{Emit, WindowPlan, WindowSettings};
+use super::running::Running;
+use crate::window::WindowError;
+use crate::window::asof::floor;
+use crate::window::keys::NO_SLOT;
+
+/// Event time between two looks at late events of windows that have closed, microseconds.
+const LATE_EVERY: i64 = 1_000_000;
+
+/// See the module.
+pub(super) struct Member {
+    pub(super) table: usize,
+    pub(super) plan: Arc<WindowPlan>,
+    pub(super) outputs: Vec<OutputSource>,
+    pub(super) running: Running,
+    /// Rows that no open window of this table holds.
+    pub(super) late_rows: u64,
+    /// Keys whose row in the window that closes next has changed since it was emitted.
+    pub(super) dirty: Vec<u32>,
+    is_dirty: Vec<bool>,
+    /// Per key, the end of the window whose row was emitted last while it was open.
+    pub(super) emitted: Vec<i64>,
+    /// Ends of closed windows and keys that have changed since.
+    pub(super) behind: Vec<(i64, u32)>,
+}
+
+impl Member {
+    pub(super) fn new(table: usize, plan: Arc<WindowPlan>, places: &Places, aggregates: &Aggregates) -> Self {
+        let outputs: Vec<_> = plan.outputs.iter().map(|output| output.moved(places)).collect();
+        let mut additive = vec![false; aggregates.additive.len()];
+        places.additive.iter().for_each(|place| additive[*place] = true);
+        let mut distinct = vec![false; aggregates.distinct.len()];
+        places.distinct.iter().for_each(|place| distinct[*place] = true);
+        Self {
+            table,
+            running: Running::new(aggregates, &additive, &distinct),
+            plan,
+            outputs,
+            late_rows: 0,
+            dirty: Vec::new(),
+            is_dirty: Vec::new(),
+            emitted: Vec::new(),
+            behind: Vec::new(),
+        }
+    }
+
+    pub(super) fn resize(&mut self, slots: usize) {
+        self.running.resize(slots);
+        if self.follows_changes() {
+            self.is_dirty.resize(slots, false);
+            self.emitted.resize(slots, i64::MIN);
+        }
+    }
+
+    fn settings(&self) -> WindowSettings {
+        self.plan.settings
+    }
+
+    fn follows_changes(&self) -> bool {
+        self.plan.settings.emit != Emit::OnClose
+    }
+
+    /// Event time between two looks at what has changed, if there are any.
+    fn every(&self) -> Option<i64> {
+        match self.settings().emit {
+            Emit::OnUpdate { every } | Emit::Early { every } => Some(every.max(1)),
+            Emit::OnClose => (self.settings().lateness > 0).then_some(LATE_EVERY),
+        }
+    }
+
+    /// The least watermark after `watermark` at which something may happen.
+    pub(super) fn due(&self, watermark: i64) -> i64 {
+        if watermark == i64::MIN {
+            return watermark;
+        }
+        let tick = self.every().map_or(i64::MAX, |every| floor(watermark, every).saturating_add(every));
+        tick.min(self.plan.spec.end_after(watermark))
+    }
+
+    /// Whether no window takes an event at `ts` any more.
+    pub(super) fn is_late(&self, ts: i64, watermark: i64) -> bool {
+        self.plan.spec.last_end(ts).saturating_add(self.settings().lateness) <= watermark
+    }
+
+    /// Whether the pane is needed for a window that is open or may be emitted again: at the next tick, if late events have
+    /// changed it since the last.
+    pub(super) fn needs(&self, pane: i64, watermark: i64) -> bool {
+        let watermark =
+            if self.settings().lateness > 0 { floor(watermark, self.every().unwrap_or(1)) } else { watermark };
+        !self.is_late(pane, watermark)
+    }
+
+    /// Whether a change of the pane changes totals, or a window that has closed.
+    pub(super) fn looks_back_at(&self, pane: i64, watermark: i64) -> bool {
+        self.running.holds(pane) || (self.settings().lateness > 0 && self.plan.spec.end_after(pane) <= watermark)
+    }
+
+    /// Takes note that keys of a pane have changed.
+    pub(super) fn changed(&mut self, panes: &Panes, pane: i64, watermark: i64, slots: impl Iterator<Item = u32>) {
+        let spec = self.plan.spec;
+        if spec.last_end(pane) <= watermark {
+            return;
+        }
+        let end = spec.end_after(pane).max(spec.end_after(watermark));
+        if self.running.window.is_none_or(|(_, open)| end < open) {
+            self.open(panes, end);
+        }
+        if self.follows_changes() && self.running.window.is_some_and(|(start, end)| start <= pane && pane < end) {
+            for slot in slots {
+                self.mark(slot);
+            }
+        }
+    }
+
+    /// Takes note that a key has changed in windows that have closed.
+    pub(super) fn changed_behind(&mut self, pane: i64, slot: u32, watermark: i64) {
+        let (spec, lateness) = (self.plan.spec, self.settings().lateness);
+        let (first, last) = (spec.end_after(pane), spec.last_end(pane).min(watermark));
+        let mut end = first.max(spec.end_after(watermark.saturating_sub(lateness)));
+        while lateness > 0 && end <= last {
+            self.behind.push((end, slot));
+            end = end.saturating_add(spec.slide());
+        }
+    }
+
+    /// Emits what is due between two watermarks.
+    pub(super) fn advance(
+        &mut self,
+        gather: &mut Gather<'_>,
+        (before, watermark): (i64, i64),
+        out: &mut Vec<Emission>,
+    ) -> Result<(), WindowError> {
+        let ticked =
+            self.every().filter(|every| before == i64::MIN || floor(watermark, *every) > floor(before, *every));
+        if ticked.is_some() && !self.behind.is_empty() {
+            self.emit_behind(gather, watermark, out)?;
+        }
+        while let Some((_, end)) = self.running.window.filter(|(_, end)| *end <= watermark) {
+            self.close(gather, out)?;
+            self.open_next(gather.panes, end);
+        }
+        if let Some(every) = ticked.filter(|_| self.follows_changes()) {
+            self.emit_changes(gather, floor(watermark, every), out)?;
+        }
+        Ok(())
+    }
+
+    /// Makes `end` the window to follow, from what the panes hold.
+    fn open(&mut self, panes: &Panes, end: i64) {
+        self.forget_changes();
+        self.running.clear();
+        let start = self.plan.spec.start_of(end);
+        self.running.window = Some((start, end));
+        self.running.included_until = start;
+        self.mark_panes(panes, start, end);
+    }
+
+    /// Follows the next window that has events, after the one that ended at `closed`.
+    fn open_next(&mut self, panes: &Panes, closed: i64) {
+        let spec = self.plan.spec;
+        let Some((start, _)) = self.running.window else { return };
+        let next = panes.by_start.keys().find(|pane| spec.last_end(**pane) > closed);
+        let Some(next) = next else {
+            self.forget_changes();
+            self.running.clear();
+            return;
+        };
+        let end = spec.end_after(*next).max(closed.saturating_add(spec.slide()));
+        let next_start = spec.start_of(end);
+        if next_start >= closed {
+            return self.open(panes, end);
+        }
+        for (pane_start, pane) in panes.by_start.range(start..next_start) {
+            self.running.exclude(*pane_start, panes.number(*pane_start), pane);
+        }
+        self.running.window = Some((next_start, end));
+        self.forget_changes();
+        self.mark_panes(panes, closed, end);
+    }
+
+    /// Emits the window that closes.
+    fn close(&mut self, gather: &mut Gather<'_>, out: &mut Vec<Emission>) -> Result<(), WindowError> {
+        let Some(window) = self.running.window else { return Ok(()) };
+        gather.include_until(&mut self.running, window.1);
+        gather.catch_up(&mut self.running, window);
+        let mut slots = self.running.active().to_vec();
+        if matches!(self.settings().emit, Emit::OnUpdate { .. }) {
+            // What was emitted and has not changed since is final without being said again.
+            slots.retain(|slot| self.is_dirty[*slot as usize] || self.emitted[*slot as usize] != window.1);
+        }
+        self.emit(gather, Range::Running(window), &slots, (EmissionKind::Final, window.1), out)
+    }
+
+    /// Emits the keys that have changed in the open window.
+    fn emit_changes(&mut self, gather: &mut Gather<'_>, at: i64, out: &mut Vec<Emission>) -> Result<(), WindowError> {
+        let Some(window) = self.running.window.filter(|_| !self.dirty.is_empty()) else { return Ok(()) };
+        gather.catch_up(&mut self.running, window);
+        let slots = std::mem::take(&mut self.dirty);
+        for slot in &slots {
+            self.is_dirty[*slot as usize] = false;
+        }
+        self.emit(gather, Range::Running(window), &slots, (EmissionKind::Early, at), out)?;
+        for slot in slots {
+            self.emitted[slot as usize] = window.1;
+        }
+        Ok(())
+    }
+
+    /// Emits the rows of closed windows that have changed.
+    fn emit_behind(&mut self, gather: &mut Gather<'_>, at: i64, out: &mut Vec<Emission>) -> Result<(), WindowError> {
+        let mut changed = std::mem::take(&mut self.behind);
+        changed.sort_unstable();
+        changed.dedup();
+        for rows in changed.chunk_by(|one, two| one.0 == two.0) {
+            let end = rows[0].0;
+            let slots: Vec<u32> = rows.iter().map(|(_, slot)| *slot).collect();
+            let window = (self.plan.spec.start_of(end), end);
+            self.emit(gather, Range::Closed(window), &slots, (EmissionKind::Late, at), out)?;
+        }
+        Ok(())
+    }
+
+    fn emit(
+        &self,
+        gather: &mut Gather<'_>,
+        range: Range,
+        slots: &[u32],
+        (kind, at): (EmissionKind, i64),
+        out: &mut Vec<Emission>,
+    ) -> Result<(), WindowError> {
+        if slots.is_empty() {
+            return Ok(());
+        }
+        let values = gather.values(&self.running, range, slots, &self.outputs)?;
+        let rows = Rows {
+            table: self.table,
+            kind,
+            at,
+            slots,
+            windows: vec![range.window(); slots.len()],
+            may_remove: kind == EmissionKind::Late || self.follows_changes(),
+        };
+        rows.emit(&self.plan, &self.outputs, gather.keys, &values, out)
+    }
+
+    fn mark(&mut self, slot: u32) {
+        if !std::mem::replace(&mut self.is_dirty[slot as usize], true) {
+            self.dirty.push(slot);
+        }
+    }
+
+    /// The keys of panes that have come into the window have changed.
+    fn mark_panes(&mut self, panes: &Panes, from: i64, to: i64) {
+        if self.follows_changes() {
+            for pane in panes.by_start.range(from..to).map(|(_, pane)| pane) {
+                pane.slots.iter().for_each(|slot| self.mark(*slot));
+            }
+        }
+    }
+
+    fn forget_changes(&mut self) {
+        for slot in self.dirty.drain(..) {
+            self.is_dirty[slot as usize] = false;
+        }
+    }
+
+    pub(super) fn mark_alive(&self, alive: &mut [bool]) {
+        for (_, slot) in &self.behind {
+            alive[*slot as usize] = true;
+        }
+    }
+
+    pub(super) fn rename(&mut self, moved: &[u32], slots: usize) {
+        self.running.rename(moved, slots);
+        self.behind.iter_mut().for_each(|(_, slot)| *slot = moved[*slot as usize]);
+        if self.follows_changes() {
+            let mut emitted = vec![i64::MIN; slots];
+            for (end, slot) in self.emitted.iter().zip(moved).filter(|(_, slot)| **slot != NO_SLOT) {
+                emitted[*slot as usize] = *end;
+            }
+            self.emitted = emitted;
+            self.is_dirty = vec![false; slots];
+            self.dirty.retain_mut(|slot| {
+                *slot = moved[*slot as usize];
+                *slot != NO_SLOT
+            });
+            for slot in &self.dirty {
+                self.is_dirty[*slot as usize] = true;
+            }
+        }
+    }
+
+    pub(super) fn size(&self) -> usize {
+        let changes = 4 * self.dirty.capacity() + self.is_dirty.capacity() + 8 * self.emitted.capacity();
+        self.running.size() + changes + 16 * self.behind.capacity()
+    }
+}
