@@ -107,15 +107,19 @@ impl Pair {
     /// The product without its rounding.
     fn product(left: f64, right: f64) -> Self {
         let sum = left * right;
-        Self { sum, rest: left.mul_add(right, -sum) }.checked()
+        // Infinities and NaN have no rest.
+        Self { sum, rest: if sum.is_finite() { left.mul_add(right, -sum) } else { 0.0 } }
     }
 
     fn plus(self, other: Self) -> Self {
         let (sum, error) = two_sum(self.sum, other.sum);
+        if !sum.is_finite() {
+            return Self { sum, rest: 0.0 };
+        }
         let (rest, rest_error) = two_sum(self.rest, other.rest);
         let (sum, error) = fast_two_sum(sum, error + rest);
         let (sum, rest) = fast_two_sum(sum, error + rest_error);
-        Self { sum, rest }.checked()
+        Self { sum, rest }
     }
 
     fn times_power_of_two(self, power: i64) -> Self {
@@ -126,11 +130,6 @@ impl Pair {
         let quotient = self.sum / divisor;
         let remainder = (-quotient).mul_add(divisor, self.sum) + self.rest;
         if quotient.is_finite() { quotient + remainder / divisor } else { quotient }
-    }
-
-    /// Infinities and NaN have no rest.
-    fn checked(self) -> Self {
-        if self.sum.is_finite() { self } else { Self { sum: self.sum, rest: 0.0 } }
     }
 }
 

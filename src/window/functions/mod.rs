@@ -6,7 +6,7 @@
 //!   decayed_sum(x, half_life)   sum x · 2^-(age / half_life)            ┘ appends the time column
 //!   top_k(column, k)            the k most frequent values, with counts
 //!   quantile(x, q)              sketch, within 1 % of the true value
-//!   hll_distinct(column)        sketch, standard error 0.8 %
+//!   hll_distinct(column)        sketch, standard error 0.8 %; of anything but floats and nested values
 //!   decay(sum, from, to, half_life)   moves a decayed sum to another time (a scalar function)
 //!
 //!   rows ──update──▶ accumulator ──state──▶ columns ──merge──▶ accumulator ──evaluate──▶ value per group
@@ -64,9 +64,4 @@ pub(super) fn register(context: &SessionContext) {
 /// Whether the function wants the stream's time column as its third argument when only two are written.
 pub(in crate::window) fn needs_time(name: &str) -> bool {
     matches!(name, nearest_n::LAST_N | nearest_n::FIRST_N | decayed_sum::DECAYED_SUM)
-}
-
-/// Whether the planner appends the event time as the last argument.
-pub(in crate::window) fn needs_time(name: &str) -> bool {
-    matches!(name, "last_n" | "first_n" | "decayed_sum")
 }

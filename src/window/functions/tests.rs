@@ -8,6 +8,7 @@ use arrow::compute::take_record_batch;
 use arrow::datatypes::{DataType, Float64Type, Int64Type, UInt64Type};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::error::DataFusionError;
+use datafusion::logical_expr::function::AccumulatorArgs;
 use datafusion::logical_expr::{
     Accumulator, AggregateUDF, ColumnarValue, ScalarUDF, Volatility, create_udaf, create_udf,
 };
@@ -91,7 +92,7 @@ fn feature_tables_equal_the_batch_select() {
                 quantile(price, 0.5) AS median,
                 quantile(item_id, 0.95) FILTER (WHERE {recent}) AS high,
                 hll_distinct(item_id) AS items_seen,
-                hll_distinct(price) FILTER (WHERE {recent}) AS prices_seen
+                hll_distinct(ts) FILTER (WHERE {recent}) AS moments
             FROM clicks GROUP BY user_id"
         )
     };
@@ -248,7 +249,7 @@ impl Accumulator for Product {
 
 fn product(name: &str) -> AggregateUDF {
     let float = Arc::new(DataType::Float64);
-    let factory = Arc::new(|_| Ok(Box::new(Product(1.0)) as Box<dyn Accumulator>));
+    let factory = Arc::new(|_: AccumulatorArgs| Ok(Box::new(Product(1.0)) as Box<dyn Accumulator>));
     create_udaf(
         name,
         vec![DataType::Float64],

@@ -157,6 +157,8 @@ impl CountGroups {
             return Ok(Counted { values, counts: Vec::new(), lengths: vec![0; emitted] });
         }
         let columns = self.pairs.emit(EmitTo::All)?;
+        // Emitting alone leaves the interner's table pointing at what was emitted.
+        self.pairs.clear_shrink(0);
         let [groups, values] = columns.as_slice() else {
             return internal_err!("{CALL} interns group and value");
         };
