@@ -194,8 +194,15 @@ impl From<DataFusionError> for PlanError {
         };
         let message = error.strip_backtrace();
         let place = place.or_else(|| parser_place(&message));
+        let message = own_words(&message).unwrap_or(&message).to_owned();
         Self { message, place, suggestion }
     }
+}
+
+/// What a function says of its arguments, without what DataFusion wraps around it.
+fn own_words(message: &str) -> Option<&str> {
+    let (_, own) = message.split_once("user-defined coercion failed with: Error during planning: ")?;
+    Some(own.split_once(". No function matches").map_or(own, |(own, _)| own))
 }
 
 /// The place that the SQL parser writes at the end of its messages: `... at Line: 3, Column: 7`.

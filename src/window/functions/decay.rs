@@ -66,7 +66,7 @@ pub(super) fn times_power_of_two(value: f64, power: i64) -> f64 {
     value
 }
 
-/// `decay(sum, from, to, half_life)` = sum · 2^-((to - from) / half_life): a sum that held at `from`, as of `to`.
+/// `decay(sum, from, to, half_life)` = `sum · 2^-((to - from) / half_life)`: a sum that held at `from`, as of `to`.
 ///
 /// NULL when the sum or a time is NULL; a `to` before `from` makes the sum larger. Times are in microseconds.
 #[derive(Debug, PartialEq, Eq, Hash)]

@@ -123,11 +123,14 @@ impl GroupsAccumulator for SketchGroups {
         let (all_keys, all_counts) = (as_int32_array(keys.values())?, as_int64_array(counts.values())?);
         for (list, group) in group_indices.iter().enumerate() {
             let (first_key, first_count) = (keys.value_offsets()[list], counts.value_offsets()[list]);
-            for place in 0..keys.value_length(list) {
-                let key = all_keys.value((first_key + place) as usize);
-                let count = all_counts.value((first_count + place) as usize);
-                self.bucket_bytes += self.groups[*group].add(Bucket { key, count });
-            }
+            let buckets = (0..keys.value_length(list).max(0) as usize).map(|place| Bucket {
+                key: all_keys.value(first_key as usize + place),
+                count: all_counts.value(first_count as usize + place),
+            });
+            let sketch = &mut self.groups[*group];
+            self.bucket_bytes -= sketch.size();
+            sketch.merge(buckets);
+            self.bucket_bytes += sketch.size();
         }
         Ok(())
     }

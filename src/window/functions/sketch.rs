@@ -1,5 +1,5 @@
-//! A quantile sketch with a relative-error guarantee: DDSketch (Masson, Rim and Lee, "DDSketch: A Fast and
-//! Fully-Mergeable Quantile Sketch with Relative-Error Guarantees", VLDB 2019).
+//! A quantile sketch with a relative-error guarantee: `DDSketch` (Masson, Rim and Lee, "`DDSketch`: A Fast
+//! and Fully-Mergeable Quantile Sketch with Relative-Error Guarantees", VLDB 2019).
 //!
 //! ```text
 //!   key      -(OFFSET + i)   …        0        …   OFFSET + i
@@ -108,6 +108,28 @@ impl Sketch {
         (self.buckets.capacity() - capacity) * size_of::<Bucket>()
     }
 
+    /// Counts the buckets of another sketch, lowest first.
+    pub(super) fn merge(&mut self, other: impl ExactSizeIterator<Item = Bucket>) {
+        let mut merged: Vec<Bucket> = Vec::with_capacity(self.buckets.len().max(other.len()));
+        let mut held = self.buckets.drain(..).peekable();
+        for mut bucket in other {
+            while let Some(lower) = held.next_if(|held| held.key < bucket.key) {
+                merged.push(lower);
+            }
+            if let Some(same) = held.next_if(|held| held.key == bucket.key) {
+                bucket.count += same.count;
+            }
+            merged.push(bucket);
+        }
+        merged.extend(held);
+        let surplus = merged.len().saturating_sub(MOST_BUCKETS);
+        let folded: i64 = merged.drain(..surplus).map(|bucket| bucket.count).sum();
+        if let Some(lowest) = merged.first_mut() {
+            lowest.count += folded;
+        }
+        self.buckets = merged;
+    }
+
     pub(super) fn buckets(&self) -> &[Bucket] {
         &self.buckets
     }
@@ -150,8 +172,8 @@ mod tests {
 
     fn merged(parts: &[Sketch]) -> Sketch {
         let mut whole = Sketch::default();
-        for bucket in parts.iter().flat_map(|part| part.buckets()) {
-            whole.add(*bucket);
+        for part in parts {
+            whole.merge(part.buckets().iter().copied());
         }
         whole
     }

@@ -209,6 +209,8 @@ fn wrong_arguments_are_errors_of_planning_a_feature_table() {
     assert!(error("decayed_sum(price, 'soon')").contains("'soon' is none"));
     assert!(error("last_n(item_id, 0)").contains("must be a number from 1 to 10000, found `0`"));
     assert!(error("first_n(DISTINCT item_id, 2)").contains("takes no DISTINCT"));
+    assert_eq!(error("top_k(item_id)"), "top_k(column, k) has two arguments, found 1");
+    assert_eq!(error("quantile(kind, 0.5)"), "quantile(x, q) needs a number, found Utf8");
 }
 
 #[test]
