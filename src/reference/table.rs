@@ -69,7 +69,7 @@ impl ReferenceTable {
             Some(validity) => Some(table.periods(validity)?),
         };
         let keys: Vec<ArrayRef> = key.iter().map(|at| Arc::clone(batch.column(*at))).collect();
-        let index = KeyIndex::new(&keys, periods)?.map_err(|clash| table.clash(&clash, &key))?;
+        let index = KeyIndex::new(&keys, periods.as_ref())?.map_err(|clash| table.clash(&clash, &key))?;
         let has_validity = validity.is_some();
         Ok(Self { name: name.to_owned(), key, has_validity, index, digest: None, batch })
     }
