@@ -47,12 +47,12 @@ pub(super) struct Grouped {
     pub(super) repeated: Option<(usize, usize)>,
 }
 
-impl Groups {
+impl Grouped {
     /// Groups the rows of key columns of one length, which is below `u32::MAX`.
-    pub(super) fn new(columns: &[ArrayRef]) -> Result<Grouped, ArrowError> {
-        let rows = columns.first().map_or(0, |column| column.len());
-        let mut grouped = Grouped {
-            groups: Self::none(columns)?,
+    pub(super) fn new(columns: &[ArrayRef]) -> Result<Self, ArrowError> {
+        let rows = columns.first().map_or(0, Array::len);
+        let mut grouped = Self {
+            groups: Groups::none(columns)?,
             group_of: Vec::with_capacity(rows),
             sizes: Vec::new(),
             repeated: None,
@@ -76,7 +76,9 @@ impl Groups {
         }
         Ok(grouped)
     }
+}
 
+impl Groups {
     /// No groups yet of keys that are known.
     fn none(columns: &[ArrayRef]) -> Result<Self, ArrowError> {
         if let [only] = columns
@@ -192,7 +194,7 @@ mod tests {
         others: &[ArrayRef],
         found: &[i64],
     ) {
-        let grouped = Groups::new(keys).unwrap();
+        let grouped = Grouped::new(keys).unwrap();
         assert_eq!((grouped.group_of.as_slice(), grouped.repeated), (group_of, repeated));
         assert_eq!(grouped.groups.len(), grouped.sizes.len());
         let firsts = grouped.groups.find(others, |_, group| Some(group.first)).unwrap();

@@ -40,11 +40,11 @@ pub(super) enum Clash {
 pub(super) struct KeyIndex {
     groups: Groups,
     /// `None`: all rows hold always.
-    history: Option<History>,
+    timeline: Option<Timeline>,
 }
 
 /// Which rows of the groups hold when.
-struct History {
+struct Timeline {
     /// Where in `held` each group begins, and where the last one ends.
     offsets: Vec<u32>,
     /// Group by group, and within one in the order of time.
@@ -62,34 +62,35 @@ struct Held {
 impl KeyIndex {
     /// An index over key columns of one length, which is below `u32::MAX`.
     pub(super) fn new(columns: &[ArrayRef], periods: Option<&Periods>) -> Result<Result<Self, Clash>, ArrowError> {
-        let grouped = Groups::new(columns)?;
-        let history = match (periods, grouped.repeated) {
+        let grouped = Grouped::new(columns)?;
+        let timeline = match (periods, grouped.repeated) {
             (None, Some((first, second))) => return Ok(Err(Clash::Repeated(first, second))),
             (None, None) => None,
-            (Some(periods), _) => match History::new(&grouped, periods) {
-                Ok(history) => Some(history),
+            (Some(periods), _) => match Timeline::new(&grouped, periods) {
+                Ok(timeline) => Some(timeline),
                 Err(clash) => return Ok(Err(clash)),
             },
         };
-        Ok(Ok(Self { groups: grouped.groups, history }))
+        Ok(Ok(Self { groups: grouped.groups, timeline }))
     }
 
     /// Per row of the key columns, which are of the index's types, the row of the table that holds at its time.
     pub(super) fn find(&self, columns: &[ArrayRef], times: &[i64]) -> Result<Vec<Option<u32>>, ArrowError> {
-        match &self.history {
+        match &self.timeline {
             None => self.groups.find(columns, |_, group| Some(group.first)),
-            Some(history) => {
-                self.groups.find(columns, |row, group| history.at(group.number as usize, *times.get(row)?))
+            Some(timeline) => {
+                self.groups.find(columns, |row, group| timeline.at(group.number as usize, *times.get(row)?))
             }
         }
     }
 
     /// Bytes in memory.
     pub(super) fn size(&self) -> usize {
-        let history = self.history.as_ref();
-        let history =
-            history.map_or(0, |history| size_of_val(history.offsets.as_slice()) + size_of_val(history.held.as_slice()));
-        self.groups.size() + history
+        let timeline = self
+            .timeline
+            .as_ref()
+            .map_or(0, |timeline| size_of_val(timeline.offsets.as_slice()) + size_of_val(timeline.held.as_slice()));
+        self.groups.size() + timeline
     }
 }
 
@@ -99,7 +100,7 @@ impl fmt::Debug for KeyIndex {
     }
 }
 
-impl History {
+impl Timeline {
     /// Puts the rows of each group into the order of time, and finds two that hold at once.
     fn new(grouped: &Grouped, periods: &Periods) -> Result<Self, Clash> {
         let (offsets, mut held) = sort_by_group(grouped, periods);
