@@ -51,6 +51,10 @@ pub(super) fn columns(origin: &str, rows: &[impl AsRef<[u8]>], places: &Places) 
     for (row, object) in rows.iter().enumerate() {
         fields.take(row, object.as_ref())?;
     }
+    if fields.seen.is_empty() {
+        let reason = "no field in any row: give the objects a field per column".to_owned();
+        return Err(ReferenceError::Content { origin: origin.to_owned(), reason });
+    }
     let schema = Arc::new(Schema::new(fields.seen.iter().map(Seen::field).collect::<Vec<_>>()));
     let batch = decode(&schema, rows)?;
     let columns: Vec<ArrayRef> = batch.columns().iter().map(with_times).collect::<Result<_, _>>()?;
@@ -208,7 +212,7 @@ mod tests {
             r#"{"price": 2.5, "id": 2, "tags": ["a", null], "since": "2026-01-31T12:00:00+01:00", "on": true, "name": "x"}"#,
         ];
         let batch = columns("items.jsonl", &rows, &Places::Rows).unwrap();
-        insta::assert_snapshot!(pretty_format_batches(&[batch.clone()]).unwrap(), @r"
+        insta::assert_snapshot!(pretty_format_batches(std::slice::from_ref(&batch)).unwrap(), @r"
         +----+-------+-------+----------------------+------+------+------+
         | id | price | tags  | since                | on   | gone | name |
         +----+-------+-------+----------------------+------+------+------+
@@ -230,6 +234,7 @@ mod tests {
     #[test]
     fn what_is_no_object_is_refused_with_its_place() {
         insta::assert_snapshot!(error(&[r#"{"id": 1"#]), @"items.jsonl, row 1: not JSON: EOF while parsing an object at line 1 column 8");
+        insta::assert_snapshot!(error(&["{}", "{}"]), @"items.jsonl: no field in any row: give the objects a field per column");
         insta::assert_snapshot!(error(&["[1]"]), @"items.jsonl, row 1: expected an object with a value per column");
     }
 }
