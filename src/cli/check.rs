@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Format, observe};
 use super::explain::{emission, length, window};
+use super::{Format, observe};
 use crate::config::Folder;
 use crate::feature::LivePlan;
 

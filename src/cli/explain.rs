@@ -135,7 +135,11 @@ fn explain(pipeline: &Pipeline, only: Option<&str>) -> anyhow::Result<Explained>
     let tables = pipeline.tables.iter().filter(|table| only.is_none_or(|only| table.plan.name() == only));
     Ok(Explained {
         pipeline: pipeline.name.clone(),
-        streams: pipeline.streams.iter().map(|stream| Stream { name: stream.name.clone(), watermark: watermark(stream) }).collect(),
+        streams: pipeline
+            .streams
+            .iter()
+            .map(|stream| Stream { name: stream.name.clone(), watermark: watermark(stream) })
+            .collect(),
         references: pipeline
             .references
             .iter()
@@ -215,10 +219,9 @@ fn table_of(pipeline: &Pipeline, table: &TablePlan) -> Table {
 fn as_of(plan: &FeaturePlan) -> (Kept, State) {
     let (cells, distinct, merged) = plan.kept();
     let tiles = plan.level_widths();
-    let horizons = plan.horizons().map(|horizon| Horizon {
-        width: length(horizon.width_micros()),
-        step: length(horizon.step_micros()),
-    });
+    let horizons = plan
+        .horizons()
+        .map(|horizon| Horizon { width: length(horizon.width_micros()), step: length(horizon.step_micros()) });
     let kept = Kept::AsOf { horizons: horizons.collect(), tiles: tiles.iter().map(|width| length(*width)).collect() };
     // A tile of one level is rolled up into the next: at most as many are held as the next is wide, and those of the last
     // for the widest horizon.
@@ -336,8 +339,14 @@ fn table_text(table: &Table) -> Vec<String> {
         line("shared", format!("its panes, with {}", table.shares_panes_with.join(", ")));
     }
     let State { counts_and_sums, distinct_counts, merged, rows_per_key, bytes_per_key } = &table.state;
-    line("state", format!("{counts_and_sums} counts and sums, {distinct_counts} distinct counts, {merged} merged states"));
-    line("per key", format!("up to {rows_per_key} rows of state, about {bytes_per_key} bytes and what is distinct or merged"));
+    line(
+        "state",
+        format!("{counts_and_sums} counts and sums, {distinct_counts} distinct counts, {merged} merged states"),
+    );
+    line(
+        "per key",
+        format!("up to {rows_per_key} rows of state, about {bytes_per_key} bytes and what is distinct or merged"),
+    );
     line("memory", table.memory.clone());
     line("rows", table.emission.clone());
     line("late", table.late.clone());
@@ -351,4 +360,38 @@ fn table_text(table: &Table) -> Vec<String> {
         line(if index == 0 { "plan" } else { "" }, step.clone());
     }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn shipped(name: &str) -> Pipeline {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines").join(name);
+        Folder::read(&folder).unwrap().assemble_without_model().unwrap()
+    }
+
+    /// Without the folder that the tree is in.
+    fn here(text: &str) -> String {
+        text.replace(&format!("{}/", env!("CARGO_MANIFEST_DIR")), "")
+    }
+
+    #[test]
+    fn tables_of_windows_are_explained() {
+        insta::assert_snapshot!(here(&text(&explain(&shipped("trends"), None).unwrap())));
+    }
+
+    #[test]
+    fn an_as_of_table_is_explained() {
+        let explained = explain(&shipped("intent"), Some("item_trend")).unwrap();
+        insta::assert_snapshot!(serde_json::to_string_pretty(&explained).unwrap());
+    }
+
+    #[test]
+    fn an_unknown_table_is_told_with_the_nearest_name() {
+        let error = explain(&shipped("intent"), Some("item_trends")).unwrap_err().to_string();
+        assert_eq!(error, "no table `item_trends`: did you mean `item_trend`?");
+    }
 }

@@ -94,7 +94,7 @@ fn run_case(pipeline: &Arc<Pipeline>, file: &Path) -> anyhow::Result<(String, Ve
     let mut total = Snapshot::default();
     let (mut sequence, mut emissions) = (0, Vec::new());
     // A case is told whole: a stream that is silent in it is silent.
-    step.is_present();
+    step.reach_present();
     for events in &case.events {
         let stream = pipeline.streams.iter().position(|stream| stream.name == events.stream);
         let stream = stream.with_context(|| format!("no stream `{}`", events.stream))?;

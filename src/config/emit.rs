@@ -73,9 +73,7 @@ impl<'de> Visitor<'de> for EmitVisitor {
             (Some(_), Some(_)) => {
                 Err(Refusal::new("both `update` and `early` are given", "keep one of them").into_serde())
             }
-            (None, None) => {
-                Err(Refusal::new("the interval is missing", format!("write {EXPECTING}")).into_serde())
-            }
+            (None, None) => Err(Refusal::new("the interval is missing", format!("write {EXPECTING}")).into_serde()),
         }
     }
 }

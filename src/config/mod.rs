@@ -50,11 +50,11 @@ mod tests;
 mod text;
 mod train;
 
-pub use folder::{Folder, SqlFile};
 pub use emit::Emit;
+pub use folder::{Folder, SqlFile};
 pub use labels::Labels;
-pub(crate) use nearest::nearest;
 pub use name::{PipelineName, SqlName};
+pub(crate) use nearest::nearest;
 pub use optimizer::Optimizer;
 pub use problem::{Problem, Problems};
 pub use reference::Reference;

@@ -111,6 +111,11 @@ impl Step {
         self.tables.emitted_rows()
     }
 
+    /// Keys that a table has given up at its limit of memory.
+    pub fn evicted_keys(&self, table: usize) -> u64 {
+        self.tables.evicted_keys(table)
+    }
+
     /// Memory of a table, bytes; what tables of windows share counts for each of them.
     pub fn table_size(&self, table: usize) -> usize {
         self.tables.size(table)
@@ -118,7 +123,7 @@ impl Step {
 
     /// Says that the streams have been read up to the present: from now on one that is silent for longer than its `idle`
     /// holds back no table that reads others too.
-    pub fn is_present(&mut self) {
+    pub fn reach_present(&mut self) {
         self.is_present = true;
     }
 

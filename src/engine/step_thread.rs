@@ -67,7 +67,7 @@ impl StepThread {
             if self.position.has_reached(&self.replay.present)
                 && let Some(rebuilt) = self.replay.rebuilt.take()
             {
-                self.step.is_present();
+                self.step.reach_present();
                 // Nobody waits where there are no requests.
                 let _gone = rebuilt.send(()).is_err();
             }
@@ -163,7 +163,12 @@ impl Snapshots {
 fn record_tables(pipeline: &Pipeline, step: &mut Step) {
     for (index, table) in pipeline.tables.iter().enumerate() {
         let keys = step.tables_mut().get(index).map_or(0, LiveTable::key_count);
-        let figures = TableFigures { keys, bytes: step.table_size(index), late_rows: step.late_rows(index) };
+        let figures = TableFigures {
+            keys,
+            bytes: step.table_size(index),
+            late_rows: step.late_rows(index),
+            evicted_keys: step.evicted_keys(index),
+        };
         record_table(&pipeline.name, table.plan.name(), &figures);
     }
 }

@@ -246,6 +246,12 @@ impl Tables {
         }
     }
 
+    /// Keys that a table has given up at its limit of memory.
+    pub(super) fn evicted_keys(&self, table: usize) -> u64 {
+        let windows = self.places.iter().position(|place| *place == table);
+        windows.map_or(0, |windows| self.windows.evicted_keys(windows))
+    }
+
     /// Rows that each table has emitted.
     pub(super) fn emitted_rows(&self) -> &[u64] {
         &self.emitted_rows

@@ -46,7 +46,9 @@ struct Partition {
 
 /// A stream has more partitions than [`MOST_PARTITIONS`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("more than {MOST_PARTITIONS} subjects, each a partition of its own: leave `partition` out, or publish on fewer")]
+#[error(
+    "more than {MOST_PARTITIONS} subjects, each a partition of its own: leave `partition` out, or publish on fewer"
+)]
 pub struct TooManyPartitions;
 
 impl PartitionedWatermark {

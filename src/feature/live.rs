@@ -46,7 +46,8 @@ impl LivePlan {
                 let mut keys = Vec::new();
                 for key in plan.keys() {
                     let Some(index) = key.output_index else {
-                        let message = format!("`{}` does not select `{}`, which its rows are found by", plan.name(), key.name);
+                        let message =
+                            format!("`{}` does not select `{}`, which its rows are found by", plan.name(), key.name);
                         return Err(PlanError::new(message).suggest(format!("add {} to its select list", key.name)));
                     };
                     keys.push((key.name.as_str(), index));

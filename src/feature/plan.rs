@@ -134,12 +134,7 @@ fn collect_joins(
     }
 }
 
-fn plan_join(
-    planner: &Planner,
-    join: &Join,
-    requests: &Schema,
-    tables: &[LivePlan],
-) -> Result<JoinPlan, PlanError> {
+fn plan_join(planner: &Planner, join: &Join, requests: &Schema, tables: &[LivePlan]) -> Result<JoinPlan, PlanError> {
     let Some(name) = relation(&join.right) else {
         return Err(
             PlanError::new("a join's right side is not a feature table").suggest("LEFT JOIN table ON key = key")

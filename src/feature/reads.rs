@@ -92,12 +92,7 @@ impl VectorReads {
 }
 
 impl JoinReads {
-    fn find_keys(
-        &mut self,
-        plan: &JoinPlan,
-        batch: &RecordBatch,
-        tables: &mut [LiveTable],
-    ) -> Result<(), WindowError> {
+    fn find_keys(&mut self, plan: &JoinPlan, batch: &RecordBatch, tables: &mut [LiveTable]) -> Result<(), WindowError> {
         let rows = batch.num_rows();
         let keys: Result<Vec<_>, WindowError> =
             plan.keys.iter().map(|key| Ok(key.evaluate(batch)?.into_array(rows)?)).collect();
@@ -117,12 +112,7 @@ impl JoinReads {
     }
 
     /// Appends the table's columns for every request.
-    fn evaluate(
-        &self,
-        plan: &JoinPlan,
-        tables: &[LiveTable],
-        columns: &mut Vec<ArrayRef>,
-    ) -> Result<(), WindowError> {
+    fn evaluate(&self, plan: &JoinPlan, tables: &[LiveTable], columns: &mut Vec<ArrayRef>) -> Result<(), WindowError> {
         let found = tables[plan.table].evaluate(&self.reads)?;
         if self.reads.len() == self.read_of_row.len() {
             columns.extend_from_slice(found.columns());

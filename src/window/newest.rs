@@ -223,7 +223,8 @@ impl NewestRows {
             return Ok(());
         }
         let alive: Vec<bool> = self.rows.iter().map(|row| row.batch != NO_ROW.batch).collect();
-        let places: BTreeMap<u64, usize> = self.batches.keys().enumerate().map(|(place, batch)| (*batch, place)).collect();
+        let places: BTreeMap<u64, usize> =
+            self.batches.keys().enumerate().map(|(place, batch)| (*batch, place)).collect();
         let mut picks = Vec::with_capacity(self.used);
         for row in self.rows.iter().filter(|row| row.batch != NO_ROW.batch) {
             picks.extend(places.get(&row.batch).map(|place| (*place, row.row as usize)));

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::{Assembly, in_sql};
 use crate::bus::Subject;
-use crate::config::nearest::did_you_mean;
 use crate::config::folder::SqlFile;
+use crate::config::nearest::did_you_mean;
 use crate::config::table::Table;
 use crate::engine::TablePlan;
 use crate::feature::LivePlan;
@@ -40,7 +40,9 @@ impl Assembly<'_> {
             for (key, place) in settings.only_for_windows() {
                 let message = format!("`{key}` is about windows, and features/{name}.sql has none in its GROUP BY");
                 let problem = self.folder.source.problem_at(place, message);
-                self.problems.push(problem.suggest("remove it, or group by tumble(...), hop(...), cumulate(...) or session(...)"));
+                self.problems.push(
+                    problem.suggest("remove it, or group by tumble(...), hop(...), cumulate(...) or session(...)"),
+                );
             }
         }
     }
@@ -52,7 +54,14 @@ impl Assembly<'_> {
         let mut failure: Option<(bool, PlanError)> = None;
         for (index, stream) in self.streams.iter().enumerate() {
             let time = &stream.decode.time_column;
-            let form = TableForm::plan(&self.planner, feature.name.as_str(), sql, time, horizon(settings), settings.window_settings());
+            let form = TableForm::plan(
+                &self.planner,
+                feature.name.as_str(),
+                sql,
+                time,
+                horizon(settings),
+                settings.window_settings(),
+            );
             let planned = match form {
                 Ok(TableForm::AsOf(plan)) if plan.stream() == stream.name => self.as_of(index, plan, sql),
                 Ok(TableForm::Windows(plan)) if plan.source().streams().next() == Some(&stream.name) => {

@@ -45,9 +45,9 @@ impl Facts<'_> {
                     .suggest("add contract = \"schemas/NAME.json\""),
             ),
             (None, Some(_)) => {}
-            (Some(_), Some(bucket)) => problems.push(
-                self.at(&bucket.span(), "both `file` and `bucket` are given").suggest("keep one of them"),
-            ),
+            (Some(_), Some(bucket)) => {
+                problems.push(self.at(&bucket.span(), "both `file` and `bucket` are given").suggest("keep one of them"))
+            }
             (None, None) => problems.push(
                 self.at(place, "neither `file` nor `bucket` is given")
                     .suggest("add file = \"NAME.csv\" or bucket = \"NAME\""),

@@ -44,7 +44,8 @@ impl Facts<'_> {
             subject.map(|subject| OwnSubject { what, subject: subject.get_ref().clone(), place: subject.span() })
         };
         let learns = !self.draft.labels.is_absent();
-        let tables = self.draft.tables.sound.values().map(|(_, table)| given("rows of a table", table.publish.as_ref()));
+        let tables =
+            self.draft.tables.sound.values().map(|(_, table)| given("rows of a table", table.publish.as_ref()));
         let own = [
             named("dead letters", PipelineName::dead_letter_subject),
             named("impressions", PipelineName::impression_subject).filter(|_| learns),
