@@ -1,7 +1,7 @@
 """Whether all contenders computed the same: rows read from what each wrote, in one form, compared one by one.
 
 A row is (user, window's start in milliseconds): (events, spent, carts, items). Files are CSV without or with a heading; a
-start is a number of milliseconds or a timestamp of UTC. Columns after the sixth are a contender's own.
+start is a number of the contender's unit or a timestamp of UTC. Columns after the sixth are a contender's own.
 """
 
 import csv
@@ -17,10 +17,10 @@ class Disagreement(Exception):
     """Two contenders differ, or one contradicts itself; names the first row."""
 
 
-def start_ms(text):
-    """Milliseconds since 1970 of a window's start."""
+def start_ms(text, unit_ms):
+    """Milliseconds since 1970 of a window's start, of which a number counts units of `unit_ms`."""
     if text.lstrip("-").isdigit():
-        return int(text)
+        return int(text) * unit_ms
     at = datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))
     if at.tzinfo is None:
         at = at.replace(tzinfo=datetime.timezone.utc)
@@ -34,15 +34,15 @@ def files_of(path):
     return [os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names if not name.endswith(".crc")]
 
 
-def read(name, path):
-    """What contender `name` wrote to `path`, a dictionary by key."""
+def read(name, path, unit_ms):
+    """What contender `name` wrote to `path`, a dictionary by key; `unit_ms` as in `start_ms`."""
     rows = {}
     for file in files_of(path):
         with open(file, encoding="utf-8", newline="") as text:
             for fields in csv.reader(text):
                 if not fields or fields[0] == "user_id":
                     continue
-                key = int(fields[0]), start_ms(fields[1])
+                key = int(fields[0]), start_ms(fields[1], unit_ms)
                 if key in rows:
                     raise Disagreement(f"{name}: user {key[0]}, window {key[1]} is there twice")
                 rows[key] = int(fields[2]), float(fields[3]), int(fields[4]), int(fields[5])

@@ -23,9 +23,10 @@ class Unavailable(Exception):
 
 
 class Contender:
-    """`slow` ones get a smaller share of the rows, and one round."""
+    """`slow` ones get a smaller share of the rows, and one round. Written numbers of a window's start are in `start_unit_ms`."""
 
     slow = False
+    start_unit_ms = 1
 
     def prepare(self):
         """Installs what is missing."""
@@ -39,6 +40,7 @@ class Windows(Contender):
     """Our own program, bench/windows.rs, with one of its engines."""
 
     program = None
+    start_unit_ms = 1000
 
     def __init__(self, engine):
         self.name = engine

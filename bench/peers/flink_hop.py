@@ -33,12 +33,12 @@ tables.execute_sql(f"""
     ) WITH ('connector' = 'filesystem', 'path' = 'file://{file}', 'format' = 'json')""")
 sink = "'connector' = 'blackhole'" if out == "-" else f"'connector' = 'filesystem', 'path' = 'file://{out}', 'format' = 'csv'"
 tables.execute_sql(f"""
-    CREATE TABLE result (
+    CREATE TABLE features (
         user_id BIGINT, window_start TIMESTAMP(3), events BIGINT, spent DOUBLE, carts BIGINT, items BIGINT
     ) WITH ({sink})""")
 # The end of the file ends event time, so that windows which are open then are emitted, too.
 tables.execute_sql(f"""
-    INSERT INTO result
+    INSERT INTO features
     SELECT user_id, window_start, COUNT(*), SUM(price), COUNT(*) FILTER (WHERE kind = 'cart'), COUNT(DISTINCT item_id)
-    FROM TABLE(HOP(TABLE clicks, DESCRIPTOR(event_time), INTERVAL '{slide}' SECOND, INTERVAL '{size}' SECOND))
+    FROM TABLE(HOP(TABLE clicks, DESCRIPTOR(event_time), INTERVAL '{slide}' SECOND(7), INTERVAL '{size}' SECOND(7)))
     GROUP BY user_id, window_start, window_end""").wait()

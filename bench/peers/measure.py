@@ -85,10 +85,15 @@ def run(command, log, timeout_s, env=None, cwd=None):
         time.sleep(SAMPLE_SECONDS)
     child.returncode = status  # it was waited for here, not by subprocess
     if status != 0:
-        with open(log, encoding="utf-8", errors="replace") as output:
-            raise Failed(f"exit status {status}: {output.read()[-2000:]}")
+        raise Failed(f"exit status {status}; {log} ends with:\n{end_of(log)}")
     usage.wall_s = ended - start
     return usage
+
+
+def end_of(log):
+    """The last lines of a log without Java's stack frames."""
+    with open(log, encoding="utf-8", errors="replace") as output:
+        return "".join([line for line in output if not line.startswith("\tat ")][-12:])
 
 
 def end_session(session):

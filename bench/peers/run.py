@@ -69,7 +69,7 @@ def agree(all_contenders):
     for contender in all_contenders:
         out = os.path.join(folder, contender.name)
         run(contender, AGREE_ROWS, out)
-        results[contender.name] = agreement.read(contender.name, out)
+        results[contender.name] = agreement.read(contender.name, out, contender.start_unit_ms)
     rows = agreement.compare(results)
     print(f"agreed: {', '.join(results)} give the same {rows:,} rows for {AGREE_ROWS:,} events", flush=True)
 
