@@ -31,7 +31,8 @@ def files_of(path):
     """The file, or all files below the folder; empty ones and Hadoop's checksums don't matter."""
     if os.path.isfile(path):
         return [path]
-    return [os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names if not name.endswith(".crc")]
+    found = [os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names]
+    return [file for file in found if not file.endswith(".crc")]
 
 
 def read(name, path, unit_ms):
@@ -63,7 +64,7 @@ def compare(results):
             one, other = expected.get(key), rows.get(key)
             if one is None or other is None or not same(one, other):
                 raise Disagreement(
-                    f"user {key[0]}, window {key[1]}, {COLUMNS}: {first} says {one or 'nothing'}, {name} {other or 'nothing'} "
-                    f"({len(expected)} and {len(rows)} rows)"
+                    f"user {key[0]}, window {key[1]}, {COLUMNS}: {first} says {one or 'nothing'}, "
+                    f"{name} {other or 'nothing'} ({len(expected)} and {len(rows)} rows)"
                 )
     return len(expected)

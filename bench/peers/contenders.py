@@ -23,7 +23,9 @@ class Unavailable(Exception):
 
 
 class Contender:
-    """`slow` ones get a smaller share of the rows, and one round. Written numbers of a window's start are in `start_unit_ms`."""
+    """One side of the comparison. `slow` ones get a smaller share of the rows, and one round; a window's start, where it is
+    written as a number, counts units of `start_unit_ms`.
+    """
 
     slow = False
     start_unit_ms = 1
@@ -47,7 +49,8 @@ class Windows(Contender):
 
     def prepare(self):
         if Windows.program is None:
-            Windows.program = os.environ.get("WINDOWS_BENCH") or build_windows()
+            given = os.environ.get("WINDOWS_BENCH")
+            Windows.program = os.path.abspath(given) if given else build_windows()
 
     def command(self, file, size_s, slide_s, out):
         command = [Windows.program, "--file", file, "--size", str(size_s), "--slide", str(slide_s)]
@@ -96,7 +99,8 @@ def find_python():
         answer = subprocess.run([python, "-c", version], capture_output=True, text=True, check=False)
         if answer.returncode == 0 and answer.stdout.strip() in SUPPORTED:
             return python
-    raise Unavailable(f"the peers need Python {', '.join(SUPPORTED)}: none of {', '.join(PYTHONS)} is one; set PEER_PYTHON")
+    tried = ", ".join(PYTHONS)
+    raise Unavailable(f"the peers need Python {', '.join(SUPPORTED)}: none of {tried} is one; set PEER_PYTHON")
 
 
 class Flink(PythonPeer):

@@ -40,7 +40,8 @@ def write(rows, path):
                 ts = FIRST_MS + row * 1000 // EVENTS_PER_SECOND - draw.randrange(DISORDER_MS)
                 price = round(draw.gammavariate(2, 15), 2)
                 if row < rows:
-                    event = {"ts": ts, "user_id": user[offset], "item_id": item[offset], "kind": kind[offset], "price": price}
+                    event = {"ts": ts, "user_id": user[offset], "item_id": item[offset]}
+                    event |= {"kind": kind[offset], "price": price}
                     out.write(json.dumps(event, separators=(",", ":")) + "\n")
     os.replace(part, path)
 

@@ -31,7 +31,9 @@ tables.execute_sql(f"""
         event_time AS TO_TIMESTAMP_LTZ(ts, 3),
         WATERMARK FOR event_time AS event_time - INTERVAL '5' SECOND
     ) WITH ('connector' = 'filesystem', 'path' = 'file://{file}', 'format' = 'json')""")
-sink = "'connector' = 'blackhole'" if out == "-" else f"'connector' = 'filesystem', 'path' = 'file://{out}', 'format' = 'csv'"
+sink = "'connector' = 'blackhole'"
+if out != "-":
+    sink = f"'connector' = 'filesystem', 'path' = 'file://{out}', 'format' = 'csv'"
 tables.execute_sql(f"""
     CREATE TABLE features (
         user_id BIGINT, window_start TIMESTAMP(3), events BIGINT, spent DOUBLE, carts BIGINT, items BIGINT

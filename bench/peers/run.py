@@ -54,8 +54,9 @@ def run(contender, rows, out=None):
     folder = os.path.join(contenders.RUNTIME, "logs")
     os.makedirs(folder, exist_ok=True)
     log = os.path.join(folder, f"{contender.name}.log")
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **given}
     try:
-        return measure.run(command, log, TIMEOUT, {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **given}, cwd=contenders.RUNTIME)
+        return measure.run(command, log, TIMEOUT, environment, cwd=contenders.RUNTIME)
     except (measure.Failed, measure.TimedOut) as error:
         raise type(error)(f"{contender.name}, {rows:,} rows: {error}") from None
 
@@ -82,8 +83,9 @@ def sizes_of(contender):
 def measure_all(all_contenders):
     """Usages by contender's name and rows; a contender that fails is left out from then on, and its error is returned."""
     usages, problems = {}, {}
-    for rows in sorted({rows for contender in all_contenders for rows in sizes_of(contender)}):
-        file_of(rows)  # so that none is written between two measurements
+    for contender in all_contenders:
+        for rows in sizes_of(contender):
+            file_of(rows)  # so that none is written between two measurements
     for round_number in range(ROUNDS):
         for contender in all_contenders:
             if contender.name in problems or (contender.slow and round_number > 0):
@@ -131,7 +133,7 @@ def report(all_contenders, usages):
     print()
     for name, rate in per_cpu_second.items():
         if math.isinf(rate):
-            raise measure.Failed(f"{name}: the larger file took no longer than the smaller one: give more ROWS or ROUNDS")
+            raise measure.Failed(f"{name}: the larger file took no longer than the smaller: give more ROWS or ROUNDS")
     ours = per_cpu_second.pop(contenders.OURS.name)
     for name, theirs in per_cpu_second.items():
         print(f"{name.upper()} rows_per_cpu_second={theirs:.0f} ratio={ours / theirs:.1f}x")
