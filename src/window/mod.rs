@@ -28,12 +28,14 @@ mod evaluate;
 mod functions;
 mod keys;
 mod planner;
+mod save;
 mod source;
 mod table;
 
 pub use asof::{FeaturePlan, FeatureTable, Horizon, Reads};
 pub use closed::{Emission, EmissionKind, Emit, WindowKey, WindowPlan, WindowSettings, WindowSpec, WindowTables};
 pub use planner::{PlanError, Planner};
+pub use save::{SaveError, SectionReader, SectionWriter};
 pub use source::Source;
 pub use table::TableForm;
 
@@ -52,4 +54,7 @@ pub enum WindowError {
     /// More keys than a table can address.
     #[error("a feature table holds at most {} keys: narrow its GROUP BY or its retention", u32::MAX - 1)]
     TooManyKeys,
+    /// The state of a table cannot be saved or restored.
+    #[error(transparent)]
+    Save(#[from] SaveError),
 }

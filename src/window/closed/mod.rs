@@ -28,6 +28,7 @@ mod plan;
 mod rewrite;
 mod running;
 mod seen;
+mod session;
 mod spec;
 mod tables;
 

@@ -8,6 +8,8 @@ use hashbrown::HashMap;
 use super::emit::Emission;
 use super::group::PaneGroup;
 use super::plan::WindowPlan;
+use super::session::SessionTable;
+use super::spec::WindowSpec;
 use crate::window::WindowError;
 
 /// The state of several [`WindowPlan`]s.
@@ -17,11 +19,17 @@ pub struct WindowTables {
 }
 
 struct Group {
-    state: PaneGroup,
+    state: State,
     /// The first of its tables: all read the same source.
     plan: Arc<WindowPlan>,
     /// Per stream of the source, its watermark; none for a stream that holds nothing back.
     watermarks: HashMap<String, Option<i64>>,
+}
+
+/// What the tables of a group keep.
+enum State {
+    Panes(PaneGroup),
+    Sessions(SessionTable),
 }
 
 impl WindowTables {
@@ -38,9 +46,13 @@ impl WindowTables {
         }
         let mut groups = Vec::with_capacity(shared.len());
         for tables in shared {
-            let Some((_, plan)) = tables.first() else { continue };
+            let Some((table, plan)) = tables.first() else { continue };
+            let state = match plan.spec {
+                WindowSpec::Session { .. } => State::Sessions(SessionTable::new(*table, Arc::clone(plan))?),
+                _ => State::Panes(PaneGroup::new(&tables)?),
+            };
             let watermarks = plan.source.streams().map(|stream| (stream.to_owned(), Some(i64::MIN))).collect();
-            groups.push(Group { plan: Arc::clone(plan), state: PaneGroup::new(&tables)?, watermarks });
+            groups.push(Group { plan: Arc::clone(plan), state, watermarks });
         }
         Ok(Self { plans, groups })
     }
@@ -99,8 +111,7 @@ impl WindowTables {
 
     /// Events that were late for a table.
     pub fn late_rows(&self, table: usize) -> u64 {
-        let members = self.groups.iter().flat_map(|group| &group.state.members);
-        members.filter(|member| member.table == table).map(|member| member.late_rows).sum()
+        self.groups.iter().map(|group| group.state.late_rows(table)).sum()
     }
 
     /// Keys held, over all tables.
@@ -111,6 +122,53 @@ impl WindowTables {
     /// Memory held, bytes.
     pub fn size(&self) -> usize {
         self.groups.iter().map(|group| group.state.size()).sum()
+    }
+}
+
+impl State {
+    fn push(
+        &mut self,
+        rows: &RecordBatch,
+        watermarks: &[i64],
+        late: &mut [bool],
+        out: &mut Vec<Emission>,
+    ) -> Result<(), WindowError> {
+        match self {
+            Self::Panes(panes) => panes.push(rows, watermarks, late, out),
+            Self::Sessions(sessions) => sessions.push(rows, watermarks, late, out),
+        }
+    }
+
+    fn advance(&mut self, watermark: i64, out: &mut Vec<Emission>) -> Result<(), WindowError> {
+        match self {
+            Self::Panes(panes) => panes.advance(watermark, out),
+            Self::Sessions(sessions) => sessions.advance(watermark, out),
+        }
+    }
+
+    fn late_rows(&self, table: usize) -> u64 {
+        match self {
+            Self::Panes(panes) => {
+                let members = panes.members.iter().filter(|member| member.table == table);
+                members.map(|member| member.late_rows).sum()
+            }
+            Self::Sessions(sessions) if sessions.table() == table => sessions.late_rows(),
+            Self::Sessions(_) => 0,
+        }
+    }
+
+    fn key_count(&self) -> usize {
+        match self {
+            Self::Panes(panes) => panes.key_count(),
+            Self::Sessions(sessions) => sessions.key_count(),
+        }
+    }
+
+    fn size(&self) -> usize {
+        match self {
+            Self::Panes(panes) => panes.size(),
+            Self::Sessions(sessions) => sessions.size(),
+        }
     }
 }
 
