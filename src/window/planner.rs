@@ -1,5 +1,6 @@
 //! The door to DataFusion's planner: SQL text → analysed logical plan, expressions → physical expressions.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::datatypes::{Schema, SchemaRef};
@@ -20,10 +21,13 @@ use futures::executor::block_on;
 use super::asof::Within;
 use super::closed::WindowBound;
 use super::functions;
+use crate::reference::ReferenceTable;
 
 /// Plans selects over a set of relations of known schema.
 pub struct Planner {
     context: SessionContext,
+    /// Key columns of the reference tables.
+    references: HashMap<String, Vec<String>>,
 }
 
 impl Planner {
@@ -36,13 +40,26 @@ impl Planner {
         context.register_udf(ScalarUDF::from(WindowBound::start()));
         context.register_udf(ScalarUDF::from(WindowBound::end()));
         functions::register(&context);
-        Self { context }
+        Self { context, references: HashMap::new() }
     }
 
     /// Makes a relation known by name.
     pub fn add_relation(&self, name: &str, schema: SchemaRef) -> Result<(), PlanError> {
         self.context.register_table(name, Arc::new(EmptyTable::new(schema)))?;
         Ok(())
+    }
+
+    /// Makes a reference table known, that streams can be joined with.
+    pub fn add_reference(&mut self, table: &ReferenceTable) -> Result<(), PlanError> {
+        self.add_relation(table.name(), table.schema())?;
+        let key = table.key().into_iter().map(str::to_owned).collect();
+        self.references.insert(table.name().to_owned(), key);
+        Ok(())
+    }
+
+    /// The key columns of a reference table; `None` when there is none of this name.
+    pub(super) fn reference_key(&self, name: &str) -> Option<Vec<String>> {
+        self.references.get(name).cloned()
     }
 
     /// Parses and type-checks one select.

@@ -22,6 +22,8 @@ use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
 use xxhash_rust::xxh3::Xxh3;
 
+use super::WindowError;
+
 const MAGIC: [u8; 8] = *b"tidestat";
 
 /// Changes when the framing does.
@@ -81,6 +83,17 @@ pub enum SaveError {
         /// The failure.
         source: ArrowError,
     },
+}
+
+impl SaveError {
+    /// What a table could not encode or take in.
+    pub(super) fn of(section: &str, error: WindowError) -> Self {
+        let source = match error {
+            WindowError::Kernel(source) => source,
+            other => ArrowError::ComputeError(other.to_string()),
+        };
+        Self::Batch { section: section.to_owned(), source }
+    }
 }
 
 /// Writes a state, section by section.

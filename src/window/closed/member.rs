@@ -272,6 +272,18 @@ impl Member {
         }
     }
 
+    /// Restores what has changed and what was emitted.
+    pub(super) fn set_changes(&mut self, changed: Vec<u32>, emitted: Vec<i64>) {
+        if self.follows_changes() {
+            for slot in changed {
+                self.mark(slot);
+            }
+            for (known, end) in self.emitted.iter_mut().zip(emitted) {
+                *known = end;
+            }
+        }
+    }
+
     pub(super) fn mark_alive(&self, alive: &mut [bool]) {
         for (_, slot) in &self.behind {
             alive[*slot as usize] = true;

@@ -18,6 +18,7 @@
 
 mod aggregate;
 mod emit;
+mod evict;
 mod gather;
 mod group;
 mod input;
@@ -27,10 +28,12 @@ mod partial;
 mod plan;
 mod rewrite;
 mod running;
+mod save;
 mod seen;
 mod session;
 mod spec;
 mod tables;
+mod tiles;
 
 pub use emit::{Emission, EmissionKind};
 pub use plan::{Emit, WindowKey, WindowPlan, WindowSettings};

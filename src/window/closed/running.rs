@@ -225,6 +225,19 @@ impl Running {
         &self.active
     }
 
+    /// As [`Self::active`], with those that have left the window and were not dropped yet.
+    pub(super) fn all_active(&self) -> &[u32] {
+        &self.active
+    }
+
+    /// Restores the keys that the totals hold.
+    pub(super) fn set_active(&mut self, active: Vec<u32>) {
+        for slot in &active {
+            self.listed[*slot as usize] = true;
+        }
+        self.active = active;
+    }
+
     /// Forgets the window and everything in it.
     pub(super) fn clear(&mut self) {
         for slot in self.active.drain(..) {

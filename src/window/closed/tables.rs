@@ -1,9 +1,11 @@
 //! All tables of windows of a pipeline, and the watermarks of the streams that they read.
 
+use std::io::{Read, Write};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use hashbrown::HashMap;
+use xxhash_rust::xxh3::Xxh3;
 
 use super::emit::Emission;
 use super::group::PaneGroup;
@@ -11,11 +13,14 @@ use super::plan::WindowPlan;
 use super::session::SessionTable;
 use super::spec::WindowSpec;
 use crate::window::WindowError;
+use crate::window::save::{SaveError, SectionReader, SectionWriter};
+use crate::window::source::References;
 
 /// The state of several [`WindowPlan`]s.
 pub struct WindowTables {
     plans: Vec<Arc<WindowPlan>>,
     groups: Vec<Group>,
+    references: References,
 }
 
 struct Group {
@@ -54,12 +59,17 @@ impl WindowTables {
             let watermarks = plan.source.streams().map(|stream| (stream.to_owned(), Some(i64::MIN))).collect();
             groups.push(Group { plan: Arc::clone(plan), state, watermarks });
         }
-        Ok(Self { plans, groups })
+        Ok(Self { plans, groups, references: References::default() })
     }
 
     /// The plans, in the order that [`Emission::table`] counts in.
     pub fn plans(&self) -> &[Arc<WindowPlan>] {
         &self.plans
+    }
+
+    /// The reference tables that events are joined with from now on.
+    pub fn set_references(&mut self, references: References) {
+        self.references = references;
     }
 
     /// Takes in events of a stream. `watermarks` are the stream's after each event, microseconds, and never go back.
@@ -81,7 +91,7 @@ impl WindowTables {
                 Some(others) => watermarks.iter().map(|watermark| (*watermark).min(others)).collect(),
                 None => watermarks.to_vec(),
             };
-            for rows in group.plan.source.rows(stream, events)? {
+            if let Some(rows) = group.plan.source.rows(stream, events, &self.references)? {
                 group.state.push(&rows, &series, late, out)?;
             }
             if let Some(last) = watermarks.last() {
@@ -109,9 +119,48 @@ impl WindowTables {
         Ok(())
     }
 
+    /// Writes everything that later output depends on.
+    pub fn save(&self, output: &mut dyn Write) -> Result<(), SaveError> {
+        let mut writer = SectionWriter::new(output, KIND, fingerprint(&self.plans))?;
+        for group in &self.groups {
+            // By name: the order of a hash map must not show.
+            let mut streams: Vec<_> = group.watermarks.iter().collect();
+            streams.sort_unstable();
+            let watermarks: Vec<i64> = streams
+                .into_iter()
+                .flat_map(|(_, watermark)| [i64::from(watermark.is_some()), watermark.unwrap_or_default()])
+                .collect();
+            writer.numbers("watermarks", &watermarks)?;
+            group.state.save(&mut writer)?;
+        }
+        writer.finish()
+    }
+
+    /// The tables of the same plans as they were when they were saved.
+    pub fn restore(plans: Vec<Arc<WindowPlan>>, input: &mut dyn Read) -> Result<Self, SaveError> {
+        let mut tables = Self::new(plans).map_err(|error| SaveError::of("tables", error))?;
+        let mut reader = SectionReader::new(input, KIND, fingerprint(&tables.plans))?;
+        for group in &mut tables.groups {
+            let watermarks = reader.numbers("watermarks", 2 * group.watermarks.len())?;
+            let mut streams: Vec<_> = group.watermarks.iter_mut().collect();
+            streams.sort_unstable();
+            for ((_, known), saved) in streams.into_iter().zip(watermarks.chunks_exact(2)) {
+                *known = (saved[0] == 1).then_some(saved[1]);
+            }
+            group.state.restore(&mut reader)?;
+        }
+        reader.finish()?;
+        Ok(tables)
+    }
+
     /// Events that were late for a table.
     pub fn late_rows(&self, table: usize) -> u64 {
         self.groups.iter().map(|group| group.state.late_rows(table)).sum()
+    }
+
+    /// Keys that a table has given up at its limit of memory; those of tables that share panes count for each.
+    pub fn evicted_keys(&self, table: usize) -> u64 {
+        self.groups.iter().map(|group| group.state.evicted_keys(table)).sum()
     }
 
     /// Keys held, over all tables.
@@ -123,6 +172,20 @@ impl WindowTables {
     pub fn size(&self) -> usize {
         self.groups.iter().map(|group| group.state.size()).sum()
     }
+}
+
+/// What the state of tables calls itself.
+const KIND: &str = "tables of windows";
+
+/// Tells plans apart: a state fits those it was saved under.
+fn fingerprint(plans: &[Arc<WindowPlan>]) -> u64 {
+    let mut hasher = Xxh3::new();
+    for plan in plans {
+        hasher.update(plan.name().as_bytes());
+        hasher.update(plan.logical().as_bytes());
+        hasher.update(format!("{:?} {:?}", plan.spec(), plan.settings()).as_bytes());
+    }
+    hasher.digest()
 }
 
 impl State {
@@ -154,6 +217,28 @@ impl State {
             }
             Self::Sessions(sessions) if sessions.table() == table => sessions.late_rows(),
             Self::Sessions(_) => 0,
+        }
+    }
+
+    fn evicted_keys(&self, table: usize) -> u64 {
+        match self {
+            Self::Panes(panes) if panes.members.iter().any(|member| member.table == table) => panes.evicted_keys,
+            Self::Sessions(sessions) if sessions.table() == table => sessions.evicted_keys(),
+            _ => 0,
+        }
+    }
+
+    fn save(&self, writer: &mut SectionWriter<'_>) -> Result<(), SaveError> {
+        match self {
+            Self::Panes(panes) => panes.save(writer),
+            Self::Sessions(sessions) => sessions.save(writer),
+        }
+    }
+
+    fn restore(&mut self, reader: &mut SectionReader<'_>) -> Result<(), SaveError> {
+        match self {
+            Self::Panes(panes) => panes.restore(reader),
+            Self::Sessions(sessions) => sessions.restore(reader),
         }
     }
 

@@ -51,6 +51,17 @@ impl Cells {
         self.floats[floats..floats + self.widths.1].fill((0.0, 0.0));
     }
 
+    /// Keeps the cells of some sessions, in their order.
+    pub(super) fn keep(&mut self, sessions: &[u32]) {
+        let (mut integers, mut floats) = (Vec::new(), Vec::new());
+        for session in sessions {
+            let (first_integer, first_float) = self.starts(*session);
+            integers.extend_from_slice(&self.integers[first_integer..first_integer + self.widths.0]);
+            floats.extend_from_slice(&self.floats[first_float..first_float + self.widths.1]);
+        }
+        (self.integers, self.floats) = (integers, floats);
+    }
+
     /// Adds what a row of the input gives.
     pub(super) fn add(&mut self, session: u32, input: &[Contribution], row: usize) {
         let (integers, floats) = self.starts(session);

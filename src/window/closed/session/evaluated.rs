@@ -211,7 +211,7 @@ impl Evaluated {
     }
 
     /// Keeps the rows alone that a session has, under new numbers.
-    fn compact<'a>(&mut self, chains: impl Iterator<Item = &'a mut Chain>) -> Result<(), ArrowError> {
+    pub(super) fn compact<'a>(&mut self, chains: impl Iterator<Item = &'a mut Chain>) -> Result<(), ArrowError> {
         let (mut numbers, mut chained) = (Vec::with_capacity(self.linked), Vec::new());
         for chain in chains.filter(|chain| chain.length > 0) {
             let first = numbers.len();

@@ -32,6 +32,7 @@
 mod cells;
 mod emission;
 mod evaluated;
+mod evict;
 mod layout;
 mod save;
 mod sessions;

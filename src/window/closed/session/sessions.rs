@@ -258,6 +258,23 @@ impl Sessions {
         self.cells.resize(count);
     }
 
+    /// Puts some sessions in the first places, in their order, and forgets the others, which may stand nowhere between
+    /// them in the list of a key.
+    pub(super) fn keep(&mut self, handles: &[Handle]) {
+        let mut moved = vec![NONE; self.all.len()];
+        for (handle, to) in handles.iter().zip(0..) {
+            moved[handle.id as usize] = to;
+        }
+        let to = |id: u32| moved.get(id as usize).copied().unwrap_or(NONE);
+        let kept = handles.iter().map(|handle| self.get(handle.id).clone());
+        self.all = kept.map(|session| Session { older: to(session.older), ..session }).collect();
+        self.newest.iter_mut().for_each(|newest| *newest = to(*newest));
+        let ids: Vec<u32> = handles.iter().map(|handle| handle.id).collect();
+        self.cells.keep(&ids);
+        self.free = Vec::new();
+    }
+
+    /// Per key, the time before which its sessions are final.
     pub(super) fn barriers(&self) -> &[i64] {
         &self.barriers
     }

@@ -23,9 +23,6 @@ use crate::window::closed::input::{Input, InputPlan};
 use crate::window::closed::plan::{Emit, WindowPlan};
 use crate::window::keys::{KeyIndex, NO_SLOT};
 
-/// Keys are not compacted below this many.
-const COMPACT_KEYS: usize = 1 << 16;
-
 /// Event time between two looks at removals and at sessions that have changed after their close, microseconds.
 const LATE_EVERY: i64 = 1_000_000;
 
@@ -49,6 +46,8 @@ pub(in crate::window::closed) struct SessionTable {
     pub(super) pending_rows: usize,
     pub(super) watermark: i64,
     pub(super) late_rows: u64,
+    /// Keys that were given up at the limit of memory.
+    pub(super) evicted_keys: u64,
     pub(super) compacted: usize,
 }
 
@@ -68,6 +67,7 @@ impl SessionTable {
             pending_rows: 0,
             watermark: i64::MIN,
             late_rows: 0,
+            evicted_keys: 0,
             compacted: 0,
         })
     }
@@ -110,7 +110,7 @@ impl SessionTable {
         self.advance(before, out)?;
         self.evaluated.tidy(self.sessions.chains())?;
         self.compact_keys();
-        Ok(())
+        self.keep_to_budget()
     }
 
     /// Moves the watermark on: emits what is due and forgets what is final.
@@ -136,6 +136,11 @@ impl SessionTable {
     /// Rows that came when the session that would hold them was final.
     pub(in crate::window::closed) fn late_rows(&self) -> u64 {
         self.late_rows
+    }
+
+    /// Keys that were given up at the limit of memory.
+    pub(in crate::window::closed) fn evicted_keys(&self) -> u64 {
+        self.evicted_keys
     }
 
     /// Memory held, bytes.
@@ -346,21 +351,5 @@ impl SessionTable {
             self.evaluated.release(session.rows);
             self.sessions.release(id);
         }
-    }
-
-    /// Gives up the slots of keys that have no session and could be new as well, once half of the slots may be such.
-    fn compact_keys(&mut self) {
-        if self.keys.len() < COMPACT_KEYS.max(2 * self.compacted) {
-            return;
-        }
-        let mut alive = vec![false; self.keys.len()];
-        let keep = self.watermark.saturating_sub(self.plan.spec.size()).saturating_sub(self.lateness());
-        self.sessions.mark_alive(keep, &mut alive);
-        self.removals.iter().for_each(|removal| alive[removal.slot as usize] = true);
-        let moved = self.keys.retain(&alive);
-        let slots = self.keys.len();
-        self.sessions.rename(&moved, slots);
-        self.removals.iter_mut().for_each(|removal| removal.slot = moved[removal.slot as usize]);
-        self.compacted = slots;
     }
 }
