@@ -117,7 +117,7 @@ fn bounds_are_columns_of_expressions_and_having_sees_the_session() {
         FROM clicks GROUP BY user_id, session(ts, '10 seconds')
         HAVING count(*) > 1 AND window_end - window_start > INTERVAL '12 seconds'";
     let found = script(sql, WindowSettings::default(), &[(1, 0, 0), (1, 5, 5), (2, 6, 6), (3, 7, 7), (3, 8, 8)]);
-    assert_eq!(found, ["+final@15 [0, 15) 1 0 days 0 hours 0 mins 15.000000 secs 0 5 5"]);
+    assert_eq!(found, ["+final@15 [0, 15) 1 PT15S 0 5 5"]);
 }
 
 #[test]
@@ -178,8 +178,8 @@ fn rows_that_no_session_has_any_more_are_given_up() {
     tables.advance("clicks", Some(i64::MAX), &mut out).unwrap();
     rows += out.iter().map(|one| one.rows.num_rows()).sum::<usize>();
     assert_eq!(rows, 200 * 980 + 1);
-    let last = out.iter().map(|one| &one.rows).next_back().unwrap();
-    assert_eq!(super::scripts::values(last).last().unwrap(), "-1 199 200");
+    let last = values(&out.last().unwrap().rows);
+    assert_eq!(last.iter().filter(|row| row.starts_with('-')).collect::<Vec<_>>(), ["-1 199.0 200"]);
     // Eleven seconds of events are open: about 11,000 sessions and rows, and the rows tolerated beyond them; keys that are
     // not compacted yet are most of it.
     assert!(most < 16 << 20, "{most} bytes");
