@@ -99,9 +99,9 @@ impl Cells {
     /// The values of each additive aggregate.
     pub(super) fn columns(&self, sessions: &[u32]) -> Vec<Column> {
         let column = |place: &Place| match *place {
-            Place::Integer(place) => {
-                Column::Integers(sessions.iter().map(|session| self.integers[self.starts(*session).0 + place]).collect())
-            }
+            Place::Integer(place) => Column::Integers(
+                sessions.iter().map(|session| self.integers[self.starts(*session).0 + place]).collect(),
+            ),
             Place::Float(place) => {
                 Column::Floats(sessions.iter().map(|session| self.floats[self.starts(*session).1 + place].0).collect())
             }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, TimestampMicrosecondArray, new_empty_array, new_null_array};
+use arrow::array::{
+    ArrayRef, RecordBatch, RecordBatchOptions, TimestampMicrosecondArray, new_empty_array, new_null_array,
+};
 use arrow::array::{AsArray, Int64Array};
 use arrow::datatypes::{DataType, Int64Type, Schema};
 use datafusion::logical_expr::EmitTo;
@@ -120,13 +122,7 @@ impl SessionTable {
         parts
     }
 
-    fn emit(
-        &self,
-        ids: &[u32],
-        kind: EmissionKind,
-        at: i64,
-        out: &mut Vec<Emission>,
-    ) -> Result<(), WindowError> {
+    fn emit(&self, ids: &[u32], kind: EmissionKind, at: i64, out: &mut Vec<Emission>) -> Result<(), WindowError> {
         let values = self.values(ids)?;
         let slots: Vec<u32> = ids.iter().map(|id| self.sessions.get(*id).slot).collect();
         let windows = ids.iter().map(|id| (self.sessions.get(*id).start, self.sessions.end(*id))).collect();
@@ -198,12 +194,7 @@ impl Events {
     }
 
     /// What an aggregate gives for each session.
-    fn merged(
-        &self,
-        stored: &Stored,
-        aggregate: &MergedAggregate,
-        sessions: usize,
-    ) -> Result<ArrayRef, WindowError> {
+    fn merged(&self, stored: &Stored, aggregate: &MergedAggregate, sessions: usize) -> Result<ArrayRef, WindowError> {
         let mut accumulator = aggregate.accumulator(sessions)?;
         let rows = self.groups.len();
         if rows > 0 {

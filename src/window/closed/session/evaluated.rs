@@ -171,7 +171,8 @@ impl Evaluated {
         parts: std::ops::Range<usize>,
     ) -> Result<Vec<ArrayRef>, ArrowError> {
         let column = |column: usize| {
-            let parts: Vec<&dyn Array> = self.parts[parts.clone()].iter().map(|part| part.columns[column].as_ref()).collect();
+            let parts: Vec<&dyn Array> =
+                self.parts[parts.clone()].iter().map(|part| part.columns[column].as_ref()).collect();
             interleave(&parts, places)
         };
         (0..self.layout.width()).map(column).collect()

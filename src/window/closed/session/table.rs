@@ -95,8 +95,8 @@ impl SessionTable {
         let is_kept = !self.evaluated.layout.is_empty();
         let mut before = self.watermark;
         for (row, (watermark, late)) in watermarks.iter().zip(late).enumerate() {
-            let number = (is_kept && wanted.as_ref().is_none_or(|wanted| wanted.value(row)))
-                .then(|| first + row as u64);
+            let number =
+                (is_kept && wanted.as_ref().is_none_or(|wanted| wanted.value(row))).then(|| first + row as u64);
             if input.slots[row] == NO_SLOT || self.apply(&input, row, number, before, out)? {
                 *late = false;
             } else {

@@ -140,7 +140,11 @@ fn applied(emissions: &[Emission]) -> Table {
 fn assert_same(found: &Table, expected: &Table) {
     assert_eq!(found.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
     for (key, (found, expected)) in found.iter().map(|(key, row)| (key, (row, &expected[key]))) {
-        assert_eq!((&found.integers, &found.kind, &found.recent), (&expected.integers, &expected.kind, &expected.recent), "{key:?}");
+        assert_eq!(
+            (&found.integers, &found.kind, &found.recent),
+            (&expected.integers, &expected.kind, &expected.recent),
+            "{key:?}"
+        );
         for (one, two) in found.floats.iter().zip(&expected.floats) {
             let is_near = match (one, two) {
                 (Some(one), Some(two)) => (one - two).abs() <= 1e-9 * two.abs().max(1.0),
