@@ -17,7 +17,9 @@ use std::path::PathBuf;
 
 use arrow::array::RecordBatch;
 use deltalake_core::DeltaTableError;
-use deltalake_core::kernel::transaction::{CommitBuilder, CommitConflictError, CommitProperties, TransactionError};
+use deltalake_core::kernel::transaction::{
+    CommitBuilder, CommitConflictError, CommitProperties, FinalizedCommit, TransactionError,
+};
 use deltalake_core::kernel::{Action, Add, Transaction};
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
 use deltalake_core::writer::{DeltaWriter, RecordBatchWriter};
@@ -128,7 +130,7 @@ impl History {
         match committed {
             Ok(committed) => {
                 let commit = committed.version();
-                sync(self.path(), vec![self.log_file(commit)]).await?;
+                sync(self.path(), self.written_by(&committed)).await?;
                 Ok(Some(commit))
             }
             Err(DeltaTableError::Transaction {
@@ -136,6 +138,16 @@ impl History {
             }) => Ok(None),
             Err(error) => Err(self.failed(error)),
         }
+    }
+
+    /// What a commit wrote into the log: itself, and every now and then a checkpoint.
+    pub(super) fn written_by(&self, committed: &FinalizedCommit) -> Vec<PathBuf> {
+        let mut files = vec![self.log_file(committed.version())];
+        if committed.metrics.new_checkpoint_created {
+            let checkpoint = format!("{:020}.checkpoint.parquet", committed.version());
+            files.extend(["_last_checkpoint", &checkpoint].map(|name| self.path().join("_delta_log").join(name)));
+        }
+        files
     }
 
     /// Removes files that did not become part of the table. One that stays is in nobody's way.
@@ -175,6 +187,12 @@ mod tests {
         assert_eq!(texts(&history), ["a", "b", "c", "d"]);
         assert_eq!(history.append(&[rows(0, &[])], "w", 7).await.unwrap(), Appended::Nothing);
         assert_eq!(history.append(&[], "w", 7).await.unwrap(), Appended::Nothing);
+    }
+
+    #[test]
+    fn an_append_moves_between_threads() {
+        fn moves<T: Send>(_: impl FnOnce(&'static mut History) -> T) {}
+        moves(|history| history.append(&[], "w", 7));
     }
 
     #[tokio::test]

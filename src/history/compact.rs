@@ -68,7 +68,7 @@ impl History {
             .await;
         let files = added.len();
         match committed {
-            Ok(committed) => sync(self.path(), vec![self.log_file(committed.version())]).await?,
+            Ok(committed) => sync(self.path(), self.written_by(&committed)).await?,
             Err(error) => {
                 self.remove(added).await;
                 return Err(self.failed(error));

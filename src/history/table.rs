@@ -47,9 +47,11 @@ impl History {
         let refuse = |error| HistoryError::File { path: path.clone(), error };
         fs::create_dir_all(&path).map_err(refuse)?;
         let path = path.canonicalize().map_err(refuse)?;
-        let opened = open(&path, table, &stored).await.map_err(|error| delta(table, error))?;
+        let (opened, is_new) = open(&path, table, &stored).await.map_err(|error| delta(table, error))?;
         let history = Self { name: table.to_owned(), path, input: Arc::clone(schema), stored, table: opened };
-        sync(&history.path, vec![history.log_file(0)]).await?;
+        if is_new {
+            sync(&history.path, vec![history.log_file(0)]).await?;
+        }
         history.check_stored()?;
         Ok(history)
     }
@@ -121,8 +123,8 @@ impl History {
     }
 }
 
-/// The table in a folder that exists, created if nobody has.
-async fn open(path: &Path, name: &str, stored: &SchemaRef) -> Result<DeltaTable, DeltaTableError> {
+/// The table in a folder that exists, and whether it was created because nobody had.
+async fn open(path: &Path, name: &str, stored: &SchemaRef) -> Result<(DeltaTable, bool), DeltaTableError> {
     let location = path.to_str().ok_or_else(|| DeltaTableError::InvalidTableLocation(path.display().to_string()))?;
     let mut table = DeltaTableBuilder::from_url(ensure_table_uri(location)?)?.build()?;
     if !table.verify_deltatable_existence().await? {
@@ -132,14 +134,14 @@ async fn open(path: &Path, name: &str, stored: &SchemaRef) -> Result<DeltaTable,
         let once = CommitProperties::default().with_max_retries(0);
         let create = table.create().with_table_name(name).with_columns(columns).with_partition_columns([DATE]);
         match create.with_commit_properties(once).await {
-            Ok(created) => return Ok(created),
+            Ok(created) => return Ok((created, true)),
             // Somebody else was faster.
             Err(error) if !table.verify_deltatable_existence().await? => return Err(error),
             Err(_) => {}
         }
     }
     table.load().await?;
-    Ok(table)
+    Ok((table, false))
 }
 
 fn delta(table: &str, error: DeltaTableError) -> HistoryError {

@@ -11,9 +11,10 @@
 
 use std::sync::Arc;
 
-use arrow::array::TimestampMicrosecondArray;
 use arrow::array::timezone::Tz;
-use arrow::array::{Array, ArrayRef, BooleanArray, Date32Array, Float64Array, Int64Array, StringArray};
+use arrow::array::{
+    ArrayRef, BooleanArray, Date32Array, Float64Array, Int64Array, StringArray, TimestampMicrosecondArray,
+};
 use arrow::compute::kernels::cast_utils::{Parser, string_to_datetime};
 use arrow::datatypes::Date32Type;
 use arrow::error::ArrowError;
@@ -51,7 +52,7 @@ fn narrowed(column: StringArray, allowed: Could) -> Result<ArrayRef, ArrowError>
         return Ok(Arc::new(column));
     }
     for value in values {
-        could &= looks(value, could, &utc);
+        could &= looks(value, could, utc);
         if could == 0 {
             return Ok(Arc::new(column));
         }
@@ -67,13 +68,13 @@ fn narrowed(column: StringArray, allowed: Could) -> Result<ArrayRef, ArrowError>
     } else if is(DATE) {
         Arc::new(column.iter().map(|value| value.and_then(date)).collect::<Date32Array>())
     } else {
-        let times = column.iter().map(|value| value.and_then(|value| micros(value, &utc)));
+        let times = column.iter().map(|value| value.and_then(|value| micros(value, utc)));
         Arc::new(times.collect::<TimestampMicrosecondArray>().with_timezone("+00:00"))
     })
 }
 
 /// Which of the types in question a value could be of.
-fn looks(value: &str, question: Could, utc: &Tz) -> Could {
+fn looks(value: &str, question: Could, utc: Tz) -> Could {
     let asked = |kind: Could| question & kind != 0;
     let mut could = 0;
     if asked(BOOLEAN) && (value.eq_ignore_ascii_case("true") || value.eq_ignore_ascii_case("false")) {
@@ -122,11 +123,11 @@ fn date(value: &str) -> Option<i32> {
     (value.len() == 10 && begins_with_date(value)).then(|| Date32Type::parse(value)).flatten()
 }
 
-fn micros(value: &str, utc: &Tz) -> Option<i64> {
+fn micros(value: &str, utc: Tz) -> Option<i64> {
     if !begins_with_date(value) {
         return None;
     }
-    string_to_datetime(utc, value).ok().map(|time| time.timestamp_micros())
+    string_to_datetime(&utc, value).ok().map(|time| time.timestamp_micros())
 }
 
 /// Whether a text begins like `2026-01-31`, which spares most texts the parser.
@@ -137,6 +138,7 @@ fn begins_with_date(value: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use arrow::array::Array;
     use arrow::datatypes::DataType;
     use arrow::util::display::array_value_to_string;
 

@@ -114,11 +114,11 @@ pub(super) fn table(
     Ok(table.with_digest(digest))
 }
 
-/// What a refresh makes of a table: the new one, if its columns are those of the old one.
+/// What a refresh makes of a table: the new one, if its columns are those of the old one, in the old one's order.
 pub(super) fn refreshed(old: &ReferenceTable, new: ReferenceTable) -> Result<Arc<ReferenceTable>, ReferenceError> {
     let differences = old.differences(&new);
     if differences.is_empty() {
-        return Ok(Arc::new(new));
+        return Ok(Arc::new(new.in_order_of(old)?));
     }
     Err(ReferenceError::SchemaChanged { table: new.name().to_owned(), differences })
 }

@@ -28,6 +28,7 @@ mod contracted;
 mod csv_file;
 mod error;
 mod file;
+mod groups;
 mod index;
 mod infer;
 mod inferred;

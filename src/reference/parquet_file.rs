@@ -33,11 +33,14 @@ fn read(reading: &Reading<'_>, content: &Bytes) -> Result<Loaded, ReferenceError
     reading.check_memory(groups.iter().map(|group| group.total_byte_size().max(0) as usize).sum())?;
     let schema = builder.schema().clone();
     let mut batches = Vec::new();
-    let mut rows = 0;
+    let (mut rows, mut bytes) = (0, 0);
     for batch in builder.build().map_err(refuse)? {
         let batch: RecordBatch = batch.map_err(|error| refuse(error.into()))?;
         rows += batch.num_rows();
         reading.check_rows(rows)?;
+        // A dictionary unfolds to more than the metadata says.
+        bytes += batch.get_array_memory_size();
+        reading.check_memory(bytes)?;
         batches.push(batch);
     }
     Ok(Loaded { batch: concat_batches(&schema, &batches)?, places: Places::Rows })

@@ -69,7 +69,7 @@ impl ReferenceTable {
             Some(validity) => Some(table.periods(validity)?),
         };
         let keys: Vec<ArrayRef> = key.iter().map(|at| Arc::clone(batch.column(*at))).collect();
-        let index = KeyIndex::new(&keys, periods)?.map_err(|clash| table.clash(&clash, &key))?;
+        let index = KeyIndex::new(&keys, periods.as_ref())?.map_err(|clash| table.clash(&clash, &key))?;
         let has_validity = validity.is_some();
         Ok(Self { name: name.to_owned(), key, has_validity, index, digest: None, batch })
     }
@@ -151,13 +151,12 @@ impl ReferenceTable {
     /// # Errors
     /// As [`check_keys`](Self::check_keys), or when arrays and times differ in length.
     pub fn match_rows(&self, keys: &[ArrayRef], times: &[i64]) -> Result<UInt32Array, ReferenceError> {
-        let stream: Vec<(&str, &DataType)> =
-            self.key().into_iter().zip(keys.iter().map(|key| key.data_type())).collect();
+        let stream: Vec<(&str, &DataType)> = self.key().into_iter().zip(keys.iter().map(Array::data_type)).collect();
         if keys.len() != self.key.len() {
             return Err(self.key_count(keys.len()));
         }
         self.check_keys(&stream)?;
-        let rows = keys.first().map_or(0, |key| key.len());
+        let rows = keys.first().map_or(0, Array::len);
         if keys.iter().any(|key| key.len() != rows) || (self.has_validity && times.len() != rows) {
             return Err(ReferenceError::Content {
                 origin: format!("the join with reference table {:?}", self.name),
@@ -177,7 +176,17 @@ impl ReferenceTable {
         Ok(taken.collect::<Result<_, _>>()?)
     }
 
-    /// The columns in which another table of this name differs.
+    /// The table with its columns in the order of another one that has the same.
+    pub(super) fn in_order_of(self, other: &Self) -> Result<Self, ReferenceError> {
+        let schema = self.batch.schema();
+        let order = other.batch.schema_ref().fields().iter().map(|field| schema.index_of(field.name()));
+        let batch = self.batch.project(&order.collect::<Result<Vec<_>, _>>()?)?;
+        let key = self.key().into_iter().map(|column| batch.schema_ref().index_of(column));
+        let key = key.collect::<Result<Vec<_>, _>>()?;
+        Ok(Self { batch, key, ..self })
+    }
+
+    /// The columns in which another table of this name differs, whatever their order.
     pub(super) fn differences(&self, other: &Self) -> Vec<String> {
         let (old, new) = (self.batch.schema_ref(), other.batch.schema_ref());
         let gone = old.fields().iter().filter(|field| new.field_with_name(field.name()).is_err());
@@ -189,11 +198,7 @@ impl ReferenceTable {
             }
             Ok(_) => None,
         });
-        let mut differences: Vec<String> = gone.chain(others).collect();
-        if differences.is_empty() && old != new {
-            differences.push("their order is another".to_owned());
-        }
-        differences
+        gone.chain(others).collect()
     }
 
     fn key_count(&self, found: usize) -> ReferenceError {
@@ -324,6 +329,12 @@ mod tests {
         let expected = Float64Array::from(vec![Some(1.5), Some(3.5), None, Some(2.5), None, None]);
         assert_eq!(prices.as_primitive::<Float64Type>(), &expected);
         assert_eq!((table.rows(), table.key(), table.has_validity()), (4, vec!["item_id"], true));
+    }
+
+    #[test]
+    fn a_table_is_shared_between_threads() {
+        fn shared<T: Send + Sync>() {}
+        shared::<ReferenceTable>();
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use arrow::array::BooleanArray;
+
 use super::aggregate::{Aggregates, OutputSource, Places};
 use super::emit::{Emission, EmissionKind, Rows};
 use super::gather::{Gather, Range};
@@ -79,7 +81,7 @@ impl Member {
     /// The least watermark after `watermark` at which something may happen.
     pub(super) fn due(&self, watermark: i64) -> i64 {
         if watermark == i64::MIN {
-            return watermark;
+            return i64::MIN + 1;
         }
         let tick = self.every().map_or(i64::MAX, |every| floor(watermark, every).saturating_add(every));
         tick.min(self.plan.spec.end_after(watermark))
@@ -110,8 +112,14 @@ impl Member {
             return;
         }
         let end = spec.end_after(pane).max(spec.end_after(watermark));
-        if self.running.window.is_none_or(|(_, open)| end < open) {
-            self.open(panes, end);
+        match self.running.window {
+            None => self.open(panes, end),
+            Some((_, open)) if end < open => {
+                // What was emitted of the later window may change before it is followed again.
+                self.emitted.fill(i64::MIN);
+                self.open(panes, end);
+            }
+            Some(_) => {}
         }
         if self.follows_changes() && self.running.window.is_some_and(|(start, end)| start <= pane && pane < end) {
             for slot in slots {
@@ -196,7 +204,8 @@ impl Member {
             // What was emitted and has not changed since is final without being said again.
             slots.retain(|slot| self.is_dirty[*slot as usize] || self.emitted[*slot as usize] != window.1);
         }
-        self.emit(gather, Range::Running(window), &slots, (EmissionKind::Final, window.1), out)
+        self.emit(gather, Range::Running(window), &slots, (EmissionKind::Final, window.1), out)?;
+        Ok(())
     }
 
     /// Emits the keys that have changed in the open window.
@@ -207,9 +216,10 @@ impl Member {
         for slot in &slots {
             self.is_dirty[*slot as usize] = false;
         }
-        self.emit(gather, Range::Running(window), &slots, (EmissionKind::Early, at), out)?;
-        for slot in slots {
-            self.emitted[slot as usize] = window.1;
+        let passing = self.emit(gather, Range::Running(window), &slots, (EmissionKind::Early, at), out)?;
+        for (row, slot) in slots.iter().enumerate() {
+            let is_out = passing.as_ref().is_none_or(|passing| passing.value(row));
+            self.emitted[*slot as usize] = if is_out { window.1 } else { i64::MIN };
         }
         Ok(())
     }
@@ -235,18 +245,24 @@ impl Member {
         slots: &[u32],
         (kind, at): (EmissionKind, i64),
         out: &mut Vec<Emission>,
-    ) -> Result<(), WindowError> {
+    ) -> Result<Option<BooleanArray>, WindowError> {
         if slots.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         let values = gather.values(&self.running, range, slots, &self.outputs)?;
+        let (start, end) = range.window();
+        // What a window that has closed has emitted is not remembered.
+        let was_emitted = |slot: &u32| match kind {
+            EmissionKind::Late => true,
+            _ => self.emitted.get(*slot as usize) == Some(&end),
+        };
         let rows = Rows {
             table: self.table,
             kind,
             at,
             slots,
-            windows: vec![range.window(); slots.len()],
-            may_remove: kind == EmissionKind::Late || self.follows_changes(),
+            windows: vec![(start, end); slots.len()],
+            was_emitted: slots.iter().map(was_emitted).collect(),
         };
         rows.emit(&self.plan, &self.outputs, gather.keys, &values, out)
     }
