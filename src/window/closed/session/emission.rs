@@ -68,7 +68,6 @@ impl SessionTable {
             self.emit(part, EmissionKind::Late, at, out)?;
         }
         for id in changed {
-            self.sessions.get_mut(id).shown = Shown::Closed;
             self.release_if_done(id);
         }
         Ok(())
@@ -83,9 +82,6 @@ impl SessionTable {
         self.emit_pending(out)?;
         for part in self.parts(&changed) {
             self.emit(part, EmissionKind::Early, at, out)?;
-        }
-        for id in changed {
-            self.sessions.get_mut(id).shown = Shown::Early;
         }
         Ok(())
     }
@@ -122,13 +118,26 @@ impl SessionTable {
         parts
     }
 
-    fn emit(&self, ids: &[u32], kind: EmissionKind, at: i64, out: &mut Vec<Emission>) -> Result<(), WindowError> {
+    /// Emits rows of some sessions, and remembers which of them HAVING let through.
+    fn emit(&mut self, ids: &[u32], kind: EmissionKind, at: i64, out: &mut Vec<Emission>) -> Result<(), WindowError> {
         let values = self.values(ids)?;
-        let slots: Vec<u32> = ids.iter().map(|id| self.sessions.get(*id).slot).collect();
-        let windows = ids.iter().map(|id| (self.sessions.get(*id).start, self.sessions.end(*id))).collect();
-        let may_remove = kind == EmissionKind::Late || self.follows_changes();
-        let rows = Rows { table: self.table, kind, at, slots: &slots, windows, may_remove };
-        rows.emit(&self.plan, &self.plan.outputs, &self.keys, &values, out)
+        let sessions = || ids.iter().map(|id| self.sessions.get(*id));
+        let slots: Vec<u32> = sessions().map(|session| session.slot).collect();
+        let rows = Rows {
+            table: self.table,
+            kind,
+            at,
+            slots: &slots,
+            windows: ids.iter().map(|id| (self.sessions.get(*id).start, self.sessions.end(*id))).collect(),
+            was_emitted: sessions().map(|session| session.shown != Shown::Never).collect(),
+        };
+        let passing = rows.emit(&self.plan, &self.plan.outputs, &self.keys, &values, out)?;
+        let shown = if kind == EmissionKind::Early { Shown::Early } else { Shown::Closed };
+        for (row, id) in ids.iter().enumerate() {
+            let is_out = passing.as_ref().is_none_or(|passing| passing.value(row));
+            self.sessions.get_mut(*id).shown = if is_out { shown } else { Shown::Never };
+        }
+        Ok(())
     }
 
     /// All aggregates of some sessions.

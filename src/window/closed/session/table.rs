@@ -176,7 +176,7 @@ impl SessionTable {
     /// The least watermark at which something happens.
     fn due(&self) -> i64 {
         if self.watermark == i64::MIN {
-            return i64::MIN;
+            return i64::MIN + 1;
         }
         let tick = floor(self.watermark, self.every()).saturating_add(self.every());
         self.schedule.peek().map_or(tick, |Reverse((time, _))| tick.min(*time))
@@ -317,10 +317,11 @@ impl SessionTable {
             && !session.is_changed
             && matches!(self.plan.settings.emit, Emit::OnUpdate { .. });
         session.phase = Phase::Closed;
-        session.shown = Shown::Closed;
         session.is_changed = false;
         session.is_pending = !is_known;
-        if !is_known {
+        if is_known {
+            session.shown = Shown::Closed;
+        } else {
             self.pending_rows += 1 + session.rows.length;
             self.pending.push(id);
         }
