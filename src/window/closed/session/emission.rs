@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, RecordBatch, RecordBatchOptions, TimestampMicrosecondArray, new_empty_array, new_null_array,
+    Array, ArrayRef, AsArray, Int64Array, RecordBatch, RecordBatchOptions, TimestampMicrosecondArray, new_empty_array,
+    new_null_array,
 };
-use arrow::array::{AsArray, Int64Array};
 use arrow::datatypes::{DataType, Int64Type, Schema};
 use datafusion::logical_expr::EmitTo;
 
@@ -229,7 +229,6 @@ impl Events {
 }
 
 fn valid(column: &Int64Array, row: usize) -> Option<i64> {
-    use arrow::array::Array;
     column.is_valid(row).then(|| column.value(row))
 }
 

@@ -75,6 +75,18 @@ impl SessionTable {
         Ok(())
     }
 
+    /// Puts the sessions of `handles`, which are in order, in the first places and gives the others up.
+    fn keep_sessions(&mut self, handles: &[Handle]) {
+        self.sessions.keep(handles);
+        let renamed = |handle: &Handle| {
+            let place = handles.binary_search(handle).ok()?;
+            Some(Handle { id: place as u32, ..*handle })
+        };
+        self.changed = self.changed.iter().filter_map(renamed).collect();
+        self.schedule_all();
+        self.schedule.shrink_to_fit();
+    }
+
     /// Keeps only the keys for which `alive` holds, under new slots; all that have a session are among them.
     fn keep_keys(&mut self, alive: &[bool]) {
         let moved = self.keys.retain(alive);

@@ -11,7 +11,7 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use super::cells::Saved;
 use super::emission::Removal;
 use super::evaluated::Chain;
-use super::sessions::{Handle, NONE, Phase, Session, Shown};
+use super::sessions::{NONE, Phase, Session, Shown};
 use super::table::SessionTable;
 use crate::window::closed::aggregate::Additive;
 use crate::window::closed::save::{batch, floats, integers, slots_column, slots_of};
@@ -192,18 +192,6 @@ impl SessionTable {
             }
         }
         Ok(())
-    }
-
-    /// Puts the sessions of `handles`, which are in order, in the first places and gives the others up.
-    pub(super) fn keep_sessions(&mut self, handles: &[Handle]) {
-        self.sessions.keep(handles);
-        let renamed = |handle: &Handle| {
-            let place = handles.binary_search(handle).ok()?;
-            Some(Handle { id: place as u32, ..*handle })
-        };
-        self.changed = self.changed.iter().filter_map(renamed).collect();
-        self.schedule_all();
-        self.schedule.shrink_to_fit();
     }
 }
 

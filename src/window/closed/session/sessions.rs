@@ -224,11 +224,6 @@ impl Sessions {
         self.free.push(id);
     }
 
-    /// How many sessions are kept.
-    pub(super) fn len(&self) -> usize {
-        self.all.len() - self.free.len()
-    }
-
     /// All sessions that are kept, by number.
     pub(super) fn handles(&self) -> Vec<Handle> {
         let kept = self.all.iter().zip(0..).filter(|(session, _)| session.born != FREE);
