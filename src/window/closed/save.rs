@@ -294,7 +294,7 @@ fn numbers(values: impl Iterator<Item = i64>) -> ArrayRef {
 }
 
 /// Columns as a batch; their names are their places.
-fn batch(section: &str, columns: Vec<ArrayRef>) -> Result<RecordBatch, SaveError> {
+pub(super) fn batch(section: &str, columns: Vec<ArrayRef>) -> Result<RecordBatch, SaveError> {
     let fields: Vec<_> = columns
         .iter()
         .enumerate()
@@ -304,12 +304,12 @@ fn batch(section: &str, columns: Vec<ArrayRef>) -> Result<RecordBatch, SaveError
         .map_err(|source| SaveError::Batch { section: section.to_owned(), source })
 }
 
-fn slots_column(slots: &[u32]) -> ArrayRef {
+pub(super) fn slots_column(slots: &[u32]) -> ArrayRef {
     Arc::new(UInt32Array::from(slots.to_vec()))
 }
 
 /// A column of slots, each below `slots`.
-fn slots_of(section: &str, batch: &RecordBatch, index: usize, slots: usize) -> Result<Vec<u32>, SaveError> {
+pub(super) fn slots_of(section: &str, batch: &RecordBatch, index: usize, slots: usize) -> Result<Vec<u32>, SaveError> {
     let column = batch.columns().get(index).and_then(|column| column.as_primitive_opt::<UInt32Type>());
     match column {
         Some(column) if column.values().iter().all(|slot| (*slot as usize) < slots) => Ok(column.values().to_vec()),
@@ -318,16 +318,16 @@ fn slots_of(section: &str, batch: &RecordBatch, index: usize, slots: usize) -> R
     }
 }
 
-fn integers(section: &str, batch: &RecordBatch, index: usize) -> Result<Vec<i64>, SaveError> {
+pub(super) fn integers(section: &str, batch: &RecordBatch, index: usize) -> Result<Vec<i64>, SaveError> {
     let column = batch.columns().get(index).and_then(|column| column.as_primitive_opt::<Int64Type>());
     column.map(|column| column.values().to_vec()).ok_or_else(|| missing(section, index))
 }
 
-fn floats(section: &str, batch: &RecordBatch, index: usize) -> Result<Vec<f64>, SaveError> {
+pub(super) fn floats(section: &str, batch: &RecordBatch, index: usize) -> Result<Vec<f64>, SaveError> {
     let column = batch.columns().get(index).and_then(|column| column.as_primitive_opt::<Float64Type>());
     column.map(|column| column.values().to_vec()).ok_or_else(|| missing(section, index))
 }
 
-fn missing(section: &str, index: usize) -> SaveError {
+pub(super) fn missing(section: &str, index: usize) -> SaveError {
     SaveError::Unexpected { found: section.to_owned(), expected: format!("column {index} of {section}") }
 }
