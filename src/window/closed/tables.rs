@@ -168,6 +168,12 @@ impl WindowTables {
         self.groups.iter().map(|group| group.state.key_count()).sum()
     }
 
+    /// Memory of the panes behind a table, bytes. Tables that share panes have the same.
+    pub fn size_of(&self, table: usize) -> usize {
+        let holds = |group: &&Group| group.state.members.iter().any(|member| member.table == table);
+        self.groups.iter().find(holds).map_or(0, |group| group.state.size())
+    }
+
     /// Memory held, bytes.
     pub fn size(&self) -> usize {
         self.groups.iter().map(|group| group.state.size()).sum()
