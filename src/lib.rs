@@ -2,12 +2,15 @@
 //! vectors, an ONNX model scores them, the rankings go back onto NATS, and what people then do trains the same model.
 //!
 //! ```text
-//!  bus ─▶ event ─▶ window ─▶ feature ─▶ model ─▶ score ─▶ registry ─▶ learn ─▶ engine ─▶ query ─▶ simulate ─▶ config ─▶ cli
-//!  NATS   Arrow    tables    vectors    ONNX     rankings  versions    labels   the step  SQL      a shop      folders   verbs
+//!  bus ─▶ event ─▶ reference ─▶ window ─▶ history ─▶ feature ─▶ model ─▶ score ─▶ registry ─▶ learn ─▶
+//!  NATS   Arrow    catalogues   tables    Delta      vectors    ONNX     rankings  versions    labels
+//!
+//!  ─▶ engine ─▶ query ─▶ simulate ─▶ config ─▶ cli
+//!     the step  SQL      a shop      folders   verbs
 //! ```
 //!
-//! A module imports only modules to the left of it. Three of them are the only doors to a foreign system: `bus` to NATS,
-//! `window` and `query` to DataFusion's planner, `model` to ONNX Runtime.
+//! A module imports only modules before it. Some of them are the only doors to a foreign system: `bus` to NATS, `window`
+//! and `query` to DataFusion's planner, `model` to ONNX Runtime, `history` to Delta Lake.
 
 pub mod bus;
 pub mod cli;
@@ -15,9 +18,11 @@ pub mod config;
 pub mod engine;
 pub mod event;
 pub mod feature;
+pub mod history;
 pub mod learn;
 pub mod model;
 pub mod query;
+pub mod reference;
 pub mod registry;
 pub mod score;
 pub mod simulate;

@@ -41,6 +41,7 @@ impl Bus {
     /// # Errors
     /// [`BusError::Connect`], or what [`ConnectSettings`] says about its files.
     pub async fn connect(settings: &ConnectSettings) -> Result<Self, BusError> {
+        choose_cryptography();
         let refuse = |reason: String| BusError::Connect { url: settings.shown_url(), reason };
         let observer = Arc::new(Observer::new());
         let watch = observer.watch();
@@ -169,6 +170,12 @@ impl Bus {
         }
         Ok(())
     }
+}
+
+/// TLS has two implementations of its cryptography in this program, one by NATS and one by the storage of Delta tables, and
+/// refuses to choose, by a panic on the first connection. An error means that somebody chose before us.
+fn choose_cryptography() {
+    async_nats::rustls::crypto::ring::default_provider().install_default().ok();
 }
 
 #[cfg(test)]

@@ -155,6 +155,14 @@ pub enum BusError {
         /// The revision that it has.
         found: Option<Revision>,
     },
+    /// The bucket holds more than the caller takes.
+    #[error("bucket {bucket:?} holds more than {limit} bytes of values")]
+    BucketTooLarge {
+        /// The bucket.
+        bucket: String,
+        /// The most that is taken.
+        limit: u64,
+    },
     /// No such object.
     #[error("object {name:?} not found in bucket {bucket:?}")]
     ObjectNotFound {

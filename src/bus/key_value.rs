@@ -45,7 +45,7 @@ pub struct KeyValueSpec {
 }
 
 /// The place of a value among all writes to its bucket: a later value has a larger one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Revision(pub u64);
 
 /// A key's value.
@@ -60,9 +60,9 @@ pub struct KeyEntry {
 /// A key-value bucket; clones share the connection.
 #[derive(Clone)]
 pub struct KeyValue {
-    bus: Bus,
-    bucket: String,
-    stream: String,
+    pub(super) bus: Bus,
+    pub(super) bucket: String,
+    pub(super) stream: String,
 }
 
 impl Bus {
@@ -74,12 +74,16 @@ impl Bus {
     pub async fn key_value(&self, spec: &KeyValueSpec) -> Result<KeyValue, BusError> {
         check_bucket_name(&spec.bucket)?;
         self.ensure_config(spec.to_config()).await?;
-        let stream = spec.stream();
-        Ok(KeyValue { bus: self.clone(), bucket: spec.bucket.clone(), stream })
+        Ok(KeyValue::named(self, &spec.bucket))
     }
 }
 
 impl KeyValue {
+    /// The bucket of a name that is known to be valid.
+    pub(super) fn named(bus: &Bus, bucket: &str) -> Self {
+        Self { bus: bus.clone(), bucket: bucket.to_owned(), stream: stream(bucket) }
+    }
+
     /// The key's value, if it has one: what the server that leads the bucket holds at this moment.
     ///
     /// # Errors
@@ -184,13 +188,9 @@ impl KeyValue {
 }
 
 impl KeyValueSpec {
-    fn stream(&self) -> String {
-        format!("KV_{}", self.bucket)
-    }
-
     fn to_config(&self) -> Config {
         Config {
-            name: self.stream(),
+            name: stream(&self.bucket),
             subjects: vec![format!("$KV.{}.>", self.bucket)],
             max_messages_per_subject: i64::from(self.history.clamp(1, 64)),
             max_messages: -1,
@@ -212,6 +212,10 @@ impl fmt::Display for Revision {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(formatter)
     }
+}
+
+fn stream(bucket: &str) -> String {
+    format!("KV_{bucket}")
 }
 
 /// A key's last message as its value, unless the message says that there is none.

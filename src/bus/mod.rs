@@ -19,7 +19,7 @@
 //! - A [`Publisher`] keeps the order of first sends, has a bounded number of messages without an answer, and repeats
 //!   unanswered ones under the same message id, so that a stream with a duplicate window stores each once.
 //! - A [`KeyValue`] write takes effect only on the revision that it was decided on, also when its answer is lost. A
-//!   [`KeyWatch`] always arrives at the key's present value.
+//!   [`KeyWatch`] always arrives at the key's present value, a [`BucketWatch`] at those of all keys.
 //! - An [`ObjectStore`] shows a whole old object or a whole new one, and checks digests on reading.
 //! - Every buffer is bounded. A full service queue answers "busy"; a full subscription drops and counts.
 //! - A stream that exists with another shape than asked for is refused, with every difference in the error; nothing is
@@ -33,6 +33,7 @@
 
 mod answer;
 mod bucket;
+mod bucket_watch;
 mod bus;
 mod conditional;
 mod connection;
@@ -60,6 +61,7 @@ mod subscription;
 #[cfg(test)]
 pub(crate) mod testing;
 
+pub use bucket_watch::{BucketEntries, BucketWatch};
 pub use bus::Bus;
 pub use delivery::{Encoding, Message, StreamSequence};
 pub use digest::{ContentDigest, DigestError};

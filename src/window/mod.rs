@@ -38,11 +38,13 @@ pub use budget::{AtLimit, Budget};
 pub use closed::{Emission, EmissionKind, Emit, WindowKey, WindowPlan, WindowSettings, WindowSpec, WindowTables};
 pub use planner::{PlanError, Planner};
 pub use save::{SaveError, SectionReader, SectionWriter};
-pub use source::Source;
+pub use source::{References, Source};
 pub use table::TableForm;
 
 use arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
+
+use crate::reference::ReferenceError;
 
 /// What can go wrong while events are applied to a table or values are read from it.
 #[derive(Debug, thiserror::Error)]
@@ -56,4 +58,29 @@ pub enum WindowError {
     /// More keys than a table can address.
     #[error("a feature table holds at most {} keys: narrow its GROUP BY or its retention", u32::MAX - 1)]
     TooManyKeys,
+    /// The table has reached its limit, and its policy is to stop.
+    #[error(
+        "feature table `{table}` needs {bytes} bytes of memory and may hold {limit}: raise its limit, let it evict \
+         cold keys, or shorten its horizons"
+    )]
+    MemoryLimit {
+        /// The table.
+        table: String,
+        /// What it needs.
+        bytes: usize,
+        /// What it may hold.
+        limit: usize,
+    },
+    /// A reference table could not be joined.
+    #[error(transparent)]
+    Reference(#[from] ReferenceError),
+    /// A reference table that a select joins was never loaded.
+    #[error("reference table `{name}` is not loaded")]
+    NoReference {
+        /// The table.
+        name: String,
+    },
+    /// The state of a table cannot be saved or restored.
+    #[error(transparent)]
+    Save(#[from] SaveError),
 }

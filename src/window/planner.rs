@@ -1,5 +1,6 @@
 //! The door to DataFusion's planner: SQL text → analysed logical plan, expressions → physical expressions.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::datatypes::{Schema, SchemaRef};
@@ -9,7 +10,7 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::context::SessionContext;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::simplify::SimplifyContext;
-use datafusion::logical_expr::{Expr, LogicalPlan, ScalarUDF};
+use datafusion::logical_expr::{AggregateUDF, Expr, LogicalPlan, ScalarUDF, Volatility};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::aggregate::{LoweredAggregate, LoweredAggregateBuilder};
@@ -20,14 +21,17 @@ use futures::executor::block_on;
 use super::asof::Within;
 use super::closed::WindowBound;
 use super::functions;
+use crate::reference::ReferenceTable;
 
 /// Plans selects over a set of relations of known schema.
 pub struct Planner {
     context: SessionContext,
+    /// Key columns of the reference tables.
+    references: HashMap<String, Vec<String>>,
 }
 
 impl Planner {
-    /// A planner that knows DataFusion's functions, `within` and `last_n`, and no relation yet.
+    /// A planner that knows DataFusion's functions, those of [this folder](super::functions), and no relation yet.
     pub fn new() -> Self {
         let mut config = SessionConfig::new();
         config.options_mut().sql_parser.collect_spans = true;
@@ -36,12 +40,75 @@ impl Planner {
         context.register_udf(ScalarUDF::from(WindowBound::start()));
         context.register_udf(ScalarUDF::from(WindowBound::end()));
         functions::register(&context);
-        Self { context }
+        Self { context, references: HashMap::new() }
     }
 
     /// Makes a relation known by name.
     pub fn add_relation(&self, name: &str, schema: SchemaRef) -> Result<(), PlanError> {
         self.context.register_table(name, Arc::new(EmptyTable::new(schema)))?;
+        Ok(())
+    }
+
+    /// Makes a reference table known, that streams can be joined with.
+    pub fn add_reference(&mut self, table: &ReferenceTable) -> Result<(), PlanError> {
+        self.add_relation(table.name(), table.schema())?;
+        let key = table.key().into_iter().map(str::to_owned).collect();
+        self.references.insert(table.name().to_owned(), key);
+        Ok(())
+    }
+
+    /// The key columns of a reference table; `None` when there is none of this name.
+    pub(super) fn reference_key(&self, name: &str) -> Option<Vec<String>> {
+        self.references.get(name).cloned()
+    }
+
+    /// Makes a scalar function known, for every select that is planned afterwards.
+    ///
+    /// It may be called for an event more than once (a restart, a batch over history) and must answer the same each time.
+    ///
+    /// # Errors
+    /// When its name is taken, or when it says of itself that its value varies ([`Volatility::Volatile`]).
+    pub fn add_function(&self, function: ScalarUDF) -> Result<(), PlanError> {
+        let names = std::iter::once(function.name()).chain(function.aliases().iter().map(String::as_str));
+        self.refuse_function(names, function.signature().volatility)?;
+        self.context.register_udf(function);
+        Ok(())
+    }
+
+    /// Makes an aggregate function known, for every select that is planned afterwards.
+    ///
+    /// Its states are kept in tiles and merged in the order of arrival: `merge_batch` over `state` must give what
+    /// `update_batch` over all rows would give. A vectorised accumulator is used where it has one, else one per key. The
+    /// time column is not added to its arguments.
+    ///
+    /// # Errors
+    /// When its name is taken, or when it says of itself that its value varies ([`Volatility::Volatile`]).
+    pub fn add_aggregate(&self, function: AggregateUDF) -> Result<(), PlanError> {
+        let names = std::iter::once(function.name()).chain(function.aliases().iter().map(String::as_str));
+        self.refuse_function(names, function.signature().volatility)?;
+        self.context.register_udaf(function);
+        Ok(())
+    }
+
+    /// Some names mean more than a function to the feature planner, and replacing any would change selects that exist.
+    fn refuse_function<'a>(
+        &self,
+        mut names: impl Iterator<Item = &'a str>,
+        volatility: Volatility,
+    ) -> Result<(), PlanError> {
+        let state = self.context.state();
+        let is_known = |name: &&str| {
+            state.scalar_functions().contains_key(*name)
+                || state.aggregate_functions().contains_key(*name)
+                || state.window_functions().contains_key(*name)
+        };
+        if let Some(name) = names.by_ref().find(is_known) {
+            return Err(PlanError::new(format!("a function `{name}` exists")).suggest("give yours another name"));
+        }
+        if volatility == Volatility::Volatile {
+            return Err(PlanError::new("a volatile function gives features that cannot be computed again")
+                .suggest("make its value depend on its arguments only"));
+        }
         Ok(())
     }
 
@@ -144,8 +211,15 @@ impl From<DataFusionError> for PlanError {
         };
         let message = error.strip_backtrace();
         let place = place.or_else(|| parser_place(&message));
+        let message = own_words(&message).unwrap_or(&message).to_owned();
         Self { message, place, suggestion }
     }
+}
+
+/// What a function says of its arguments, without what DataFusion wraps around it.
+fn own_words(message: &str) -> Option<&str> {
+    let (_, own) = message.split_once("user-defined coercion failed with: Error during planning: ")?;
+    Some(own.split_once(". No function matches").map_or(own, |(own, _)| own))
 }
 
 /// The place that the SQL parser writes at the end of its messages: `... at Line: 3, Column: 7`.

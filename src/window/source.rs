@@ -1,23 +1,28 @@
 //! Where the rows of a select come from: a stream, streams under UNION ALL, each perhaps with reference tables joined.
 //!
 //! ```text
-//!  clicks ──▶ (columns of the branch) ─┐
-//!                                      ├─▶ input: one schema, whichever stream an event came from
-//!  orders ──▶ (columns of the branch) ─┘
+//!  clicks ──▶ reference tables ──▶ (columns of the branch) ─┐
+//!                                                           ├─▶ input: one schema, whichever stream an event came from
+//!  orders ────────────────────────▶ (columns of the branch) ─┘
 //! ```
+//!
+//! A reference table is left-joined on its key: an event without a match keeps its row, with NULL. Where the table has
+//! validity times, the row that holds at the event's own time is joined.
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use datafusion::common::{DFSchema, DFSchemaRef};
-use datafusion::logical_expr::{Expr, LogicalPlan};
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimestampMicrosecondType};
+use datafusion::common::{DFSchema, DFSchemaRef, JoinType};
+use datafusion::logical_expr::{Expr, Join, LogicalPlan};
 use datafusion::physical_expr::PhysicalExpr;
+use hashbrown::HashMap;
 
 use super::WindowError;
 use super::asof::mentions_within;
 use super::evaluate::evaluate;
 use super::planner::{PlanError, Planner};
+use crate::reference::ReferenceTable;
 
 /// The FROM and WHERE of a select.
 pub struct Source {
@@ -33,8 +38,35 @@ pub struct Source {
 /// One stream of a source.
 struct Branch {
     stream: String,
-    /// The input's columns over the stream's; none when they are the stream's own.
+    joins: Vec<ReferenceJoin>,
+    /// The input's columns over the stream's and those joined; none when they are just these.
     columns: Option<Vec<Arc<dyn PhysicalExpr>>>,
+}
+
+/// A reference table joined to what comes before it.
+struct ReferenceJoin {
+    reference: String,
+    /// What the key columns of the table must equal, in their order.
+    keys: Vec<Arc<dyn PhysicalExpr>>,
+    time_index: usize,
+    /// The columns before, then those of the table.
+    schema: SchemaRef,
+}
+
+/// The reference tables of a pipeline as they are now.
+#[derive(Debug, Clone, Default)]
+pub struct References(HashMap<String, Arc<ReferenceTable>>);
+
+impl References {
+    /// Takes in a table, in place of an older one of its name.
+    pub fn set(&mut self, table: Arc<ReferenceTable>) {
+        self.0.insert(table.name().to_owned(), table);
+    }
+
+    /// The table of this name.
+    pub fn get(&self, name: &str) -> Option<&Arc<ReferenceTable>> {
+        self.0.get(name)
+    }
 }
 
 impl Source {
@@ -53,10 +85,15 @@ impl Source {
         match unaliased(plan) {
             LogicalPlan::Union(union) => {
                 for input in &union.inputs {
-                    branches.push(Branch::of(planner, input)?);
+                    let branch = Branch::of(planner, input, time)?;
+                    if branches.iter().any(|known: &Branch| known.stream == branch.stream) {
+                        return Err(PlanError::new(format!("`{}` stands twice under UNION ALL", branch.stream))
+                            .suggest("select from it once, with an OR in the WHERE"));
+                    }
+                    branches.push(branch);
                 }
             }
-            other => branches.push(Branch::of(planner, other)?),
+            other => branches.push(Branch::of(planner, other, time)?),
         }
         let found = schema.iter().enumerate().find(|(_, (_, field))| field.name() == time);
         let Some((time_index, (qualifier, field))) = found else {
@@ -68,9 +105,14 @@ impl Source {
         Ok(Self { branches, filter, arrow, time, time_index, identity: plan.display_indent().to_string(), schema })
     }
 
-    /// The streams, each once per place where it stands.
+    /// The streams.
     pub fn streams(&self) -> impl Iterator<Item = &str> {
         self.branches.iter().map(|branch| branch.stream.as_str())
+    }
+
+    /// The reference tables that are joined.
+    pub fn references(&self) -> impl Iterator<Item = &str> {
+        self.branches.iter().flat_map(|branch| &branch.joins).map(|join| join.reference.as_str())
     }
 
     pub(super) fn schema(&self) -> &DFSchema {
@@ -95,33 +137,100 @@ impl Source {
         self.identity == other.identity
     }
 
-    /// The rows of the input for events of `stream`; none when the select does not read it.
-    pub(super) fn rows(&self, stream: &str, events: &RecordBatch) -> Result<Vec<RecordBatch>, WindowError> {
-        let mut rows = Vec::new();
-        for branch in self.branches.iter().filter(|branch| branch.stream == stream) {
-            rows.push(match &branch.columns {
-                None => events.clone(),
-                Some(columns) => {
-                    let columns: Result<Vec<_>, _> = columns.iter().map(|column| evaluate(column, events)).collect();
-                    RecordBatch::try_new(Arc::clone(&self.arrow), columns?)?
-                }
-            });
+    /// The rows of the input for events of `stream`, in their order; `None` when the select does not read it.
+    pub fn rows(
+        &self,
+        stream: &str,
+        events: &RecordBatch,
+        references: &References,
+    ) -> Result<Option<RecordBatch>, WindowError> {
+        let Some(branch) = self.branches.iter().find(|branch| branch.stream == stream) else { return Ok(None) };
+        let mut rows = events.clone();
+        for join in &branch.joins {
+            rows = join.widen(&rows, references)?;
         }
-        Ok(rows)
+        if let Some(columns) = &branch.columns {
+            let columns: Result<Vec<_>, _> = columns.iter().map(|column| evaluate(column, &rows)).collect();
+            rows = RecordBatch::try_new(Arc::clone(&self.arrow), columns?)?;
+        }
+        Ok(Some(rows))
+    }
+}
+
+impl ReferenceJoin {
+    fn of(planner: &Planner, join: &Join, time: &str) -> Result<Self, PlanError> {
+        let LogicalPlan::TableScan(scan) = unaliased(&join.right) else {
+            return Err(unexpected(unaliased(&join.right)));
+        };
+        let reference = scan.table_name.table().to_owned();
+        let Some(key) = planner.reference_key(&reference) else {
+            return Err(PlanError::new(format!("`{reference}` is joined and is no reference table"))
+                .suggest("declare it in [references.NAME]; streams meet under UNION ALL"));
+        };
+        if join.join_type != JoinType::Left {
+            return Err(PlanError::new(format!(
+                "`{reference}` is joined by {} JOIN",
+                join.join_type.to_string().to_uppercase()
+            ))
+            .suggest("write LEFT JOIN, and filter in the WHERE"));
+        }
+        let on = format!("join `{reference}` ON its whole key: {}", key.join(", "));
+        if join.filter.is_some() || join.on.len() != key.len() {
+            return Err(PlanError::new(format!("the join with `{reference}` is not on its key alone")).suggest(on));
+        }
+        let mut keys = Vec::with_capacity(key.len());
+        for column in &key {
+            let is_key = |side: &Expr| matches!(side, Expr::Column(found) if found.name == *column);
+            let Some((left, _)) = join.on.iter().find(|(_, right)| is_key(right)) else {
+                return Err(
+                    PlanError::new(format!("the join with `{reference}` leaves out its key `{column}`")).suggest(on)
+                );
+            };
+            keys.push(planner.physical(left, join.left.schema())?);
+        }
+        let Some(time_index) = join.left.schema().index_of_column_by_name(None, time) else {
+            return Err(PlanError::new(format!("the rows that `{reference}` is joined to have no column `{time}`")));
+        };
+        Ok(Self { reference, keys, time_index, schema: nullable(join.schema.as_arrow()) })
+    }
+
+    /// The rows with the columns of the table beside them.
+    fn widen(&self, rows: &RecordBatch, references: &References) -> Result<RecordBatch, WindowError> {
+        let Some(table) = references.get(&self.reference) else {
+            return Err(WindowError::NoReference { name: self.reference.clone() });
+        };
+        let keys: Result<Vec<_>, _> = self.keys.iter().map(|key| evaluate(key, rows)).collect();
+        let times = rows.column(self.time_index).as_primitive::<TimestampMicrosecondType>().values();
+        let found = table.match_rows(&keys?, times)?;
+        let mut columns = rows.columns().to_vec();
+        columns.extend(table.columns(&found)?);
+        Ok(RecordBatch::try_new(Arc::clone(&self.schema), columns)?)
     }
 }
 
 impl Branch {
-    fn of(planner: &Planner, plan: &LogicalPlan) -> Result<Self, PlanError> {
+    fn of(planner: &Planner, plan: &LogicalPlan, time: &str) -> Result<Self, PlanError> {
         match unaliased(plan) {
-            LogicalPlan::TableScan(scan) => Ok(Self { stream: scan.table_name.table().to_owned(), columns: None }),
+            LogicalPlan::TableScan(scan) => {
+                Ok(Self { stream: scan.table_name.table().to_owned(), joins: Vec::new(), columns: None })
+            }
+            LogicalPlan::Join(join) => {
+                let mut branch = Self::of(planner, &join.left, time)?;
+                if branch.columns.is_some() {
+                    return Err(PlanError::new("a select stands inside a join").suggest("join the stream itself"));
+                }
+                branch.joins.push(ReferenceJoin::of(planner, join, time)?);
+                Ok(branch)
+            }
             LogicalPlan::Projection(projection) => {
-                let inner = unaliased(&projection.input);
-                let LogicalPlan::TableScan(scan) = inner else { return Err(unexpected(inner)) };
+                let inner = Self::of(planner, &projection.input, time)?;
+                if inner.columns.is_some() {
+                    return Err(unexpected(plan));
+                }
                 let schema = projection.input.schema();
                 let columns: Result<Vec<_>, _> =
                     projection.expr.iter().map(|column| planner.physical(column, schema)).collect();
-                Ok(Self { stream: scan.table_name.table().to_owned(), columns: Some(columns?) })
+                Ok(Self { columns: Some(columns?), ..inner })
             }
             other => Err(unexpected(other)),
         }

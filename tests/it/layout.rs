@@ -6,13 +6,27 @@ use std::path::Path;
 use crate::taobao::root;
 
 /// From the inside out: a module imports only modules before it.
-const ORDER: [&str; 13] = [
-    "bus", "event", "window", "feature", "model", "score", "registry", "learn", "engine", "query", "simulate",
-    "config", "cli",
+const ORDER: [&str; 15] = [
+    "bus",
+    "event",
+    "reference",
+    "window",
+    "history",
+    "feature",
+    "model",
+    "score",
+    "registry",
+    "learn",
+    "engine",
+    "query",
+    "simulate",
+    "config",
+    "cli",
 ];
 
 /// Modules that alone may name a foreign crate.
-const DOORS: [(&str, &[&str]); 3] = [("async_nats", &["bus"]), ("ort", &["model"]), ("prost", &["model"])];
+const DOORS: [(&str, &[&str]); 4] =
+    [("async_nats", &["bus"]), ("deltalake_core", &["history"]), ("ort", &["model"]), ("prost", &["model"])];
 
 fn sources(folder: &Path, visit: &mut impl FnMut(&Path, &str)) {
     for entry in fs::read_dir(folder).unwrap() {

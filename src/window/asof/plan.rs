@@ -17,6 +17,7 @@ use super::select::{SelectForm, keys};
 use super::tile::Horizon;
 use super::within::{mentions_within, split_horizon};
 use crate::window::evaluate::new_accumulator;
+use crate::window::functions::needs_time;
 use crate::window::planner::{PlanError, Planner};
 
 /// A checked feature table: everything that [`FeatureTable`](super::FeatureTable) needs to run.
@@ -269,7 +270,7 @@ impl Builder<'_> {
             }
         }
         let mut args = params.args;
-        if func.name() == "last_n" && args.len() == 2 {
+        if needs_time(func.name()) && args.len() == 2 {
             args.push(Expr::Column(self.time.clone().into()));
         }
         let counts_integers = func.name() == "count"

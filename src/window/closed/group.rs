@@ -8,7 +8,7 @@
 //!
 //! Where the time goes, per event: the key (a look-up), its row in the pane (a look-up), one addition per count or sum,
 //! and two look-ups per distinct value and pane. A window costs one addition per key when it closes, however many panes
-//! it has; an aggregate that is merged costs as many merges as the window has panes.
+//! it has; an aggregate that is merged costs a merge per key and tile that covers the window.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,12 +22,10 @@ use super::input::{Input, InputPlan};
 use super::member::Member;
 use super::pane::{Pane, Scratch};
 use super::plan::WindowPlan;
+use super::tiles::Tiles;
 use crate::window::WindowError;
 use crate::window::asof::floor;
 use crate::window::keys::{KeyIndex, NO_SLOT};
-
-/// Keys are not compacted below this many.
-const COMPACT_KEYS: usize = 1 << 16;
 
 /// See the module.
 pub(super) struct PaneGroup {
@@ -36,15 +34,18 @@ pub(super) struct PaneGroup {
     pub(super) panes: Panes,
     pub(super) keys: KeyIndex,
     pub(super) watermark: i64,
+    /// Keys that were given up at the limit of memory.
+    pub(super) evicted_keys: u64,
     pub(super) compacted: usize,
     scratch: Scratch,
-    groups: Vec<u32>,
+    pub(super) groups: Vec<u32>,
 }
 
 /// The panes by their start.
 pub(super) struct Panes {
     pub(super) width: i64,
     pub(super) by_start: BTreeMap<i64, Pane>,
+    pub(super) tiles: Tiles,
 }
 
 impl Panes {
@@ -65,12 +66,15 @@ impl PaneGroup {
         }
         let types = tables.first().map(|(_, plan)| plan.key_types()).unwrap_or_default();
         let width = tables.iter().map(|(_, plan)| plan.spec.slide()).min().unwrap_or(1);
+        let size = tables.iter().map(|(_, plan)| plan.spec.size()).max().unwrap_or(1);
+        let tiles = Tiles::new(width, size, &aggregates);
         Ok(Self {
             members,
             aggregates,
-            panes: Panes { width, by_start: BTreeMap::new() },
+            panes: Panes { width, by_start: BTreeMap::new(), tiles },
             keys: KeyIndex::new(&types)?,
             watermark: i64::MIN,
+            evicted_keys: 0,
             compacted: 0,
             scratch: Scratch::default(),
             groups: Vec::new(),
@@ -106,7 +110,8 @@ impl PaneGroup {
             self.advance(watermarks[end - 1], out)?;
             first = end;
         }
-        self.compact()
+        self.compact()?;
+        self.keep_to_budget()
     }
 
     /// Moves the watermark on: emits what is due and drops what nobody needs any more.
@@ -117,6 +122,7 @@ impl PaneGroup {
         let before = self.watermark;
         self.watermark = watermark;
         self.close_panes(before)?;
+        self.panes.tiles.roll_up(&self.panes.by_start, &self.aggregates, watermark)?;
         let mut gather = Gather {
             owned: self.members.len() == 1,
             panes: &mut self.panes,
@@ -134,6 +140,7 @@ impl PaneGroup {
             }
             first.remove();
         }
+        self.panes.tiles.expire(self.panes.by_start.first_key_value().map_or(watermark, |(start, _)| *start));
         Ok(())
     }
 
@@ -146,7 +153,7 @@ impl PaneGroup {
     pub(super) fn size(&self) -> usize {
         let panes: usize = self.panes.by_start.values().map(Pane::size).sum();
         let members: usize = self.members.iter().map(Member::size).sum();
-        panes + members + self.keys.size()
+        panes + self.panes.tiles.size() + members + self.keys.size()
     }
 
     /// The least watermark at which something happens.
@@ -200,7 +207,8 @@ impl PaneGroup {
                 continue;
             }
             let pane = floor(ts, self.panes.width);
-            if self.members.iter().any(|member| member.looks_back_at(pane, before)) {
+            let is_rolled_up = self.panes.tiles.holds(pane);
+            if is_rolled_up || self.members.iter().any(|member| member.looks_back_at(pane, before)) {
                 self.apply_behind(input, row as u32, pane, before)?;
                 continue;
             }
@@ -230,6 +238,7 @@ impl PaneGroup {
             }
         }
         pane.add(&self.aggregates, input, &[row], &mut self.scratch)?;
+        self.panes.tiles.add(&self.aggregates, input, row, start)?;
         if let Some(row) = pane.row_of(slot) {
             for (member, _) in self.members.iter_mut().zip(&held).filter(|(_, held)| **held) {
                 member.running.correct(pane, row, slot, true);
@@ -239,24 +248,6 @@ impl PaneGroup {
             member.changed_behind(start, slot, watermark);
             member.changed(&self.panes, start, watermark, std::iter::once(slot));
         }
-        Ok(())
-    }
-
-    /// Gives up the slots of keys that no pane has, once half of the slots may be such.
-    fn compact(&mut self) -> Result<(), WindowError> {
-        if self.keys.len() < COMPACT_KEYS.max(2 * self.compacted) {
-            return Ok(());
-        }
-        let mut alive = vec![false; self.keys.len()];
-        for pane in self.panes.by_start.values() {
-            pane.slots.iter().for_each(|slot| alive[*slot as usize] = true);
-        }
-        self.members.iter().for_each(|member| member.mark_alive(&mut alive));
-        let moved = self.keys.retain(&alive);
-        let slots = self.keys.len();
-        self.panes.by_start.values_mut().for_each(|pane| pane.rename(&moved));
-        self.members.iter_mut().for_each(|member| member.rename(&moved, slots));
-        self.compacted = slots;
         Ok(())
     }
 }

@@ -79,7 +79,7 @@ impl Member {
     /// The least watermark after `watermark` at which something may happen.
     pub(super) fn due(&self, watermark: i64) -> i64 {
         if watermark == i64::MIN {
-            return watermark;
+            return i64::MIN + 1;
         }
         let tick = self.every().map_or(i64::MAX, |every| floor(watermark, every).saturating_add(every));
         tick.min(self.plan.spec.end_after(watermark))
@@ -110,8 +110,14 @@ impl Member {
             return;
         }
         let end = spec.end_after(pane).max(spec.end_after(watermark));
-        if self.running.window.is_none_or(|(_, open)| end < open) {
-            self.open(panes, end);
+        match self.running.window {
+            None => self.open(panes, end),
+            Some((_, open)) if end < open => {
+                // What was emitted of the later window may change before it is followed again.
+                self.emitted.fill(i64::MIN);
+                self.open(panes, end);
+            }
+            Some(_) => {}
         }
         if self.follows_changes() && self.running.window.is_some_and(|(start, end)| start <= pane && pane < end) {
             for slot in slots {

@@ -18,6 +18,7 @@
 
 mod aggregate;
 mod emit;
+mod evict;
 mod gather;
 mod group;
 mod input;
@@ -31,6 +32,7 @@ mod save;
 mod seen;
 mod spec;
 mod tables;
+mod tiles;
 
 pub use emit::{Emission, EmissionKind};
 pub use plan::{Emit, WindowKey, WindowPlan, WindowSettings};

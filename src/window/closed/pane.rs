@@ -157,24 +157,13 @@ impl Pane {
         distinct: Vec<Pairs>,
         merged: Vec<Partial>,
     ) -> Self {
-        let rows = slots.iter().zip(0..).map(|(slot, row)| (*slot, row)).collect();
-        Self { rows, slots, additive, distinct, merged }
+        let mut pane = Self { rows: HashMap::default(), slots, additive, distinct, merged };
+        pane.index();
+        pane
     }
 
-    /// Gives every key its new slot.
-    pub(super) fn rename(&mut self, moved: &[u32]) {
-        let rename = |slots: &mut Vec<u32>| {
-            for slot in slots.iter_mut() {
-                *slot = moved.get(*slot as usize).copied().unwrap_or(NO_SLOT);
-            }
-        };
-        rename(&mut self.slots);
-        for pairs in &mut self.distinct {
-            rename(&mut pairs.slots);
-        }
-        for partial in &mut self.merged {
-            partial.each_slots(rename);
-        }
+    /// Finds rows by their keys again, after those have changed.
+    pub(super) fn index(&mut self) {
         self.rows = self.slots.iter().zip(0..).map(|(slot, row)| (*slot, row)).collect();
     }
 

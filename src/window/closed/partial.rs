@@ -77,6 +77,12 @@ impl Partial {
         Ok(())
     }
 
+    /// Takes over the rows that wait in another partial, after its own.
+    pub(super) fn take_waiting(&mut self, other: &Self) {
+        self.waiting.extend(other.waiting.iter().map(|rows| rows.slice(0, rows.slots.len())));
+        self.waiting_rows += other.waiting_rows;
+    }
+
     /// Merges everything into one chunk.
     pub(super) fn close(&mut self, aggregate: &MergedAggregate) -> Result<(), WindowError> {
         if self.waiting_rows > 0 {
@@ -111,11 +117,6 @@ impl Partial {
             }
         }
         Ok(())
-    }
-
-    pub(super) fn each_slots(&mut self, mut change: impl FnMut(&mut Vec<u32>)) {
-        self.chunks.iter_mut().for_each(|chunk| change(&mut chunk.slots));
-        self.waiting.iter_mut().for_each(|rows| change(&mut rows.slots));
     }
 
     pub(super) fn size(&self) -> usize {

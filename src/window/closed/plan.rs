@@ -10,6 +10,7 @@ use super::aggregate::{AggregateBuilder, Aggregates, OutputSource};
 use super::rewrite::{GroupWindow, WINDOW_END, WINDOW_START};
 use super::spec::WindowSpec;
 use crate::window::asof::mentions_within;
+use crate::window::budget::Budget;
 use crate::window::planner::{PlanError, Planner};
 use crate::window::source::Source;
 
@@ -39,6 +40,8 @@ pub struct WindowSettings {
     pub emit: Emit,
     /// How long after its close a window still takes events, microseconds; each change is emitted again.
     pub lateness: i64,
+    /// How much memory the table may hold. Tables that share panes may hold the sum of theirs, checked after each step.
+    pub budget: Budget,
 }
 
 /// A checked table of windows.
@@ -217,6 +220,7 @@ impl WindowPlan {
             && !is_session(other)
             && self.source.is_same(&other.source)
             && self.identity == other.identity
+            && self.settings.budget.at_limit == other.settings.budget.at_limit
             && (one % two == 0 || two % one == 0)
     }
 }

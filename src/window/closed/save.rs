@@ -21,12 +21,24 @@ impl PaneGroup {
         let slots: Vec<u32> = (0..self.keys.len() as u32).collect();
         let keys = self.keys.columns(&slots).map_err(|error| SaveError::of("keys", error))?;
         writer.section("keys", &[batch("keys", keys)?])?;
-        writer.numbers("group", &[self.watermark, self.compacted as i64, self.panes.by_start.len() as i64])?;
+        writer.numbers(
+            "group",
+            &[self.watermark, self.compacted as i64, self.evicted_keys.cast_signed(), self.panes.by_start.len() as i64],
+        )?;
         for member in &self.members {
             member.save(writer)?;
         }
         for (start, pane) in &self.panes.by_start {
             pane.save(*start, writer)?;
+        }
+        for level in &self.panes.tiles.levels {
+            writer.numbers("tiles", &[level.made_until, level.by_start.len() as i64])?;
+            for (start, tile) in &level.by_start {
+                let mut numbers = vec![*start];
+                numbers.extend(tile.iter().map(|partial| partial.chunks.len() as i64));
+                writer.numbers("tile", &numbers)?;
+                save_partials(tile, writer)?;
+            }
         }
         Ok(())
     }
@@ -37,17 +49,27 @@ impl PaneGroup {
         let mut slots = Vec::new();
         let interned = self.keys.intern(keys.columns(), keys.num_rows(), |_| true, &mut slots);
         interned.map_err(|error| SaveError::of("keys", error))?;
-        let numbers = reader.numbers("group", 3)?;
+        let numbers = reader.numbers("group", 4)?;
         self.watermark = numbers[0];
         self.compacted = numbers[1].max(0) as usize;
+        self.evicted_keys = numbers[2].cast_unsigned();
         let slots = self.keys.len();
         for member in &mut self.members {
             member.resize(slots);
             member.restore(slots, reader)?;
         }
-        for _ in 0..numbers[2] {
+        for _ in 0..numbers[3] {
             let (start, pane) = Pane::restore(&self.aggregates, slots, reader)?;
             self.panes.by_start.insert(start, pane);
+        }
+        let merged = self.aggregates.merged.len();
+        for level in &mut self.panes.tiles.levels {
+            let numbers = reader.numbers("tiles", 2)?;
+            level.made_until = numbers[0];
+            for _ in 0..numbers[1] {
+                let numbers = reader.numbers("tile", 1 + merged)?;
+                level.by_start.insert(numbers[0], restore_partials(&numbers[1..], slots, reader)?);
+            }
         }
         Ok(())
     }
@@ -134,17 +156,7 @@ impl Pane {
             let values: ArrayRef = Arc::new(Int64Array::from(pairs.values.clone()));
             writer.section("distinct", &[batch("distinct", vec![slots_column(&pairs.slots), values])?])?;
         }
-        for partial in &self.merged {
-            for chunk in &partial.chunks {
-                writer.section("chunk", &[with_slots("chunk", &chunk.slots, &chunk.states)?])?;
-            }
-            let mut waiting = Vec::with_capacity(partial.waiting.len());
-            for rows in &partial.waiting {
-                waiting.push(with_slots("waiting", &rows.slots, &rows.arguments)?);
-            }
-            writer.section("waiting", &waiting)?;
-        }
-        Ok(())
+        save_partials(&self.merged, writer)
     }
 
     fn restore(
@@ -168,22 +180,42 @@ impl Pane {
             let (slots, values) = (slots_of("distinct", &pairs, 0, slots)?, integers("distinct", &pairs, 1)?);
             distinct.push(Pairs { slots, values });
         }
-        let mut merged = Vec::with_capacity(aggregates.merged.len());
-        for chunks in &numbers[1..] {
-            let mut read = Vec::new();
-            for _ in 0..*chunks {
-                let (slots, states) = without_slots("chunk", &reader.batch("chunk")?, slots)?;
-                read.push(Chunk { slots, states });
-            }
-            let mut waiting = Vec::new();
-            for batch in reader.section("waiting")? {
-                let (slots, arguments) = without_slots("waiting", &batch, slots)?;
-                waiting.push(Rows { slots, arguments });
-            }
-            merged.push(Partial::from_parts(read, waiting));
-        }
+        let merged = restore_partials(&numbers[1..], slots, reader)?;
         Ok((numbers[0], Self::from_parts(keys, additive, distinct, merged)))
     }
+}
+
+fn save_partials(partials: &[Partial], writer: &mut SectionWriter<'_>) -> Result<(), SaveError> {
+    for partial in partials {
+        for chunk in &partial.chunks {
+            writer.section("chunk", &[with_slots("chunk", &chunk.slots, &chunk.states)?])?;
+        }
+        let mut waiting = Vec::with_capacity(partial.waiting.len());
+        for rows in &partial.waiting {
+            waiting.push(with_slots("waiting", &rows.slots, &rows.arguments)?);
+        }
+        writer.section("waiting", &waiting)?;
+    }
+    Ok(())
+}
+
+/// As many partials as there are numbers of chunks.
+fn restore_partials(chunks: &[i64], slots: usize, reader: &mut SectionReader<'_>) -> Result<Vec<Partial>, SaveError> {
+    let mut partials = Vec::with_capacity(chunks.len());
+    for chunks in chunks {
+        let mut read = Vec::new();
+        for _ in 0..*chunks {
+            let (slots, states) = without_slots("chunk", &reader.batch("chunk")?, slots)?;
+            read.push(Chunk { slots, states });
+        }
+        let mut waiting = Vec::new();
+        for batch in reader.section("waiting")? {
+            let (slots, arguments) = without_slots("waiting", &batch, slots)?;
+            waiting.push(Rows { slots, arguments });
+        }
+        partials.push(Partial::from_parts(read, waiting));
+    }
+    Ok(partials)
 }
 
 /// Columns as a batch; their names are their places.

@@ -112,7 +112,7 @@ mod tests {
     proptest! {
         #[test]
         fn bounds_agree_with_counting_also_at_negative_times(
-            ts in -5_000_i64..5_000, slide in 1_i64..40, times in 1_i64..8, kind in 0..3,
+            ts in -5_000_i64..5_000, slide in 1_i64..40, times in 1_i64..8, kind in 0_usize..3,
         ) {
             let size = slide * times;
             let spec = [

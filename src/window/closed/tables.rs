@@ -12,11 +12,13 @@ use super::group::PaneGroup;
 use super::plan::WindowPlan;
 use crate::window::WindowError;
 use crate::window::save::{SaveError, SectionReader, SectionWriter};
+use crate::window::source::References;
 
 /// The state of several [`WindowPlan`]s.
 pub struct WindowTables {
     plans: Vec<Arc<WindowPlan>>,
     groups: Vec<Group>,
+    references: References,
 }
 
 struct Group {
@@ -45,12 +47,17 @@ impl WindowTables {
             let watermarks = plan.source.streams().map(|stream| (stream.to_owned(), Some(i64::MIN))).collect();
             groups.push(Group { plan: Arc::clone(plan), state: PaneGroup::new(&tables)?, watermarks });
         }
-        Ok(Self { plans, groups })
+        Ok(Self { plans, groups, references: References::default() })
     }
 
     /// The plans, in the order that [`Emission::table`] counts in.
     pub fn plans(&self) -> &[Arc<WindowPlan>] {
         &self.plans
+    }
+
+    /// The reference tables that events are joined with from now on.
+    pub fn set_references(&mut self, references: References) {
+        self.references = references;
     }
 
     /// Takes in events of a stream. `watermarks` are the stream's after each event, microseconds, and never go back.
@@ -72,7 +79,7 @@ impl WindowTables {
                 Some(others) => watermarks.iter().map(|watermark| (*watermark).min(others)).collect(),
                 None => watermarks.to_vec(),
             };
-            for rows in group.plan.source.rows(stream, events)? {
+            if let Some(rows) = group.plan.source.rows(stream, events, &self.references)? {
                 group.state.push(&rows, &series, late, out)?;
             }
             if let Some(last) = watermarks.last() {
@@ -138,6 +145,12 @@ impl WindowTables {
     pub fn late_rows(&self, table: usize) -> u64 {
         let members = self.groups.iter().flat_map(|group| &group.state.members);
         members.filter(|member| member.table == table).map(|member| member.late_rows).sum()
+    }
+
+    /// Keys that a table has given up at its limit of memory; those of tables that share panes count for each.
+    pub fn evicted_keys(&self, table: usize) -> u64 {
+        let has = |group: &&Group| group.state.members.iter().any(|member| member.table == table);
+        self.groups.iter().filter(has).map(|group| group.state.evicted_keys).sum()
     }
 
     /// Keys held, over all tables.

@@ -1,20 +1,67 @@
 //! The functions that Tidewheel adds to DataFusion's own, and the one place where they are registered.
 //!
-//! An aggregate that DataFusion accepts works in every table as soon as it stands in [`register`].
+//! ```text
+//!   last_n(column, n)           newest n values, oldest first           ┐
+//!   first_n(column, n)          oldest n values, oldest first           ├ ordered by event time: the feature planner
+//!   decayed_sum(x, half_life)   sum x · 2^-(age / half_life)            ┘ appends the time column
+//!   top_k(column, k)            the k most frequent values, with counts
+//!   quantile(x, q)              sketch, within 1 % of the true value
+//!   hll_distinct(column)        sketch, standard error 0.8 %; of anything but floats and nested values
+//!   decay(sum, from, to, half_life)   moves a decayed sum to another time (a scalar function)
+//!
+//!   rows ──update──▶ accumulator ──state──▶ columns ──merge──▶ accumulator ──evaluate──▶ value per group
+//!                                              └── tiles, checkpoints, partial aggregates of a batch
+//! ```
+//!
+//! All of them promise that a value doesn't depend on how the rows were divided into states, as long as rows and states
+//! come in the order of arrival; each file says what of that order matters, and what its state costs. They work the
+//! same in feature tables, in `GROUP BY` over a batch and without a `GROUP BY`; outside feature tables the time column
+//! is written as the last argument. Wrong arguments are errors of planning. `DISTINCT` and `ORDER BY` inside the
+//! parentheses are refused, because they would have no effect.
+//!
+//! An aggregate that DataFusion accepts works in every table as soon as it stands in [`register`], or was added by
+//! [`Planner::add_aggregate`](super::Planner::add_aggregate).
 
-mod last_n;
+mod arguments;
+mod decay;
+mod decayed_sum;
+mod lists;
+mod nearest_n;
+mod one_group;
+mod quantile;
+mod rows;
+mod sketch;
+mod top_k;
+
+#[cfg(test)]
+mod harness;
+#[cfg(test)]
+mod tests;
 
 use datafusion::execution::context::SessionContext;
-use datafusion::logical_expr::AggregateUDF;
+use datafusion::functions_aggregate::approx_distinct::approx_distinct_udaf;
+use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 
-use self::last_n::LastN;
+use self::decay::Decay;
+use self::decayed_sum::DecayedSum;
+use self::nearest_n::{End, NearestN};
+use self::quantile::Quantile;
+use self::top_k::TopK;
 
 /// Makes the functions known.
 pub(super) fn register(context: &SessionContext) {
-    context.register_udaf(AggregateUDF::from(LastN::new()));
+    context.register_udaf(AggregateUDF::from(NearestN::new(End::Newest)));
+    context.register_udaf(AggregateUDF::from(NearestN::new(End::Oldest)));
+    context.register_udaf(AggregateUDF::from(DecayedSum::new()));
+    context.register_udaf(AggregateUDF::from(TopK::new()));
+    context.register_udaf(AggregateUDF::from(Quantile::new()));
+    // DataFusion's own HyperLogLog (2^14 registers, small groups kept as lists of hashes, a fixed seed) under a second
+    // name; both names mean one aggregate, so a table that uses both keeps one state.
+    context.register_udaf(approx_distinct_udaf().as_ref().clone().with_aliases(["hll_distinct"]));
+    context.register_udf(ScalarUDF::from(Decay::new()));
 }
 
-/// Whether the planner appends the event time as the last argument.
+/// Whether the function wants the stream's time column as its third argument when only two are written.
 pub(in crate::window) fn needs_time(name: &str) -> bool {
-    matches!(name, "last_n" | "first_n" | "decayed_sum")
+    matches!(name, nearest_n::LAST_N | nearest_n::FIRST_N | decayed_sum::DECAYED_SUM)
 }

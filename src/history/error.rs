@@ -1,0 +1,122 @@
+//! What can go wrong with a history table.
+
+use std::path::PathBuf;
+
+use arrow::datatypes::DataType;
+use arrow::error::ArrowError;
+use deltalake_core::DeltaTableError;
+use parquet::errors::ParquetError;
+
+/// Why history can't be opened, written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum HistoryError {
+    /// Not a name that a folder can have on every system.
+    #[error("history table {table:?} can't have this name: use letters, digits, `_` and `-`")]
+    Name {
+        /// The table.
+        table: String,
+    },
+    /// A column name that Delta refuses unless names are mapped, which some readers don't understand.
+    #[error(
+        "column {column:?} of history table {table:?} can't have this name: give it one without spaces and ,;{{}}()=, as in count(*) AS views"
+    )]
+    ColumnName {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+    },
+    /// A type that Delta doesn't have.
+    #[error("column {column:?} of history table {table:?} is {found}, which Delta does not have: cast it")]
+    ColumnType {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+        /// Its type.
+        found: DataType,
+    },
+    /// Two columns whose names differ in case only, or not at all.
+    #[error(
+        "history table {table:?} has two columns {column:?}, and Delta does not tell upper case from lower case: rename one"
+    )]
+    RepeatedColumn {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+    },
+    /// Nothing to make the date of.
+    #[error(
+        "history table {table:?} has no column that its date can be made of: add window_start, a time, or date, a DATE"
+    )]
+    NoDate {
+        /// The table.
+        table: String,
+    },
+    /// A column that has the name of the partition column and another type.
+    #[error(
+        "column \"date\" of history table {table:?} is {found}: the table is partitioned by it, so make it a DATE or rename it"
+    )]
+    DateType {
+        /// The table.
+        table: String,
+        /// Its type.
+        found: DataType,
+    },
+    /// Another schema than the stored one, or rows of another schema than the table was opened with.
+    #[error("history table {table:?} has other columns: {}; restore them, or write to another table", .differences.join(", "))]
+    SchemaDiffers {
+        /// The table.
+        table: String,
+        /// Each column that differs.
+        differences: Vec<String>,
+    },
+    /// The same writer is at work in another process, again and again.
+    #[error(
+        "history table {table:?} cannot take version {version} of {writer:?}: another process keeps appending as {writer:?}; stop one of them"
+    )]
+    Contended {
+        /// The table.
+        table: String,
+        /// The writer.
+        writer: String,
+        /// Its version.
+        version: i64,
+    },
+    /// The file system failed.
+    #[error("history file {} failed: {error}", .path.display())]
+    File {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// The Delta log or its storage failed.
+    #[error("history table {table:?} failed: {error}")]
+    Delta {
+        /// The table.
+        table: String,
+        /// What the library said.
+        error: Box<DeltaTableError>,
+    },
+    /// A data file can't be read.
+    #[error("history file {} cannot be read: {error}", .path.display())]
+    Parquet {
+        /// The file.
+        path: PathBuf,
+        /// What the library said.
+        error: ParquetError,
+    },
+    /// A value doesn't fit its column, such as an unsigned integer above the largest signed one.
+    #[error("rows do not fit history table {table:?}: {error}")]
+    Rows {
+        /// The table.
+        table: String,
+        /// What doesn't fit.
+        error: ArrowError,
+    },
+    /// A worker thread of the runtime ended without an answer.
+    #[error("history work was stopped: {0}")]
+    Stopped(String),
+}

@@ -1,0 +1,42 @@
+//! What feature tables emitted, kept for ever: one Delta Lake table per feature table. The only door to `deltalake`.
+//!
+//! ```text
+//!   rows, writer, version ─▶ version above the writer's last one? ── no ─▶ nothing
+//!                                   │ yes
+//!                                   ▼
+//!                    Parquet files, a folder per date, on the disk
+//!                                   │
+//!                                   ▼
+//!                    one commit: the files and (writer, version)  ──▶ any reader of Delta: pandas, Spark, DuckDB, us
+//!                                                                            ▲
+//!                    compact(before): many small files of closed dates ──▶ one
+//! ```
+//!
+//! **Promises.** A version of a writer is appended once, however often that is asked for, by whichever process, through a
+//! crash at any point: what was not committed is invisible, and what was is known by its version. Versions of a writer must
+//! grow. Files and commit are on the disk when [`History::append`] returns. Every reader of Delta reads the table: reader
+//! protocol 1, writer protocol 2, times in microseconds of UTC, no deletion vectors, no column mapping, partitioned by
+//! `date` only. Compaction changes no row.
+//!
+//! **It does not** know what the rows mean, when to append (by time or size, never per row) or when to compact.
+//!
+//! **How it fails.** [`HistoryError`] names the table and what to do. A schema other than the stored one is refused with
+//! each difference: rows of different meaning must not share a table.
+
+mod append;
+mod compact;
+mod conform;
+mod durable;
+mod error;
+mod files;
+mod partition;
+mod stored_type;
+mod table;
+#[cfg(test)]
+mod testing;
+
+pub use append::Appended;
+pub use compact::Compacted;
+pub use error::HistoryError;
+pub use files::HistoryFile;
+pub use table::History;

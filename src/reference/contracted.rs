@@ -1,0 +1,86 @@
+//! Rows with a contract: JSON objects that are checked as events are, and become its columns.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
+use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
+use arrow_json::ReaderBuilder;
+
+use super::error::ReferenceError;
+use super::place::Places;
+use crate::event::{Contract, Limits, ObjectCheck};
+
+/// Rows that are decoded at a time.
+const BATCH_ROWS: usize = 16 * 1024;
+
+/// Levels of nesting that a row may have, in fields that the contract doesn't have.
+const MAX_DEPTH: usize = 16;
+
+/// Checks each row and turns all of them into the contract's columns.
+pub(super) fn columns(
+    origin: &str,
+    contract: &Arc<Contract>,
+    rows: &[impl AsRef<[u8]>],
+    places: &Places,
+) -> Result<RecordBatch, ReferenceError> {
+    let limits = Limits { max_event_bytes: usize::MAX, max_depth: MAX_DEPTH };
+    let mut check = ObjectCheck::new(Arc::clone(contract), limits)?;
+    for (row, object) in rows.iter().enumerate() {
+        if let Err(flaw) = check.check(object.as_ref()) {
+            let (origin, place) = (origin.to_owned(), places.of(row));
+            return Err(ReferenceError::Row { origin, place, reason: flaw.to_string() });
+        }
+    }
+    Ok(decode(contract.schema(), rows)?)
+}
+
+/// JSON objects as columns of a schema that they are known to fit.
+pub(super) fn decode(schema: &SchemaRef, rows: &[impl AsRef<[u8]>]) -> Result<RecordBatch, ArrowError> {
+    let mut decoder = ReaderBuilder::new(Arc::clone(schema)).with_batch_size(BATCH_ROWS).build_decoder()?;
+    let mut batches = Vec::new();
+    for rows in rows.chunks(BATCH_ROWS) {
+        for row in rows {
+            let (row, before) = (row.as_ref(), decoder.len());
+            let read = decoder.decode(row)?;
+            if read != row.len() || decoder.len() != before + 1 || decoder.has_partial_record() {
+                return Err(ArrowError::JsonError(format!("{read} of {} bytes were read as one object", row.len())));
+            }
+        }
+        batches.extend(decoder.flush()?);
+    }
+    concat_batches(schema, &batches)
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::AsArray;
+    use arrow::datatypes::Int64Type;
+
+    use super::*;
+
+    fn contract() -> Arc<Contract> {
+        let text = r#"{"type": "object", "required": ["id"], "properties": {
+            "id": {"type": "integer", "minimum": 1}, "name": {"type": "string"}, "since": {"type": "string", "format": "date-time"}}}"#;
+        Arc::new(Contract::parse(text).unwrap())
+    }
+
+    #[test]
+    fn rows_become_the_contracts_columns_whatever_their_number() {
+        let rows: Vec<String> =
+            (1..=BATCH_ROWS * 2 + 1).map(|id| format!("{{\"id\": {id}, \"other\": [1]}}")).collect();
+        let batch = columns("items.jsonl", &contract(), &rows, &Places::Rows).unwrap();
+        assert_eq!((batch.num_rows(), batch.num_columns()), (rows.len(), 3));
+        assert_eq!(batch.column(0).as_primitive::<Int64Type>().value(BATCH_ROWS), BATCH_ROWS as i64 + 1);
+    }
+
+    #[test]
+    fn a_row_that_breaks_the_contract_is_named_with_its_field_and_value() {
+        let rows = [r#"{"id": 1}"#, r#"{"id": 0}"#];
+        let error = columns("items.jsonl", &contract(), &rows, &Places::Lines(vec![1, 4])).unwrap_err();
+        insta::assert_snapshot!(error, @r#"items.jsonl, line 4: field "id": expected an integer of at least 1, got 0"#);
+        let error = columns("items.jsonl", &contract(), &[r#"{"name": "x"}"#], &Places::Rows).unwrap_err();
+        insta::assert_snapshot!(error, @r#"items.jsonl, row 1: field "id" is required and missing"#);
+    }
+}

@@ -1,0 +1,151 @@
+//! Giving up keys: those that no pane has any more, and at the limit of memory those that were quiet for longest.
+
+use arrow::array::UInt32Array;
+use arrow::compute::take_arrays;
+
+use super::group::PaneGroup;
+use super::pane::{Column, Pane};
+use super::partial::Partial;
+use crate::window::WindowError;
+use crate::window::budget::{AtLimit, Budget};
+use crate::window::keys::NO_SLOT;
+
+/// Keys are not compacted below this many.
+const COMPACT_KEYS: usize = 1 << 16;
+
+/// Of the limit, what is held after keys were evicted.
+const KEPT_SHARE: f64 = 0.9;
+
+impl PaneGroup {
+    /// Gives up the slots of keys that no pane has, once half of the slots may be such.
+    pub(super) fn compact(&mut self) -> Result<(), WindowError> {
+        if self.keys.len() < COMPACT_KEYS.max(2 * self.compacted) {
+            return Ok(());
+        }
+        let mut alive = vec![false; self.keys.len()];
+        for pane in self.panes.by_start.values() {
+            pane.slots.iter().for_each(|slot| alive[*slot as usize] = true);
+        }
+        self.members.iter().for_each(|member| member.mark_alive(&mut alive));
+        self.keep(&alive)?;
+        self.compacted = self.keys.len();
+        Ok(())
+    }
+
+    /// What all tables of the group may hold together.
+    fn budget(&self) -> Budget {
+        let budgets = self.members.iter().map(|member| member.plan.settings().budget);
+        let bytes = budgets.clone().map(|budget| budget.bytes).fold(0_usize, usize::saturating_add);
+        Budget { bytes, at_limit: budgets.map(|budget| budget.at_limit).next().unwrap_or(AtLimit::Stop) }
+    }
+
+    /// Keeps to the limit, after a step: evicts, or fails.
+    pub(super) fn keep_to_budget(&mut self) -> Result<(), WindowError> {
+        let budget = self.budget();
+        if budget.bytes == usize::MAX {
+            return Ok(());
+        }
+        let bytes = self.size();
+        if bytes <= budget.bytes {
+            return Ok(());
+        }
+        match budget.at_limit {
+            AtLimit::Evict => self.evict(budget.bytes),
+            AtLimit::Stop => {
+                let names: Vec<&str> = self.members.iter().map(|member| member.plan.name()).collect();
+                Err(WindowError::MemoryLimit { table: names.join("`, `"), bytes, limit: budget.bytes })
+            }
+        }
+    }
+
+    /// Forgets the keys whose newest pane is oldest until there is room again.
+    fn evict(&mut self, limit: usize) -> Result<(), WindowError> {
+        let target = limit as f64 * KEPT_SHARE;
+        while self.size() as f64 > target && self.keys.len() > 0 {
+            let mut newest = vec![i64::MIN; self.keys.len()];
+            for (start, pane) in &self.panes.by_start {
+                pane.slots.iter().for_each(|slot| newest[*slot as usize] = *start);
+            }
+            let mut coldest: Vec<usize> = (0..newest.len()).collect();
+            coldest.sort_by_key(|slot| (newest[*slot], *slot));
+            let surplus = 1.0 - target / self.size() as f64;
+            // At least one key goes each time, so that this ends.
+            let leaving = ((coldest.len() as f64 * surplus).ceil() as usize).clamp(1, coldest.len());
+            let mut alive = vec![true; newest.len()];
+            coldest[..leaving].iter().for_each(|slot| alive[*slot] = false);
+            self.evicted_keys += leaving as u64;
+            self.keep(&alive)?;
+        }
+        self.compacted = self.keys.len();
+        Ok(())
+    }
+
+    /// Keeps only the keys for which `alive` holds, under new slots.
+    fn keep(&mut self, alive: &[bool]) -> Result<(), WindowError> {
+        let moved = self.keys.retain(alive);
+        let slots = self.keys.len();
+        for pane in self.panes.by_start.values_mut() {
+            pane.keep(&moved)?;
+        }
+        self.panes.by_start.retain(|_, pane| !pane.slots.is_empty());
+        for partial in self.panes.tiles.partials_mut() {
+            partial.keep(&moved)?;
+        }
+        self.members.iter_mut().for_each(|member| member.rename(&moved, slots));
+        self.groups = Vec::new();
+        Ok(())
+    }
+}
+
+impl Pane {
+    /// Gives keys their new slots and drops the rows of those that have none.
+    fn keep(&mut self, moved: &[u32]) -> Result<(), WindowError> {
+        let kept = kept(&self.slots, moved);
+        let is_whole = kept.len() == self.slots.len();
+        self.slots = renamed(&self.slots, &kept, moved);
+        for column in self.additive.iter_mut().filter(|_| !is_whole) {
+            match column {
+                Column::Integers(values) => *values = kept.iter().map(|row| values[*row as usize]).collect(),
+                Column::Floats(values) => *values = kept.iter().map(|row| values[*row as usize]).collect(),
+            }
+        }
+        for pairs in &mut self.distinct {
+            let kept = self::kept(&pairs.slots, moved);
+            pairs.values = kept.iter().map(|row| pairs.values[*row as usize]).collect();
+            pairs.slots = renamed(&pairs.slots, &kept, moved);
+        }
+        for partial in &mut self.merged {
+            partial.keep(moved)?;
+        }
+        self.index();
+        Ok(())
+    }
+}
+
+impl Partial {
+    pub(super) fn keep(&mut self, moved: &[u32]) -> Result<(), WindowError> {
+        let mut chunks = std::mem::take(&mut self.chunks);
+        let mut waiting = std::mem::take(&mut self.waiting);
+        let parts = chunks.iter_mut().map(|chunk| (&mut chunk.slots, &mut chunk.states));
+        for (slots, columns) in parts.chain(waiting.iter_mut().map(|rows| (&mut rows.slots, &mut rows.arguments))) {
+            let kept = kept(slots, moved);
+            if kept.len() < slots.len() {
+                *columns = take_arrays(columns, &UInt32Array::from(kept.clone()), None)?;
+            }
+            *slots = renamed(slots, &kept, moved);
+        }
+        chunks.retain(|chunk| !chunk.slots.is_empty());
+        waiting.retain(|rows| !rows.slots.is_empty());
+        *self = Self::from_parts(chunks, waiting);
+        Ok(())
+    }
+}
+
+/// The rows whose keys have a new slot.
+fn kept(slots: &[u32], moved: &[u32]) -> Vec<u32> {
+    (0_u32..).zip(slots).filter(|(_, slot)| moved[**slot as usize] != NO_SLOT).map(|(row, _)| row).collect()
+}
+
+fn renamed(slots: &[u32], kept: &[u32], moved: &[u32]) -> Vec<u32> {
+    kept.iter().map(|row| moved[slots[*row as usize] as usize]).collect()
+}
