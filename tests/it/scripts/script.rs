@@ -182,7 +182,7 @@ fn parse_form(words: &[&str]) -> Form {
                 ["early", "every", every] => Emit::Early { every: parse_time(every) },
                 _ => panic!("`{}` says not when a table emits", words.join(" ")),
             };
-            Form::Windows(WindowSettings { emit, lateness: 0 })
+            Form::Windows(WindowSettings { emit, ..WindowSettings::default() })
         }
     }
 }
