@@ -10,7 +10,7 @@ TENSORFLOW_PYTHON ?= .runtime/tensorflow/bin/python
 phase = @echo "== $(1)"; SECONDS=0; $(2); echo "== $(1): $$SECONDS s"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults-learning runtime build bench bench-training fmt lint clean
+.PHONY: help demo test faults-learning runtime build bench bench-training bench-peers fmt lint clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,12 @@ bench: runtime ## Measure the whole job beside a bare pull of the same stream
 
 bench-training: runtime $(TENSORFLOW_PYTHON) ## Measure training and scoring beside TensorFlow, which is fetched first
 	TENSORFLOW_PYTHON=$(abspath $(TENSORFLOW_PYTHON)) cargo bench --bench training
+
+ROWS  ?= 2000000
+PEERS ?= datafusion flink bytewax pathway
+
+bench-peers: ## Measure windows beside the engines PEERS on ROWS events; they are fetched first (Flink needs Java 17)
+	ROWS="$(ROWS)" PEERS="$(PEERS)" python3 -B bench/peers/run.py
 
 # Made aside and moved, so that an interrupted download leaves nothing that looks finished.
 .runtime/tensorflow/bin/python:

@@ -187,11 +187,12 @@ fn unreadable(path: &Path, reason: &str) -> ReferenceError {
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+    use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
+    use arrow::datatypes::Int64Type;
 
     use super::*;
-    use crate::reference::Limits;
     use crate::reference::testing::{parquet, spec, table_text};
+    use crate::reference::{Limits, Validity};
 
     struct Folder(tempfile::TempDir);
 
@@ -236,6 +237,26 @@ mod tests {
         insta::assert_snapshot!(folder.shown(&error), @"items.txt has no known format: name it .csv, .jsonl, .ndjson or .parquet");
         let error = ReferenceFile::open(spec(), &folder.0.path().join("none.csv")).unwrap_err();
         insta::assert_snapshot!(folder.shown(&error), @"none.csv cannot be read: No such file or directory (os error 2)");
+    }
+
+    #[test]
+    fn prices_of_a_file_are_found_as_of_their_dates() {
+        let folder = Folder::new();
+        let content =
+            "id,price,valid_from,valid_to\n1,5,,2026-02-01\n1,6,2026-02-01,2026-03-01T12:00:00Z\n1,7,2026-04-01,\n";
+        let path = folder.write("prices.csv", content);
+        let validity = Validity { from: Some("valid_from".to_owned()), to: Some("valid_to".to_owned()) };
+        let prices = ReferenceFile::open(ReferenceSpec { validity: Some(validity), ..spec() }, &path).unwrap();
+        let table = prices.table();
+        let hours = [0, 24 * 31, 24 * 59 + 12, 24 * 90];
+        let january: i64 = 1_767_225_600_000_000;
+        let before_and_at = hours.iter().flat_map(|hour| [hour * 3_600_000_000 - 1, hour * 3_600_000_000]);
+        let times: Vec<i64> = before_and_at.map(|micros| january + micros).collect();
+        let ones: ArrayRef = Arc::new(Int64Array::from(vec![1; times.len()]));
+        let rows = table.match_rows(&[ones], &times).unwrap();
+        let prices = table.columns(&rows).unwrap().remove(1);
+        let expected = [Some(5), Some(5), Some(5), Some(6), Some(6), None, None, Some(7)];
+        assert_eq!(prices.as_primitive::<Int64Type>(), &Int64Array::from(expected.to_vec()));
     }
 
     #[test]
@@ -311,7 +332,7 @@ mod tests {
         let folder = Folder::new();
         let content = "id,price\n1,5\n2,6\n";
         let path = folder.write("items.csv", content);
-        let open = |limits: Limits| ReferenceFile::open(crate::reference::ReferenceSpec { limits, ..spec() }, &path);
+        let open = |limits: Limits| ReferenceFile::open(ReferenceSpec { limits, ..spec() }, &path);
         assert!(open(Limits { rows: 2, ..Limits::default() }).is_ok());
         let error = open(Limits { rows: 1, ..Limits::default() }).unwrap_err();
         insta::assert_snapshot!(folder.shown(&error), @"items.csv has 2 rows, more than the limit of 1: narrow it, or raise the limit");

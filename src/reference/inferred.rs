@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
 use super::contracted::decode;
@@ -35,6 +36,35 @@ struct Seen {
     kind: Option<Kind>,
     /// The first row that had a value.
     row: usize,
+    /// The last row that had the field.
+    last_row: Option<usize>,
+}
+
+/// The members of an object, also those that it repeats.
+struct Members(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(MembersVisitor)
+    }
+}
+
+struct MembersVisitor;
+
+impl<'de> Visitor<'de> for MembersVisitor {
+    type Value = Members;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Members, A::Error> {
+        let mut members = Vec::new();
+        while let Some(member) = object.next_entry()? {
+            members.push(member);
+        }
+        Ok(Members(members))
+    }
 }
 
 /// The fields in the order in which they first appear.
@@ -71,22 +101,25 @@ fn with_times(column: &ArrayRef) -> Result<ArrayRef, arrow::error::ArrowError> {
 
 impl Fields<'_> {
     fn take(&mut self, row: usize, object: &[u8]) -> Result<(), ReferenceError> {
-        let value: Value =
-            serde_json::from_slice(object).map_err(|error| self.error(row, &format!("not JSON: {error}")))?;
-        let Value::Object(members) = value else {
-            return Err(self.error(row, "expected an object with a value per column"));
-        };
+        let Members(members) = serde_json::from_slice(object).map_err(|error| match error.is_data() {
+            true => self.error(row, "expected an object with a value per column"),
+            false => self.error(row, &format!("not JSON: {error}")),
+        })?;
         for (name, value) in members {
             let kind = kind(&value).map_err(|reason| self.error(row, &format!("field {name:?}: {reason}")))?;
             let at = match self.positions.get(&name) {
                 Some(at) => *at,
                 None => {
                     self.positions.insert(name.clone(), self.seen.len());
-                    self.seen.push(Seen { name, kind: None, row });
+                    self.seen.push(Seen { name, kind: None, row, last_row: None });
                     self.seen.len() - 1
                 }
             };
-            let Some(seen) = self.seen.get(at) else { continue };
+            let Some(seen) = self.seen.get_mut(at) else { continue };
+            if seen.last_row.replace(row) == Some(row) {
+                let reason = format!("field {:?} appears twice; remove one", seen.name);
+                return Err(self.error(row, &reason));
+            }
             match (&seen.kind, kind) {
                 (_, None) => {}
                 (None, kind) => self.set(at, kind, row),
@@ -235,6 +268,7 @@ mod tests {
     fn what_is_no_object_is_refused_with_its_place() {
         insta::assert_snapshot!(error(&[r#"{"id": 1"#]), @"items.jsonl, row 1: not JSON: EOF while parsing an object at line 1 column 8");
         insta::assert_snapshot!(error(&["{}", "{}"]), @"items.jsonl: no field in any row: give the objects a field per column");
+        insta::assert_snapshot!(error(&[r#"{"id": 1, "id": 2}"#]), @r#"items.jsonl, row 1: field "id" appears twice; remove one"#);
         insta::assert_snapshot!(error(&["[1]"]), @"items.jsonl, row 1: expected an object with a value per column");
     }
 }

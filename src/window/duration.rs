@@ -15,6 +15,8 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     if text.chars().filter(char::is_ascii_digit).count() > 12 {
         return Err("it is longer than any stream".to_owned());
     }
-    let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    let text = text.replace("milliseconds", "ms").replace("millisecond", "ms");
+    let text = text.replace("microseconds", "us").replace("microsecond", "us");
+    let duration = humantime::parse_duration(&text).map_err(|error| error.to_string())?;
     if duration.is_zero() { Err("it is zero".to_owned()) } else { Ok(duration) }
 }

@@ -29,7 +29,6 @@ pub struct Source {
     branches: Vec<Branch>,
     filter: Option<Expr>,
     schema: DFSchemaRef,
-    arrow: SchemaRef,
     time: Expr,
     time_index: usize,
     identity: String,
@@ -39,8 +38,15 @@ pub struct Source {
 struct Branch {
     stream: String,
     joins: Vec<ReferenceJoin>,
-    /// The input's columns over the stream's and those joined; none when they are just these.
-    columns: Option<Vec<Arc<dyn PhysicalExpr>>>,
+    /// What is selected from the stream's columns and those joined, inner selects first.
+    selects: Vec<BranchSelect>,
+}
+
+/// The select list of one part of the FROM.
+#[derive(Clone)]
+struct BranchSelect {
+    columns: Vec<Arc<dyn PhysicalExpr>>,
+    schema: SchemaRef,
 }
 
 /// A reference table joined to what comes before it.
@@ -81,19 +87,12 @@ impl Source {
                 .suggest("write it in the FILTER of each aggregate"));
         }
         let schema = Arc::clone(plan.schema());
-        let mut branches = Vec::new();
-        match unaliased(plan) {
-            LogicalPlan::Union(union) => {
-                for input in &union.inputs {
-                    let branch = Branch::of(planner, input, time)?;
-                    if branches.iter().any(|known: &Branch| known.stream == branch.stream) {
-                        return Err(PlanError::new(format!("`{}` stands twice under UNION ALL", branch.stream))
-                            .suggest("select from it once, with an OR in the WHERE"));
-                    }
-                    branches.push(branch);
-                }
+        let branches = Branch::all(planner, plan, time)?;
+        for (index, branch) in branches.iter().enumerate() {
+            if branches[..index].iter().any(|known| known.stream == branch.stream) {
+                return Err(PlanError::new(format!("`{}` stands twice under UNION ALL", branch.stream))
+                    .suggest("select from it once, with an OR in the WHERE"));
             }
-            other => branches.push(Branch::of(planner, other, time)?),
         }
         let found = schema.iter().enumerate().find(|(_, (_, field))| field.name() == time);
         let Some((time_index, (qualifier, field))) = found else {
@@ -101,8 +100,7 @@ impl Source {
                 .suggest("select it in each part of the FROM"));
         };
         let time = Expr::from((qualifier, field));
-        let arrow = nullable(schema.as_arrow());
-        Ok(Self { branches, filter, arrow, time, time_index, identity: plan.display_indent().to_string(), schema })
+        Ok(Self { branches, filter, time, time_index, identity: plan.display_indent().to_string(), schema })
     }
 
     /// The streams.
@@ -149,9 +147,9 @@ impl Source {
         for join in &branch.joins {
             rows = join.widen(&rows, references)?;
         }
-        if let Some(columns) = &branch.columns {
-            let columns: Result<Vec<_>, _> = columns.iter().map(|column| evaluate(column, &rows)).collect();
-            rows = RecordBatch::try_new(Arc::clone(&self.arrow), columns?)?;
+        for select in &branch.selects {
+            let columns: Result<Vec<_>, _> = select.columns.iter().map(|column| evaluate(column, &rows)).collect();
+            rows = RecordBatch::try_new(Arc::clone(&select.schema), columns?)?;
         }
         Ok(Some(rows))
     }
@@ -209,28 +207,41 @@ impl ReferenceJoin {
 }
 
 impl Branch {
-    fn of(planner: &Planner, plan: &LogicalPlan, time: &str) -> Result<Self, PlanError> {
+    /// The streams below a plan.
+    fn all(planner: &Planner, plan: &LogicalPlan, time: &str) -> Result<Vec<Self>, PlanError> {
         match unaliased(plan) {
             LogicalPlan::TableScan(scan) => {
-                Ok(Self { stream: scan.table_name.table().to_owned(), joins: Vec::new(), columns: None })
+                let stream = scan.table_name.table().to_owned();
+                Ok(vec![Self { stream, joins: Vec::new(), selects: Vec::new() }])
+            }
+            LogicalPlan::Union(union) => {
+                let mut branches = Vec::new();
+                for input in &union.inputs {
+                    branches.extend(Self::all(planner, input, time)?);
+                }
+                Ok(branches)
             }
             LogicalPlan::Join(join) => {
-                let mut branch = Self::of(planner, &join.left, time)?;
-                if branch.columns.is_some() {
+                let mut branches = Self::all(planner, &join.left, time)?;
+                let [branch] = branches.as_mut_slice() else {
+                    return Err(
+                        PlanError::new("a UNION ALL stands inside a join").suggest("join each stream by itself")
+                    );
+                };
+                if !branch.selects.is_empty() {
                     return Err(PlanError::new("a select stands inside a join").suggest("join the stream itself"));
                 }
                 branch.joins.push(ReferenceJoin::of(planner, join, time)?);
-                Ok(branch)
+                Ok(branches)
             }
             LogicalPlan::Projection(projection) => {
-                let inner = Self::of(planner, &projection.input, time)?;
-                if inner.columns.is_some() {
-                    return Err(unexpected(plan));
-                }
                 let schema = projection.input.schema();
                 let columns: Result<Vec<_>, _> =
                     projection.expr.iter().map(|column| planner.physical(column, schema)).collect();
-                Ok(Self { columns: Some(columns?), ..inner })
+                let select = BranchSelect { columns: columns?, schema: nullable(projection.schema.as_arrow()) };
+                let mut branches = Self::all(planner, &projection.input, time)?;
+                branches.iter_mut().for_each(|branch| branch.selects.push(select.clone()));
+                Ok(branches)
             }
             other => Err(unexpected(other)),
         }

@@ -69,12 +69,12 @@ pub(super) struct Rows<'a> {
     pub(super) at: i64,
     pub(super) slots: &'a [u32],
     pub(super) windows: Vec<(i64, i64)>,
-    /// Whether a row that HAVING refuses may have been emitted before.
-    pub(super) may_remove: bool,
+    /// For each row, whether it may have been emitted before and must be taken back when HAVING refuses it now.
+    pub(super) was_emitted: BooleanBuffer,
 }
 
 impl Rows<'_> {
-    /// Makes the rows and hands them over.
+    /// Makes the rows and hands them over; tells which of them HAVING lets through, all without a mask.
     pub(super) fn emit(
         self,
         plan: &WindowPlan,
@@ -82,9 +82,9 @@ impl Rows<'_> {
         keys: &KeyIndex,
         values: &Values,
         out: &mut Vec<Emission>,
-    ) -> Result<(), WindowError> {
+    ) -> Result<Option<BooleanArray>, WindowError> {
         if self.slots.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         // A window over everything has one key that nobody sees.
         let keys = if plan.keys.is_empty() { Vec::new() } else { keys.columns(self.slots)? };
@@ -111,15 +111,15 @@ impl Rows<'_> {
             let rows = project(plan, &aggregates)?;
             let Self { table, kind, at, windows, .. } = self;
             out.push(Emission { table, kind, at, rows, keys, windows, is_removal: false });
-            return Ok(());
+            return Ok(None);
         };
-        for (mask, is_removal) in [(not(&passing)?, true), (passing, false)] {
-            if mask.true_count() == 0 || (is_removal && !self.may_remove) {
-                continue;
+        let taken_back = BooleanArray::new(not(&passing)?.values() & &self.was_emitted, None);
+        for (mask, is_removal) in [(&taken_back, true), (&passing, false)] {
+            if mask.true_count() > 0 {
+                out.push(self.part(plan, &aggregates, &keys, mask, is_removal)?);
             }
-            out.push(self.part(plan, &aggregates, &keys, &mask, is_removal)?);
         }
-        Ok(())
+        Ok(Some(passing))
     }
 
     fn part(

@@ -199,11 +199,9 @@ impl PaneGroup {
                     taken = true;
                 }
             }
-            if !taken {
-                continue;
-            }
-            late[row] = false;
-            if slot == NO_SLOT {
+            // What the WHERE refuses is of no use to these tables, whenever it comes.
+            late[row] &= !taken && slot != NO_SLOT;
+            if !taken || slot == NO_SLOT {
                 continue;
             }
             let pane = floor(ts, self.panes.width);

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use arrow::array::BooleanArray;
+
 use super::aggregate::{Aggregates, OutputSource, Places};
 use super::emit::{Emission, EmissionKind, Rows};
 use super::gather::{Gather, Range};
@@ -202,7 +204,8 @@ impl Member {
             // What was emitted and has not changed since is final without being said again.
             slots.retain(|slot| self.is_dirty[*slot as usize] || self.emitted[*slot as usize] != window.1);
         }
-        self.emit(gather, Range::Running(window), &slots, (EmissionKind::Final, window.1), out)
+        self.emit(gather, Range::Running(window), &slots, (EmissionKind::Final, window.1), out)?;
+        Ok(())
     }
 
     /// Emits the keys that have changed in the open window.
@@ -213,9 +216,10 @@ impl Member {
         for slot in &slots {
             self.is_dirty[*slot as usize] = false;
         }
-        self.emit(gather, Range::Running(window), &slots, (EmissionKind::Early, at), out)?;
-        for slot in slots {
-            self.emitted[slot as usize] = window.1;
+        let passing = self.emit(gather, Range::Running(window), &slots, (EmissionKind::Early, at), out)?;
+        for (row, slot) in slots.iter().enumerate() {
+            let is_out = passing.as_ref().is_none_or(|passing| passing.value(row));
+            self.emitted[*slot as usize] = if is_out { window.1 } else { i64::MIN };
         }
         Ok(())
     }
@@ -241,18 +245,24 @@ impl Member {
         slots: &[u32],
         (kind, at): (EmissionKind, i64),
         out: &mut Vec<Emission>,
-    ) -> Result<(), WindowError> {
+    ) -> Result<Option<BooleanArray>, WindowError> {
         if slots.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         let values = gather.values(&self.running, range, slots, &self.outputs)?;
+        let (start, end) = range.window();
+        // What a window that has closed has emitted is not remembered.
+        let was_emitted = |slot: &u32| match kind {
+            EmissionKind::Late => true,
+            _ => self.emitted.get(*slot as usize) == Some(&end),
+        };
         let rows = Rows {
             table: self.table,
             kind,
             at,
             slots,
-            windows: vec![range.window(); slots.len()],
-            may_remove: kind == EmissionKind::Late || self.follows_changes(),
+            windows: vec![(start, end); slots.len()],
+            was_emitted: slots.iter().map(was_emitted).collect(),
         };
         rows.emit(&self.plan, &self.outputs, gather.keys, &values, out)
     }

@@ -1,10 +1,10 @@
 //! All tables of windows of a pipeline, and the watermarks of the streams that they read.
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use hashbrown::HashMap;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::emit::Emission;
@@ -25,8 +25,16 @@ struct Group {
     state: PaneGroup,
     /// The first of its tables: all read the same source.
     plan: Arc<WindowPlan>,
-    /// Per stream of the source, its watermark; none for a stream that holds nothing back.
-    watermarks: HashMap<String, Option<i64>>,
+    /// Per stream of the source, how far it is.
+    watermarks: BTreeMap<String, Mark>,
+}
+
+/// The watermark of a stream.
+#[derive(Clone, Copy)]
+struct Mark {
+    value: i64,
+    /// Whether it holds nothing back.
+    is_idle: bool,
 }
 
 impl WindowTables {
@@ -44,7 +52,9 @@ impl WindowTables {
         let mut groups = Vec::with_capacity(shared.len());
         for tables in shared {
             let Some((_, plan)) = tables.first() else { continue };
-            let watermarks = plan.source.streams().map(|stream| (stream.to_owned(), Some(i64::MIN))).collect();
+            let watermarks =
+                plan.source.streams().map(|stream| (stream.to_owned(), Mark { value: i64::MIN, is_idle: false }));
+            let watermarks = watermarks.collect();
             groups.push(Group { plan: Arc::clone(plan), state: PaneGroup::new(&tables)?, watermarks });
         }
         Ok(Self { plans, groups, references: References::default() })
@@ -71,20 +81,15 @@ impl WindowTables {
         out: &mut Vec<Emission>,
     ) -> Result<(), WindowError> {
         for group in &mut self.groups {
-            if !group.watermarks.contains_key(stream) {
-                continue;
-            }
+            let Some(rows) = group.plan.source.rows(stream, events, &self.references)? else { continue };
             let others = group.others(stream);
-            let series: Vec<i64> = match others {
-                Some(others) => watermarks.iter().map(|watermark| (*watermark).min(others)).collect(),
-                None => watermarks.to_vec(),
-            };
-            if let Some(rows) = group.plan.source.rows(stream, events, &self.references)? {
-                group.state.push(&rows, &series, late, out)?;
-            }
+            let Some(mark) = group.watermarks.get_mut(stream) else { continue };
+            let known = mark.value;
+            let series: Vec<i64> = watermarks.iter().map(|watermark| (*watermark).max(known).min(others)).collect();
             if let Some(last) = watermarks.last() {
-                group.watermarks.insert(stream.to_owned(), Some(*last));
+                *mark = Mark { value: known.max(*last), is_idle: false };
             }
+            group.state.push(&rows, &series, late, out)?;
         }
         Ok(())
     }
@@ -97,11 +102,14 @@ impl WindowTables {
         out: &mut Vec<Emission>,
     ) -> Result<(), WindowError> {
         for group in &mut self.groups {
-            if let Some(known) = group.watermarks.get_mut(stream) {
-                *known = watermark;
-                if let Some(least) = group.watermarks.values().flatten().min() {
-                    group.state.advance(*least, out)?;
-                }
+            let Some(mark) = group.watermarks.get_mut(stream) else { continue };
+            *mark = match watermark {
+                Some(watermark) => Mark { value: mark.value.max(watermark), is_idle: false },
+                None => Mark { is_idle: true, ..*mark },
+            };
+            let least = group.watermarks.values().filter(|mark| !mark.is_idle).map(|mark| mark.value).min();
+            if let Some(least) = least {
+                group.state.advance(least, out)?;
             }
         }
         Ok(())
@@ -111,14 +119,8 @@ impl WindowTables {
     pub fn save(&self, output: &mut dyn Write) -> Result<(), SaveError> {
         let mut writer = SectionWriter::new(output, KIND, fingerprint(&self.plans))?;
         for group in &self.groups {
-            // By name: the order of a hash map must not show.
-            let mut streams: Vec<_> = group.watermarks.iter().collect();
-            streams.sort_unstable();
-            let watermarks: Vec<i64> = streams
-                .into_iter()
-                .flat_map(|(_, watermark)| [i64::from(watermark.is_some()), watermark.unwrap_or_default()])
-                .collect();
-            writer.numbers("watermarks", &watermarks)?;
+            let marks = group.watermarks.values().flat_map(|mark| [i64::from(mark.is_idle), mark.value]);
+            writer.numbers("watermarks", &marks.collect::<Vec<_>>())?;
             group.state.save(&mut writer)?;
         }
         writer.finish()
@@ -130,10 +132,8 @@ impl WindowTables {
         let mut reader = SectionReader::new(input, KIND, fingerprint(&tables.plans))?;
         for group in &mut tables.groups {
             let watermarks = reader.numbers("watermarks", 2 * group.watermarks.len())?;
-            let mut streams: Vec<_> = group.watermarks.iter_mut().collect();
-            streams.sort_unstable();
-            for ((_, known), saved) in streams.into_iter().zip(watermarks.chunks_exact(2)) {
-                *known = (saved[0] == 1).then_some(saved[1]);
+            for (mark, saved) in group.watermarks.values_mut().zip(watermarks.chunks_exact(2)) {
+                *mark = Mark { is_idle: saved[0] == 1, value: saved[1] };
             }
             group.state.restore(&mut reader)?;
         }
@@ -180,8 +180,8 @@ fn fingerprint(plans: &[Arc<WindowPlan>]) -> u64 {
 
 impl Group {
     /// The least watermark of the other streams that hold something back.
-    fn others(&self, stream: &str) -> Option<i64> {
-        let others = self.watermarks.iter().filter(|(name, _)| name.as_str() != stream);
-        others.filter_map(|(_, watermark)| *watermark).min()
+    fn others(&self, stream: &str) -> i64 {
+        let others = self.watermarks.iter().filter(|(name, mark)| name.as_str() != stream && !mark.is_idle);
+        others.map(|(_, mark)| mark.value).min().unwrap_or(i64::MAX)
     }
 }
