@@ -79,6 +79,9 @@ pub fn check(script: &Script) -> (Vec<String>, run::Transcript) {
     (problems, straight)
 }
 
+/// Scripts that take longer are told.
+const SLOW: std::time::Duration = std::time::Duration::from_secs(2);
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/windows")
 }
@@ -91,6 +94,7 @@ fn check_folder(folder: &str) {
     let (mut ran, mut failed) = (0, Vec::new());
     for path in paths.iter().filter(|path| path.to_string_lossy().contains(&wanted)) {
         let name = format!("{folder}/{}", path.file_name().unwrap().to_string_lossy());
+        let since = std::time::Instant::now();
         ran += 1;
         let problems = catch_unwind(AssertUnwindSafe(|| {
             let script = Script::parse(&name, &std::fs::read_to_string(path).unwrap());
@@ -100,6 +104,9 @@ fn check_folder(folder: &str) {
             }
             problems
         }));
+        if since.elapsed() > SLOW {
+            println!("{name}: {:.1?}", since.elapsed());
+        }
         let problems = problems.unwrap_or_else(|panic| vec![format!("panicked: {}", report::panic_text(&*panic))]);
         if !problems.is_empty() {
             failed.push(format!("{name}\n{}", report::shortened(&problems)));

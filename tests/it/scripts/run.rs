@@ -16,6 +16,9 @@ use super::sql::streams;
 /// Rows of a `repeat` are taken as if this many were one, so that a million of them end.
 const REPEATED: usize = 997;
 
+/// Into how many steps those of a line are cut at most when the state is saved after each.
+const MOST_RESTARTS: usize = 3;
+
 /// How the events are cut into steps.
 #[derive(Debug, Clone, Copy)]
 pub struct Mode {
@@ -108,8 +111,12 @@ pub fn pieces(step: &Step, mode: Mode) -> Vec<(usize, Range<usize>)> {
         let starts = rows.clone().step_by(chunk);
         starts.map(|start| start..rows.end.min(start + chunk)).collect::<Vec<_>>()
     };
-    let is_repeated = step.lines.iter().any(|line| line.rows.len() > 1);
-    let scale = if is_repeated { REPEATED } else { 1 };
+    let longest = step.lines.iter().map(|line| line.rows.len()).max().unwrap_or(0);
+    let scale = match longest {
+        0 | 1 => 1,
+        _ if mode.restarts => REPEATED.max(longest.div_ceil(MOST_RESTARTS)),
+        _ => REPEATED,
+    };
     match mode.chunk {
         Some(1) => {
             let lines = step.lines.iter().enumerate();
