@@ -170,8 +170,7 @@ impl WindowTables {
 
     /// Memory of the panes behind a table, bytes. Tables that share panes have the same.
     pub fn size_of(&self, table: usize) -> usize {
-        let holds = |group: &&Group| group.state.members.iter().any(|member| member.table == table);
-        self.groups.iter().find(holds).map_or(0, |group| group.state.size())
+        self.groups.iter().find(|group| group.state.holds(table)).map_or(0, |group| group.state.size())
     }
 
     /// Memory held, bytes.
@@ -228,9 +227,16 @@ impl State {
 
     fn evicted_keys(&self, table: usize) -> u64 {
         match self {
-            Self::Panes(panes) if panes.members.iter().any(|member| member.table == table) => panes.evicted_keys,
-            Self::Sessions(sessions) if sessions.table() == table => sessions.evicted_keys(),
-            _ => 0,
+            _ if !self.holds(table) => 0,
+            Self::Panes(panes) => panes.evicted_keys,
+            Self::Sessions(sessions) => sessions.evicted_keys(),
+        }
+    }
+
+    fn holds(&self, table: usize) -> bool {
+        match self {
+            Self::Panes(panes) => panes.members.iter().any(|member| member.table == table),
+            Self::Sessions(sessions) => sessions.table() == table,
         }
     }
 
