@@ -28,6 +28,7 @@ test: ## Everything that CI runs: format, tests, the shipped pipelines, a short 
 	$(call phase,pipeline tests,$(TIDEWHEEL) test pipelines/)
 	$(call phase,check intent,$(TIDEWHEEL) check pipelines/intent)
 	$(call phase,check recommend,$(TIDEWHEEL) check pipelines/recommend)
+	$(call phase,check trends,$(TIDEWHEEL) check pipelines/trends)
 	$(call phase,demo,$(TIDEWHEEL) demo --seconds 5 --format json | python3 -m json.tool)
 
 KILLS ?= 50

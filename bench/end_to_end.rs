@@ -94,9 +94,13 @@ async fn throughput(name: &str, events: usize, scored: f64) {
         fill(&bus, events, scored).await;
         let pulled = pull(&bus, &stream.name, events).await;
         let (start, used) = (Instant::now(), cpu_seconds());
-        let run = Run::start(Arc::clone(&pipeline), &bus, &RunSettings { version: "0.0.1".to_owned(), copies: None })
-            .await
-            .unwrap();
+        let run = Run::start(
+            Arc::clone(&pipeline),
+            &bus,
+            &RunSettings { version: "0.0.1".to_owned(), ..RunSettings::default() },
+        )
+        .await
+        .unwrap();
         let last = StreamSequence(events as u64);
         run.settled().wait_for(|position| position.of(0) >= last).await.unwrap();
         let done = events as f64 / start.elapsed().as_secs_f64();
@@ -146,9 +150,10 @@ async fn latency() {
     let folder = tempfile::tempdir().unwrap();
     let (server, bus) = server(folder.path()).await;
     let pipeline = pipeline();
-    let run = Run::start(Arc::clone(&pipeline), &bus, &RunSettings { version: "0.0.1".to_owned(), copies: None })
-        .await
-        .unwrap();
+    let run =
+        Run::start(Arc::clone(&pipeline), &bus, &RunSettings { version: "0.0.1".to_owned(), ..RunSettings::default() })
+            .await
+            .unwrap();
     let mut scores = bus.subscribe(&Subject::new("intent.scored").unwrap()).await.unwrap();
     bus.flush().await.unwrap();
     let total = (RATE * RATE_SECONDS) as usize;

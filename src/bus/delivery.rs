@@ -5,6 +5,8 @@ use std::fmt;
 use async_nats::HeaderName;
 use bytes::Bytes;
 
+use super::subject::Subject;
+
 /// The payload is an Arrow IPC stream when the header `Content-Type` says so.
 const CONTENT_TYPE: HeaderName = HeaderName::from_static("Content-Type");
 const CONTENT_TYPE_LOWER: HeaderName = HeaderName::from_static("content-type");
@@ -22,6 +24,8 @@ pub struct Message {
     pub published_micros: i64,
     /// What the payload holds.
     pub encoding: Encoding,
+    /// What it was published to.
+    pub subject: Subject,
 }
 
 /// A position in a stream: the server numbers its messages from 1.

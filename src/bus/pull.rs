@@ -23,6 +23,7 @@ use super::bus::Bus;
 use super::delivery::{Delivery, Encoding, Message, StreamSequence};
 use super::error::BusError;
 use super::stream::refused_by_server;
+use super::subject::Subject;
 
 /// The server says so when it has nothing for this long.
 const HEARTBEAT: Duration = Duration::from_secs(2);
@@ -172,6 +173,7 @@ impl Pull {
             payload: message.payload,
             sequence: delivery.stream,
             published_micros: delivery.published_micros,
+            subject: Subject::received(message.subject),
         }))
     }
 

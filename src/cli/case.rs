@@ -14,6 +14,12 @@ pub(super) struct Case {
     /// Batches of events, applied in order.
     #[serde(default)]
     pub(super) events: Vec<Events>,
+    /// Whether event time goes on after the last event, until every window has closed.
+    #[serde(default)]
+    pub(super) end: bool,
+    /// Rows that tables of windows have emitted.
+    #[serde(default)]
+    pub(super) emits: Vec<Emits>,
     /// What must have become of the events.
     pub(super) counts: Option<Counts>,
     /// Rows of feature tables.
@@ -33,6 +39,21 @@ pub(super) struct Case {
 pub(super) struct Events {
     pub(super) stream: String,
     pub(super) lines: String,
+    /// The subject of the messages; one that the stream's first pattern matches unless given.
+    pub(super) subject: Option<String>,
+    /// The broker's time of the messages; after all events unless given.
+    pub(super) published: Option<String>,
+}
+
+/// What a table of windows has emitted, in that order.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Emits {
+    pub(super) table: String,
+    /// Only rows of this kind: `early`, `final`, `late` or `removed`.
+    pub(super) kind: Option<String>,
+    /// All rows; columns that are left out are not compared.
+    pub(super) expect: Vec<BTreeMap<String, Value>>,
 }
 
 /// Outcomes that are compared; those left out are not.
@@ -51,7 +72,8 @@ pub(super) struct Counts {
 pub(super) struct Row {
     pub(super) table: String,
     pub(super) key: BTreeMap<String, Value>,
-    pub(super) at: String,
+    /// As of when; a table of windows is read as it is in the end.
+    pub(super) at: Option<String>,
     /// Columns that are compared.
     #[serde(default)]
     pub(super) expect: BTreeMap<String, Value>,

@@ -4,8 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::explain::{emission, length, window};
 use super::{Format, observe};
 use crate::config::Folder;
+use crate::feature::LivePlan;
 
 /// Arguments of `check`.
 #[derive(Args)]
@@ -23,14 +25,15 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
             let tables = pipeline.tables.len();
             println!("{}: {} stream(s), {tables} feature table(s)", pipeline.name, pipeline.streams.len());
             for table in &pipeline.tables {
-                for horizon in table.plan.horizons() {
-                    let seconds = |micros: i64| micros / 1_000_000;
-                    println!(
-                        "  {}: looks back {} s, in steps of {} s",
-                        table.plan.name(),
-                        seconds(horizon.width_micros()),
-                        seconds(horizon.step_micros())
-                    );
+                let name = table.plan.name();
+                match &table.plan {
+                    LivePlan::AsOf(plan) => {
+                        for horizon in plan.horizons() {
+                            let (width, step) = (horizon.width_micros(), horizon.step_micros());
+                            println!("  {name}: looks back {}, in steps of {}", length(width), length(step));
+                        }
+                    }
+                    LivePlan::Windows(plan) => println!("  {name}: {}, {}", window(plan), emission(plan)),
                 }
             }
             if let Some(vector) = &pipeline.vector {

@@ -8,6 +8,9 @@ mod case;
 mod check;
 mod demo;
 mod doctor;
+mod emits;
+mod explain;
+mod json_rows;
 mod learnt;
 mod model;
 mod observe;
@@ -59,6 +62,11 @@ enum Verb {
         after_help = "Examples:\n  tidewheel check pipelines/intent\n  tidewheel check pipelines/intent --format json"
     )]
     Check(check::Arguments),
+    /// Tells how each table of a pipeline is kept: plan, panes and tiles, state, memory, emission.
+    #[command(
+        after_help = "Examples:\n  tidewheel explain pipelines/trends\n  tidewheel explain pipelines/intent user_activity --format json"
+    )]
+    Explain(explain::Arguments),
     /// Runs the test cases of pipelines, without a broker, on a manual clock.
     #[command(after_help = "Examples:\n  tidewheel test pipelines/\n  tidewheel test pipelines/intent")]
     Test(test::Arguments),
@@ -124,6 +132,7 @@ pub fn main() -> ExitCode {
         Verb::Replay(arguments) => replay::run(&arguments),
         Verb::Sql(arguments) => sql::run(&arguments),
         Verb::Check(arguments) => check::run(&arguments),
+        Verb::Explain(arguments) => explain::run(&arguments),
         Verb::Test(arguments) => test::run(&arguments),
         Verb::Train(arguments) => train::run(&arguments),
         Verb::Model(verb) => model::run(&verb),

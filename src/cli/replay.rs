@@ -1,5 +1,6 @@
 //! `tidewheel replay`: a file of events with their own times, through the broker and the pipeline.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -65,6 +66,10 @@ struct Report {
     duplicate: u64,
     scored: u64,
     seconds: f64,
+    /// Rows that each table of windows has emitted. Windows wait for event time: those that are open at the end of the file
+    /// stay open.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    emitted: BTreeMap<String, u64>,
     /// What learning from the file's feedback gave, where the pipeline learns.
     #[serde(flatten)]
     learnt: Option<Learnt>,
@@ -121,6 +126,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
         let seconds = start.elapsed().as_secs_f64();
         let counts = running.stats().snapshot();
         let labels = running.stats().labels();
+        let emitted = emitted(&pipeline, &running.stats().emitted_rows());
         running.stop().await?;
         let learnt = match pipeline.train.is_some() && labels.examples() > 0 {
             true => {
@@ -139,6 +145,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
             duplicate: counts.duplicate,
             scored: counts.scored,
             seconds,
+            emitted,
             learnt,
         };
         print(&report, arguments.format)?;
@@ -163,10 +170,18 @@ fn print(report: &Report, format: Format) -> anyhow::Result<()> {
         report.seconds,
         report.published as f64 / report.seconds.max(1e-9)
     );
+    for (table, rows) in &report.emitted {
+        println!("emitted    {rows:>10}   {table}");
+    }
     if let Some(learnt) = &report.learnt {
         learnt.print();
     }
     Ok(())
+}
+
+fn emitted(pipeline: &Pipeline, rows: &[u64]) -> BTreeMap<String, u64> {
+    let tables = pipeline.tables.iter().zip(rows).filter(|(table, _)| table.plan.windows().is_some());
+    tables.map(|(table, rows)| (table.plan.name().to_owned(), *rows)).collect()
 }
 
 fn pick_stream(pipeline: &Pipeline, name: Option<&str>) -> anyhow::Result<usize> {
@@ -215,7 +230,7 @@ async fn publish(
 }
 
 /// A subject that a stream's pattern matches.
-fn concrete(pattern: &str) -> anyhow::Result<Subject> {
+pub(super) fn concrete(pattern: &str) -> anyhow::Result<Subject> {
     let tokens: Vec<_> =
         pattern.split('.').map(|token| if token == "*" || token == ">" { "replay" } else { token }).collect();
     Ok(Subject::new(tokens.join("."))?)

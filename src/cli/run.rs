@@ -39,7 +39,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
         let name = pipeline.name.clone();
         let pipeline = Arc::new(pipeline);
         let copies = Some(state.join("models"));
-        let settings = RunSettings { copies: copies.clone(), ..settings() };
+        let settings = RunSettings { copies: copies.clone(), history: Some(state.join("history")), ..settings() };
         // Until all is started there is nothing to drain: what was answered so far survives as it would a crash.
         let mut interrupted = pin!(interrupted());
         let start = async {
@@ -90,7 +90,7 @@ pub(super) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 }
 
 pub(super) fn settings() -> RunSettings {
-    RunSettings { version: env!("CARGO_PKG_VERSION").to_owned(), copies: None }
+    RunSettings { version: env!("CARGO_PKG_VERSION").to_owned(), ..RunSettings::default() }
 }
 
 /// Waits until training ends by itself; for ever where there is none.

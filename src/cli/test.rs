@@ -4,29 +4,27 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, bail};
 use arrow::array::{ArrayRef, RecordBatch, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use arrow::json::WriterBuilder;
-use arrow::json::writer::JsonArray;
 use clap::Args;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::assemble;
-use super::case::{Case, Row, Score, Vector};
-use crate::bus::{Encoding, Message, StreamSequence};
-use crate::engine::{Pipeline, Snapshot, Step, load_model};
+use super::case::{Case, Events, Row, Score, Vector};
+use super::emits::check_emits;
+use super::json_rows::{TOLERANCE, as_json, one_row, same};
+use super::replay::concrete;
+use crate::bus::{Encoding, Message, StreamSequence, Subject};
+use crate::engine::{Pipeline, Snapshot, Step, StreamPlan, load_model};
+use crate::feature::LiveReads;
 use crate::score::Arms;
 use crate::score::rank;
-use crate::window::Reads;
 
 /// The broker's time of every message: after all events of a case.
 const PUBLISHED_MICROS: i64 = 4_102_444_800_000_000;
-
-/// How far numbers may differ from what is expected.
-const TOLERANCE: f64 = 1e-6;
 
 /// Arguments of `test`.
 #[derive(Args)]
@@ -94,29 +92,23 @@ fn run_case(pipeline: &Arc<Pipeline>, file: &Path) -> anyhow::Result<(String, Ve
     let case: Case = toml::from_str(&std::fs::read_to_string(file)?)?;
     let mut step = Step::new(Arc::clone(pipeline))?;
     let mut total = Snapshot::default();
-    let mut sequence = 0;
+    let (mut sequence, mut emissions) = (0, Vec::new());
+    // A case is told whole: a stream that is silent in it is silent.
+    step.reach_present();
     for events in &case.events {
         let stream = pipeline.streams.iter().position(|stream| stream.name == events.stream);
         let stream = stream.with_context(|| format!("no stream `{}`", events.stream))?;
-        let messages: Vec<Message> = events
-            .lines
-            .lines()
-            .filter(|line| !line.trim().is_empty())
-            .map(|line| {
-                sequence += 1;
-                Message {
-                    payload: line.as_bytes().to_vec().into(),
-                    sequence: StreamSequence(sequence),
-                    published_micros: PUBLISHED_MICROS,
-                    encoding: Encoding::Json,
-                }
-            })
-            .collect();
-        let counts = step.events(stream, &messages, true)?.counts;
+        let messages = messages(events, &pipeline.streams[stream], &mut sequence)?;
+        let output = step.events(stream, &messages, true)?;
+        let counts = output.counts;
+        emissions.extend(output.emissions);
         total.counted += counts.counted;
         total.late += counts.late;
         total.rejected += counts.rejected;
         total.duplicate += counts.duplicate;
+    }
+    if case.end {
+        emissions.extend(step.close_windows()?);
     }
     let mut faults = Vec::new();
     if let Some(expected) = &case.counts {
@@ -132,6 +124,9 @@ fn run_case(pipeline: &Arc<Pipeline>, file: &Path) -> anyhow::Result<(String, Ve
             }
         }
     }
+    for emits in &case.emits {
+        check_emits(pipeline, &emissions, emits, &mut faults).with_context(|| format!("rows of `{}`", emits.table))?;
+    }
     for row in &case.rows {
         check_row(pipeline, &mut step, row, &mut faults).with_context(|| format!("row of `{}`", row.table))?;
     }
@@ -146,21 +141,48 @@ fn run_case(pipeline: &Arc<Pipeline>, file: &Path) -> anyhow::Result<(String, Ve
     Ok((case.about, faults))
 }
 
+/// Each line is a message.
+fn messages(events: &Events, stream: &StreamPlan, sequence: &mut u64) -> anyhow::Result<Vec<Message>> {
+    let subject = match &events.subject {
+        Some(subject) => Subject::new(subject)?,
+        None => concrete(stream.subjects.first().context("the stream has no subject")?)?,
+    };
+    let published_micros = events.published.as_deref().map(micros).transpose()?.unwrap_or(PUBLISHED_MICROS);
+    let lines = events.lines.lines().filter(|line| !line.trim().is_empty());
+    Ok(lines
+        .map(|line| {
+            *sequence += 1;
+            Message {
+                payload: line.as_bytes().to_vec().into(),
+                sequence: StreamSequence(*sequence),
+                published_micros,
+                encoding: Encoding::Json,
+                subject: subject.clone(),
+            }
+        })
+        .collect())
+}
+
 fn check_row(pipeline: &Pipeline, step: &mut Step, row: &Row, faults: &mut Vec<String>) -> anyhow::Result<()> {
     let index = pipeline.tables.iter().position(|table| table.plan.name() == row.table).context("no such table")?;
     let plan = &pipeline.tables[index].plan;
     let mut keys = Vec::new();
-    for key in plan.keys() {
-        let value = row.key.get(&key.name).with_context(|| format!("the key `{}` is missing", key.name))?;
-        let field = plan.schema().field(key.output_index).clone();
-        keys.extend(one_row(&Schema::new(vec![field]), &BTreeMap::from([(key.name.clone(), value.clone())]))?);
+    for (key, place) in plan.keys()? {
+        let value = row.key.get(key).with_context(|| format!("the key `{key}` is missing"))?;
+        let field = plan.schema().field(place).clone();
+        keys.extend(one_row(&Schema::new(vec![field]), &BTreeMap::from([(key.to_owned(), value.clone())]))?);
     }
     let table = &mut step.tables_mut()[index];
-    let (mut slots, mut reads) = (Vec::new(), Reads::default());
+    let (mut slots, mut reads) = (Vec::new(), LiveReads::default());
     table.look_up(&keys, 1, &mut slots)?;
-    table.read(slots[0], micros(&row.at)?, &mut reads);
-    let found = as_json(&table.evaluate(&reads)?)?;
-    let label = format!("{} {:?} at {}", row.table, row.key, row.at);
+    let at = match (&row.at, plan.as_of()) {
+        (Some(at), _) => micros(at)?,
+        (None, None) => 0,
+        (None, Some(_)) => bail!("`at` is missing: an as-of table is read as of a time"),
+    };
+    table.read(slots[0], at, &mut reads);
+    let found = as_json(&table.evaluate(&reads)?)?.pop().context("no row")?;
+    let label = format!("{} {:?} at {}", row.table, row.key, row.at.as_deref().unwrap_or("the end"));
     let exists = found.values().any(|value| !value.is_null());
     if row.missing == exists {
         faults.push(format!("{label}: {}", if exists { "there is a row" } else { "there is no row" }));
@@ -244,31 +266,4 @@ fn request_row(schema: &SchemaRef, request: &BTreeMap<String, Value>, at: i64) -
         }
     }
     Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
-}
-
-fn one_row(schema: &Schema, values: &BTreeMap<String, Value>) -> anyhow::Result<Vec<ArrayRef>> {
-    let mut decoder = arrow_json::ReaderBuilder::new(Arc::new(schema.clone())).build_decoder()?;
-    decoder.serialize(std::slice::from_ref(values))?;
-    let batch = decoder.flush()?.ok_or_else(|| anyhow!("no value"))?;
-    Ok(batch.columns().to_vec())
-}
-
-fn as_json(batch: &RecordBatch) -> anyhow::Result<Map<String, Value>> {
-    let mut writer = WriterBuilder::new().with_explicit_nulls(true).build::<_, JsonArray>(Vec::new());
-    writer.write(batch)?;
-    writer.finish()?;
-    let mut rows: Vec<Map<String, Value>> = serde_json::from_slice(&writer.into_inner())?;
-    rows.pop().context("no row")
-}
-
-fn same(expected: &Value, found: &Value) -> bool {
-    match (expected, found) {
-        (Value::Array(expected), Value::Array(found)) => {
-            expected.len() == found.len() && expected.iter().zip(found).all(|(a, b)| same(a, b))
-        }
-        _ => match (expected.as_f64(), found.as_f64()) {
-            (Some(expected), Some(found)) => (expected - found).abs() <= TOLERANCE * expected.abs().max(1.0),
-            _ => expected == found,
-        },
-    }
 }

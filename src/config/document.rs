@@ -11,12 +11,14 @@ use toml::de::{DeTable, DeValue};
 use super::labels::Labels;
 use super::name::{PipelineName, SqlName};
 use super::problem::Problem;
+use super::reference::Reference;
 use super::schema::{check_keys, section_schema};
 use super::score::Score;
 use super::section;
-use super::settings::{Model, Settings, State, Table};
+use super::settings::{Model, Settings, State};
 use super::source::Source;
 use super::stream::Stream;
+use super::table::Table;
 use super::train::Train;
 
 /// What could be read of a document: the sound sections, and which others there are.
@@ -25,6 +27,7 @@ pub(super) struct Draft {
     pub(super) name: Option<Spanned<PipelineName>>,
     pub(super) streams: Sections<Stream>,
     pub(super) tables: Sections<Table>,
+    pub(super) references: Sections<Reference>,
     pub(super) model: Section<Model>,
     pub(super) score: Section<Score>,
     pub(super) labels: Section<Labels>,
@@ -46,6 +49,7 @@ impl Draft {
             name: Section::read(source, root.get("name"), problems).into_sound(),
             streams: Sections::read(source, root, "streams", problems),
             tables: Sections::read(source, root, "tables", problems),
+            references: Sections::read(source, root, "references", problems),
             model: Section::read(source, root.get("model"), problems),
             score: Section::read(source, root.get("score"), problems),
             labels: Section::read(source, root.get("labels"), problems),
@@ -61,6 +65,7 @@ impl Draft {
             name: self.name?.into_inner(),
             streams: self.streams.into_values(),
             tables: self.tables.into_values(),
+            references: self.references.into_values(),
             model: self.model.into_value(),
             score: self.score.into_value(),
             labels: self.labels.into_value(),

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use schemars::{Schema, SchemaGenerator, json_schema};
-use serde::Deserializer;
+use serde::{Deserialize, Deserializer};
+use toml::Spanned;
 
 use super::text::{Refusal, read_text};
 
@@ -24,6 +25,22 @@ pub(super) fn any<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration
 /// A duration that is longer than zero.
 pub(super) fn positive<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     read_text(deserializer, EXPECTING, parse_positive)
+}
+
+/// A duration that is longer than zero, and may be left out.
+pub(super) fn positive_if_given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    positive(deserializer).map(Some)
+}
+
+/// A duration that may be zero, with its place, and may be left out.
+pub(super) fn placed_if_given<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Spanned<Duration>>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(transparent)]
+    struct Placed(#[serde(deserialize_with = "any")] Duration);
+    let placed = Spanned::<Placed>::deserialize(deserializer)?;
+    Ok(Some(Spanned::new(placed.span(), placed.into_inner().0)))
 }
 
 /// What editors are told about a duration.

@@ -1,7 +1,7 @@
 //! "Did you mean": the known word that is closest to an unknown one.
 
 /// The candidate with the fewest changed letters, when at most a third of the word (and at least one letter) changed.
-pub(super) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_lowercase();
     let most = (word.chars().count() / 3).max(1);
     candidates

@@ -1,18 +1,19 @@
 //! `pipeline.toml` as values. The documentation of the fields is the reference manual, also in the JSON Schema.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::duration;
 use super::labels::Labels;
 use super::name::{PipelineName, SqlName};
+use super::reference::Reference;
 use super::score::Score;
 use super::stream::Stream;
+use super::table::Table;
 use super::train::Train;
 
 /// A pipeline: which events it reads, which features it keeps, and what it scores with them.
@@ -29,6 +30,10 @@ pub struct Settings {
     /// Settings of single feature tables, each in a section `[tables.NAME]`, where `features/NAME.sql` is the table.
     #[schemars(default)]
     pub tables: BTreeMap<SqlName, Table>,
+    /// Tables of facts that events are joined with, each in a section `[references.NAME]`. The name is the relation in
+    /// feature SQL.
+    #[schemars(default)]
+    pub references: BTreeMap<SqlName, Reference>,
     /// The model that scores. Without it the pipeline only keeps features.
     pub model: Option<Model>,
     /// When rankings are made and where they go.
@@ -44,9 +49,9 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The horizon of aggregates of a feature table that name none.
-    pub fn retention(&self, table: &str) -> Duration {
-        self.tables.get(table).map_or_else(default::retention, |table| table.retention)
+    /// The settings of a feature table, whether it has a section or not.
+    pub(super) fn table(&self, name: &str) -> Cow<'_, Table> {
+        self.tables.get(name).map_or_else(|| Cow::Owned(Table::default()), Cow::Borrowed)
     }
 
     /// The folder for the pipeline's files, relative to the working folder unless it is absolute.
@@ -73,16 +78,6 @@ impl Settings {
     }
 }
 
-/// Settings of one feature table.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, expecting = "a section such as [tables.user_activity]")]
-pub struct Table {
-    /// How far back aggregates without `within(...)` look: 30 days unless given.
-    #[serde(default = "default::retention", deserialize_with = "duration::positive")]
-    #[schemars(schema_with = "duration::schema", extend("default" = "30 days"))]
-    pub retention: Duration,
-}
-
 /// The model that turns vectors into scores.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a section [model]")]
@@ -101,12 +96,4 @@ pub struct Model {
 pub struct State {
     /// The folder, relative to the working folder: `.state/<name>` unless given.
     pub folder: Option<PathBuf>,
-}
-
-mod default {
-    use std::time::Duration;
-
-    pub(super) fn retention() -> Duration {
-        Duration::from_secs(30 * 24 * 60 * 60)
-    }
 }

@@ -30,6 +30,11 @@ pub(super) fn bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D
     deserializer.deserialize_any(SizeVisitor)
 }
 
+/// Bytes, at least one, that may be left out.
+pub(super) fn bytes_if_given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    bytes(deserializer).map(Some)
+}
+
 /// What editors are told about a size.
 pub(super) fn schema(_: &mut SchemaGenerator) -> Schema {
     json_schema!({

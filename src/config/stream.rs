@@ -43,6 +43,17 @@ pub struct Stream {
     #[serde(default = "default::disorder", deserialize_with = "duration::any")]
     #[schemars(schema_with = "duration::schema", extend("default" = "5s"))]
     pub disorder: Duration,
+    /// What has a watermark of its own. With `subject`, each concrete subject is a partition with its own newest event time,
+    /// and the stream's watermark is that of the partition that is furthest behind; there may be 4,096 of them. Without it
+    /// the whole stream is one.
+    #[serde(default)]
+    #[schemars(extend("default" = "stream"))]
+    pub partition: Partition,
+    /// How long, by the broker's clock, a partition may be silent before it stops holding the watermark back. The same
+    /// goes for a whole stream where a table reads several. 30 seconds unless given.
+    #[serde(default = "default::idle", deserialize_with = "duration::positive")]
+    #[schemars(schema_with = "duration::schema", extend("default" = "30s"))]
+    pub idle: Duration,
     /// What becomes of events that come too late for every feature. They are counted either way. `dead-letter` unless
     /// given.
     #[serde(default)]
@@ -90,6 +101,18 @@ pub enum TimeUnit {
     Microseconds,
 }
 
+/// What has a watermark of its own.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum Partition {
+    /// The stream as a whole.
+    #[default]
+    Stream,
+    /// Each concrete subject.
+    Subject,
+}
+
 /// What becomes of an event that is too late for every feature.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -115,6 +138,10 @@ mod default {
 
     pub(super) fn disorder() -> Duration {
         Duration::from_secs(5)
+    }
+
+    pub(super) fn idle() -> Duration {
+        Duration::from_secs(30)
     }
 
     /// 2000-01-01T00:00:00Z.

@@ -8,6 +8,8 @@
 //!
 //! - [`Step`] is the whole computation, without I/O, clock or thread: the same inputs in the same order give the same state
 //!   and outputs. Tests and `tidewheel test` drive it by hand.
+//! - Tables of windows emit rows as the watermark passes: they are published, looked up by vectors and SQL, and appended to
+//!   Delta tables, each once.
 //! - The scoring thread ranks, remembers what was shown and joins feedback to it: examples go to a stream.
 //! - [`Training`] reads that stream on a thread, or in a process, of its own; what it promotes in the registry reaches the
 //!   scoring thread between two batches.
@@ -19,40 +21,53 @@
 //!
 //! It fails with [`EngineError`], and then stops as a whole: what was not published follows after the restart.
 
+mod arrival;
 mod deadletter;
+mod emitted;
 mod feed;
 mod feedback;
+mod keeping;
 mod label;
 mod learning;
 mod pipeline;
 mod position;
 mod publish;
 mod recorded;
+mod references;
 mod run;
 mod scoring;
 mod serving;
 mod stats;
 mod step;
+mod step_thread;
 mod streams;
+mod tables;
 mod telemetry;
 mod train;
+mod trigger;
 
 pub use deadletter::{DeadLetter, LATE, UNSCORABLE};
 pub use feedback::{Feedback, Positive};
-pub use pipeline::{LabelPlan, ModelPlan, Pipeline, ScorePlan, StreamPlan, TablePlan, TrainPlan, Trigger};
+pub use pipeline::{
+    LabelPlan, ModelPlan, Pipeline, ReferencePlan, ReferenceSource, ScorePlan, StreamPlan, TablePlan, TrainPlan,
+    Trigger,
+};
 pub use position::Position;
-pub use run::{Run, RunSettings, Snapshots};
+pub use run::{Run, RunSettings};
 pub use serving::{load_model, open_registry};
 pub use stats::{Snapshot, Stats};
 pub use step::{Origin, Step, StepOutput};
+pub use step_thread::Snapshots;
 pub use streams::{examples_spec, examples_subject, input_spec, output_spec};
 pub use telemetry::describe as describe_metrics;
 pub use train::{Training, TrainingOptions, TrainingReport};
 
 use crate::bus::{BusError, StreamSequence};
-use crate::event::{DecoderError, SeenIdsError};
+use crate::event::{DecoderError, SeenIdsError, TooManyPartitions};
+use crate::history::HistoryError;
 use crate::learn::{ExampleError, JoinError, LearnError};
 use crate::model::ModelError;
+use crate::reference::ReferenceError;
 use crate::registry::RegistryError;
 use crate::score::RequestError;
 use crate::window::{PlanError, WindowError};
@@ -76,6 +91,31 @@ pub enum EngineError {
         table: String,
         /// What happened.
         source: WindowError,
+    },
+    /// A table of windows failed; several may share what failed.
+    #[error("tables of windows: {0}")]
+    Windows(WindowError),
+    /// Emitted rows could not be written as JSON.
+    #[error("rows of table `{table}` can't be written as JSON: {source}")]
+    Emitted {
+        /// Which table.
+        table: String,
+        /// What happened.
+        source: arrow::error::ArrowError,
+    },
+    /// The Delta tables of emitted rows.
+    #[error(transparent)]
+    History(#[from] HistoryError),
+    /// A reference table.
+    #[error(transparent)]
+    Reference(#[from] ReferenceError),
+    /// A stream has too many partitions.
+    #[error("stream `{stream}`: {source}")]
+    Partitions {
+        /// Which stream.
+        stream: String,
+        /// How many there may be.
+        source: TooManyPartitions,
     },
     /// The vector's select failed on the data.
     #[error("vector.sql: {0}")]

@@ -1,5 +1,6 @@
 //! A pipeline that can run: every name resolved, every select planned, every contract parsed.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,10 +8,11 @@ use datafusion::physical_expr::PhysicalExpr;
 
 use crate::bus::Subject;
 use crate::event::{Contract, DecodeSettings, TimeUnit};
-use crate::feature::VectorPlan;
+use crate::feature::{LivePlan, VectorPlan};
 use crate::learn::{JoinSettings, LearnerSettings};
 use crate::model::train::TrainSettings;
-use crate::window::FeaturePlan;
+use crate::reference::{ReferenceSpec, ReferenceTable};
+use crate::window::Budget;
 
 /// Everything a [`Step`](super::Step) and a [`Run`](super::Run) need to know.
 pub struct Pipeline {
@@ -20,6 +22,8 @@ pub struct Pipeline {
     pub streams: Vec<StreamPlan>,
     /// The feature tables it keeps, by name.
     pub tables: Vec<TablePlan>,
+    /// The tables of facts that events are joined with.
+    pub references: Vec<ReferencePlan>,
     /// The vector, when there is anything to score.
     pub vector: Option<Arc<VectorPlan>>,
     /// The model, when there is anything to score.
@@ -46,6 +50,10 @@ pub struct StreamPlan {
     pub ids: Option<(String, usize)>,
     /// How far events may be out of order.
     pub disorder: Duration,
+    /// Whether each concrete subject is a partition with a watermark of its own; else the stream is one.
+    pub partition_by_subject: bool,
+    /// How long a partition, or the stream beside others, may be silent before it holds no watermark back.
+    pub idle: Duration,
     /// Whether late events go to the dead-letter subject.
     pub dead_letter_late: bool,
     /// How long the broker keeps events.
@@ -57,9 +65,39 @@ pub struct StreamPlan {
 /// One feature table.
 pub struct TablePlan {
     /// Its plan.
-    pub plan: Arc<FeaturePlan>,
-    /// Index of its stream.
-    pub stream: usize,
+    pub plan: LivePlan,
+    /// Indices of its streams: one, or those that a table of windows reads under UNION ALL.
+    pub streams: Vec<usize>,
+    /// How long rows of a table of windows can be looked up after the end of their windows.
+    pub retention: Duration,
+    /// Where emitted rows are published.
+    pub publish: Option<Subject>,
+    /// Whether emitted rows are kept in a Delta table.
+    pub history: bool,
+    /// DataFusion's logical plan of its select, as text.
+    pub logical: String,
+    /// How much memory it may take.
+    pub budget: Budget,
+}
+
+/// A table of facts that events are joined with.
+pub struct ReferencePlan {
+    /// Its name, what a row is found by, and how the rows are to be read.
+    pub spec: ReferenceSpec,
+    /// Where they are.
+    pub source: ReferenceSource,
+    /// How often a file is looked at for changes.
+    pub refresh: Duration,
+    /// The rows when the pipeline was checked; none of a bucket.
+    pub table: Arc<ReferenceTable>,
+}
+
+/// Where the rows of a reference table are.
+pub enum ReferenceSource {
+    /// A file.
+    File(PathBuf),
+    /// A key-value bucket of the broker.
+    Bucket(String),
 }
 
 /// The model file.
@@ -132,9 +170,8 @@ pub struct TrainPlan {
 }
 
 impl Pipeline {
-    /// How old an event of a stream can be and still count in some table, microseconds.
-    pub fn reach_micros(&self, stream: usize) -> i64 {
-        let tables = self.tables.iter().filter(|table| table.stream == stream);
-        tables.map(|table| table.plan.reach_micros()).max().unwrap_or(0)
+    /// The tables of a stream, each with its index.
+    pub fn tables_of(&self, stream: usize) -> impl Iterator<Item = (usize, &TablePlan)> {
+        self.tables.iter().enumerate().filter(move |(_, table)| table.streams.contains(&stream))
     }
 }

@@ -35,7 +35,7 @@ pub(super) async fn publish_all(
     let subjects = Subjects::of(&pipeline.name)?;
     let (started, mut shown) = (now_micros(), 0_u64);
     while let Some(publication) = publications.recv().await {
-        let Publication { rankings, replies, dead: letters, labelled, before, after } = publication;
+        let Publication { rankings, replies, dead: letters, labelled, emitted, before, after } = publication;
         // Before the reply: feedback on what is not yet remembered would be lost by a crash in between.
         for impressions in labelled.impressions {
             // They are never made again, but a message without an answer is sent again.
@@ -61,6 +61,9 @@ pub(super) async fn publish_all(
             let message =
                 Outgoing::new(subjects.examples.clone(), payload).message_id(id).header(POSITION, before.as_ref());
             publisher.publish(message).await?;
+        }
+        for row in emitted {
+            publisher.publish(row.header(POSITION, before.as_ref())).await?;
         }
         for letter in letters {
             let stream = &pipeline.streams[letter.stream].name;

@@ -3,30 +3,28 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use arrow::array::RecordBatch;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::EngineError;
 use super::feed::read_all;
+use super::keeping::open_history;
 use super::label::Labeller;
 use super::pipeline::Pipeline;
 use super::position::Position;
 use super::publish::{POSITION, publish_all};
 use super::recorded::recorded_impressions;
-use super::scoring::{Scoring, ScoringThread};
+use super::references::{OpenReference, follow_reference};
+use super::scoring::ScoringThread;
 use super::serving::{follow, load_arms, open_registry};
 use super::stats::Stats;
 use super::step::Step;
+use super::step_thread::{Input, Replay, Snapshots, StepThread};
 use super::streams::{examples_spec, impressions_spec, input_spec, output_spec};
-use super::telemetry::{record_step, record_table};
-use crate::bus::{
-    Bus, EndpointSpec, Message, ReadLimits, ServiceError, ServiceHandle, ServiceRequest, ServiceSpec, StreamSequence,
-    Subject,
-};
+use crate::bus::{Bus, EndpointSpec, ReadLimits, ServiceError, ServiceHandle, ServiceSpec, StreamSequence, Subject};
 
 /// Messages of one step.
 const STEP_ROWS: usize = 4_096;
@@ -38,8 +36,6 @@ const QUEUED_SWAPS: usize = 4;
 const OUTSTANDING: usize = 4_096;
 /// Requests taken into one step.
 const STEP_REQUESTS: usize = 64;
-/// How often the size of tables is recorded.
-const TABLE_METRICS: Duration = Duration::from_secs(5);
 
 /// How a pipeline runs.
 #[derive(Debug, Clone, Default)]
@@ -48,6 +44,8 @@ pub struct RunSettings {
     pub version: String,
     /// Where copies of models are kept, if anywhere.
     pub copies: Option<PathBuf>,
+    /// Where the Delta tables of emitted rows are kept, if anywhere.
+    pub history: Option<PathBuf>,
 }
 
 /// A running pipeline.
@@ -58,30 +56,6 @@ pub struct Run {
     stop: CancellationToken,
     tasks: JoinSet<Result<(), EngineError>>,
     threads: Vec<(&'static str, JoinHandle<Result<(), EngineError>>)>,
-}
-
-/// What the step's thread takes.
-enum Input {
-    Events {
-        stream: usize,
-        messages: Vec<Message>,
-    },
-    Requests(Vec<ServiceRequest>),
-    /// Rows of these tables as of now.
-    Snapshot {
-        tables: Vec<String>,
-        reply: oneshot::Sender<Result<Vec<(String, RecordBatch)>, EngineError>>,
-    },
-}
-
-/// What of the streams was there before.
-struct Replay {
-    /// Up to here every output is in the broker.
-    resumed: Position,
-    /// Where the streams ended at the start.
-    present: Position,
-    /// Told when the features are as of then.
-    rebuilt: Option<oneshot::Sender<()>>,
 }
 
 impl Run {
@@ -136,13 +110,31 @@ impl Run {
             run.tasks.spawn(follow(Arc::clone(&pipeline), registry, pointer, swap_queue, stop.clone()));
         }
         let labeller = Labeller::new(&pipeline, recorded_impressions(&pipeline, bus).await?)?;
-        let step = Step::new(Arc::clone(&pipeline))?;
-        let (step_pipeline, step_stats) = (Arc::clone(&pipeline), Arc::clone(&stats));
+        let mut step = Step::new(Arc::clone(&pipeline))?;
+        for plan in &pipeline.references {
+            let reference = OpenReference::open(plan, bus).await?;
+            step.set_reference(reference.table());
+            let inputs = run.inputs.clone();
+            run.tasks.spawn(follow_reference(reference, plan.refresh, inputs, Input::Reference, stop.clone()));
+        }
+        let mut history = None;
+        if let Some(folder) = &settings.history
+            && let Some((queue, task)) = open_history(&pipeline, folder).await?
+        {
+            history = Some(queue);
+            run.tasks.spawn(task);
+        }
         let (rebuilt_sender, rebuilt) = oneshot::channel();
-        run.spawn_thread("step", move || {
-            let replay = Replay { resumed, present, rebuilt: Some(rebuilt_sender) };
-            step_all(&step_pipeline, step, &step_stats, input_queue, &step_queue, start, replay)
-        })?;
+        let thread = StepThread {
+            pipeline: Arc::clone(&pipeline),
+            step,
+            stats: Arc::clone(&stats),
+            scoring: step_queue,
+            history,
+            replay: Replay { resumed, present, rebuilt: Some(rebuilt_sender) },
+            position: start,
+        };
+        run.spawn_thread("step", move || thread.run(input_queue))?;
         let thread = ScoringThread { pipeline: Arc::clone(&pipeline), arms, swaps, labeller, stats };
         run.spawn_thread("score", move || thread.run(scoring, &publication_queue))?;
         let publisher = bus.publisher(OUTSTANDING).await?;
@@ -240,22 +232,6 @@ impl Run {
     }
 }
 
-/// Asks a running pipeline for rows. It does not keep the pipeline running.
-#[derive(Clone)]
-pub struct Snapshots(mpsc::WeakSender<Input>);
-
-impl Snapshots {
-    /// Rows of the named tables.
-    pub async fn take(&self, tables: Vec<String>) -> Result<Vec<(String, RecordBatch)>, EngineError> {
-        let (reply, answer) = oneshot::channel();
-        let ended = |_| EngineError::Thread("step");
-        let inputs = self.0.upgrade().ok_or(EngineError::Thread("step"))?;
-        inputs.send(Input::Snapshot { tables, reply }).await.map_err(|_| EngineError::Thread("step"))?;
-        drop(inputs);
-        answer.await.map_err(ended)?
-    }
-}
-
 async fn serve_all(
     mut service: ServiceHandle,
     inputs: mpsc::Sender<Input>,
@@ -291,72 +267,4 @@ async fn serve_all(
         request.respond(Err(stopping)).await?;
     }
     Ok(())
-}
-
-fn step_all(
-    pipeline: &Pipeline,
-    mut step: Step,
-    stats: &Stats,
-    mut inputs: mpsc::Receiver<Input>,
-    scoring: &mpsc::Sender<Scoring>,
-    mut position: Position,
-    mut replay: Replay,
-) -> Result<(), EngineError> {
-    let mut recorded = Instant::now();
-    loop {
-        if position.has_reached(&replay.present)
-            && let Some(rebuilt) = replay.rebuilt.take()
-        {
-            // Nobody waits where there are no requests.
-            let _gone = rebuilt.send(()).is_err();
-        }
-        let Some(input) = inputs.blocking_recv() else { return Ok(()) };
-        let start = Instant::now();
-        let before: Arc<str> = position.to_string().into();
-        let (output, requests) = match input {
-            Input::Events { stream, messages } => {
-                // A batch that reaches past the resumed position is emitted whole: ids drop what is there already.
-                let last = messages.last().map_or(StreamSequence(0), |message| message.sequence);
-                let emit = last > replay.resumed.of(stream);
-                let output = step.events(stream, &messages, emit)?;
-                position.advance(stream, last);
-                (output, Vec::new())
-            }
-            Input::Requests(requests) => {
-                let payloads: Vec<_> = requests.iter().map(|request| request.payload.clone()).collect();
-                (step.requests(&payloads)?, requests.into_iter().map(Some).collect())
-            }
-            Input::Snapshot { tables, reply } => {
-                // Whoever asked may have gone away; that is no fault of the pipeline.
-                let _gone = reply.send(snapshot(pipeline, &mut step, &tables)).is_err();
-                continue;
-            }
-        };
-        stats.add_step(&output.counts);
-        record_step(&pipeline.name, &output.counts, start.elapsed());
-        if recorded.elapsed() > TABLE_METRICS {
-            recorded = Instant::now();
-            for (table, plan) in step.tables_mut().iter().zip(&pipeline.tables) {
-                record_table(&pipeline.name, plan.plan.name(), table.key_count(), table.size());
-            }
-        }
-        if scoring.blocking_send(Scoring { output, requests, before, after: position.clone() }).is_err() {
-            return Ok(());
-        }
-    }
-}
-
-fn snapshot(pipeline: &Pipeline, step: &mut Step, names: &[String]) -> Result<Vec<(String, RecordBatch)>, EngineError> {
-    let mut rows = Vec::new();
-    for (table, plan) in step.tables_mut().iter_mut().zip(&pipeline.tables) {
-        let name = plan.plan.name();
-        if names.iter().any(|wanted| wanted == name) {
-            let scanned = table.scan(0..u32::MAX);
-            rows.push((
-                name.to_owned(),
-                scanned.map_err(|source| EngineError::Window { table: name.to_owned(), source })?,
-            ));
-        }
-    }
-    Ok(rows)
 }

@@ -8,13 +8,14 @@ use tokio::sync::mpsc;
 
 use super::EngineError;
 use super::deadletter::DeadLetter;
+use super::emitted::messages;
 use super::label::{Labelled, Labeller};
 use super::pipeline::Pipeline;
 use super::position::Position;
 use super::stats::Stats;
 use super::step::{Origin, StepOutput};
 use super::telemetry::{record_labels, record_scores};
-use crate::bus::{ServiceError, ServiceRequest};
+use crate::bus::{Outgoing, ServiceError, ServiceRequest};
 use crate::score::{Arms, Ranked, rank};
 
 /// A step's output on its way to the model, with the requests that wait for it.
@@ -33,6 +34,8 @@ pub(super) struct Publication {
     pub(super) replies: Vec<(ServiceRequest, Result<Bytes, ServiceError>)>,
     pub(super) dead: Vec<DeadLetter>,
     pub(super) labelled: Labelled,
+    /// Rows of tables of windows.
+    pub(super) emitted: Vec<Outgoing>,
     pub(super) before: Arc<str>,
     pub(super) after: Position,
 }
@@ -104,7 +107,8 @@ impl ScoringThread {
                 rankings.push((group.request_id, ranking.payload));
             }
         }
-        Ok(Publication { rankings, replies, dead: output.dead, labelled, before, after })
+        let emitted = if output.is_replay { Vec::new() } else { messages(&self.pipeline, &output.emissions)? };
+        Ok(Publication { rankings, replies, dead: output.dead, labelled, emitted, before, after })
     }
 
     fn rank(&mut self, output: &StepOutput) -> Result<Vec<Ranked>, EngineError> {

@@ -1,5 +1,6 @@
 //! What became of the events, counted while it happens.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
@@ -18,6 +19,7 @@ pub struct Stats {
     rankings: AtomicU64,
     newest_micros: AtomicI64,
     labels: ArcSwap<LabelCounts>,
+    emitted: ArcSwap<Vec<u64>>,
 }
 
 /// The counters at one moment.
@@ -70,7 +72,19 @@ impl Stats {
 
     /// Replaces what became of impressions and feedback.
     pub(super) fn set_labels(&self, counts: &LabelCounts) {
-        self.labels.store(std::sync::Arc::new(*counts));
+        self.labels.store(Arc::new(*counts));
+    }
+
+    /// Rows that each table has emitted, in the order of the pipeline; those of a state that is rebuilt count too.
+    pub fn emitted_rows(&self) -> Arc<Vec<u64>> {
+        self.emitted.load_full()
+    }
+
+    /// Replaces the rows that each table has emitted.
+    pub(super) fn set_emitted_rows(&self, rows: &[u64]) {
+        if self.emitted.load().as_slice() != rows {
+            self.emitted.store(Arc::new(rows.to_vec()));
+        }
     }
 
     /// Adds rankings.

@@ -1,42 +1,37 @@
-//! The step: a batch of messages or requests in; state moved on, vectors and dead letters out.
+//! The step: a batch of messages or requests in; state moved on, vectors, emitted rows and dead letters out.
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, UInt32Array, new_null_array};
-use arrow::buffer::BooleanBuffer;
-use arrow::compute::{filter_record_batch, take_record_batch};
-use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::TimestampMicrosecondType;
 use bytes::Bytes;
 
 use super::EngineError;
-use super::deadletter::{DeadLetter, LATE, UNSCORABLE};
+use super::arrival::{Arrival, StreamState};
+use super::deadletter::DeadLetter;
 use super::feedback::{Feedback, condition, join_columns};
 use super::pipeline::Pipeline;
 use super::stats::Snapshot;
+use super::tables::Tables;
+use super::trigger::{describe_events, fit, select};
 use crate::bus::{Message, StreamSequence};
-use crate::event::{Decoder, EventTime, SeenIds, Watermark, is_late};
-use crate::feature::{Matrix, VectorReads};
+use crate::event::EventTime;
+use crate::feature::{LiveTable, Matrix, VectorReads};
 use crate::learn::{JoinKey, join_keys};
-use crate::score::{Group, ItemIds, Job, RequestDecoder};
-use crate::window::{FeatureTable, WindowError};
+use crate::reference::ReferenceTable;
+use crate::score::{Job, RequestDecoder};
+use crate::window::{Emission, References};
 
 /// The state of a pipeline.
 pub struct Step {
     pipeline: Arc<Pipeline>,
     streams: Vec<StreamState>,
-    tables: Vec<FeatureTable>,
+    tables: Tables,
     vector: Option<VectorReads>,
     requests: Option<RequestDecoder>,
-}
-
-struct StreamState {
-    decoder: Decoder,
-    seen: Option<SeenIds>,
-    watermark: Watermark,
-    last: StreamSequence,
-    /// Indices of its tables.
-    tables: Vec<usize>,
-    time_index: usize,
+    references: References,
+    /// Whether silence means silence: while the streams are read from their beginning, each at its own speed, it does not.
+    is_present: bool,
 }
 
 /// What one step gives.
@@ -46,6 +41,9 @@ pub struct StepOutput {
     pub job: Job,
     /// For each group of the job: the message of its event, or which request it answers.
     pub origins: Vec<Origin>,
+    /// Rows of tables of windows, in the order in which they were emitted; [`Emission::table`] counts the pipeline's
+    /// tables. They are there also when the state is only being rebuilt.
+    pub emissions: Vec<Emission>,
     /// What could not be used.
     pub dead: Vec<DeadLetter>,
     /// Requests that could not be read: which one, and why.
@@ -75,39 +73,22 @@ pub enum Origin {
 impl Step {
     /// The empty state.
     pub fn new(pipeline: Arc<Pipeline>) -> Result<Self, EngineError> {
-        let mut streams = Vec::new();
-        for (index, plan) in pipeline.streams.iter().enumerate() {
-            let decoder = Decoder::new(Arc::clone(&plan.contract), &plan.decode)?;
-            let time_index = decoder.schema().index_of(&plan.decode.time_column).unwrap_or(0);
-            let tables = pipeline.tables.iter().enumerate().filter(|(_, table)| table.stream == index);
-            streams.push(StreamState {
-                decoder,
-                seen: plan.ids.as_ref().map(|(_, remember)| SeenIds::new(*remember)),
-                watermark: Watermark::new(plan.disorder),
-                last: StreamSequence(0),
-                tables: tables.map(|(table, _)| table).collect(),
-                time_index,
-            });
-        }
-        let mut tables = Vec::new();
-        for table in &pipeline.tables {
-            let disorder = pipeline.streams[table.stream].disorder.as_micros() as i64;
-            let state = FeatureTable::new(Arc::clone(&table.plan), disorder);
-            tables.push(state.map_err(|source| in_table(table.plan.name(), source))?);
-        }
+        let streams: Result<Vec<_>, _> = pipeline.streams.iter().map(StreamState::new).collect();
         let vector = pipeline.vector.as_ref().map(|plan| VectorReads::new(Arc::clone(plan)));
-        let requests = match pipeline.score.as_ref() {
-            Some(score) => match &score.service {
-                Some((_, contract)) => {
-                    let time = (score.time.0.as_str(), score.time.1);
-                    let user = score.user.as_deref();
-                    Some(RequestDecoder::new(Arc::clone(contract), &score.item, time, user, score.max_items)?)
-                }
-                None => None,
-            },
+        let service = pipeline.score.as_ref().and_then(|score| Some((score, score.service.as_ref()?)));
+        let requests = match service {
+            Some((score, (_, contract))) => {
+                let time = (score.time.0.as_str(), score.time.1);
+                let user = score.user.as_deref();
+                Some(RequestDecoder::new(Arc::clone(contract), &score.item, time, user, score.max_items)?)
+            }
             None => None,
         };
-        Ok(Self { pipeline, streams, tables, vector, requests })
+        let mut references = References::default();
+        pipeline.references.iter().for_each(|reference| references.set(Arc::clone(&reference.table)));
+        let mut tables = Tables::new(&pipeline)?;
+        tables.set_references(references.clone());
+        Ok(Self { streams: streams?, tables, vector, requests, references, pipeline, is_present: false })
     }
 
     /// The last message of a stream that was applied.
@@ -116,61 +97,94 @@ impl Step {
     }
 
     /// The live tables, in the order of the pipeline.
-    pub fn tables_mut(&mut self) -> &mut [FeatureTable] {
-        &mut self.tables
+    pub fn tables_mut(&mut self) -> &mut [LiveTable] {
+        &mut self.tables.live
     }
 
-    /// Applies messages of a stream, in its order. With `emit` off nothing is scored and no dead letter is made: the state
-    /// is being rebuilt.
+    /// Events that were late for a table, by its index in the pipeline.
+    pub fn late_rows(&self, table: usize) -> u64 {
+        self.tables.late_rows(table)
+    }
+
+    /// Rows that each table has emitted, in the order of the pipeline.
+    pub fn emitted_rows(&self) -> &[u64] {
+        self.tables.emitted_rows()
+    }
+
+    /// Keys that a table has given up at its limit of memory.
+    pub fn evicted_keys(&self, table: usize) -> u64 {
+        self.tables.evicted_keys(table)
+    }
+
+    /// Memory of a table, bytes; what tables of windows share counts for each of them.
+    pub fn table_size(&self, table: usize) -> usize {
+        self.tables.size(table)
+    }
+
+    /// Says that the streams have been read up to the present: from now on one that is silent for longer than its `idle`
+    /// holds back no table that reads others too.
+    pub fn reach_present(&mut self) {
+        self.is_present = true;
+    }
+
+    /// Joins events with this state of a reference table from now on.
+    pub fn set_reference(&mut self, table: Arc<ReferenceTable>) {
+        self.references.set(table);
+        self.tables.set_references(self.references.clone());
+    }
+
+    /// Applies messages of a stream, in its order. With `emit` off nothing is scored and no dead letter is made: the state is
+    /// being rebuilt, and what it emits has been published before.
     pub fn events(&mut self, stream: usize, messages: &[Message], emit: bool) -> Result<StepOutput, EngineError> {
         let mut output = StepOutput { is_replay: !emit, ..StepOutput::default() };
         let pipeline = Arc::clone(&self.pipeline);
         let plan = &pipeline.streams[stream];
         let labels = pipeline.labels.as_ref().filter(|labels| labels.stream == stream);
-        let state = &mut self.streams[stream];
-        if let Some(last) = messages.last() {
-            state.last = last.sequence;
-        }
-        let decoded = state.decoder.decode(messages)?;
-        output.counts.rejected = decoded.rejects.len() as u64;
-        if emit {
-            let letters = decoded.rejects.into_iter().enumerate().map(|(ordinal, reject)| DeadLetter {
-                stream,
-                sequence: messages[reject.message as usize].sequence,
-                ordinal: ordinal as u32,
-                reason: reject.reason.as_str(),
-                detail: reject.detail,
-                bytes: reject.bytes,
-            });
-            output.dead.extend(letters);
-        }
-        let (mut batch, mut origin) = (decoded.batch, decoded.origin);
-        if let (Some(seen), Some((id, _))) = (state.seen.as_mut(), plan.ids.as_ref())
-            && let Some(ids) = batch.column_by_name(id)
-        {
-            let first = seen.first_seen(ids)?;
-            output.counts.duplicate = (first.len() - first.count_set_bits()) as u64;
-            (batch, origin) = keep(&batch, &origin, first)?;
-        }
-        let mut watermarks = Vec::new();
-        let on_time = on_time(state, &batch, pipeline.reach_micros(stream), labels.map(|_| &mut watermarks));
-        output.counts.late = (on_time.len() - on_time.count_set_bits()) as u64;
-        if output.counts.late > 0 {
-            if emit && plan.dead_letter_late {
-                late_letters(stream, messages, &origin, &on_time, &batch, state, &mut output.dead);
-            }
-            let mut kept = on_time.iter();
-            watermarks.retain(|_| kept.next().unwrap_or(true));
-            (batch, origin) = keep(&batch, &origin, on_time)?;
-        }
-        output.counts.counted = batch.num_rows() as u64;
-        output.counts.newest_micros = state.watermark.newest().map_or(0, EventTime::micros);
+        let letters = emit.then_some(&mut output.dead);
+        let mut arrival = self.streams[stream].take((stream, plan), messages, &mut output.counts, letters)?;
+        let late = self.tables.push(stream, &arrival, &mut output.emissions)?;
+        let letters = (emit && plan.dead_letter_late).then_some(&mut output.dead);
+        output.counts.late = arrival.leave_late_out(stream, messages, late, letters)?;
+        output.counts.counted = arrival.batch.num_rows() as u64;
         if let Some(labels) = labels {
-            let feedback = Feedback::of(labels, &batch, (messages, &origin), state.time_index, watermarks)?;
-            output.feedback = Some(feedback);
+            let from = (messages, arrival.origin.as_slice());
+            let watermarks = arrival.watermarks.clone();
+            output.feedback = Some(Feedback::of(labels, &arrival.batch, from, arrival.time_index, watermarks)?);
         }
-        self.apply(stream, &batch, &origin, messages, &mut output)?;
+        self.apply(stream, &arrival, messages, &mut output)?;
+        self.leave_silent_out(stream, &mut output.emissions)?;
+        let watermark = self.streams[stream].watermark_micros();
+        self.tables.settle(stream, watermark, &output.emissions)?;
         Ok(output)
+    }
+
+    /// Moves event time on until every window has closed: the end of a test, after which nothing comes.
+    pub fn close_windows(&mut self) -> Result<Vec<Emission>, EngineError> {
+        let mut emissions = Vec::new();
+        let newest = self.streams.iter().filter_map(|stream| stream.watermark.newest()).max();
+        let Some(newest) = newest else { return Ok(emissions) };
+        let end = newest.micros().saturating_add(self.tables.longest_wait());
+        for stream in 0..self.streams.len() {
+            self.tables.advance(stream, Some(end), &mut emissions)?;
+        }
+        self.tables.settle(0, newest.micros(), &emissions)?;
+        Ok(emissions)
+    }
+
+    /// Streams that have been silent for longer than their `idle`, by the broker's time of this one's messages, hold back
+    /// nothing.
+    fn leave_silent_out(&mut self, stream: usize, out: &mut Vec<Emission>) -> Result<(), EngineError> {
+        if !self.is_present || self.streams.len() < 2 {
+            return Ok(());
+        }
+        let now = self.streams[stream].watermark.published();
+        for (other, plan) in self.pipeline.streams.iter().enumerate().filter(|(other, _)| *other != stream) {
+            let idle = i64::try_from(plan.idle.as_micros()).unwrap_or(i64::MAX);
+            if now.saturating_sub(idle) > self.streams[other].watermark.published() {
+                self.tables.advance(other, None, out)?;
+            }
+        }
+        Ok(())
     }
 
     /// Reads the features of requests and makes their vectors. The groups of the job follow the readable requests.
@@ -196,7 +210,7 @@ impl Step {
         if let Some(labels) = &self.pipeline.labels {
             output.keys = join_keys(&join_columns(&labels.join, &rows), rows.num_rows());
         }
-        let matrix = vector.run(&rows, &decoded.times, &mut self.tables);
+        let matrix = vector.run(&rows, &decoded.times, &mut self.tables.live);
         output.job = Job { matrix: matrix.map_err(EngineError::Vector)?, groups: decoded.groups, items: decoded.items };
         output.origins = decoded.payloads.into_iter().map(Origin::Request).collect();
         Ok(output)
@@ -205,7 +219,7 @@ impl Step {
     /// Vectors of rows of `requests`, as of `times`.
     pub fn vectors(&mut self, rows: &RecordBatch, times: &[i64]) -> Result<Matrix, EngineError> {
         match self.vector.as_mut() {
-            Some(vector) => vector.run(rows, times, &mut self.tables).map_err(EngineError::Vector),
+            Some(vector) => vector.run(rows, times, &mut self.tables.live).map_err(EngineError::Vector),
             None => Ok(Matrix::default()),
         }
     }
@@ -213,184 +227,46 @@ impl Step {
     fn apply(
         &mut self,
         stream: usize,
-        batch: &RecordBatch,
-        origin: &[u32],
+        arrival: &Arrival,
         messages: &[Message],
         output: &mut StepOutput,
     ) -> Result<(), EngineError> {
-        let Self { pipeline, streams, tables, vector, .. } = self;
-        let state = &streams[stream];
-        for table in &state.tables {
-            let name = pipeline.tables[*table].plan.name();
-            tables[*table].begin(batch).map_err(|source| in_table(name, source))?;
-        }
+        let Self { pipeline, tables, vector, .. } = self;
+        let batch = &arrival.batch;
+        tables.begin(stream, batch, &output.emissions)?;
         let trigger = pipeline.score.as_ref().and_then(|score| score.trigger.as_ref());
         // The label join remembers vectors that were shown before a restart, so they are made again.
         let wanted = !output.is_replay || pipeline.labels.is_some();
         let trigger = trigger.filter(|trigger| wanted && trigger.stream == stream);
         let triggered = trigger.map(|trigger| condition(&trigger.condition, batch).map_err(EngineError::Trigger));
         let triggered = triggered.transpose()?;
-        let times = batch.column(state.time_index).as_primitive::<TimestampMicrosecondType>().values();
-        let mut rows: Vec<u32> = Vec::new();
-        if let (Some(triggered), Some(vector)) = (&triggered, vector.as_mut()) {
-            rows.extend(triggered.set_indices_u32());
-            let requests = select(batch, &rows, vector.plan().requests()).map_err(EngineError::Vector)?;
-            vector.begin(&requests, tables).map_err(EngineError::Vector)?;
-            let mut next = rows.iter().copied().peekable();
-            let mut request = 0;
-            for (row, time) in times.iter().enumerate() {
-                for table in &state.tables {
-                    tables[*table].apply(row);
-                }
-                if next.next_if_eq(&(row as u32)).is_some() {
-                    vector.read(request, *time, tables);
-                    request += 1;
-                }
-            }
-            output.job.matrix = vector.finish(&requests, tables).map_err(EngineError::Vector)?;
-            if let Some(labels) = &pipeline.labels {
-                output.keys = join_keys(&join_columns(&labels.join, &requests), requests.num_rows());
-            }
-            describe_events(pipeline, stream, &requests, &rows, origin, messages, times, output);
-            if output.feedback.is_some() {
-                output.triggers = rows;
-            }
-        } else {
-            for row in 0..times.len() {
-                for table in &state.tables {
-                    tables[*table].apply(row);
-                }
+        let times = batch.column(arrival.time_index).as_primitive::<TimestampMicrosecondType>().values();
+        let (Some(triggered), Some(vector)) = (&triggered, vector.as_mut()) else {
+            (0..times.len()).for_each(|row| tables.apply(stream, row));
+            return Ok(());
+        };
+        let rows: Vec<u32> = triggered.set_indices_u32().collect();
+        let requests = select(batch, &rows, vector.plan().requests()).map_err(EngineError::Vector)?;
+        tables.reserve(&output.emissions)?;
+        vector.begin(&requests, &mut tables.live).map_err(EngineError::Vector)?;
+        let mut next = rows.iter().copied().peekable();
+        let mut request = 0;
+        for (row, time) in times.iter().enumerate() {
+            tables.apply(stream, row);
+            if next.next_if_eq(&(row as u32)).is_some() {
+                tables.show(arrival.watermarks[row], &output.emissions)?;
+                vector.read(request, *time, &mut tables.live);
+                request += 1;
             }
         }
-        for table in &state.tables {
-            let name = pipeline.tables[*table].plan.name();
-            tables[*table].settle().map_err(|source| in_table(name, source))?;
+        output.job.matrix = vector.finish(&requests, &tables.live).map_err(EngineError::Vector)?;
+        if let Some(labels) = &pipeline.labels {
+            output.keys = join_keys(&join_columns(&labels.join, &requests), requests.num_rows());
+        }
+        describe_events((pipeline, stream), &requests, &rows, (messages, arrival), output);
+        if output.feedback.is_some() {
+            output.triggers = rows;
         }
         Ok(())
     }
-}
-
-fn in_table(table: &str, source: WindowError) -> EngineError {
-    EngineError::Window { table: table.to_owned(), source }
-}
-
-/// Which rows are not late; the watermark follows row by row, and is written down after each where that is wanted.
-fn on_time(
-    state: &mut StreamState,
-    batch: &RecordBatch,
-    reach_micros: i64,
-    mut watermarks: Option<&mut Vec<i64>>,
-) -> BooleanBuffer {
-    let span = std::time::Duration::from_micros(reach_micros.cast_unsigned());
-    let times = batch.column(state.time_index).as_primitive::<TimestampMicrosecondType>().values();
-    times
-        .iter()
-        .map(|time| {
-            let time = EventTime(*time);
-            let late = state.watermark.value().is_some_and(|watermark| is_late(time, watermark, span));
-            state.watermark.observe(time);
-            if let Some(watermarks) = watermarks.as_deref_mut() {
-                watermarks.push(state.watermark.value().map_or(i64::MIN, EventTime::micros));
-            }
-            !late
-        })
-        .collect()
-}
-
-fn keep(batch: &RecordBatch, origin: &[u32], wanted: BooleanBuffer) -> Result<(RecordBatch, Vec<u32>), EngineError> {
-    if wanted.count_set_bits() == wanted.len() {
-        return Ok((batch.clone(), origin.to_vec()));
-    }
-    let kept = origin.iter().zip(&wanted).filter(|(_, wanted)| *wanted).map(|(origin, _)| *origin).collect();
-    let batch = filter_record_batch(batch, &BooleanArray::new(wanted, None));
-    Ok((batch.map_err(crate::event::DecoderError::Columns)?, kept))
-}
-
-fn late_letters(
-    stream: usize,
-    messages: &[Message],
-    origin: &[u32],
-    on_time: &BooleanBuffer,
-    batch: &RecordBatch,
-    state: &StreamState,
-    dead: &mut Vec<DeadLetter>,
-) {
-    let times = batch.column(state.time_index).as_primitive::<TimestampMicrosecondType>().values();
-    let watermark = state.watermark.value().unwrap_or_default();
-    for (row, _) in on_time.iter().enumerate().filter(|(_, on_time)| !on_time) {
-        let message = &messages[origin[row] as usize];
-        dead.push(DeadLetter {
-            stream,
-            sequence: message.sequence,
-            ordinal: dead.len() as u32,
-            reason: LATE,
-            detail: format!("event time {} is older than every window, watermark {watermark}", EventTime(times[row])),
-            bytes: message.payload.clone(),
-        });
-    }
-}
-
-/// The triggering rows with the columns of `requests`.
-fn select(batch: &RecordBatch, rows: &[u32], schema: &SchemaRef) -> Result<RecordBatch, WindowError> {
-    fit(&take_record_batch(batch, &UInt32Array::from(rows.to_vec()))?, schema)
-}
-
-/// The batch with exactly the columns of `schema`; what it lacks is NULL.
-fn fit(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, WindowError> {
-    let column = |name: &str, data_type| match batch.column_by_name(name) {
-        Some(column) => Arc::clone(column),
-        None => new_null_array(data_type, batch.num_rows()),
-    };
-    let columns: Vec<ArrayRef> = schema.fields().iter().map(|field| column(field.name(), field.data_type())).collect();
-    Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
-}
-
-#[expect(clippy::too_many_arguments, reason = "the parts of one step that name its rankings")]
-fn describe_events(
-    pipeline: &Pipeline,
-    stream: usize,
-    requests: &RecordBatch,
-    rows: &[u32],
-    origin: &[u32],
-    messages: &[Message],
-    times: &[i64],
-    output: &mut StepOutput,
-) {
-    let Some(score) = &pipeline.score else { return };
-    let name = &pipeline.streams[stream].name;
-    let users = score.user.as_deref().and_then(|user| requests.column_by_name(user));
-    output.job.items = ItemIds::new(requests.column_by_name(&score.item).cloned());
-    let (mut sequence, mut ordinal) = (StreamSequence(0), 0);
-    for (request, row) in rows.iter().enumerate() {
-        let message = &messages[origin[*row as usize] as usize];
-        ordinal = if message.sequence == sequence { ordinal + 1 } else { 0 };
-        sequence = message.sequence;
-        let user = users.map(|users| {
-            let mut text = Vec::with_capacity(20);
-            crate::score::write_json_value(users, request, &mut text);
-            String::from_utf8(text).unwrap_or_default()
-        });
-        output.job.groups.push(Group {
-            request_id: format!("{name}-{sequence}-{ordinal}"),
-            user,
-            at_micros: times[*row as usize],
-            rows: 1,
-        });
-        output.origins.push(Origin::Event(sequence));
-    }
-    if output.is_replay {
-        return;
-    }
-    let unscorable = output.job.matrix.unscorable.iter().map(|bad| {
-        let message = &messages[origin[rows[bad.row] as usize] as usize];
-        DeadLetter {
-            stream,
-            sequence: message.sequence,
-            ordinal: u32::MAX - bad.row as u32,
-            reason: UNSCORABLE,
-            detail: format!("vector column {} is {:?}", bad.column, bad.value),
-            bytes: message.payload.clone(),
-        }
-    });
-    output.dead.extend(unscorable);
 }

@@ -7,7 +7,7 @@ use crate::bus::StreamSpec;
 
 /// For how long the broker remembers message ids: longer than a restart takes.
 const DUPLICATE_WINDOW: Duration = Duration::from_secs(600);
-/// How long, and how many bytes of, rankings and dead letters are kept.
+/// How long, and how many bytes of, rankings, rows and dead letters are kept.
 const OUTPUT_AGE: Duration = Duration::from_secs(7 * 24 * 3_600);
 const OUTPUT_BYTES: u64 = 4 << 30;
 /// How much longer than two windows what was shown is kept.
@@ -68,11 +68,13 @@ pub(super) fn impressions_spec(pipeline: &Pipeline) -> Option<StreamSpec> {
     })
 }
 
-/// The stream that holds what a pipeline gives: rankings and dead letters.
+/// The stream that holds what a pipeline gives: rankings, rows of tables and dead letters.
 pub fn output_spec(pipeline: &Pipeline) -> StreamSpec {
     let published = pipeline.score.as_ref().and_then(|score| score.publish.as_ref());
     let mut subjects = vec![format!("{}.dead", pipeline.name)];
     subjects.extend(published.map(|subject| subject.as_str().to_owned()));
+    let tables = pipeline.tables.iter().filter_map(|table| table.publish.as_ref());
+    subjects.extend(tables.map(|subject| subject.as_str().to_owned()));
     StreamSpec {
         name: format!("{}_OUT", pipeline.name).to_uppercase(),
         subjects,

@@ -21,6 +21,8 @@ const SCORE: &str = "tidewheel_engine_score_seconds";
 const WATERMARK: &str = "tidewheel_engine_newest_event_time_seconds";
 const KEYS: &str = "tidewheel_window_keys";
 const STATE: &str = "tidewheel_window_state_bytes";
+const LATE: &str = "tidewheel_table_late_rows_total";
+const EVICTED: &str = "tidewheel_table_evicted_keys_total";
 
 /// Tells the exporter what the metrics mean.
 pub fn describe() {
@@ -41,6 +43,8 @@ pub fn describe() {
     describe_gauge!(WATERMARK, "newest event time, seconds since 1970");
     describe_gauge!(KEYS, "keys that a feature table holds");
     describe_gauge!(STATE, "memory that a feature table holds, bytes");
+    describe_counter!(LATE, "events that were late for a table");
+    describe_counter!(EVICTED, "keys that a table has given up at its limit of memory");
 }
 
 /// Records one step.
@@ -94,8 +98,20 @@ pub(super) fn record_evaluation(pipeline: &str, horizon: &HorizonReport) {
     }
 }
 
-/// Records the size of a table.
-pub(super) fn record_table(pipeline: &str, table: &str, keys: usize, bytes: usize) {
-    gauge!(KEYS, "pipeline" => pipeline.to_owned(), "table" => table.to_owned()).set(keys as f64);
-    gauge!(STATE, "pipeline" => pipeline.to_owned(), "table" => table.to_owned()).set(bytes as f64);
+/// Figures of a table.
+pub(super) struct TableFigures {
+    pub(super) keys: usize,
+    pub(super) bytes: usize,
+    /// Since the start.
+    pub(super) late_rows: u64,
+    /// Since the start.
+    pub(super) evicted_keys: u64,
+}
+
+/// Records the size of a table, and what was late for it.
+pub(super) fn record_table(pipeline: &str, table: &str, figures: &TableFigures) {
+    gauge!(KEYS, "pipeline" => pipeline.to_owned(), "table" => table.to_owned()).set(figures.keys as f64);
+    gauge!(STATE, "pipeline" => pipeline.to_owned(), "table" => table.to_owned()).set(figures.bytes as f64);
+    counter!(LATE, "pipeline" => pipeline.to_owned(), "table" => table.to_owned()).absolute(figures.late_rows);
+    counter!(EVICTED, "pipeline" => pipeline.to_owned(), "table" => table.to_owned()).absolute(figures.evicted_keys);
 }

@@ -32,6 +32,7 @@ mod frame;
 mod ipc;
 #[cfg(test)]
 mod naive;
+mod partitions;
 mod plain_run;
 mod reject;
 mod rule;
@@ -50,6 +51,7 @@ mod watermark;
 pub use check::{Limits, ObjectCheck};
 pub use contract::{Contract, ContractField, ContractProblem};
 pub use decode::{Decoded, Decoder};
+pub use partitions::{MOST_PARTITIONS, PartitionedWatermark, TooManyPartitions};
 pub use reject::{Flaw, Reject, RejectReason};
 pub use rule::FieldType;
 pub use seen::{SeenIds, SeenIdsError};

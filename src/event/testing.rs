@@ -4,7 +4,7 @@ use arrow::array::RecordBatch;
 use arrow::ipc::writer::StreamWriter;
 use bytes::Bytes;
 
-use crate::bus::{Encoding, Message, StreamSequence};
+use crate::bus::{Encoding, Message, StreamSequence, Subject};
 
 /// The broker's time of every message here: 2026-01-01T00:00:00Z, in microseconds.
 pub(super) const PUBLISHED: i64 = 1_767_225_600_000_000;
@@ -18,7 +18,11 @@ pub(super) fn arrow(batch: &RecordBatch) -> Message {
 }
 
 pub(super) fn message(payload: Bytes, encoding: Encoding) -> Message {
-    Message { payload, sequence: StreamSequence(1), published_micros: PUBLISHED, encoding }
+    Message { payload, sequence: StreamSequence(1), published_micros: PUBLISHED, encoding, subject: subject() }
+}
+
+fn subject() -> Subject {
+    Subject::new("shop.clicks").expect("a subject")
 }
 
 /// An Arrow IPC stream of one batch.

@@ -8,18 +8,21 @@
 //! ```
 //!
 //! `vector.sql` reads `requests` and left-joins feature tables on their keys. The joins are look-ups into live state, made
-//! while events are applied, so a vector sees exactly the events before it; the select list is evaluated for many rows
+//! while events are applied, so a vector sees exactly the events before it (of a table of windows, the newest row that was
+//! emitted by then); the select list is evaluated for many rows
 //! at once. The columns, in order, are the model's inputs, tied to it by a [`Fingerprint`].
 //!
 //! It does not score. It fails with [`PlanError`](crate::window::PlanError) when the select has another form or a column
 //! could be NULL, and reports rows that cannot be scored (not a finite number) one by one.
 
 mod fingerprint;
+mod live;
 mod matrix;
 mod plan;
 mod reads;
 
 pub use fingerprint::Fingerprint;
+pub use live::{LivePlan, LiveReads, LiveTable};
 pub use matrix::{Matrix, Unscorable};
 pub use plan::VectorPlan;
 pub use reads::VectorReads;

@@ -10,8 +10,8 @@ use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Join, LogicalPlan, Operator};
 use datafusion::physical_expr::PhysicalExpr;
 
-use super::{Fingerprint, REQUESTS};
-use crate::window::{FeaturePlan, PlanError, Planner};
+use super::{Fingerprint, LivePlan, REQUESTS};
+use crate::window::{PlanError, Planner};
 
 /// A checked vector.
 pub struct VectorPlan {
@@ -46,7 +46,7 @@ impl VectorPlan {
         planner: &Planner,
         sql: &str,
         requests: SchemaRef,
-        tables: &[Arc<FeaturePlan>],
+        tables: &[LivePlan],
         sources: &[String],
     ) -> Result<Self, PlanError> {
         let plan = planner.plan(sql)?;
@@ -115,7 +115,7 @@ fn collect_joins(
     planner: &Planner,
     plan: &LogicalPlan,
     requests: &Schema,
-    tables: &[Arc<FeaturePlan>],
+    tables: &[LivePlan],
     joins: &mut Vec<JoinPlan>,
 ) -> Result<(), PlanError> {
     match plan {
@@ -134,12 +134,7 @@ fn collect_joins(
     }
 }
 
-fn plan_join(
-    planner: &Planner,
-    join: &Join,
-    requests: &Schema,
-    tables: &[Arc<FeaturePlan>],
-) -> Result<JoinPlan, PlanError> {
+fn plan_join(planner: &Planner, join: &Join, requests: &Schema, tables: &[LivePlan]) -> Result<JoinPlan, PlanError> {
     let Some(name) = relation(&join.right) else {
         return Err(
             PlanError::new("a join's right side is not a feature table").suggest("LEFT JOIN table ON key = key")
@@ -164,10 +159,10 @@ fn plan_join(
     let left = join.left.schema();
     let mut keys = Vec::new();
     let mut is_direct = true;
-    for key in plan.keys() {
+    for (key, place) in plan.keys()? {
         let is_key = |expression: &Expr| {
             matches!(expression, Expr::Column(column)
-                if column.name == key.name && join.right.schema().has_column(column))
+                if column.name == key && join.right.schema().has_column(column))
         };
         let matching: Vec<&Expr> = pairs
             .iter()
@@ -182,12 +177,12 @@ fn plan_join(
             })
             .collect();
         let [value] = matching.as_slice() else {
-            return Err(PlanError::new(format!("`{name}` is not joined on its key `{}`", key.name))
-                .suggest(format!("ON ... = {name}.{}", key.name)));
+            return Err(PlanError::new(format!("`{name}` is not joined on its key `{key}`"))
+                .suggest(format!("ON ... = {name}.{key}")));
         };
-        let (given, wanted) = (value.get_type(left)?, plan.schema().field(key.output_index).data_type());
+        let (given, wanted) = (value.get_type(left)?, plan.schema().field(place).data_type());
         if given != *wanted {
-            return Err(PlanError::new(format!("`{value}` is {given}, the key {name}.{} is {wanted}", key.name))
+            return Err(PlanError::new(format!("`{value}` is {given}, the key {name}.{key} is {wanted}"))
                 .suggest("make the types equal with a CAST on the requests' side"));
         }
         is_direct &= reads_only_requests(value, left, requests)?;

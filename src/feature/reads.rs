@@ -5,9 +5,10 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::compute::take_arrays;
 
+use super::live::{LiveReads, LiveTable};
 use super::matrix::Matrix;
 use super::plan::{JoinPlan, VectorPlan};
-use crate::window::{FeatureTable, Reads, WindowError};
+use crate::window::WindowError;
 
 /// Look-ups in flight for one [`VectorPlan`]; reused from step to step.
 pub struct VectorReads {
@@ -19,7 +20,7 @@ pub struct VectorReads {
 struct JoinReads {
     /// Per request, the slot of its key.
     slots: Vec<u32>,
-    reads: Reads,
+    reads: LiveReads,
     /// Per request, which of the reads is its; neighbours with the same key and time share one.
     read_of_row: Vec<u32>,
     last: Option<(u32, i64)>,
@@ -38,7 +39,7 @@ impl VectorReads {
     }
 
     /// Finds the keys of requests, all of whose joins are direct, before events are applied.
-    pub fn begin(&mut self, requests: &RecordBatch, tables: &mut [FeatureTable]) -> Result<(), WindowError> {
+    pub fn begin(&mut self, requests: &RecordBatch, tables: &mut [LiveTable]) -> Result<(), WindowError> {
         for (join, plan) in self.joins.iter_mut().zip(&self.plan.joins).filter(|(_, plan)| plan.is_direct) {
             join.find_keys(plan, requests, tables)?;
         }
@@ -46,7 +47,7 @@ impl VectorReads {
     }
 
     /// Looks request `row` up in every table as of `t`.
-    pub fn read(&mut self, row: usize, t: i64, tables: &mut [FeatureTable]) {
+    pub fn read(&mut self, row: usize, t: i64, tables: &mut [LiveTable]) {
         for (join, plan) in self.joins.iter_mut().zip(&self.plan.joins) {
             // Events are applied between these reads, so that none can stand for another.
             join.last = None;
@@ -55,7 +56,7 @@ impl VectorReads {
     }
 
     /// The vectors of the requests that were begun and read.
-    pub fn finish(&mut self, requests: &RecordBatch, tables: &[FeatureTable]) -> Result<Matrix, WindowError> {
+    pub fn finish(&mut self, requests: &RecordBatch, tables: &[LiveTable]) -> Result<Matrix, WindowError> {
         let mut columns = requests.columns().to_vec();
         for (join, plan) in self.joins.iter().zip(&self.plan.joins) {
             join.evaluate(plan, tables, &mut columns)?;
@@ -68,7 +69,7 @@ impl VectorReads {
         &mut self,
         requests: &RecordBatch,
         times: &[i64],
-        tables: &mut [FeatureTable],
+        tables: &mut [LiveTable],
     ) -> Result<Matrix, WindowError> {
         let mut columns = requests.columns().to_vec();
         for (join, plan) in self.joins.iter_mut().zip(&self.plan.joins) {
@@ -91,12 +92,7 @@ impl VectorReads {
 }
 
 impl JoinReads {
-    fn find_keys(
-        &mut self,
-        plan: &JoinPlan,
-        batch: &RecordBatch,
-        tables: &mut [FeatureTable],
-    ) -> Result<(), WindowError> {
+    fn find_keys(&mut self, plan: &JoinPlan, batch: &RecordBatch, tables: &mut [LiveTable]) -> Result<(), WindowError> {
         let rows = batch.num_rows();
         let keys: Result<Vec<_>, WindowError> =
             plan.keys.iter().map(|key| Ok(key.evaluate(batch)?.into_array(rows)?)).collect();
@@ -106,7 +102,7 @@ impl JoinReads {
         tables[plan.table].look_up(&keys?, rows, &mut self.slots)
     }
 
-    fn read(&mut self, row: usize, t: i64, table: &mut FeatureTable) {
+    fn read(&mut self, row: usize, t: i64, table: &mut LiveTable) {
         let key = (self.slots[row], t);
         if self.last != Some(key) {
             table.read(key.0, t, &mut self.reads);
@@ -116,12 +112,7 @@ impl JoinReads {
     }
 
     /// Appends the table's columns for every request.
-    fn evaluate(
-        &self,
-        plan: &JoinPlan,
-        tables: &[FeatureTable],
-        columns: &mut Vec<ArrayRef>,
-    ) -> Result<(), WindowError> {
+    fn evaluate(&self, plan: &JoinPlan, tables: &[LiveTable], columns: &mut Vec<ArrayRef>) -> Result<(), WindowError> {
         let found = tables[plan.table].evaluate(&self.reads)?;
         if self.reads.len() == self.read_of_row.len() {
             columns.extend_from_slice(found.columns());

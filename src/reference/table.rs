@@ -11,7 +11,7 @@ use super::column_type::{is_key, micros, normal, normalise, normalise_batch};
 use super::error::ReferenceError;
 use super::index::{Clash, KeyIndex, Periods};
 use super::place::Places;
-use super::settings::Validity;
+use super::settings::{ReferenceSpec, Validity};
 use crate::bus::ContentDigest;
 use crate::event::EventTime;
 
@@ -41,6 +41,21 @@ impl ReferenceTable {
         validity: Option<&Validity>,
     ) -> Result<Self, ReferenceError> {
         Self::with_places(name, batch, key, validity, &Places::Rows)
+    }
+
+    /// A table without rows, with the columns of its contract: for planning, before its bucket can be read.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), and when there is no contract.
+    pub fn empty(spec: &ReferenceSpec) -> Result<Self, ReferenceError> {
+        let Some(contract) = &spec.contract else {
+            return Err(ReferenceError::Unspecified {
+                table: spec.name.clone(),
+                what: "contract",
+                fix: "one, for without rows it alone tells the columns",
+            });
+        };
+        Self::new(&spec.name, &RecordBatch::new_empty(Arc::clone(contract.schema())), &spec.key, spec.validity.as_ref())
     }
 
     /// As [`new`](Self::new), for rows whose places in their source are known.

@@ -14,7 +14,8 @@ use std::sync::Arc;
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimestampMicrosecondType};
 use datafusion::common::{DFSchema, DFSchemaRef, JoinType};
-use datafusion::logical_expr::{Expr, Join, LogicalPlan};
+use datafusion::logical_expr::utils::split_conjunction;
+use datafusion::logical_expr::{BinaryExpr, Expr, Join, LogicalPlan, Operator};
 use datafusion::physical_expr::PhysicalExpr;
 use hashbrown::HashMap;
 
@@ -173,13 +174,21 @@ impl ReferenceJoin {
             .suggest("write LEFT JOIN, and filter in the WHERE"));
         }
         let on = format!("join `{reference}` ON its whole key: {}", key.join(", "));
-        if join.filter.is_some() || join.on.len() != key.len() {
+        let Some(pairs) = equalities(join).filter(|pairs| pairs.len() == key.len()) else {
             return Err(PlanError::new(format!("the join with `{reference}` is not on its key alone")).suggest(on));
-        }
+        };
         let mut keys = Vec::with_capacity(key.len());
         for column in &key {
-            let is_key = |side: &Expr| matches!(side, Expr::Column(found) if found.name == *column);
-            let Some((left, _)) = join.on.iter().find(|(_, right)| is_key(right)) else {
+            let is_key = |side: &Expr| {
+                matches!(side, Expr::Column(found)
+                    if found.name == *column && join.right.schema().maybe_index_of_column(found).is_some())
+            };
+            let left = pairs.iter().find_map(|(one, two)| match (is_key(one), is_key(two)) {
+                (false, true) => Some(one),
+                (true, false) => Some(two),
+                _ => None,
+            });
+            let Some(left) = left else {
                 return Err(
                     PlanError::new(format!("the join with `{reference}` leaves out its key `{column}`")).suggest(on)
                 );
@@ -246,6 +255,16 @@ impl Branch {
             other => Err(unexpected(other)),
         }
     }
+}
+
+/// The two sides of each equality that a join is on; `None` when it is on anything else as well.
+fn equalities(join: &Join) -> Option<Vec<(Expr, Expr)>> {
+    let mut pairs = join.on.clone();
+    for term in join.filter.iter().flat_map(split_conjunction) {
+        let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) = term else { return None };
+        pairs.push((left.as_ref().clone(), right.as_ref().clone()));
+    }
+    Some(pairs)
 }
 
 fn unaliased(mut plan: &LogicalPlan) -> &LogicalPlan {

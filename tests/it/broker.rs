@@ -26,7 +26,7 @@ pub async fn server(folder: &Path) -> (EmbeddedServer, Bus) {
 }
 
 pub async fn start(pipeline: &Arc<Pipeline>, bus: &Bus) -> Run {
-    let settings = RunSettings { version: "0.0.1".to_owned(), copies: None };
+    let settings = RunSettings { version: "0.0.1".to_owned(), ..RunSettings::default() };
     Run::start(Arc::clone(pipeline), bus, &settings).await.unwrap()
 }
 

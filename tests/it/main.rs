@@ -3,6 +3,7 @@
 
 mod broker;
 mod check;
+mod emitted;
 mod kills;
 mod layout;
 mod leak;

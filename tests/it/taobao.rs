@@ -15,10 +15,10 @@ use arrow::datatypes::{DataType, Float64Type, Int64Type};
 use datafusion::prelude::SessionContext;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use tidewheel::bus::{Encoding, Message, StreamSequence};
+use tidewheel::bus::{Encoding, Message, StreamSequence, Subject};
 use tidewheel::config::Folder;
 use tidewheel::engine::Step;
-use tidewheel::window::Reads;
+use tidewheel::feature::LiveReads;
 
 use crate::oracle::{self, View};
 
@@ -84,6 +84,7 @@ fn messages(events: &[Event], first: usize) -> Vec<Message> {
             sequence: StreamSequence((first + index) as u64 + 1),
             published_micros: 1_800_000_000_000_000,
             encoding: Encoding::Json,
+            subject: Subject::new("shop.behavior").unwrap(),
         }
     };
     events.iter().enumerate().map(message).collect()
@@ -152,29 +153,28 @@ fn every_feature_of_intent_equals_plain_datafusion_at_a_thousand_points() {
         let Some(points) = points.get(&after) else { continue };
         for (index, plan) in pipeline.tables.iter().enumerate() {
             let sql = &folder.features[index].source.text;
-            let span = plan.plan.horizons().max().unwrap();
+            let plan = plan.plan.as_of().unwrap();
+            let span = plan.horizons().max().unwrap();
             let table = &mut step.tables_mut()[index];
             for point in points {
                 let event = &events[*point];
                 let keys: Vec<ArrayRef> = plan
-                    .plan
                     .keys()
                     .iter()
                     .map(|column| Arc::new(Int64Array::from(vec![key(event, &column.name)])) as ArrayRef)
                     .collect();
-                let (mut slots, mut reads) = (Vec::new(), Reads::default());
+                let (mut slots, mut reads) = (Vec::new(), LiveReads::default());
                 table.look_up(&keys, 1, &mut slots).unwrap();
                 table.read(slots[0], newest, &mut reads);
                 let live = table.evaluate(&reads).unwrap();
                 let condition: Vec<_> = plan
-                    .plan
                     .keys()
                     .iter()
                     .map(|column| format!("{} = {}", column.name, key(event, &column.name)))
                     .collect();
                 let view = View { at: newest, upto: (first + batch.len() - 1) as i64, key: condition.join(" AND ") };
                 let batch = runtime.block_on(oracle::rows(&context, &uncommented(sql), "behavior", span, &view));
-                assert_row(&live, &batch, &format!("{} of {}", plan.plan.name(), view.key));
+                assert_row(&live, &batch, &format!("{} of {}", plan.name(), view.key));
             }
         }
         compared += points.len();

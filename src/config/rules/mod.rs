@@ -11,6 +11,7 @@
 //! reported; none looks at SQL, contracts' text or the model.
 
 mod learning;
+mod references;
 mod scoring;
 mod subjects;
 
@@ -51,6 +52,7 @@ impl Facts<'_> {
         self.check_contracts(&mut problems);
         self.check_stream_subjects(&mut problems);
         self.check_own_subjects(&mut problems);
+        self.check_references(&mut problems);
         self.check_vector(&mut problems);
         if let Some(score) = self.draft.score.sound() {
             self.check_score(score, &mut problems);
@@ -80,8 +82,9 @@ impl Facts<'_> {
 
     fn check_contracts(&self, problems: &mut Vec<Problem>) {
         let streams = self.draft.streams.sound.values().map(|(_, stream)| &stream.contract);
+        let references = self.draft.references.sound.values().filter_map(|(_, reference)| reference.contract.as_ref());
         let request = self.draft.score.sound().and_then(|score| score.get_ref().request.as_ref());
-        for contract in streams.chain(request) {
+        for contract in streams.chain(references).chain(request) {
             if find_above(self.folder, contract.get_ref()).is_none() {
                 let message = format!("contract \"{}\" not found", contract.get_ref().display());
                 problems.push(

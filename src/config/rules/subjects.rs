@@ -44,6 +44,8 @@ impl Facts<'_> {
             subject.map(|subject| OwnSubject { what, subject: subject.get_ref().clone(), place: subject.span() })
         };
         let learns = !self.draft.labels.is_absent();
+        let tables =
+            self.draft.tables.sound.values().map(|(_, table)| given("rows of a table", table.publish.as_ref()));
         let own = [
             named("dead letters", PipelineName::dead_letter_subject),
             named("impressions", PipelineName::impression_subject).filter(|_| learns),
@@ -53,7 +55,7 @@ impl Facts<'_> {
         ];
 
         let mut seen: Vec<OwnSubject> = Vec::new();
-        for OwnSubject { what, subject, place } in own.into_iter().flatten() {
+        for OwnSubject { what, subject, place } in own.into_iter().chain(tables).flatten() {
             if let Some((stream, filter)) =
                 self.filters().into_iter().find(|(_, filter)| filter.get_ref().matches(&subject))
             {

@@ -23,7 +23,7 @@ fn a_good_folder_is_read_in_full() {
 
     let settings = &folder.settings;
     assert_eq!(settings.name.as_str(), "intent");
-    assert_eq!(settings.retention("user_activity"), Duration::from_secs(2 * 86_400));
+    assert_eq!(settings.table("user_activity").retention, Duration::from_secs(2 * 86_400));
     assert_eq!(settings.state_folder(), Path::new("/var/lib/intent"));
     let (stream, condition) = settings.trigger().unwrap();
     assert_eq!((stream.as_str(), condition.get_ref().as_str()), ("behavior", "behavior = 'pv'"));
@@ -72,7 +72,7 @@ fn what_is_left_out_has_the_defaults_of_the_manual() {
     assert_eq!(score.item.get_ref(), "item_id");
     assert_eq!((score.batch.rows.get(), score.batch.linger), (256, Duration::from_millis(2)));
     assert_eq!((score.queue.get(), score.max_items.get()), (1_024, 1_000));
-    assert_eq!(settings.retention("item_trend"), Duration::from_secs(30 * 86_400));
+    assert_eq!(settings.table("item_trend").retention, Duration::from_secs(30 * 86_400));
     assert_eq!(settings.state_folder(), Path::new(".state/n"));
     assert_eq!(settings.trigger().unwrap().0.as_str(), "s", "the only stream");
 }

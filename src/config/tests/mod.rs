@@ -4,6 +4,7 @@ mod folders;
 mod learning;
 mod rules;
 mod values;
+mod windows;
 
 use std::fs;
 use std::path::{Path, PathBuf};

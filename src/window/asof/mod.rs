@@ -8,6 +8,7 @@
 //! ```
 
 mod distinct;
+mod figures;
 mod plan;
 mod read;
 mod recent;

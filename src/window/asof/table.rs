@@ -287,14 +287,7 @@ impl FeatureTable {
 
 /// The levels of tiles that the horizons of a plan need, and per horizon where its cover starts.
 fn levels(plan: &FeaturePlan, disorder: i64) -> (Vec<Level>, Vec<Cover>) {
-    let finest = plan.horizons().map(Horizon::step_micros).min().unwrap_or(LADDER[0]);
-    let coarsest_step = plan.horizons().map(Horizon::step_micros).max().unwrap_or(LADDER[0]);
-    let widest = plan.horizons().map(Horizon::width_micros).max().unwrap_or(0);
-    // Above the coarsest step a level pays when a horizon holds a few of its tiles.
-    let widths: Vec<i64> = LADDER
-        .into_iter()
-        .filter(|width| *width >= finest && (*width <= coarsest_step || 4 * width <= widest))
-        .collect();
+    let widths = plan.level_widths();
     let levels = widths.iter().enumerate().map(|(index, width)| {
         let readers = plan.horizons().filter(|horizon| horizon.step_micros() <= *width);
         let read_for = readers.map(Horizon::reach_micros).max().unwrap_or(0);

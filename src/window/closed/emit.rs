@@ -51,7 +51,8 @@ pub struct Emission {
     pub keys: Vec<ArrayRef>,
     /// For each row, start and end of the window, microseconds.
     pub windows: Vec<(i64, i64)>,
-    /// Whether the rows no longer hold: HAVING refuses what may have been emitted before. The columns are as they are now.
+    /// Whether the rows no longer hold: HAVING refuses what may have been emitted before, and the columns are as they are
+    /// now; or the sessions have grown, and their aggregates are NULL.
     pub is_removal: bool,
 }
 

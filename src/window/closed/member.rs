@@ -175,7 +175,9 @@ impl Member {
     fn open_next(&mut self, panes: &Panes, closed: i64) {
         let spec = self.plan.spec;
         let Some((start, _)) = self.running.window else { return };
-        let next = panes.by_start.keys().find(|pane| spec.last_end(**pane) > closed);
+        // Panes before that have no window after the one that closed.
+        let mut later = panes.by_start.range(closed.saturating_sub(spec.size())..).map(|(start, _)| start);
+        let next = later.find(|pane| spec.last_end(**pane) > closed);
         let Some(next) = next else {
             self.forget_changes();
             self.running.clear();

@@ -30,6 +30,7 @@ mod rewrite;
 mod running;
 mod save;
 mod seen;
+mod session;
 mod spec;
 mod tables;
 mod tiles;

@@ -198,13 +198,27 @@ impl WindowPlan {
         &self.logical
     }
 
+    /// How long after an event, in event time, microseconds, nothing of the table can change by it any more and every row
+    /// that it changed has been emitted.
+    pub fn longest_wait(&self) -> i64 {
+        let every = match self.settings.emit {
+            Emit::OnClose => 0,
+            Emit::OnUpdate { every } | Emit::Early { every } => every,
+        };
+        // Late rows are looked at once a second, or as often as early ones.
+        let last_look = if self.settings.lateness > 0 { every.max(1_000_000) } else { every };
+        [self.spec.slide(), self.settings.lateness, last_look, last_look]
+            .iter()
+            .fold(self.spec.size(), |wait, part| wait.saturating_add(*part))
+    }
+
     /// How many counts and sums, distinct counts and merged states are kept per key and pane.
     pub fn kept(&self) -> (usize, usize, usize) {
         (self.aggregates.additive.len(), self.aggregates.distinct.len(), self.aggregates.merged.len())
     }
 
     /// The types that keys are told apart by; a window over everything has one key, zero.
-    pub(super) fn key_types(&self) -> Vec<DataType> {
+    pub(in crate::window) fn key_types(&self) -> Vec<DataType> {
         match self.keys.is_empty() {
             true => vec![DataType::Int64],
             false => self.keys.iter().map(|key| key.data_type.clone()).collect(),

@@ -5,7 +5,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch, UInt32Array};
+use arrow::compute::{concat, take_arrays};
 use arrow::datatypes::{Field, Float64Type, Int64Type, Schema, UInt32Type};
 
 use super::group::PaneGroup;
@@ -21,24 +22,68 @@ impl PaneGroup {
         let slots: Vec<u32> = (0..self.keys.len() as u32).collect();
         let keys = self.keys.columns(&slots).map_err(|error| SaveError::of("keys", error))?;
         writer.section("keys", &[batch("keys", keys)?])?;
-        writer.numbers(
-            "group",
-            &[self.watermark, self.compacted as i64, self.evicted_keys.cast_signed(), self.panes.by_start.len() as i64],
-        )?;
+        writer.numbers("group", &[self.watermark, self.compacted as i64, self.evicted_keys.cast_signed()])?;
         for member in &self.members {
             member.save(writer)?;
         }
-        for (start, pane) in &self.panes.by_start {
-            pane.save(*start, writer)?;
-        }
+        self.save_panes(writer)?;
         for level in &self.panes.tiles.levels {
             writer.numbers("tiles", &[level.made_until, level.by_start.len() as i64])?;
-            for (start, tile) in &level.by_start {
-                let mut numbers = vec![*start];
-                numbers.extend(tile.iter().map(|partial| partial.chunks.len() as i64));
-                writer.numbers("tile", &numbers)?;
-                save_partials(tile, writer)?;
+            writer.section("starts", &[batch("starts", vec![numbers(level.by_start.keys().copied())])?])?;
+            for place in 0..self.aggregates.merged.len() {
+                let partials: Vec<&Partial> = level.by_start.values().filter_map(|tile| tile.get(place)).collect();
+                save_partials(&partials, writer)?;
             }
+        }
+        Ok(())
+    }
+
+    /// All panes in a few sections: there may be many of them.
+    fn save_panes(&self, writer: &mut SectionWriter<'_>) -> Result<(), SaveError> {
+        let panes: Vec<&Pane> = self.panes.by_start.values().collect();
+        writer.section("starts", &[batch("starts", vec![numbers(self.panes.by_start.keys().copied())])?])?;
+        let rows = panes.iter().map(|pane| Part { slots: &pane.slots, columns: pane.columns() }).collect::<Vec<_>>();
+        save_parts("rows", &rows, writer)?;
+        for place in 0..self.aggregates.distinct.len() {
+            let pairs = panes.iter().map(|pane| {
+                let pairs = &pane.distinct[place];
+                Part { slots: &pairs.slots, columns: vec![numbers(pairs.values.iter().copied())] }
+            });
+            save_parts("distinct", &pairs.collect::<Vec<_>>(), writer)?;
+        }
+        for place in 0..self.aggregates.merged.len() {
+            let partials: Vec<&Partial> = panes.iter().map(|pane| &pane.merged[place]).collect();
+            save_partials(&partials, writer)?;
+        }
+        Ok(())
+    }
+
+    fn restore_panes(&mut self, slots: usize, reader: &mut SectionReader<'_>) -> Result<(), SaveError> {
+        let starts = integers("starts", &reader.batch("starts")?, 0)?;
+        let rows = restore_parts("rows", starts.len(), slots, reader)?;
+        let mut distinct: Vec<Vec<Pairs>> = starts.iter().map(|_| Vec::new()).collect();
+        for _ in &self.aggregates.distinct {
+            for (pane, part) in distinct.iter_mut().zip(restore_parts("distinct", starts.len(), slots, reader)?) {
+                let values = integers("distinct", &batch("distinct", part.columns)?, 0)?;
+                pane.push(Pairs { slots: part.slots, values });
+            }
+        }
+        let mut merged: Vec<Vec<Partial>> = starts.iter().map(|_| Vec::new()).collect();
+        for _ in &self.aggregates.merged {
+            for (pane, partial) in merged.iter_mut().zip(restore_partials(starts.len(), slots, reader)?) {
+                pane.push(partial);
+            }
+        }
+        for (((start, part), distinct), merged) in starts.into_iter().zip(rows).zip(distinct).zip(merged) {
+            let columns = batch("rows", part.columns)?;
+            let mut additive = Vec::with_capacity(self.aggregates.additive.len());
+            for (aggregate, index) in self.aggregates.additive.iter().zip(0..) {
+                additive.push(match Column::new(aggregate.kind) {
+                    Column::Integers(_) => Column::Integers(integers("rows", &columns, index)?),
+                    Column::Floats(_) => Column::Floats(floats("rows", &columns, index)?),
+                });
+            }
+            self.panes.by_start.insert(start, Pane::from_parts(part.slots, additive, distinct, merged));
         }
         Ok(())
     }
@@ -49,7 +94,7 @@ impl PaneGroup {
         let mut slots = Vec::new();
         let interned = self.keys.intern(keys.columns(), keys.num_rows(), |_| true, &mut slots);
         interned.map_err(|error| SaveError::of("keys", error))?;
-        let numbers = reader.numbers("group", 4)?;
+        let numbers = reader.numbers("group", 3)?;
         self.watermark = numbers[0];
         self.compacted = numbers[1].max(0) as usize;
         self.evicted_keys = numbers[2].cast_unsigned();
@@ -58,18 +103,19 @@ impl PaneGroup {
             member.resize(slots);
             member.restore(slots, reader)?;
         }
-        for _ in 0..numbers[3] {
-            let (start, pane) = Pane::restore(&self.aggregates, slots, reader)?;
-            self.panes.by_start.insert(start, pane);
-        }
+        self.restore_panes(slots, reader)?;
         let merged = self.aggregates.merged.len();
         for level in &mut self.panes.tiles.levels {
             let numbers = reader.numbers("tiles", 2)?;
             level.made_until = numbers[0];
-            for _ in 0..numbers[1] {
-                let numbers = reader.numbers("tile", 1 + merged)?;
-                level.by_start.insert(numbers[0], restore_partials(&numbers[1..], slots, reader)?);
+            let starts = integers("starts", &reader.batch("starts")?, 0)?;
+            let mut tiles: Vec<Vec<Partial>> = starts.iter().map(|_| Vec::new()).collect();
+            for _ in 0..merged {
+                for (tile, partial) in tiles.iter_mut().zip(restore_partials(starts.len(), slots, reader)?) {
+                    tile.push(partial);
+                }
             }
+            level.by_start = starts.into_iter().zip(tiles).collect();
         }
         Ok(())
     }
@@ -140,86 +186,115 @@ impl Member {
 }
 
 impl Pane {
-    fn save(&self, start: i64, writer: &mut SectionWriter<'_>) -> Result<(), SaveError> {
-        let mut columns = vec![slots_column(&self.slots)];
-        for column in &self.additive {
-            columns.push(match column {
-                Column::Integers(values) => Arc::new(Int64Array::from(values.clone())) as ArrayRef,
+    fn columns(&self) -> Vec<ArrayRef> {
+        let column = |column: &Column| -> ArrayRef {
+            match column {
+                Column::Integers(values) => numbers(values.iter().copied()),
                 Column::Floats(values) => Arc::new(Float64Array::from(values.clone())),
-            });
-        }
-        let mut numbers = vec![start];
-        numbers.extend(self.merged.iter().map(|partial| partial.chunks.len() as i64));
-        writer.numbers("pane", &numbers)?;
-        writer.section("additive", &[batch("additive", columns)?])?;
-        for pairs in &self.distinct {
-            let values: ArrayRef = Arc::new(Int64Array::from(pairs.values.clone()));
-            writer.section("distinct", &[batch("distinct", vec![slots_column(&pairs.slots), values])?])?;
-        }
-        save_partials(&self.merged, writer)
-    }
-
-    fn restore(
-        aggregates: &super::aggregate::Aggregates,
-        slots: usize,
-        reader: &mut SectionReader<'_>,
-    ) -> Result<(i64, Self), SaveError> {
-        let numbers = reader.numbers("pane", 1 + aggregates.merged.len())?;
-        let rows = reader.batch("additive")?;
-        let keys = slots_of("additive", &rows, 0, slots)?;
-        let mut additive = Vec::with_capacity(aggregates.additive.len());
-        for (aggregate, index) in aggregates.additive.iter().zip(1..) {
-            additive.push(match Column::new(aggregate.kind) {
-                Column::Integers(_) => Column::Integers(integers("additive", &rows, index)?),
-                Column::Floats(_) => Column::Floats(floats("additive", &rows, index)?),
-            });
-        }
-        let mut distinct = Vec::with_capacity(aggregates.distinct.len());
-        for _ in &aggregates.distinct {
-            let pairs = reader.batch("distinct")?;
-            let (slots, values) = (slots_of("distinct", &pairs, 0, slots)?, integers("distinct", &pairs, 1)?);
-            distinct.push(Pairs { slots, values });
-        }
-        let merged = restore_partials(&numbers[1..], slots, reader)?;
-        Ok((numbers[0], Self::from_parts(keys, additive, distinct, merged)))
+            }
+        };
+        self.additive.iter().map(column).collect()
     }
 }
 
-fn save_partials(partials: &[Partial], writer: &mut SectionWriter<'_>) -> Result<(), SaveError> {
-    for partial in partials {
-        for chunk in &partial.chunks {
-            writer.section("chunk", &[with_slots("chunk", &chunk.slots, &chunk.states)?])?;
-        }
-        let mut waiting = Vec::with_capacity(partial.waiting.len());
-        for rows in &partial.waiting {
-            waiting.push(with_slots("waiting", &rows.slots, &rows.arguments)?);
-        }
-        writer.section("waiting", &waiting)?;
-    }
-    Ok(())
+/// Keys and the columns beside them.
+struct Part<'a> {
+    slots: &'a [u32],
+    columns: Vec<ArrayRef>,
 }
 
-/// As many partials as there are numbers of chunks.
-fn restore_partials(chunks: &[i64], slots: usize, reader: &mut SectionReader<'_>) -> Result<Vec<Partial>, SaveError> {
-    let mut partials = Vec::with_capacity(chunks.len());
-    for chunks in chunks {
-        let mut read = Vec::new();
-        for _ in 0..*chunks {
-            let (slots, states) = without_slots("chunk", &reader.batch("chunk")?, slots)?;
-            read.push(Chunk { slots, states });
-        }
-        let mut waiting = Vec::new();
-        for batch in reader.section("waiting")? {
-            let (slots, arguments) = without_slots("waiting", &batch, slots)?;
-            waiting.push(Rows { slots, arguments });
-        }
-        partials.push(Partial::from_parts(read, waiting));
+/// As [`Part`], read back.
+struct ReadPart {
+    slots: Vec<u32>,
+    columns: Vec<ArrayRef>,
+}
+
+/// Writes parts of the same columns behind one another.
+fn save_parts(section: &str, parts: &[Part<'_>], writer: &mut SectionWriter<'_>) -> Result<(), SaveError> {
+    let failed = |source| SaveError::Batch { section: section.to_owned(), source };
+    let lengths = numbers(parts.iter().map(|part| part.slots.len() as i64));
+    writer.section(section, &[batch(section, vec![lengths])?])?;
+    let filled: Vec<&Part<'_>> = parts.iter().filter(|part| !part.slots.is_empty()).collect();
+    let Some(first) = filled.first() else { return writer.section(section, &[]) };
+    let slots: Vec<u32> = filled.iter().flat_map(|part| part.slots).copied().collect();
+    let mut columns = vec![slots_column(&slots)];
+    for index in 0..first.columns.len() {
+        let pieces: Vec<&dyn Array> = filled.iter().map(|part| part.columns[index].as_ref()).collect();
+        columns.push(concat(&pieces).map_err(failed)?);
     }
-    Ok(partials)
+    writer.section(section, &[batch(section, columns)?])
+}
+
+fn restore_parts(
+    section: &str,
+    parts: usize,
+    slots: usize,
+    reader: &mut SectionReader<'_>,
+) -> Result<Vec<ReadPart>, SaveError> {
+    let failed = |source| SaveError::Batch { section: section.to_owned(), source };
+    let lengths = integers(section, &reader.batch(section)?, 0)?;
+    let batches = reader.section(section)?;
+    let rows: i64 = lengths.iter().sum();
+    let found: usize = batches.iter().map(RecordBatch::num_rows).sum();
+    if lengths.len() != parts || lengths.iter().any(|length| *length < 0) || rows != found as i64 || batches.len() > 1 {
+        return Err(SaveError::Damaged { section: section.to_owned() });
+    }
+    let Some(batch) = batches.first() else {
+        return Ok(lengths.iter().map(|_| ReadPart { slots: Vec::new(), columns: Vec::new() }).collect());
+    };
+    let all = slots_of(section, batch, 0, slots)?;
+    let mut first = 0;
+    let mut read = Vec::with_capacity(parts);
+    for length in lengths {
+        let end = first + length as usize;
+        // Copies: a slice would keep all parts in memory for as long as one of them.
+        let rows = UInt32Array::from_iter_values(first as u32..end as u32);
+        let columns = take_arrays(&batch.columns()[1..], &rows, None).map_err(failed)?;
+        read.push(ReadPart { slots: all[first..end].to_vec(), columns });
+        first = end;
+    }
+    Ok(read)
+}
+
+/// Writes the partial states of one aggregate in several panes or tiles.
+fn save_partials(partials: &[&Partial], writer: &mut SectionWriter<'_>) -> Result<(), SaveError> {
+    let counts = |count: &dyn Fn(&Partial) -> usize| numbers(partials.iter().map(|partial| count(partial) as i64));
+    let counts = vec![counts(&|partial| partial.chunks.len()), counts(&|partial| partial.waiting.len())];
+    writer.section("partials", &[batch("partials", counts)?])?;
+    let chunks = partials.iter().flat_map(|partial| &partial.chunks);
+    let chunks = chunks.map(|chunk| Part { slots: &chunk.slots, columns: chunk.states.clone() });
+    save_parts("chunks", &chunks.collect::<Vec<_>>(), writer)?;
+    let waiting = partials.iter().flat_map(|partial| &partial.waiting);
+    let waiting = waiting.map(|rows| Part { slots: &rows.slots, columns: rows.arguments.clone() });
+    save_parts("waiting", &waiting.collect::<Vec<_>>(), writer)
+}
+
+fn restore_partials(partials: usize, slots: usize, reader: &mut SectionReader<'_>) -> Result<Vec<Partial>, SaveError> {
+    let counts = reader.batch("partials")?;
+    let (chunk_counts, waiting_counts) = (integers("partials", &counts, 0)?, integers("partials", &counts, 1)?);
+    let total = |counts: &[i64]| counts.iter().map(|count| (*count).max(0) as usize).sum();
+    let mut chunks = restore_parts("chunks", total(&chunk_counts), slots, reader)?.into_iter();
+    let mut waiting = restore_parts("waiting", total(&waiting_counts), slots, reader)?.into_iter();
+    if chunk_counts.len() != partials {
+        return Err(SaveError::Damaged { section: "partials".to_owned() });
+    }
+    let mut read = Vec::with_capacity(partials);
+    for (chunk_count, waiting_count) in chunk_counts.into_iter().zip(waiting_counts) {
+        let chunk = |part: ReadPart| Chunk { slots: part.slots, states: part.columns };
+        let rows = |part: ReadPart| Rows { slots: part.slots, arguments: part.columns };
+        let chunks = chunks.by_ref().take(chunk_count.max(0) as usize).map(chunk).collect();
+        let waiting = waiting.by_ref().take(waiting_count.max(0) as usize).map(rows).collect();
+        read.push(Partial::from_parts(chunks, waiting));
+    }
+    Ok(read)
+}
+
+fn numbers(values: impl Iterator<Item = i64>) -> ArrayRef {
+    Arc::new(Int64Array::from_iter_values(values))
 }
 
 /// Columns as a batch; their names are their places.
-fn batch(section: &str, columns: Vec<ArrayRef>) -> Result<RecordBatch, SaveError> {
+pub(super) fn batch(section: &str, columns: Vec<ArrayRef>) -> Result<RecordBatch, SaveError> {
     let fields: Vec<_> = columns
         .iter()
         .enumerate()
@@ -229,23 +304,12 @@ fn batch(section: &str, columns: Vec<ArrayRef>) -> Result<RecordBatch, SaveError
         .map_err(|source| SaveError::Batch { section: section.to_owned(), source })
 }
 
-fn slots_column(slots: &[u32]) -> ArrayRef {
+pub(super) fn slots_column(slots: &[u32]) -> ArrayRef {
     Arc::new(UInt32Array::from(slots.to_vec()))
 }
 
-fn with_slots(section: &str, slots: &[u32], columns: &[ArrayRef]) -> Result<RecordBatch, SaveError> {
-    let mut all = vec![slots_column(slots)];
-    all.extend(columns.iter().cloned());
-    batch(section, all)
-}
-
-#[expect(clippy::type_complexity, reason = "keys and the columns beside them")]
-fn without_slots(section: &str, batch: &RecordBatch, slots: usize) -> Result<(Vec<u32>, Vec<ArrayRef>), SaveError> {
-    Ok((slots_of(section, batch, 0, slots)?, batch.columns().get(1..).unwrap_or_default().to_vec()))
-}
-
 /// A column of slots, each below `slots`.
-fn slots_of(section: &str, batch: &RecordBatch, index: usize, slots: usize) -> Result<Vec<u32>, SaveError> {
+pub(super) fn slots_of(section: &str, batch: &RecordBatch, index: usize, slots: usize) -> Result<Vec<u32>, SaveError> {
     let column = batch.columns().get(index).and_then(|column| column.as_primitive_opt::<UInt32Type>());
     match column {
         Some(column) if column.values().iter().all(|slot| (*slot as usize) < slots) => Ok(column.values().to_vec()),
@@ -254,16 +318,16 @@ fn slots_of(section: &str, batch: &RecordBatch, index: usize, slots: usize) -> R
     }
 }
 
-fn integers(section: &str, batch: &RecordBatch, index: usize) -> Result<Vec<i64>, SaveError> {
+pub(super) fn integers(section: &str, batch: &RecordBatch, index: usize) -> Result<Vec<i64>, SaveError> {
     let column = batch.columns().get(index).and_then(|column| column.as_primitive_opt::<Int64Type>());
     column.map(|column| column.values().to_vec()).ok_or_else(|| missing(section, index))
 }
 
-fn floats(section: &str, batch: &RecordBatch, index: usize) -> Result<Vec<f64>, SaveError> {
+pub(super) fn floats(section: &str, batch: &RecordBatch, index: usize) -> Result<Vec<f64>, SaveError> {
     let column = batch.columns().get(index).and_then(|column| column.as_primitive_opt::<Float64Type>());
     column.map(|column| column.values().to_vec()).ok_or_else(|| missing(section, index))
 }
 
-fn missing(section: &str, index: usize) -> SaveError {
+pub(super) fn missing(section: &str, index: usize) -> SaveError {
     SaveError::Unexpected { found: section.to_owned(), expected: format!("column {index} of {section}") }
 }

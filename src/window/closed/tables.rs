@@ -10,6 +10,8 @@ use xxhash_rust::xxh3::Xxh3;
 use super::emit::Emission;
 use super::group::PaneGroup;
 use super::plan::WindowPlan;
+use super::session::SessionTable;
+use super::spec::WindowSpec;
 use crate::window::WindowError;
 use crate::window::save::{SaveError, SectionReader, SectionWriter};
 use crate::window::source::References;
@@ -22,7 +24,7 @@ pub struct WindowTables {
 }
 
 struct Group {
-    state: PaneGroup,
+    state: State,
     /// The first of its tables: all read the same source.
     plan: Arc<WindowPlan>,
     /// Per stream of the source, how far it is.
@@ -35,6 +37,12 @@ struct Mark {
     value: i64,
     /// Whether it holds nothing back.
     is_idle: bool,
+}
+
+/// What the tables of a group keep.
+enum State {
+    Panes(PaneGroup),
+    Sessions(SessionTable),
 }
 
 impl WindowTables {
@@ -51,11 +59,15 @@ impl WindowTables {
         }
         let mut groups = Vec::with_capacity(shared.len());
         for tables in shared {
-            let Some((_, plan)) = tables.first() else { continue };
+            let Some((table, plan)) = tables.first() else { continue };
+            let state = match plan.spec {
+                WindowSpec::Session { .. } => State::Sessions(SessionTable::new(*table, Arc::clone(plan))?),
+                _ => State::Panes(PaneGroup::new(&tables)?),
+            };
             let watermarks =
                 plan.source.streams().map(|stream| (stream.to_owned(), Mark { value: i64::MIN, is_idle: false }));
             let watermarks = watermarks.collect();
-            groups.push(Group { plan: Arc::clone(plan), state: PaneGroup::new(&tables)?, watermarks });
+            groups.push(Group { plan: Arc::clone(plan), state, watermarks });
         }
         Ok(Self { plans, groups, references: References::default() })
     }
@@ -143,19 +155,22 @@ impl WindowTables {
 
     /// Events that were late for a table.
     pub fn late_rows(&self, table: usize) -> u64 {
-        let members = self.groups.iter().flat_map(|group| &group.state.members);
-        members.filter(|member| member.table == table).map(|member| member.late_rows).sum()
+        self.groups.iter().map(|group| group.state.late_rows(table)).sum()
     }
 
     /// Keys that a table has given up at its limit of memory; those of tables that share panes count for each.
     pub fn evicted_keys(&self, table: usize) -> u64 {
-        let has = |group: &&Group| group.state.members.iter().any(|member| member.table == table);
-        self.groups.iter().filter(has).map(|group| group.state.evicted_keys).sum()
+        self.groups.iter().map(|group| group.state.evicted_keys(table)).sum()
     }
 
     /// Keys held, over all tables.
     pub fn key_count(&self) -> usize {
         self.groups.iter().map(|group| group.state.key_count()).sum()
+    }
+
+    /// Memory of the panes behind a table, bytes. Tables that share panes have the same.
+    pub fn size_of(&self, table: usize) -> usize {
+        self.groups.iter().find(|group| group.state.holds(table)).map_or(0, |group| group.state.size())
     }
 
     /// Memory held, bytes.
@@ -176,6 +191,82 @@ fn fingerprint(plans: &[Arc<WindowPlan>]) -> u64 {
         hasher.update(format!("{:?} {:?}", plan.spec(), plan.settings()).as_bytes());
     }
     hasher.digest()
+}
+
+impl State {
+    fn push(
+        &mut self,
+        rows: &RecordBatch,
+        watermarks: &[i64],
+        late: &mut [bool],
+        out: &mut Vec<Emission>,
+    ) -> Result<(), WindowError> {
+        match self {
+            Self::Panes(panes) => panes.push(rows, watermarks, late, out),
+            Self::Sessions(sessions) => sessions.push(rows, watermarks, late, out),
+        }
+    }
+
+    fn advance(&mut self, watermark: i64, out: &mut Vec<Emission>) -> Result<(), WindowError> {
+        match self {
+            Self::Panes(panes) => panes.advance(watermark, out),
+            Self::Sessions(sessions) => sessions.advance(watermark, out),
+        }
+    }
+
+    fn late_rows(&self, table: usize) -> u64 {
+        match self {
+            Self::Panes(panes) => {
+                let members = panes.members.iter().filter(|member| member.table == table);
+                members.map(|member| member.late_rows).sum()
+            }
+            Self::Sessions(sessions) if sessions.table() == table => sessions.late_rows(),
+            Self::Sessions(_) => 0,
+        }
+    }
+
+    fn evicted_keys(&self, table: usize) -> u64 {
+        match self {
+            _ if !self.holds(table) => 0,
+            Self::Panes(panes) => panes.evicted_keys,
+            Self::Sessions(sessions) => sessions.evicted_keys(),
+        }
+    }
+
+    fn holds(&self, table: usize) -> bool {
+        match self {
+            Self::Panes(panes) => panes.members.iter().any(|member| member.table == table),
+            Self::Sessions(sessions) => sessions.table() == table,
+        }
+    }
+
+    fn save(&self, writer: &mut SectionWriter<'_>) -> Result<(), SaveError> {
+        match self {
+            Self::Panes(panes) => panes.save(writer),
+            Self::Sessions(sessions) => sessions.save(writer),
+        }
+    }
+
+    fn restore(&mut self, reader: &mut SectionReader<'_>) -> Result<(), SaveError> {
+        match self {
+            Self::Panes(panes) => panes.restore(reader),
+            Self::Sessions(sessions) => sessions.restore(reader),
+        }
+    }
+
+    fn key_count(&self) -> usize {
+        match self {
+            Self::Panes(panes) => panes.key_count(),
+            Self::Sessions(sessions) => sessions.key_count(),
+        }
+    }
+
+    fn size(&self) -> usize {
+        match self {
+            Self::Panes(panes) => panes.size(),
+            Self::Sessions(sessions) => sessions.size(),
+        }
+    }
 }
 
 impl Group {

@@ -1,0 +1,48 @@
+//! What tables of windows have emitted, beside what a test case expects.
+
+use anyhow::{Context, bail};
+use serde_json::{Map, Value};
+
+use super::case::Emits;
+use super::json_rows::{as_json, same};
+use crate::engine::Pipeline;
+use crate::window::Emission;
+
+/// Compares the rows of a table, in the order in which they were emitted.
+pub(super) fn check_emits(
+    pipeline: &Pipeline,
+    emissions: &[Emission],
+    expected: &Emits,
+    faults: &mut Vec<String>,
+) -> anyhow::Result<()> {
+    let table = pipeline.tables.iter().position(|table| table.plan.name() == expected.table);
+    let table = table.context("no such table")?;
+    if pipeline.tables[table].plan.windows().is_none() {
+        bail!("the table has no window in its GROUP BY and emits nothing: use [[rows]]");
+    }
+    let mut found: Vec<(&str, Map<String, Value>)> = Vec::new();
+    for emission in emissions.iter().filter(|emission| emission.table == table) {
+        let kind = if emission.is_removal { "removed" } else { emission.kind.as_str() };
+        if expected.kind.as_deref().is_none_or(|wanted| wanted == kind) {
+            found.extend(as_json(&emission.rows)?.into_iter().map(|row| (kind, row)));
+        }
+    }
+    let name = &expected.table;
+    for (number, row) in expected.expect.iter().enumerate() {
+        let Some((kind, values)) = found.get(number) else {
+            faults.push(format!("{name}: row {} is missing: {row:?}", number + 1));
+            continue;
+        };
+        for (column, value) in row {
+            let emitted = values.get(column).with_context(|| format!("no column `{column}`"))?;
+            if !same(value, emitted) {
+                let place = number + 1;
+                faults.push(format!("{name}: row {place} ({kind}): {column}: expected {value}, found {emitted}"));
+            }
+        }
+    }
+    for (kind, row) in found.iter().skip(expected.expect.len()) {
+        faults.push(format!("{name}: emitted and not expected ({kind}): {}", Value::Object(row.clone())));
+    }
+    Ok(())
+}

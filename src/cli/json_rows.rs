@@ -1,0 +1,43 @@
+//! Rows of tables beside values that a person wrote: JSON to columns, columns to JSON, and whether two are the same.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, anyhow};
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::datatypes::Schema;
+use arrow::json::WriterBuilder;
+use arrow::json::writer::JsonArray;
+use serde_json::{Map, Value};
+use std::sync::Arc;
+
+/// How far numbers may differ from what is expected.
+pub(super) const TOLERANCE: f64 = 1e-6;
+
+/// Columns of one row.
+pub(super) fn one_row(schema: &Schema, values: &BTreeMap<String, Value>) -> anyhow::Result<Vec<ArrayRef>> {
+    let mut decoder = arrow_json::ReaderBuilder::new(Arc::new(schema.clone())).build_decoder()?;
+    decoder.serialize(std::slice::from_ref(values))?;
+    let batch = decoder.flush()?.ok_or_else(|| anyhow!("no value"))?;
+    Ok(batch.columns().to_vec())
+}
+
+/// All rows, with every column.
+pub(super) fn as_json(batch: &RecordBatch) -> anyhow::Result<Vec<Map<String, Value>>> {
+    let mut writer = WriterBuilder::new().with_explicit_nulls(true).build::<_, JsonArray>(Vec::new());
+    writer.write(batch)?;
+    writer.finish()?;
+    serde_json::from_slice(&writer.into_inner()).context("rows as JSON")
+}
+
+/// Whether a value is the expected one.
+pub(super) fn same(expected: &Value, found: &Value) -> bool {
+    match (expected, found) {
+        (Value::Array(expected), Value::Array(found)) => {
+            expected.len() == found.len() && expected.iter().zip(found).all(|(a, b)| same(a, b))
+        }
+        _ => match (expected.as_f64(), found.as_f64()) {
+            (Some(expected), Some(found)) => (expected - found).abs() <= TOLERANCE * expected.abs().max(1.0),
+            _ => expected == found,
+        },
+    }
+}

@@ -1,0 +1,125 @@
+//! A folder → a pipeline that can run: contracts parsed, selects planned, the model tried.
+//!
+//! ```text
+//!  streams, references ─▶ tables ─▶ vector, scoring, labels ─▶ model ─▶ training
+//! ```
+//!
+//! Every part is looked at, so that all problems are reported together; a part that depends on a faulty one is left out.
+
+mod model;
+mod scoring;
+mod streams;
+mod tables;
+
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+
+use super::folder::Folder;
+use super::problem::{Problem, Problems};
+use super::source::{Place, Source};
+use crate::engine::{LabelPlan, ModelPlan, Pipeline, ReferencePlan, ScorePlan, StreamPlan, TablePlan, TrainPlan};
+use crate::feature::VectorPlan;
+use crate::window::{PlanError, Planner};
+
+impl Folder {
+    /// The executable pipeline.
+    ///
+    /// # Errors
+    /// With everything that is wrong with contracts, SQL and model.
+    pub fn assemble(&self) -> Result<Pipeline, Problems> {
+        let mut assembly = Assembly::new(self);
+        assembly.plan();
+        assembly.model();
+        assembly.training();
+        assembly.finish()
+    }
+
+    /// The pipeline without its model: what is needed to make one.
+    ///
+    /// # Errors
+    /// As [`Self::assemble`].
+    pub fn assemble_without_model(&self) -> Result<Pipeline, Problems> {
+        let mut assembly = Assembly::new(self);
+        assembly.plan();
+        assembly.finish()
+    }
+}
+
+struct Assembly<'a> {
+    folder: &'a Folder,
+    problems: Vec<Problem>,
+    planner: Planner,
+    streams: Vec<StreamPlan>,
+    schemas: Vec<SchemaRef>,
+    references: Vec<ReferencePlan>,
+    tables: Vec<TablePlan>,
+    /// Canonical text of each table's select.
+    sources: Vec<String>,
+    vector: Option<Arc<VectorPlan>>,
+    score: Option<ScorePlan>,
+    model: Option<ModelPlan>,
+    labels: Option<LabelPlan>,
+    train: Option<TrainPlan>,
+}
+
+impl<'a> Assembly<'a> {
+    fn new(folder: &'a Folder) -> Self {
+        Self {
+            folder,
+            problems: Vec::new(),
+            planner: Planner::new(),
+            streams: Vec::new(),
+            schemas: Vec::new(),
+            references: Vec::new(),
+            tables: Vec::new(),
+            sources: Vec::new(),
+            vector: None,
+            score: None,
+            model: None,
+            labels: None,
+            train: None,
+        }
+    }
+
+    fn plan(&mut self) {
+        for (name, stream) in &self.folder.settings.streams {
+            self.stream(name.as_str(), stream);
+        }
+        for (name, reference) in &self.folder.settings.references {
+            self.reference(name.as_str(), reference);
+        }
+        if self.problems.is_empty() {
+            self.features();
+        }
+        if self.problems.is_empty() {
+            self.scoring();
+        }
+        if self.problems.is_empty() {
+            self.labels();
+        }
+    }
+
+    fn finish(self) -> Result<Pipeline, Problems> {
+        Problems::check(self.problems)?;
+        Ok(Pipeline {
+            name: self.folder.settings.name.as_str().to_owned(),
+            streams: self.streams,
+            tables: self.tables,
+            references: self.references,
+            vector: self.vector,
+            model: self.model,
+            score: self.score,
+            labels: self.labels,
+            train: self.train,
+        })
+    }
+}
+
+fn in_sql(source: &Source, error: PlanError) -> Problem {
+    let problem = match error.place {
+        Some((line, column)) => source.problem_in(Place { line, column }, error.message),
+        None => source.problem(error.message),
+    };
+    problem.suggest_some(error.suggestion)
+}

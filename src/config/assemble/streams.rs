@@ -1,0 +1,128 @@
+//! Streams and the tables that they are joined with: contracts parsed, relations made known.
+
+use std::sync::Arc;
+
+use super::Assembly;
+use crate::config::reference::Reference;
+use crate::config::source::{Place, Source};
+use crate::config::stream::{Late, Partition, Stream, TimeUnit};
+use crate::engine::{ReferencePlan, ReferenceSource, StreamPlan};
+use crate::event::{self, Contract, DecodeSettings, Decoder, Limits};
+use crate::reference::{ReferenceFile, ReferenceSpec, ReferenceTable, Validity};
+
+impl Assembly<'_> {
+    pub(super) fn contract(&mut self, path: &toml::Spanned<std::path::PathBuf>) -> Option<Arc<Contract>> {
+        let Some(file) = self.folder.find_above(path.get_ref()) else {
+            let message = format!("contract \"{}\" not found", path.get_ref().display());
+            self.problems.push(self.folder.source.problem_at(path.span(), message));
+            return None;
+        };
+        let source = Source::read(&file).map_err(|problem| self.problems.push(problem)).ok()?;
+        match Contract::parse(&source.text) {
+            Ok(contract) => Some(Arc::new(contract)),
+            Err(found) => {
+                self.problems.extend(found.into_iter().map(|problem| {
+                    let place = Place { line: problem.line, column: problem.column };
+                    source.problem_in(place, problem.message).suggest_some(problem.suggestion)
+                }));
+                None
+            }
+        }
+    }
+
+    pub(super) fn stream(&mut self, name: &str, stream: &Stream) {
+        let Some(contract) = self.contract(&stream.contract) else { return };
+        let decode = DecodeSettings {
+            time_column: stream.time.get_ref().clone(),
+            time_unit: unit(stream.time_unit),
+            earliest_micros: stream.earliest_micros,
+            ahead_micros: stream.ahead.as_micros() as i64,
+            limits: Limits {
+                max_event_bytes: stream.max_event_bytes as usize,
+                max_depth: u64::try_from(stream.max_depth.get()).unwrap_or(u64::MAX) as usize,
+            },
+        };
+        let schema = match Decoder::new(Arc::clone(&contract), &decode) {
+            Ok(decoder) => Arc::clone(decoder.schema()),
+            Err(error) => {
+                self.problems.push(self.folder.source.problem_at(stream.time.span(), error.to_string()));
+                return;
+            }
+        };
+        for column in stream.id.iter().chain(&stream.key) {
+            if contract.field(column.get_ref()).is_none() {
+                let message = format!("column \"{}\" is not in the contract of stream `{name}`", column.get_ref());
+                self.problems.push(self.folder.source.problem_at(column.span(), message));
+            }
+        }
+        if let Err(error) = self.planner.add_relation(name, Arc::clone(&schema)) {
+            self.problems.push(self.folder.source.problem(error.message));
+        }
+        self.schemas.push(schema);
+        self.streams.push(StreamPlan {
+            name: name.to_owned(),
+            subjects: stream.subjects.get_ref().iter().map(|subject| subject.get_ref().as_str().to_owned()).collect(),
+            contract,
+            decode,
+            ids: stream.id.as_ref().map(|id| (id.get_ref().clone(), stream.remember_ids.get())),
+            disorder: stream.disorder,
+            partition_by_subject: stream.partition == Partition::Subject,
+            idle: stream.idle,
+            dead_letter_late: stream.late == Late::DeadLetter,
+            retain: stream.retain,
+            max_bytes: stream.max_bytes,
+        });
+    }
+
+    pub(super) fn reference(&mut self, name: &str, reference: &Reference) {
+        let contract = match &reference.contract {
+            Some(path) => match self.contract(path) {
+                Some(contract) => Some(contract),
+                None => return,
+            },
+            None => None,
+        };
+        let column = |column: &Option<toml::Spanned<String>>| column.as_ref().map(|column| column.get_ref().clone());
+        let validity = Validity { from: column(&reference.valid_from), to: column(&reference.valid_to) };
+        let spec = ReferenceSpec {
+            name: name.to_owned(),
+            key: reference.key.get_ref().iter().map(|column| column.get_ref().clone()).collect(),
+            validity: Some(validity).filter(|validity| validity.from.is_some() || validity.to.is_some()),
+            contract: contract.clone(),
+            limits: crate::reference::Limits::default(),
+        };
+        let loaded = match (&reference.file, &reference.bucket) {
+            (Some(file), _) => {
+                // A file that is missing has been reported.
+                let Some(path) = self.folder.find_above(file.get_ref()) else { return };
+                let table = ReferenceFile::open(spec.clone(), &path).map(|file| Arc::clone(file.table()));
+                table.map(|table| (table, ReferenceSource::File(path), file.span()))
+            }
+            (None, Some(bucket)) => {
+                let table = ReferenceTable::empty(&spec).map(Arc::new);
+                table.map(|table| (table, ReferenceSource::Bucket(bucket.get_ref().clone()), bucket.span()))
+            }
+            (None, None) => return,
+        };
+        match loaded {
+            Ok((table, source, place)) => {
+                if let Err(error) = self.planner.add_reference(&table) {
+                    self.problems.push(self.folder.source.problem_at(place, error.message));
+                }
+                self.references.push(ReferencePlan { spec, source, refresh: reference.refresh, table });
+            }
+            Err(error) => {
+                let place = reference.file.as_ref().map_or_else(|| reference.key.span(), toml::Spanned::span);
+                self.problems.push(self.folder.source.problem_at(place, error.to_string()));
+            }
+        }
+    }
+}
+
+fn unit(unit: TimeUnit) -> event::TimeUnit {
+    match unit {
+        TimeUnit::Seconds => event::TimeUnit::Seconds,
+        TimeUnit::Milliseconds => event::TimeUnit::Milliseconds,
+        TimeUnit::Microseconds => event::TimeUnit::Microseconds,
+    }
+}

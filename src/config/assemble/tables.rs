@@ -1,0 +1,134 @@
+//! Feature tables: each select planned as what it is, read as of a moment or by windows that close.
+
+use std::sync::Arc;
+
+use super::{Assembly, in_sql};
+use crate::bus::Subject;
+use crate::config::folder::SqlFile;
+use crate::config::nearest::did_you_mean;
+use crate::config::table::Table;
+use crate::engine::TablePlan;
+use crate::feature::LivePlan;
+use crate::window::{FeaturePlan, Horizon, PlanError, TableForm, WindowPlan};
+
+impl Assembly<'_> {
+    pub(super) fn features(&mut self) {
+        let folder = self.folder;
+        for feature in &folder.features {
+            let settings = folder.settings.table(feature.name.as_str());
+            match self.feature(feature, &settings) {
+                Ok((table, canonical)) => {
+                    self.check_form(feature, &settings, &table.plan);
+                    self.tables.push(table);
+                    self.sources.push(canonical);
+                }
+                Err(error) => self.problems.push(in_sql(&feature.source, self.with_nearest_column(error))),
+            }
+        }
+        for table in &self.tables {
+            let registered = self.planner.add_relation(table.plan.name(), Arc::clone(table.plan.schema()));
+            if let Err(error) = registered {
+                self.problems.push(self.folder.source.problem(error.message));
+            }
+        }
+    }
+
+    /// Settings that the table's form cannot follow.
+    fn check_form(&mut self, feature: &SqlFile, settings: &Table, plan: &LivePlan) {
+        let name = &feature.name;
+        if plan.windows().is_none() {
+            for (key, place) in settings.only_for_windows() {
+                let message = format!("`{key}` is about windows, and features/{name}.sql has none in its GROUP BY");
+                let problem = self.folder.source.problem_at(place, message);
+                self.problems.push(
+                    problem.suggest("remove it, or group by tumble(...), hop(...), cumulate(...) or session(...)"),
+                );
+            }
+        }
+    }
+
+    fn feature(&self, feature: &SqlFile, settings: &Table) -> Result<(TablePlan, String), PlanError> {
+        let sql = &feature.source.text;
+        // The stream decides the time column, so that streams may name theirs differently. Of the errors, that of a stream
+        // which the text names says most.
+        let mut failure: Option<(bool, PlanError)> = None;
+        for (index, stream) in self.streams.iter().enumerate() {
+            let time = &stream.decode.time_column;
+            let form = TableForm::plan(
+                &self.planner,
+                feature.name.as_str(),
+                sql,
+                time,
+                horizon(settings),
+                settings.window_settings(),
+            );
+            let planned = match form {
+                Ok(TableForm::AsOf(plan)) if plan.stream() == stream.name => self.as_of(index, plan, sql),
+                Ok(TableForm::Windows(plan)) if plan.source().streams().next() == Some(&stream.name) => {
+                    self.windows(plan)
+                }
+                Ok(_) => continue,
+                Err(error) => {
+                    let is_named = sql.contains(stream.name.as_str());
+                    if failure.as_ref().is_none_or(|(was_named, _)| is_named && !was_named) {
+                        failure = Some((is_named, error));
+                    }
+                    continue;
+                }
+            };
+            let (plan, streams, canonical) = planned?;
+            let table = TablePlan {
+                logical: plan.windows().map_or_else(|| canonical.clone(), |plan| plan.logical().to_owned()),
+                plan,
+                streams,
+                retention: settings.retention,
+                publish: settings.publish.as_ref().and_then(|subject| Subject::new(subject.get_ref().as_str()).ok()),
+                history: settings.history.as_ref().is_some_and(|history| *history.get_ref()),
+                budget: settings.budget(),
+            };
+            return Ok((table, canonical));
+        }
+        let nothing = || PlanError::new("the select is not over a stream of this pipeline");
+        Err(failure.map_or_else(nothing, |(_, error)| error))
+    }
+
+    fn as_of(&self, stream: usize, plan: FeaturePlan, sql: &str) -> Result<(LivePlan, Vec<usize>, String), PlanError> {
+        let disorder = self.streams[stream].disorder.as_micros() as i64;
+        if let Some(horizon) = plan.horizons().find(|horizon| horizon.width_micros() < disorder) {
+            let seconds = horizon.width_micros() / 1_000_000;
+            return Err(PlanError::new(format!("a horizon of {seconds} s is shorter than the stream's disorder"))
+                .suggest("widen it, or lower `disorder`"));
+        }
+        let canonical = self.planner.canonical(sql)?;
+        Ok((LivePlan::AsOf(Arc::new(plan)), vec![stream], canonical))
+    }
+
+    fn windows(&self, plan: WindowPlan) -> Result<(LivePlan, Vec<usize>, String), PlanError> {
+        let mut streams = Vec::new();
+        for name in plan.source().streams() {
+            let Some(index) = self.streams.iter().position(|stream| stream.name == name) else {
+                return Err(PlanError::new(format!("`{name}` is not a stream of this pipeline"))
+                    .suggest("a table is computed from streams"));
+            };
+            streams.push(index);
+        }
+        let canonical = format!("{:?} {:?}\n{}", plan.spec(), plan.settings(), plan.logical());
+        Ok((LivePlan::Windows(Arc::new(plan)), streams, canonical))
+    }
+
+    /// The planner lists the columns that there are; the one that was meant is among them.
+    pub(super) fn with_nearest_column(&self, error: PlanError) -> PlanError {
+        let unknown = error.message.split_once("No field named ").map(|(_, rest)| rest);
+        let unknown = unknown.and_then(|rest| rest.split(['.', ' ']).find(|part| !part.is_empty()));
+        let Some(unknown) = unknown.filter(|_| error.suggestion.is_none()) else { return error };
+        let columns = self.schemas.iter().flat_map(|schema| schema.fields().iter().map(|field| field.name().as_str()));
+        match did_you_mean(unknown.trim_matches('"'), columns) {
+            Some(question) => error.suggest(question),
+            None => error,
+        }
+    }
+}
+
+fn horizon(settings: &Table) -> Horizon {
+    Horizon::new(i64::try_from(settings.retention.as_micros()).unwrap_or(i64::MAX))
+}

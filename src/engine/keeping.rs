@@ -1,0 +1,196 @@
+//! Emitted rows on their way to Delta tables, each row once, also through a restart.
+//!
+//! ```text
+//!   step ─▶ emissions, position ─▶ buffer of each table ──every 10 s, or 100,000 rows──▶ one commit: rows, position
+//! ```
+//!
+//! The position of the table's stream is the version of the commit. After a restart the rows of steps up to the last version
+//! are left out, and the thread of the step sees to it that no step reaches across one. A table over several streams has
+//! the sum of their positions: how they interleave is not recorded, so around a crash some of its rows may be missing or
+//! there twice.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::{ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use tokio::sync::mpsc;
+
+use super::EngineError;
+use super::pipeline::Pipeline;
+use super::position::Position;
+use crate::bus::StreamSequence;
+use crate::history::{History, HistoryError};
+use crate::window::Emission;
+
+/// How long rows wait for others.
+const COMMIT_EVERY: Duration = Duration::from_secs(10);
+/// How many rows are committed at once, about.
+const COMMIT_ROWS: usize = 100_000;
+/// Steps that wait.
+const QUEUED_STEPS: usize = 16;
+
+/// Columns beside those of the table; a table that selects one of them has its own.
+const WINDOW_START: &str = "window_start";
+const WINDOW_END: &str = "window_end";
+/// `early`, `final`, `late` or `removed`.
+const EMISSION: &str = "emission";
+/// The watermark at which the row was emitted.
+const EMITTED_AT: &str = "emitted_at";
+
+/// What the step's thread knows of the Delta tables.
+pub(super) struct HistoryQueue {
+    rows: mpsc::Sender<Rows>,
+    tables: Vec<KeptTable>,
+}
+
+/// A table whose rows are kept.
+struct KeptTable {
+    /// Its index in the pipeline.
+    table: usize,
+    streams: Vec<usize>,
+    schema: SchemaRef,
+    /// The position of the last commit when the pipeline started.
+    last: u64,
+}
+
+/// Rows of one step.
+struct Rows {
+    /// Which of the kept tables.
+    place: usize,
+    batches: Vec<RecordBatch>,
+    version: u64,
+}
+
+/// The Delta table of one table, and what waits for it.
+struct Buffer {
+    history: History,
+    batches: Vec<RecordBatch>,
+    rows: usize,
+    version: u64,
+}
+
+/// Opens the Delta tables of a pipeline, if it has any: what the thread of the step hands rows to, and the task that commits
+/// them.
+pub(super) async fn open_history(
+    pipeline: &Pipeline,
+    folder: &Path,
+) -> Result<Option<(HistoryQueue, impl Future<Output = Result<(), EngineError>> + use<>)>, EngineError> {
+    let (mut tables, mut buffers) = (Vec::new(), Vec::new());
+    for (table, plan) in pipeline.tables.iter().enumerate().filter(|(_, plan)| plan.history) {
+        let schema = kept_schema(plan.plan.schema());
+        let mut history = History::open(folder, plan.plan.name(), &schema).await?;
+        let last = history.last_version(&pipeline.name).await?.map_or(0, |version| version.max(0).cast_unsigned());
+        tables.push(KeptTable { table, streams: plan.streams.clone(), schema, last });
+        buffers.push(Buffer { history, batches: Vec::new(), rows: 0, version: 0 });
+    }
+    if tables.is_empty() {
+        return Ok(None);
+    }
+    let (rows, queue) = mpsc::channel(QUEUED_STEPS);
+    Ok(Some((HistoryQueue { rows, tables }, keep_all(pipeline.name.clone(), buffers, queue))))
+}
+
+impl HistoryQueue {
+    /// The end of the last commit of a table of `stream`, where it lies at `first` or after it.
+    pub(super) fn next_end(&self, stream: usize, first: StreamSequence) -> Option<StreamSequence> {
+        let tables = self.tables.iter().filter(|table| table.streams == [stream] && table.last >= first.0);
+        tables.map(|table| StreamSequence(table.last)).min()
+    }
+
+    /// Takes the emissions of a step after which the streams stood at `position`; false when the task has ended.
+    pub(super) fn take(&mut self, emissions: &[Emission], position: &Position) -> bool {
+        for (place, table) in self.tables.iter().enumerate() {
+            let version = table.streams.iter().map(|stream| position.of(*stream).0).sum();
+            let emissions = emissions.iter().filter(|emission| emission.table == table.table && version > table.last);
+            let Some(batches) =
+                emissions.map(|emission| kept_rows(&table.schema, emission)).collect::<Option<Vec<_>>>()
+            else {
+                return false;
+            };
+            // All of a step at once: a commit must not fall between its batches.
+            if !batches.is_empty() && self.rows.blocking_send(Rows { place, batches, version }).is_err() {
+                return false;
+            }
+        }
+        true
+    }
+}
+
+/// Commits rows until no more come, the last ones at once.
+async fn keep_all(
+    writer: String,
+    mut buffers: Vec<Buffer>,
+    mut queue: mpsc::Receiver<Rows>,
+) -> Result<(), EngineError> {
+    let mut due = tokio::time::interval(COMMIT_EVERY);
+    due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = due.tick() => {
+                for buffer in &mut buffers {
+                    buffer.commit(&writer).await?;
+                }
+            }
+            rows = queue.recv() => {
+                let Some(Rows { place, batches, version }) = rows else { break };
+                let Some(buffer) = buffers.get_mut(place) else { continue };
+                buffer.rows += batches.iter().map(RecordBatch::num_rows).sum::<usize>();
+                buffer.batches.extend(batches);
+                buffer.version = version;
+                if buffer.rows >= COMMIT_ROWS {
+                    buffer.commit(&writer).await?;
+                }
+            }
+        }
+    }
+    for buffer in &mut buffers {
+        buffer.commit(&writer).await?;
+    }
+    Ok(())
+}
+
+impl Buffer {
+    async fn commit(&mut self, writer: &str) -> Result<(), HistoryError> {
+        let batches = std::mem::take(&mut self.batches);
+        self.rows = 0;
+        let version = i64::try_from(self.version).unwrap_or(i64::MAX);
+        self.history.append(&batches, writer, version).await?;
+        Ok(())
+    }
+}
+
+fn time_type() -> DataType {
+    DataType::Timestamp(TimeUnit::Microsecond, Some("+00:00".into()))
+}
+
+fn kept_schema(schema: &Schema) -> SchemaRef {
+    let mut fields: Vec<Arc<Field>> = schema.fields().iter().cloned().collect();
+    let others =
+        [(WINDOW_START, time_type()), (WINDOW_END, time_type()), (EMISSION, DataType::Utf8), (EMITTED_AT, time_type())];
+    for (name, data_type) in others {
+        if schema.field_with_name(name).is_err() {
+            fields.push(Arc::new(Field::new(name, data_type, true)));
+        }
+    }
+    Arc::new(Schema::new(fields))
+}
+
+/// The rows with the columns that say which window they are of and when they were emitted; nothing when memory is out.
+fn kept_rows(schema: &SchemaRef, emission: &Emission) -> Option<RecordBatch> {
+    let count = emission.rows.num_rows();
+    let times =
+        |values: Vec<i64>| -> ArrayRef { Arc::new(TimestampMicrosecondArray::from(values).with_timezone("+00:00")) };
+    let kind = if emission.is_removal { "removed" } else { emission.kind.as_str() };
+    let mut columns = emission.rows.columns().to_vec();
+    for field in schema.fields().iter().skip(columns.len()) {
+        columns.push(match field.name().as_str() {
+            WINDOW_START => times(emission.windows.iter().map(|window| window.0).collect()),
+            WINDOW_END => times(emission.windows.iter().map(|window| window.1).collect()),
+            EMITTED_AT => times(vec![emission.at; count]),
+            _ => Arc::new(StringArray::from(vec![kind; count])),
+        });
+    }
+    RecordBatch::try_new(Arc::clone(schema), columns).ok()
+}

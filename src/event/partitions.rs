@@ -1,0 +1,233 @@
+//! The watermark of a stream of several partitions: that of the partition which is furthest behind.
+//!
+//! ```text
+//!   shop.clicks.eu ───●──●────●──▶ 12:00:07 ─┐
+//!   shop.clicks.us ──●────●──▶ 12:00:03 ─────┼─▶ least newest time, minus the disorder
+//!   shop.clicks.au ─●   silent for `idle` ───┘ takes no part until it speaks again
+//! ```
+//!
+//! Silence is told by the broker's time of the stream's own messages, so that a replay decides the same. The watermark
+//! never moves back, whatever a partition says when it wakes up or when it is first heard of.
+
+use std::time::Duration;
+
+use hashbrown::HashMap;
+
+use super::time::EventTime;
+use super::watermark::Watermark;
+
+/// How many partitions a stream may have.
+pub const MOST_PARTITIONS: usize = 4_096;
+
+/// Follows the event times of a stream's partitions.
+#[derive(Debug)]
+pub struct PartitionedWatermark {
+    disorder: Duration,
+    idle_micros: i64,
+    numbers: HashMap<String, u32>,
+    partitions: Vec<Partition>,
+    /// The broker's newest time.
+    published: i64,
+    /// No partition that takes part falls silent before the broker's time is past this.
+    silent_after: i64,
+    /// The partition that is furthest behind, of those that take part.
+    least: Option<u32>,
+    newest: Option<EventTime>,
+    value: Option<EventTime>,
+}
+
+#[derive(Debug)]
+struct Partition {
+    watermark: Watermark,
+    /// The broker's time of its last message.
+    published: i64,
+    takes_part: bool,
+}
+
+/// A stream has more partitions than [`MOST_PARTITIONS`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "more than {MOST_PARTITIONS} subjects, each a partition of its own: leave `partition` out, or publish on fewer"
+)]
+pub struct TooManyPartitions;
+
+impl PartitionedWatermark {
+    /// A watermark that nothing has moved yet. A partition that is silent for longer than `idle` holds nothing back.
+    #[must_use]
+    pub fn new(disorder: Duration, idle: Duration) -> Self {
+        Self {
+            disorder,
+            idle_micros: i64::try_from(idle.as_micros()).unwrap_or(i64::MAX),
+            numbers: HashMap::new(),
+            partitions: Vec::new(),
+            published: i64::MIN,
+            silent_after: i64::MAX,
+            least: None,
+            newest: None,
+            value: None,
+        }
+    }
+
+    /// The number of a partition, new ones included.
+    ///
+    /// # Errors
+    /// When there are too many.
+    pub fn number(&mut self, partition: &str) -> Result<u32, TooManyPartitions> {
+        if let Some(number) = self.numbers.get(partition) {
+            return Ok(*number);
+        }
+        if self.partitions.len() >= MOST_PARTITIONS {
+            return Err(TooManyPartitions);
+        }
+        let number = self.partitions.len() as u32;
+        self.numbers.insert(partition.to_owned(), number);
+        self.partitions.push(Partition {
+            watermark: Watermark::new(self.disorder),
+            published: i64::MIN,
+            takes_part: false,
+        });
+        Ok(number)
+    }
+
+    /// Takes note of an event of a partition, in a message that the broker took at `published` (microseconds since 1970).
+    pub fn observe(&mut self, partition: u32, time: EventTime, published: i64) {
+        self.published = self.published.max(published);
+        self.newest = self.newest.max(Some(time));
+        let Some(state) = self.partitions.get_mut(partition as usize) else { return };
+        state.published = self.published;
+        let has_moved = state.watermark.newest() < Some(time);
+        state.watermark.observe(time);
+        let is_back = !std::mem::replace(&mut state.takes_part, true);
+        if is_back {
+            self.silent_after = self.silent_after.min(self.published.saturating_add(self.idle_micros));
+        }
+        let has_silent = self.published > self.silent_after;
+        if has_silent {
+            self.leave_silent_out();
+        }
+        if has_silent || is_back || (has_moved && self.least == Some(partition)) {
+            self.find_least();
+        }
+    }
+
+    fn leave_silent_out(&mut self) {
+        let (published, idle) = (self.published, self.idle_micros);
+        self.silent_after = i64::MAX;
+        for partition in self.partitions.iter_mut().filter(|partition| partition.takes_part) {
+            let silent_after = partition.published.saturating_add(idle);
+            partition.takes_part = published <= silent_after;
+            if partition.takes_part {
+                self.silent_after = self.silent_after.min(silent_after);
+            }
+        }
+    }
+
+    fn find_least(&mut self) {
+        let taking_part = self.partitions.iter().enumerate().filter(|(_, partition)| partition.takes_part);
+        let least = taking_part.min_by_key(|(_, partition)| partition.watermark.newest());
+        self.least = least.map(|(number, _)| number as u32);
+        self.value = self.value.max(least.and_then(|(_, partition)| partition.watermark.value()));
+    }
+
+    /// The newest event time of all partitions; `None` before the first event.
+    #[must_use]
+    pub fn newest(&self) -> Option<EventTime> {
+        self.newest
+    }
+
+    /// The time before which no event is waited for; `None` before the first event.
+    #[must_use]
+    pub fn value(&self) -> Option<EventTime> {
+        self.value
+    }
+
+    /// The broker's time of the newest message with an event; `i64::MIN` before the first.
+    #[must_use]
+    pub fn published(&self) -> i64 {
+        self.published
+    }
+
+    /// How many partitions there are.
+    #[must_use]
+    pub fn partitions(&self) -> usize {
+        self.partitions.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SECOND: i64 = 1_000_000;
+
+    fn watermark() -> PartitionedWatermark {
+        PartitionedWatermark::new(Duration::from_secs(5), Duration::from_secs(30))
+    }
+
+    fn seconds(watermark: &PartitionedWatermark) -> Option<i64> {
+        watermark.value().map(|value| value.micros() / SECOND)
+    }
+
+    #[test]
+    fn a_single_fast_partition_does_not_carry_the_others_along() {
+        let mut watermark = watermark();
+        let (slow, fast) = (watermark.number("a").unwrap(), watermark.number("b").unwrap());
+        watermark.observe(slow, EventTime(100 * SECOND), 0);
+        watermark.observe(fast, EventTime(500 * SECOND), 0);
+        assert_eq!(seconds(&watermark), Some(95));
+        watermark.observe(slow, EventTime(200 * SECOND), 0);
+        assert_eq!(seconds(&watermark), Some(195));
+        assert_eq!(watermark.newest(), Some(EventTime(500 * SECOND)));
+    }
+
+    #[test]
+    fn a_silent_partition_takes_no_part_and_its_return_moves_nothing_back() {
+        let mut watermark = watermark();
+        let (one, two) = (watermark.number("a").unwrap(), watermark.number("b").unwrap());
+        watermark.observe(one, EventTime(100 * SECOND), 0);
+        watermark.observe(two, EventTime(300 * SECOND), 30 * SECOND);
+        assert_eq!(seconds(&watermark), Some(95), "silent for just as long is not idle");
+        watermark.observe(two, EventTime(301 * SECOND), 30 * SECOND + 1);
+        assert_eq!(seconds(&watermark), Some(296));
+        watermark.observe(one, EventTime(110 * SECOND), 31 * SECOND);
+        assert_eq!(seconds(&watermark), Some(296), "it never goes back");
+        watermark.observe(two, EventTime(400 * SECOND), 32 * SECOND);
+        assert_eq!(seconds(&watermark), Some(296), "and waits for whoever woke up");
+        watermark.observe(one, EventTime(390 * SECOND), 33 * SECOND);
+        assert_eq!(seconds(&watermark), Some(385));
+    }
+
+    #[test]
+    fn there_are_at_most_so_many_partitions() {
+        let mut watermark = watermark();
+        for number in 0..MOST_PARTITIONS {
+            assert_eq!(watermark.number(&format!("shop.{number}")), Ok(number as u32));
+        }
+        assert_eq!(watermark.number("shop.7"), Ok(7));
+        assert_eq!(watermark.number("shop.more"), Err(TooManyPartitions));
+    }
+
+    proptest! {
+        #[test]
+        fn it_agrees_with_looking_at_every_partition_each_time(
+            events in prop::collection::vec((0_u32..5, 0_i64..200, 0_i64..20), 1..200),
+        ) {
+            let mut watermark = watermark();
+            (0..5).for_each(|number| { watermark.number(&number.to_string()).unwrap(); });
+            let (mut naive, mut now, mut value) = (BTreeMap::<u32, (i64, i64)>::new(), 0, i64::MIN);
+            for (partition, time, gap) in events {
+                now += gap * SECOND;
+                watermark.observe(partition, EventTime(time * SECOND), now);
+                let newest = naive.get(&partition).map_or(i64::MIN, |(newest, _)| *newest);
+                naive.insert(partition, (newest.max(time * SECOND), now));
+                let active = naive.values().filter(|(_, published)| now - published <= 30 * SECOND);
+                value = value.max(active.map(|(newest, _)| newest - 5 * SECOND).min().unwrap());
+                prop_assert_eq!(watermark.value(), Some(EventTime(value)));
+            }
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! A table of either form, as vectors and SQL look at it.
+//!
+//! An as-of table is read as of a moment. Of a table of windows the newest emitted row of the key is read, as of now.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::datatypes::SchemaRef;
+
+use crate::window::{FeaturePlan, FeatureTable, NewestRows, PlanError, Reads, RowReads, WindowError, WindowPlan};
+
+/// A checked table of either form.
+#[derive(Clone)]
+pub enum LivePlan {
+    /// Several horizons, read at any moment.
+    AsOf(Arc<FeaturePlan>),
+    /// A window in GROUP BY, emitted as it closes.
+    Windows(Arc<WindowPlan>),
+}
+
+impl LivePlan {
+    /// The table's name.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::AsOf(plan) => plan.name(),
+            Self::Windows(plan) => plan.name(),
+        }
+    }
+
+    /// The columns of its rows; all nullable, since a look-up can find nothing.
+    pub fn schema(&self) -> &SchemaRef {
+        match self {
+            Self::AsOf(plan) => plan.schema(),
+            Self::Windows(plan) => plan.schema(),
+        }
+    }
+
+    /// Names of the columns that a row is found by, and their places in the select list.
+    ///
+    /// # Errors
+    /// When a key of a table of windows is not in its select list.
+    pub fn keys(&self) -> Result<Vec<(&str, usize)>, PlanError> {
+        match self {
+            Self::AsOf(plan) => Ok(plan.keys().iter().map(|key| (key.name.as_str(), key.output_index)).collect()),
+            Self::Windows(plan) => {
+                let mut keys = Vec::new();
+                for key in plan.keys() {
+                    let Some(index) = key.output_index else {
+                        let message =
+                            format!("`{}` does not select `{}`, which its rows are found by", plan.name(), key.name);
+                        return Err(PlanError::new(message).suggest(format!("add {} to its select list", key.name)));
+                    };
+                    keys.push((key.name.as_str(), index));
+                }
+                Ok(keys)
+            }
+        }
+    }
+
+    /// The as-of form, if it is that.
+    pub fn as_of(&self) -> Option<&Arc<FeaturePlan>> {
+        if let Self::AsOf(plan) = self { Some(plan) } else { None }
+    }
+
+    /// The form with windows, if it is that.
+    pub fn windows(&self) -> Option<&Arc<WindowPlan>> {
+        if let Self::Windows(plan) = self { Some(plan) } else { None }
+    }
+}
+
+/// The rows of a table.
+pub enum LiveTable {
+    /// The whole state of an as-of table.
+    AsOf(FeatureTable),
+    /// What a table of windows has emitted.
+    Windows(NewestRows),
+}
+
+/// Look-ups in a [`LiveTable`].
+#[derive(Default)]
+pub struct LiveReads {
+    as_of: Reads,
+    rows: RowReads,
+}
+
+impl LiveReads {
+    /// Forgets all look-ups.
+    pub fn clear(&mut self) {
+        self.as_of.clear();
+        self.rows.clear();
+    }
+
+    /// How many look-ups there are.
+    pub fn len(&self) -> usize {
+        self.as_of.len() + self.rows.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl LiveTable {
+    /// Slots of keys for [`Self::read`], one per row of the key columns; unknown keys get a slot that reads as missing.
+    pub fn look_up(&mut self, keys: &[ArrayRef], rows: usize, slots: &mut Vec<u32>) -> Result<(), WindowError> {
+        match self {
+            Self::AsOf(table) => table.look_up(keys, rows, slots),
+            Self::Windows(table) => table.look_up(keys, rows, slots),
+        }
+    }
+
+    /// Looks up a key: as of `t`, microseconds, in an as-of table.
+    pub fn read(&mut self, slot: u32, t: i64, reads: &mut LiveReads) {
+        match self {
+            Self::AsOf(table) => table.read(slot, t, &mut reads.as_of),
+            Self::Windows(table) => table.read(slot, &mut reads.rows),
+        }
+    }
+
+    /// The rows of the look-ups in `reads`: as many, in their order.
+    pub fn evaluate(&self, reads: &LiveReads) -> Result<RecordBatch, WindowError> {
+        match self {
+            Self::AsOf(table) => table.evaluate(&reads.as_of),
+            Self::Windows(table) => table.evaluate(&reads.rows),
+        }
+    }
+
+    /// The rows of all keys, as of the newest event.
+    pub fn scan(&mut self) -> Result<RecordBatch, WindowError> {
+        match self {
+            Self::AsOf(table) => table.scan(0..u32::MAX),
+            Self::Windows(table) => table.scan(),
+        }
+    }
+
+    /// Keys that have a row.
+    pub fn key_count(&self) -> usize {
+        match self {
+            Self::AsOf(table) => table.key_count(),
+            Self::Windows(table) => table.key_count(),
+        }
+    }
+
+    /// Memory held, bytes; of a table of windows, by the rows that can be looked up.
+    pub fn size(&self) -> usize {
+        match self {
+            Self::AsOf(table) => table.size(),
+            Self::Windows(table) => table.size(),
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! Evaluated rows of the sessions, in the order of arrival, chained from each row to the one before it in its session.
+//!
+//! ```text
+//!  parts     │ 0 1 2 3 4 5 6 7 │ 8 9 10 11 │ 12 13 ...        columns, as the steps brought them
+//!  chain        1 ◀─── 4 ◀────── 8 ◀──── 11                   of one session; numbers never move but in `compact`
+//! ```
+//!
+//! Joining two sessions links the first row of one to the last row of the other; the order of arrival is made again by
+//! sorting the numbers when the rows are read. Small parts are put together, so a row is copied a few times at most; what
+//! no session has any more goes when its part is empty or when it is half of all.
+
+use arrow::array::{Array, ArrayRef};
+use arrow::compute::{concat, interleave};
+use arrow::error::ArrowError;
+
+use super::layout::{Layout, size};
+use crate::window::closed::input::Input;
+
+/// Parts are put together up to so many rows.
+const PART_ROWS: usize = 8_192;
+
+/// So many rows that no session has are tolerated.
+const LOOSE_ROWS: usize = 16_384;
+
+/// No row.
+const NONE: u64 = u64::MAX;
+
+/// The rows of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Chain {
+    newest: u64,
+    oldest: u64,
+    pub(super) length: usize,
+}
+
+impl Default for Chain {
+    fn default() -> Self {
+        Self { newest: NONE, oldest: NONE, length: 0 }
+    }
+}
+
+/// See the module.
+pub(super) struct Evaluated {
+    pub(super) layout: Layout,
+    parts: Vec<Part>,
+    /// The number of the next row.
+    next: u64,
+    /// Rows that a session has, and all rows.
+    linked: usize,
+    stored: usize,
+}
+
+struct Part {
+    first: u64,
+    columns: Vec<ArrayRef>,
+    /// Per row, the one before it in its session.
+    previous: Vec<u64>,
+    linked: usize,
+}
+
+impl Part {
+    fn end(&self) -> u64 {
+        self.first + self.previous.len() as u64
+    }
+}
+
+impl Evaluated {
+    pub(super) fn new(layout: Layout) -> Self {
+        Self { layout, parts: Vec::new(), next: 0, linked: 0, stored: 0 }
+    }
+
+    /// Keeps the rows of a batch and gives the number of the first; no session has them yet.
+    pub(super) fn append(&mut self, input: &Input) -> u64 {
+        let columns = self.layout.columns(input);
+        self.append_columns(columns, input.slots.len())
+    }
+
+    /// Keeps `rows` rows of the layout's columns.
+    pub(super) fn append_columns(&mut self, columns: Vec<ArrayRef>, rows: usize) -> u64 {
+        let first = self.next;
+        if !self.layout.is_empty() {
+            self.parts.push(Part { first, columns, previous: vec![NONE; rows], linked: 0 });
+            self.next += rows as u64;
+            self.stored += rows;
+        }
+        first
+    }
+
+    /// Adds a row of the newest part to a session.
+    pub(super) fn link(&mut self, chain: &mut Chain, row: u64) {
+        let Some(part) = self.parts.last_mut() else { return };
+        let Some(previous) = part.previous.get_mut((row - part.first) as usize) else { return };
+        *previous = chain.newest;
+        part.linked += 1;
+        self.linked += 1;
+        chain.newest = row;
+        chain.length += 1;
+        if chain.oldest == NONE {
+            chain.oldest = row;
+        }
+    }
+
+    /// Gives a session the rows of another.
+    pub(super) fn join(&mut self, chain: &mut Chain, other: Chain) {
+        if other.length == 0 {
+            return;
+        }
+        if chain.length == 0 {
+            *chain = other;
+            return;
+        }
+        let part = self.part_of(chain.oldest);
+        if let Some(part) = self.parts.get_mut(part)
+            && let Some(previous) = part.previous.get_mut((chain.oldest - part.first) as usize)
+        {
+            *previous = other.newest;
+            chain.oldest = other.oldest;
+            chain.length += other.length;
+        }
+    }
+
+    /// Drops the rows of a session.
+    pub(super) fn release(&mut self, chain: Chain) {
+        let mut row = chain.newest;
+        let mut at = self.part_of(row);
+        while row != NONE {
+            at = self.part_near(at, row);
+            let Some(part) = self.parts.get_mut(at) else { return };
+            part.linked -= 1;
+            self.linked -= 1;
+            row = part.previous[(row - part.first) as usize];
+        }
+    }
+
+    /// Writes the numbers of the rows of a session, in the order of arrival.
+    pub(super) fn numbers(&self, chain: Chain, numbers: &mut Vec<u64>) {
+        let first = numbers.len();
+        let mut row = chain.newest;
+        let mut at = self.part_of(row);
+        while row != NONE {
+            numbers.push(row);
+            at = self.part_near(at, row);
+            let Some(part) = self.parts.get(at) else { break };
+            row = part.previous[(row - part.first) as usize];
+        }
+        let numbers = &mut numbers[first..];
+        numbers.reverse();
+        if !numbers.is_sorted() {
+            numbers.sort_unstable();
+        }
+    }
+
+    /// The columns of some rows; none when there are no rows at all.
+    pub(super) fn gather(&self, numbers: &[u64]) -> Result<Vec<ArrayRef>, ArrowError> {
+        if numbers.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut places = Vec::with_capacity(numbers.len());
+        let mut at = 0;
+        for number in numbers {
+            at = self.part_near(at, *number);
+            let first = self.parts.get(at).map_or(0, |part| part.first);
+            places.push((at, (number - first) as usize));
+        }
+        self.interleave(&places, 0..self.parts.len())
+    }
+
+    fn interleave(
+        &self,
+        places: &[(usize, usize)],
+        parts: std::ops::Range<usize>,
+    ) -> Result<Vec<ArrayRef>, ArrowError> {
+        let column = |column: usize| {
+            let parts: Vec<&dyn Array> =
+                self.parts[parts.clone()].iter().map(|part| part.columns[column].as_ref()).collect();
+            interleave(&parts, places)
+        };
+        (0..self.layout.width()).map(column).collect()
+    }
+
+    /// Puts small parts together and drops what no session has.
+    pub(super) fn tidy<'a>(&mut self, chains: impl Iterator<Item = &'a mut Chain>) -> Result<(), ArrowError> {
+        // Nothing refers to the newest rows when no session has one: their numbers are given again.
+        while let Some(part) = self.parts.pop_if(|part| part.linked == 0) {
+            self.next = part.first;
+            self.stored -= part.previous.len();
+        }
+        // A small part that went would leave a gap between neighbours that could be put together otherwise.
+        let stored = &mut self.stored;
+        self.parts.retain(|part| {
+            let is_kept = part.linked > 0 || part.previous.len() < PART_ROWS / 2;
+            *stored -= if is_kept { 0 } else { part.previous.len() };
+            is_kept
+        });
+        while let [.., one, two] = self.parts.as_slice()
+            && one.previous.len() <= 2 * two.previous.len()
+            && one.previous.len() + two.previous.len() <= PART_ROWS
+            && one.end() == two.first
+        {
+            let columns = one.columns.iter().zip(&two.columns);
+            let columns: Result<Vec<_>, _> = columns.map(|(one, two)| concat(&[one.as_ref(), two.as_ref()])).collect();
+            let columns = columns?;
+            if let Some(two) = self.parts.pop()
+                && let Some(one) = self.parts.last_mut()
+            {
+                one.columns = columns;
+                one.previous.extend(two.previous);
+                one.linked += two.linked;
+            }
+        }
+        if self.stored > 2 * self.linked + LOOSE_ROWS { self.compact(chains) } else { Ok(()) }
+    }
+
+    /// Keeps the rows alone that a session has, under new numbers.
+    pub(super) fn compact<'a>(&mut self, chains: impl Iterator<Item = &'a mut Chain>) -> Result<(), ArrowError> {
+        let (mut numbers, mut chained) = (Vec::with_capacity(self.linked), Vec::new());
+        for chain in chains.filter(|chain| chain.length > 0) {
+            let first = numbers.len();
+            self.numbers(*chain, &mut numbers);
+            chained.push((chain, first..numbers.len()));
+        }
+        let mut renamed: Vec<Vec<u64>> = self.parts.iter().map(|part| vec![NONE; part.previous.len()]).collect();
+        let mut at = 0;
+        for number in &numbers {
+            at = self.part_near(at, *number);
+            renamed[at][(number - self.parts[at].first) as usize] = 0;
+        }
+        let mut places = Vec::with_capacity(numbers.len());
+        for (part, renamed) in renamed.iter_mut().enumerate() {
+            for (row, to) in renamed.iter_mut().enumerate().filter(|(_, to)| **to == 0) {
+                *to = places.len() as u64;
+                places.push((part, row));
+            }
+        }
+        let mut previous = vec![NONE; places.len()];
+        for (chain, range) in chained {
+            let mut before = NONE;
+            for number in &numbers[range] {
+                at = self.part_near(at, *number);
+                let row = renamed[at][(number - self.parts[at].first) as usize];
+                previous[row as usize] = before;
+                if before == NONE {
+                    chain.oldest = row;
+                }
+                before = row;
+            }
+            chain.newest = before;
+        }
+        let mut parts = Vec::with_capacity(places.len() / PART_ROWS + 1);
+        for (places, previous) in places.chunks_mut(PART_ROWS).zip(previous.chunks(PART_ROWS)) {
+            let (Some(from), Some(to)) = (places.first().map(|first| first.0), places.last().map(|last| last.0)) else {
+                continue;
+            };
+            places.iter_mut().for_each(|place| place.0 -= from);
+            let columns = self.interleave(places, from..to + 1)?;
+            let first = parts.last().map_or(0, Part::end);
+            parts.push(Part { first, columns, linked: previous.len(), previous: previous.to_vec() });
+        }
+        self.next = parts.last().map_or(0, Part::end);
+        (self.parts, self.stored) = (parts, previous.len());
+        Ok(())
+    }
+
+    /// Memory held, bytes.
+    pub(super) fn size(&self) -> usize {
+        self.parts.iter().map(|part| size(&part.columns) + 8 * part.previous.capacity()).sum()
+    }
+
+    /// The part that has a row.
+    fn part_of(&self, row: u64) -> usize {
+        self.parts.partition_point(|part| part.first <= row).saturating_sub(1)
+    }
+
+    /// The part that has a row, which may well be the same as for another row.
+    fn part_near(&self, near: usize, row: u64) -> usize {
+        match self.parts.get(near) {
+            Some(part) if part.first <= row && row < part.end() => near,
+            _ => self.part_of(row),
+        }
+    }
+}
