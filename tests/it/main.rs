@@ -3,12 +3,14 @@
 
 mod broker;
 mod check;
+mod closed;
 mod emitted;
 mod kills;
 mod layout;
 mod leak;
 mod learning;
 mod oracle;
+mod scripts;
 mod taobao;
 mod training;
 mod windows;

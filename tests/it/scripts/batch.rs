@@ -27,10 +27,12 @@ pub fn differences(script: &Script, transcript: &Transcript) -> Vec<String> {
         let read = streams(&table.sql);
         let context = context(script);
         let rows = rows(&context, &select, &watermarks_before(script, &read));
-        let pairs: BTreeSet<Pair> = pairs(select.window, settings.lateness, &rows).into_iter().collect();
-        let counted: BTreeSet<usize> = pairs.iter().map(|pair| pair.0).collect();
+        let mut pairs = pairs(select.window, settings.lateness, &rows);
+        pairs.sort_unstable();
+        pairs.dedup();
+        let counts = |event: usize| pairs.binary_search_by_key(&event, |pair| pair.0).is_ok();
         let mut late_rows = 0;
-        for row in rows.iter().filter(|row| !counted.contains(&row.event)) {
+        for row in rows.iter().filter(|row| !counts(row.event)) {
             late_rows += 1;
             late[row.event] += 1;
         }
@@ -93,7 +95,7 @@ fn rows(context: &SessionContext, select: &BatchSelect, watermarks: &[i64]) -> V
     rows
 }
 
-fn windows(pairs: &BTreeSet<Pair>) -> RecordBatch {
+fn windows(pairs: &[Pair]) -> RecordBatch {
     let events = Int64Array::from_iter_values(pairs.iter().map(|pair| pair.0 as i64));
     let bound = |bounds: TimestampMicrosecondArray| -> ArrayRef { Arc::new(bounds.with_timezone("+00:00")) };
     let starts = bound(TimestampMicrosecondArray::from_iter_values(pairs.iter().map(|pair| pair.1)));

@@ -102,35 +102,50 @@ struct Session {
     events: Vec<usize>,
 }
 
-/// Event by event: a session takes events until the watermark has passed its end and the lateness.
+/// The sessions of a key that still take events, and the time before which all others are final.
+struct Key {
+    sessions: Vec<Session>,
+    barrier: i64,
+}
+
+/// Event by event: a session takes events until the watermark has passed its end and the lateness. What lies before the
+/// end of such a session is late, and so is what lies before anything that is known when a key comes anew.
 fn sessions(gap: i64, lateness: i64, rows: &[Row]) -> Vec<Pair> {
-    let mut open: BTreeMap<&[String], Vec<Session>> = BTreeMap::new();
+    let mut keys: BTreeMap<&[String], Key> = BTreeMap::new();
     let mut all: Vec<Session> = Vec::new();
     for row in rows {
-        let sessions = open.entry(&row.key).or_default();
+        let key = keys.entry(&row.key).or_insert(Key { sessions: Vec::new(), barrier: i64::MIN });
         let is_over = |session: &Session| {
             i128::from(session.last) + i128::from(gap) + i128::from(lateness) <= i128::from(row.watermark)
         };
+        let (over, open) = std::mem::take(&mut key.sessions).into_iter().partition(is_over);
+        key.sessions = open;
+        for session in over {
+            key.barrier = key.barrier.max(session.last + gap);
+            all.push(session);
+        }
+        if row.time < key.barrier {
+            continue;
+        }
         let touches = |session: &Session| row.time < session.last + gap && row.time + gap > session.first;
         let mut merged = Session { first: row.time, last: row.time, events: vec![row.event] };
-        let mut kept = Vec::new();
-        for session in sessions.drain(..) {
-            if is_over(&session) {
-                all.push(session);
-            } else if touches(&session) {
-                merged.first = merged.first.min(session.first);
-                merged.last = merged.last.max(session.last);
-                merged.events.extend(session.events);
-            } else {
-                kept.push(session);
-            }
+        let is_new = key.sessions.is_empty();
+        let (touched, others): (Vec<_>, Vec<_>) = std::mem::take(&mut key.sessions).into_iter().partition(touches);
+        key.sessions = others;
+        for session in touched {
+            merged.first = merged.first.min(session.first);
+            merged.last = merged.last.max(session.last);
+            merged.events.extend(session.events);
         }
-        if !is_over(&merged) {
-            kept.push(merged);
+        if is_over(&merged) {
+            continue;
         }
-        *sessions = kept;
+        if is_new {
+            key.barrier = key.barrier.max(row.watermark.saturating_sub(gap).saturating_sub(lateness));
+        }
+        key.sessions.push(merged);
     }
-    all.extend(open.into_values().flatten());
+    all.extend(keys.into_values().flat_map(|key| key.sessions));
     all.iter()
         .flat_map(|session| session.events.iter().map(|event| (*event, session.first, session.last + gap)))
         .collect()

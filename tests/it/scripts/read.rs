@@ -21,6 +21,8 @@ pub struct ReadRow {
     /// The step.
     pub step: usize,
     pub row: RecordBatch,
+    /// The widest horizon of the table: a key has a row as long as it has an event within it.
+    span: Horizon,
 }
 
 /// Runs the as-of tables of a script and adds what they give.
@@ -33,6 +35,7 @@ pub fn run_reads(script: &Script, planner: &Planner, mode: Mode, transcript: &mu
             panic!("{} has a window", described.name)
         };
         let disorder = script.streams.iter().find(|stream| stream.name == plan.stream()).map_or(0, |one| one.disorder);
+        let span = plan.horizons().max().unwrap_or(Horizon::new(1));
         let mut live = FeatureTable::new(Arc::new(plan), disorder).unwrap();
         for section in sections(script, table, live.plan(), mode) {
             for (step, row) in section.run(script, &mut live) {
@@ -40,7 +43,7 @@ pub fn run_reads(script: &Script, planner: &Planner, mode: Mode, transcript: &mu
                 let columns = schema.fields().iter().zip(row.columns());
                 let columns: Vec<_> = columns.map(|(field, column)| format!("{}={}", field.name(), show(column, 0))).collect();
                 transcript.steps[step][0].push(format!("{}: {}", described.name, columns.join(" ")));
-                transcript.reads.push(ReadRow { step, row });
+                transcript.reads.push(ReadRow { step, row, span });
             }
             if mode.restarts || section.restarts {
                 live = restarted(live);
@@ -141,7 +144,6 @@ pub fn differences(script: &Script, transcript: &Transcript) -> Vec<String> {
         let step: &Step = &script.steps[read.step];
         let Action::Read { table, keys, at } = &step.action else { continue };
         let table = &script.tables[*table];
-        let Form::AsOf(retention) = table.form else { continue };
         let (mut query, mut select) = parse(&table.sql);
         let stream = select.from[0].relation.to_string();
         let at = (*at).max(watermark(script, &stream, read.step));
@@ -162,7 +164,7 @@ pub fn differences(script: &Script, transcript: &Transcript) -> Vec<String> {
         let view = View { at, upto: seen(script, read.step) as i64 - 1, key };
         let context = context(script);
         let sql = query.to_string();
-        let rows = oracle::rows(&context, &sql, &stream, Horizon::new(retention), &view);
+        let rows = oracle::rows(&context, &sql, &stream, read.span, &view);
         let expected = runtime.block_on(rows);
         let place = format!("oracle: {} {} at {}", table.name, view.key, show_time(at));
         if expected.num_rows() == 0 {
