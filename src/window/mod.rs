@@ -22,14 +22,18 @@
 //! with [`WindowError`] when an expression fails on the data.
 
 mod asof;
+mod budget;
 mod duration;
 mod evaluate;
 mod functions;
 mod keys;
 mod planner;
+mod save;
 
 pub use asof::{FeaturePlan, FeatureTable, Horizon, Reads};
+pub use budget::{AtLimit, Budget};
 pub use planner::{PlanError, Planner};
+pub use save::{SaveError, SectionReader, SectionWriter};
 
 use arrow::error::ArrowError;
 use datafusion::error::DataFusionError;

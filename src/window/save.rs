@@ -1,0 +1,351 @@
+//! The framing of saved state: a header that says whose state it is, then named sections of Arrow batches.
+//!
+//! ```text
+//!  header   magic · version · kind · plan fingerprint · checksum
+//!  section  length of name · name · length of payload · checksum · payload: one Arrow IPC stream     (repeated)
+//!  end      an empty name · how many sections came before · checksum
+//! ```
+//!
+//! All numbers are little endian; checksums are xxh3 (64 bits) over the name and the payload. A section is verified as a
+//! whole before anything of it is looked at, so damage is an error that names the section and never a wrong value.
+//!
+//! Sections are read in the order they were written, by the name that the reader expects: a state that was written by
+//! another version of a table is [`SaveError::Unexpected`], not a guess. Writing and reading hold one section in memory.
+
+use std::io::{ErrorKind, Read, Write};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
+use arrow::datatypes::Int64Type;
+use arrow::error::ArrowError;
+use arrow::ipc::reader::StreamReader;
+use arrow::ipc::writer::StreamWriter;
+use xxhash_rust::xxh3::Xxh3;
+
+const MAGIC: [u8; 8] = *b"tidestat";
+
+/// Changes when the framing does.
+const VERSION: u32 = 1;
+
+/// The longest name of a section, or kind of a state, bytes.
+const LONGEST_NAME: usize = 4_096;
+
+/// Why a state cannot be saved or restored.
+#[derive(Debug, thiserror::Error)]
+pub enum SaveError {
+    /// Reading or writing failed.
+    #[error("state cannot be {what} in section \"{section}\": {source}")]
+    Io {
+        /// What was tried: `written` or `read`.
+        what: &'static str,
+        /// The section, or `header`.
+        section: String,
+        /// The failure.
+        source: std::io::Error,
+    },
+    /// The bytes end before the section does.
+    #[error("saved state ends inside section \"{section}\": restore from an older snapshot")]
+    Truncated {
+        /// The section, or `header`.
+        section: String,
+    },
+    /// The bytes are not those that were written.
+    #[error("saved state is damaged in section \"{section}\": restore from an older snapshot")]
+    Damaged {
+        /// The section, or `header`.
+        section: String,
+    },
+    /// The bytes are no saved state, or of another version, kind or plan.
+    #[error("saved state has {what} {found}, expected {expected}: start from an empty state or from its own pipeline")]
+    Foreign {
+        /// What differs.
+        what: &'static str,
+        /// What the state says.
+        found: String,
+        /// What the reader is.
+        expected: String,
+    },
+    /// Another section stands where one is expected, or a column of it is missing or of another type.
+    #[error("saved state has \"{found}\" where \"{expected}\" is expected: it was written by another version")]
+    Unexpected {
+        /// The section or column that is there.
+        found: String,
+        /// The one that should be.
+        expected: String,
+    },
+    /// A batch cannot be encoded or decoded.
+    #[error("section \"{section}\" of the state: {source}")]
+    Batch {
+        /// The section.
+        section: String,
+        /// The failure.
+        source: ArrowError,
+    },
+}
+
+/// Writes a state, section by section.
+pub struct SectionWriter<'a> {
+    output: &'a mut dyn Write,
+    sections: u64,
+    payload: Vec<u8>,
+}
+
+impl<'a> SectionWriter<'a> {
+    /// Writes the header of a state of this `kind` (such as `as-of table`) under a plan with this fingerprint.
+    pub fn new(output: &'a mut dyn Write, kind: &str, fingerprint: u64) -> Result<Self, SaveError> {
+        let mut header = Vec::from(MAGIC);
+        header.extend(VERSION.to_le_bytes());
+        header.extend((kind.len() as u32).to_le_bytes());
+        header.extend(kind.as_bytes());
+        header.extend(fingerprint.to_le_bytes());
+        header.extend(checksum(&[&header]).to_le_bytes());
+        output.write_all(&header).map_err(|source| unwritten("header", source))?;
+        Ok(Self { output, sections: 0, payload: Vec::new() })
+    }
+
+    /// Writes a section of batches of one schema; at least one batch, which may have no rows.
+    pub fn section(&mut self, name: &str, batches: &[RecordBatch]) -> Result<(), SaveError> {
+        let failed = |source| SaveError::Batch { section: name.to_owned(), source };
+        self.payload.clear();
+        if let Some(first) = batches.first() {
+            let mut stream = StreamWriter::try_new(&mut self.payload, &first.schema()).map_err(failed)?;
+            for batch in batches {
+                stream.write(batch).map_err(failed)?;
+            }
+            stream.finish().map_err(failed)?;
+        }
+        self.sections += 1;
+        frame(self.output, name, &self.payload)
+    }
+
+    /// Writes a section of a few numbers.
+    pub fn numbers(&mut self, name: &str, numbers: &[i64]) -> Result<(), SaveError> {
+        let column: ArrayRef = Arc::new(Int64Array::from(numbers.to_vec()));
+        let batch = RecordBatch::try_from_iter([("number", column)]);
+        self.section(name, &[batch.map_err(|source| SaveError::Batch { section: name.to_owned(), source })?])
+    }
+
+    /// Writes the end, without which a state is taken as truncated.
+    pub fn finish(self) -> Result<(), SaveError> {
+        frame(self.output, "", &self.sections.to_le_bytes())?;
+        self.output.flush().map_err(|source| unwritten("end", source))
+    }
+}
+
+/// Reads a state, section by section, in the order it was written.
+pub struct SectionReader<'a> {
+    input: &'a mut dyn Read,
+    sections: u64,
+}
+
+impl<'a> SectionReader<'a> {
+    /// Reads the header and checks that the state is of this kind and plan.
+    pub fn new(input: &'a mut dyn Read, kind: &str, fingerprint: u64) -> Result<Self, SaveError> {
+        let foreign = |what, found, expected| Err(SaveError::Foreign { what, found, expected });
+        let mut header = vec![0; MAGIC.len() + 8];
+        fill(input, &mut header, "header")?;
+        if header[..MAGIC.len()] != MAGIC {
+            return foreign("the magic", hex(&header[..MAGIC.len()]), hex(&MAGIC));
+        }
+        let version = number(&header[8..12]);
+        if version != u64::from(VERSION) {
+            return foreign("the version", version.to_string(), VERSION.to_string());
+        }
+        let length = number(&header[12..16]) as usize;
+        if length > LONGEST_NAME {
+            return Err(SaveError::Damaged { section: "header".to_owned() });
+        }
+        let mut rest = vec![0; length + 16];
+        fill(input, &mut rest, "header")?;
+        let (rest, expected) = rest.split_at(length + 8);
+        if checksum(&[&header, rest]) != number(expected) {
+            return Err(SaveError::Damaged { section: "header".to_owned() });
+        }
+        let (found, found_fingerprint) = rest.split_at(length);
+        if found != kind.as_bytes() {
+            return foreign("the kind", String::from_utf8_lossy(found).into_owned(), kind.to_owned());
+        }
+        if number(found_fingerprint) != fingerprint {
+            let found = format!("{:016x}", number(found_fingerprint));
+            return foreign("the plan fingerprint", found, format!("{fingerprint:016x}"));
+        }
+        Ok(Self { input, sections: 0 })
+    }
+
+    /// The batches of the next section, which must have this name.
+    pub fn section(&mut self, name: &str) -> Result<Vec<RecordBatch>, SaveError> {
+        let payload = self.next(name)?;
+        self.sections += 1;
+        if payload.is_empty() {
+            return Ok(Vec::new());
+        }
+        let failed = |source| SaveError::Batch { section: name.to_owned(), source };
+        let stream = StreamReader::try_new(payload.as_slice(), None).map_err(failed)?;
+        let mut batches = Vec::new();
+        for batch in stream {
+            batches.push(batch.map_err(failed)?);
+        }
+        Ok(batches)
+    }
+
+    /// The one batch of the next section.
+    pub fn batch(&mut self, name: &str) -> Result<RecordBatch, SaveError> {
+        let mut batches = self.section(name)?;
+        match (batches.pop(), batches.is_empty()) {
+            (Some(batch), true) => Ok(batch),
+            (found, _) => Err(SaveError::Unexpected {
+                found: format!("{} batches in {name}", batches.len() + usize::from(found.is_some())),
+                expected: "one batch".to_owned(),
+            }),
+        }
+    }
+
+    /// The numbers of the next section, of which there must be `count`.
+    pub fn numbers(&mut self, name: &str, count: usize) -> Result<Vec<i64>, SaveError> {
+        let batch = self.batch(name)?;
+        let numbers = batch.columns().first().and_then(|column| column.as_primitive_opt::<Int64Type>());
+        match numbers.filter(|numbers| numbers.len() == count) {
+            Some(numbers) => Ok(numbers.values().to_vec()),
+            None => Err(SaveError::Unexpected {
+                found: format!("{} rows in {name}", batch.num_rows()),
+                expected: format!("{count} numbers"),
+            }),
+        }
+    }
+
+    /// Checks that the end is here and that no section is missing.
+    pub fn finish(mut self) -> Result<(), SaveError> {
+        let payload = self.next("")?;
+        if payload.len() != 8 || number(&payload) != self.sections {
+            return Err(SaveError::Damaged { section: "end".to_owned() });
+        }
+        Ok(())
+    }
+
+    fn next(&mut self, name: &str) -> Result<Vec<u8>, SaveError> {
+        let shown = if name.is_empty() { "end" } else { name };
+        let mut length = [0; 4];
+        fill(self.input, &mut length, shown)?;
+        let length = number(&length) as usize;
+        if length > LONGEST_NAME {
+            return Err(SaveError::Damaged { section: shown.to_owned() });
+        }
+        let mut head = vec![0; length + 16];
+        fill(self.input, &mut head, shown)?;
+        let (found, sizes) = head.split_at(length);
+        let (size, expected) = sizes.split_at(8);
+        // Not allocated up front: a damaged length must not ask for more memory than there are bytes.
+        let mut payload = Vec::new();
+        let read = (&mut *self.input).take(number(size)).read_to_end(&mut payload);
+        read.map_err(|source| SaveError::Io { what: "read", section: shown.to_owned(), source })?;
+        if (payload.len() as u64) < number(size) {
+            return Err(SaveError::Truncated { section: shown.to_owned() });
+        }
+        if checksum(&[found, &payload]) != number(expected) {
+            return Err(SaveError::Damaged { section: shown.to_owned() });
+        }
+        if found != name.as_bytes() {
+            let found = if found.is_empty() { "end".into() } else { String::from_utf8_lossy(found) };
+            return Err(SaveError::Unexpected { found: found.into_owned(), expected: shown.to_owned() });
+        }
+        Ok(payload)
+    }
+}
+
+fn frame(output: &mut dyn Write, name: &str, payload: &[u8]) -> Result<(), SaveError> {
+    let mut head = Vec::with_capacity(name.len() + 20);
+    head.extend((name.len() as u32).to_le_bytes());
+    head.extend(name.as_bytes());
+    head.extend((payload.len() as u64).to_le_bytes());
+    head.extend(checksum(&[name.as_bytes(), payload]).to_le_bytes());
+    output.write_all(&head).and_then(|()| output.write_all(payload)).map_err(|source| unwritten(name, source))
+}
+
+fn unwritten(section: &str, source: std::io::Error) -> SaveError {
+    SaveError::Io { what: "written", section: section.to_owned(), source }
+}
+
+fn fill(input: &mut dyn Read, buffer: &mut [u8], section: &str) -> Result<(), SaveError> {
+    input.read_exact(buffer).map_err(|source| match source.kind() {
+        ErrorKind::UnexpectedEof => SaveError::Truncated { section: section.to_owned() },
+        _ => SaveError::Io { what: "read", section: section.to_owned(), source },
+    })
+}
+
+fn checksum(parts: &[&[u8]]) -> u64 {
+    let mut hasher = Xxh3::new();
+    for part in parts {
+        hasher.update(part);
+    }
+    hasher.digest()
+}
+
+/// Up to eight bytes, little endian.
+fn number(bytes: &[u8]) -> u64 {
+    bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn saved() -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut writer = SectionWriter::new(&mut bytes, "test", 7).unwrap();
+        writer.numbers("first", &[1, 2, 3]).unwrap();
+        writer.numbers("second", &[-4]).unwrap();
+        writer.finish().unwrap();
+        bytes
+    }
+
+    fn restore(mut bytes: &[u8], fingerprint: u64) -> Result<(Vec<i64>, Vec<i64>), SaveError> {
+        let mut reader = SectionReader::new(&mut bytes, "test", fingerprint)?;
+        let both = (reader.numbers("first", 3)?, reader.numbers("second", 1)?);
+        reader.finish()?;
+        Ok(both)
+    }
+
+    #[test]
+    fn sections_come_back_as_they_were_written() {
+        assert_eq!(restore(&saved(), 7).unwrap(), (vec![1, 2, 3], vec![-4]));
+    }
+
+    #[test]
+    fn every_flipped_byte_and_every_truncation_is_an_error() {
+        let bytes = saved();
+        for place in 0..bytes.len() {
+            let mut damaged = bytes.clone();
+            damaged[place] ^= 0x10;
+            assert!(restore(&damaged, 7).is_err(), "byte {place} flipped");
+            assert!(restore(&bytes[..place], 7).is_err(), "cut at {place}");
+        }
+    }
+
+    #[test]
+    fn errors_name_the_section() {
+        let bytes = saved();
+        let message = |bytes: &[u8], fingerprint| restore(bytes, fingerprint).unwrap_err().to_string();
+        assert_eq!(
+            message(&bytes, 8),
+            "saved state has the plan fingerprint 0000000000000007, expected 0000000000000008: \
+             start from an empty state or from its own pipeline"
+        );
+        assert!(message(&bytes[..60], 7).contains("ends inside section \"first\""), "{}", message(&bytes[..60], 7));
+        let mut damaged = bytes.clone();
+        damaged[bytes.len() - 60] ^= 1;
+        assert!(message(&damaged, 7).contains("damaged in section \"second\""), "{}", message(&damaged, 7));
+        assert!(message(b"no state, only text that is long", 7).contains("the magic"));
+    }
+
+    #[test]
+    fn a_section_read_by_another_name_is_unexpected() {
+        let bytes = saved();
+        let mut input = bytes.as_slice();
+        let mut reader = SectionReader::new(&mut input, "test", 7).unwrap();
+        assert!(matches!(reader.numbers("second", 1), Err(SaveError::Unexpected { found, .. }) if found == "first"));
+    }
+}
