@@ -50,4 +50,20 @@ pub enum WindowError {
     /// More keys than a table can address.
     #[error("a feature table holds at most {} keys: narrow its GROUP BY or its retention", u32::MAX - 1)]
     TooManyKeys,
+    /// The table has reached its limit, and its policy is to stop.
+    #[error(
+        "feature table `{table}` needs {bytes} bytes of memory and may hold {limit}: raise its limit, let it evict \
+         cold keys, or shorten its horizons"
+    )]
+    MemoryLimit {
+        /// The table.
+        table: String,
+        /// What it needs.
+        bytes: usize,
+        /// What it may hold.
+        limit: usize,
+    },
+    /// The state of a table cannot be saved or restored.
+    #[error(transparent)]
+    Save(#[from] SaveError),
 }

@@ -7,13 +7,19 @@
 //!  read(key, t): running cells, or the merge of the few tiles that cover (tail, t] plus the recent rows
 //! ```
 
+mod cells;
+mod column;
 mod distinct;
+mod extreme;
+mod last;
+mod level;
+mod memory;
 mod plan;
 mod read;
 mod recent;
 mod run;
-mod running;
 mod select;
+mod snapshot;
 mod table;
 mod tile;
 mod within;

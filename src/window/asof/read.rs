@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, RecordBatch, new_null_array};
-use arrow::buffer::{BooleanBuffer, NullBuffer};
+use arrow::array::{Array, ArrayRef, BooleanArray, Float64Array, Int64Array, ListArray, RecordBatch, new_null_array};
+use arrow::buffer::{BooleanBuffer, NullBuffer, OffsetBuffer};
 use arrow::compute::{interleave, nullif};
-use arrow::datatypes::Int64Type;
+use arrow::datatypes::{DataType, Field};
 use datafusion::logical_expr::EmitTo;
 use hashbrown::HashMap;
 
+use super::cells::RunningCells;
+use super::column::as_float;
+use super::level::Levels;
 use super::plan::{CellRef, FeaturePlan, OutputSource, RunningKind};
 use super::recent::Recent;
-use super::run::Level;
-use super::running::{Cell, RunningCells, as_float};
 use crate::window::WindowError;
 use crate::window::evaluate::{evaluate, new_accumulator};
 use crate::window::keys::{KeyIndex, NO_SLOT};
@@ -21,9 +22,13 @@ use crate::window::keys::{KeyIndex, NO_SLOT};
 #[derive(Default)]
 pub struct Reads {
     pub(super) slots: Vec<u32>,
-    pub(super) cells: Vec<Cell>,
-    /// Per read, the running distinct counts; -1 where a merge must answer.
+    /// Per read, its cells.
+    pub(super) cells: Vec<i64>,
+    /// Per read, its counts of distinct values.
     pub(super) distinct: Vec<i64>,
+    /// Per read and list of last values, how many there are; and all of them in that order.
+    pub(super) last_lengths: Vec<usize>,
+    pub(super) last_words: Vec<i64>,
     /// Per horizon, the states and rows that cover it; empty where no merged aggregate needs them.
     pub(super) picks: Vec<Picks>,
 }
@@ -59,6 +64,8 @@ impl Reads {
         self.slots.clear();
         self.cells.clear();
         self.distinct.clear();
+        self.last_lengths.clear();
+        self.last_words.clear();
         for picks in &mut self.picks {
             picks.states.clear();
             picks.rows.clear();
@@ -71,7 +78,7 @@ pub(super) struct ReadSource<'a> {
     pub(super) plan: &'a FeaturePlan,
     pub(super) keys: &'a KeyIndex,
     pub(super) cells: &'a RunningCells,
-    pub(super) levels: &'a [Level],
+    pub(super) levels: &'a Levels,
     pub(super) recent: &'a Recent,
 }
 
@@ -107,46 +114,66 @@ impl ReadSource<'_> {
     }
 
     fn output(&self, output: &OutputSource, reads: &Reads) -> Result<ArrayRef, WindowError> {
-        let column = |cell: CellRef| {
-            let place = self.cells.place(cell);
-            reads.cells.iter().skip(place).step_by(self.cells.width().max(1)).copied()
-        };
-        // A sum over nothing is NULL.
-        let valid = |count: CellRef| column(count).map(|count| count != 0).collect::<NullBuffer>();
+        let column = |cell: CellRef| every(&reads.cells, self.cells.place(cell), self.cells.width());
+        // A sum over nothing is NULL, and so are its like.
+        let valid = |count: CellRef| Some(column(count).map(|count| count != 0).collect::<NullBuffer>());
         Ok(match output {
             OutputSource::Count(cell) => Arc::new(Int64Array::from_iter_values(column(*cell))),
             OutputSource::Sum { sum, count } => match self.kind(*sum) {
                 RunningKind::SumFloat => {
-                    Arc::new(Float64Array::new(column(*sum).map(as_float).collect(), Some(valid(*count))))
+                    Arc::new(Float64Array::new(column(*sum).map(as_float).collect(), valid(*count)))
                 }
-                _ => Arc::new(Int64Array::new(column(*sum).collect(), Some(valid(*count)))),
+                _ => Arc::new(Int64Array::new(column(*sum).collect(), valid(*count))),
             },
             OutputSource::Average { sum, count } => {
                 let averages = column(*sum).zip(column(*count)).map(|(sum, count)| as_float(sum) / count as f64);
-                Arc::new(Float64Array::new(averages.collect(), Some(valid(*count))))
+                Arc::new(Float64Array::new(averages.collect(), valid(*count)))
             }
+            OutputSource::Extreme { extreme, count } => match self.kind(*extreme) {
+                RunningKind::Extreme(kind) if kind.is_float => {
+                    let values = column(*extreme).map(|rank| kind.float(rank));
+                    Arc::new(Float64Array::new(values.collect(), valid(*count)))
+                }
+                RunningKind::Extreme(kind) => {
+                    let values = column(*extreme).map(|rank| kind.integer(rank));
+                    Arc::new(Int64Array::new(values.collect(), valid(*count)))
+                }
+                _ => Arc::new(Int64Array::new(column(*extreme).collect(), valid(*count))),
+            },
+            OutputSource::Distinct { distinct, place } => {
+                let plans = &self.plan.distinct;
+                let width: usize = plans.iter().map(|plan| plan.horizons.len()).sum();
+                let before: usize = plans[..*distinct].iter().map(|plan| plan.horizons.len()).sum();
+                Arc::new(Int64Array::from_iter_values(every(&reads.distinct, before + place, width)))
+            }
+            OutputSource::Last { last, place } => self.last(*last, *place, reads)?,
             OutputSource::Merged { aggregate, horizon } => self.merged(*aggregate, *horizon, reads)?,
-            OutputSource::Distinct { distinct, place } => self.distinct(*distinct, *place, reads)?,
         })
     }
 
     fn kind(&self, cell: CellRef) -> RunningKind {
-        self.plan.running[self.cells.aggregates(cell.horizon)[cell.place]].kind
+        self.plan.running[self.plan.horizons[cell.horizon].cells[cell.place]].kind
     }
 
-    /// Running counts; where one of them could not answer, those are merged.
-    fn distinct(&self, distinct: usize, place: usize, reads: &Reads) -> Result<ArrayRef, WindowError> {
-        let plans = &self.plan.distinct;
+    fn last(&self, last: usize, place: usize, reads: &Reads) -> Result<ArrayRef, WindowError> {
+        let plans = &self.plan.last;
         let width: usize = plans.iter().map(|plan| plan.horizons.len()).sum();
-        let before: usize = plans[..distinct].iter().map(|plan| plan.horizons.len()).sum();
-        let counts = || reads.distinct.iter().skip(before + place).step_by(width.max(1)).copied();
-        if counts().all(|count| count >= 0) {
-            return Ok(Arc::new(Int64Array::from_iter_values(counts())));
+        let before: usize = plans[..last].iter().map(|plan| plan.horizons.len()).sum();
+        let (mut words, mut lengths, mut first) = (Vec::new(), Vec::with_capacity(reads.len()), 0);
+        for (list, length) in reads.last_lengths.iter().enumerate() {
+            if list % width == before + place {
+                words.extend_from_slice(&reads.last_words[first..first + length]);
+                lengths.push(*length);
+            }
+            first += length;
         }
-        let merged = self.merged(plans[distinct].aggregate, plans[distinct].horizons[place], reads)?;
-        let merged = merged.as_primitive::<Int64Type>().values().iter();
-        let either = counts().zip(merged).map(|(count, merged)| if count >= 0 { count } else { *merged });
-        Ok(Arc::new(Int64Array::from_iter_values(either)))
+        let value_type = &plans[last].value_type;
+        let values: ArrayRef = match value_type {
+            DataType::Float64 => Arc::new(Float64Array::from_iter_values(words.into_iter().map(as_float))),
+            _ => Arc::new(Int64Array::from(words)),
+        };
+        let item = Arc::new(Field::new("item", value_type.clone(), true));
+        Ok(Arc::new(ListArray::try_new(item, OffsetBuffer::from_lengths(lengths), values, None)?))
     }
 
     fn merged(&self, aggregate: usize, horizon: usize, reads: &Reads) -> Result<ArrayRef, WindowError> {
@@ -161,7 +188,7 @@ impl ReadSource<'_> {
         let none = BooleanArray::new(BooleanBuffer::new_unset(reads.len()), None);
         accumulator.update_batch(&nothing, &every_read, Some(&none), reads.len())?;
         let states = Sources::of(&picks.states, |(level, run)| {
-            self.levels.get(level as usize)?.run(run as usize).map(|run| run.merged[aggregate].as_slice())
+            self.levels.all().get(level as usize)?.run(run as usize)?.merged[aggregate].as_deref()
         });
         if let Some(first) = states.arrays.first() {
             let columns = states.gather(first.len())?;
@@ -191,6 +218,11 @@ impl ReadSource<'_> {
         let filter = batch.and_then(|batch| batch.merged[aggregate].filter.as_ref());
         filter.is_none_or(|filter| filter.value(pick.row as usize))
     }
+}
+
+/// Every `width`-th number, from `place` on.
+fn every(numbers: &[i64], place: usize, width: usize) -> impl Iterator<Item = i64> {
+    numbers.iter().skip(place).step_by(width.max(1)).copied()
 }
 
 /// The distinct sources of picks, and each pick's place in them.

@@ -8,6 +8,7 @@ use datafusion::execution::context::SessionContext;
 use datafusion::logical_expr::AggregateUDF;
 
 use self::last_n::LastN;
+pub(super) use self::last_n::MOST_VALUES;
 
 /// Makes the functions known.
 pub(super) fn register(context: &SessionContext) {
