@@ -341,8 +341,8 @@ impl RunningCells {
         let part = &self.horizons[horizon];
         let (now, tail) = (part.tail, part.horizon.tail(t));
         let mut is_known = true;
-        for (batch, row) in sources.recent.of_key_after(slot, t) {
-            if batch.times[row] > now {
+        for (batch, row) in sources.recent.of_key_since(slot, t) {
+            if batch.times[row] > t.max(now) {
                 is_known &= part.subtract(&mut record, |aggregate, _| batch.running[aggregate][row]);
             }
         }

@@ -375,16 +375,16 @@ fn hash(slot: u32, value: i64) -> u64 {
     mix(value.cast_unsigned() ^ mix(u64::from(slot)))
 }
 
-/// The values of the key's recent rows, as of `t`.
+/// The values of the rows of the key that arrived since something was newer than `t`.
 fn seen(slot: u32, t: i64, recent: &Recent, aggregate: usize) -> HashMap<i64, Seen> {
     let mut values: HashMap<i64, Seen> = HashMap::new();
-    for (_, batch, row) in recent.of_key(slot) {
+    for (batch, row) in recent.of_key_since(slot, t) {
         let input = &batch.distinct[aggregate];
         if !input.values.is_valid.value(row) {
             continue;
         }
         let seen = values.entry(input.values.words[row]).or_default();
-        // The rows come newest first: what the oldest found is what was sealed.
+        // The rows come newest first: what the oldest of them found had arrived when nothing was newer than `t`.
         seen.before = input.before[row];
         if batch.times[row] > t {
             seen.has_later = true;

@@ -83,13 +83,14 @@ impl RunningLast {
             return words.len() - before;
         }
         let mut candidates: Vec<Entry> = Vec::new();
-        for (_, batch, row) in recent.of_key(slot) {
+        for (batch, row) in recent.of_key_since(slot, t) {
             let input = &batch.last[list];
             if input.evicted_times[row] != i64::MIN {
                 candidates.push((input.evicted_times[row], input.evicted_words[row]));
             }
         }
-        // What was pushed out came before what is still there.
+        // What was pushed out came before what is still there. Before these rows nothing was newer than `t`, so that the
+        // list was right.
         candidates.reverse();
         candidates.extend_from_slice(entries);
         candidates.retain(|(ts, _)| tail < *ts && *ts <= t);

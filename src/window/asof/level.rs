@@ -107,12 +107,11 @@ impl Level {
         if closed <= self.bounds.closed_until {
             return Ok(());
         }
+        let width = self.bounds.width;
         let runs: Vec<&Run> = finer.between(self.bounds.closed_until, closed).map(|(_, run)| run).collect();
-        for runs in
-            runs.chunk_by(|left, right| floor(left.start, self.bounds.width) == floor(right.start, self.bounds.width))
-        {
+        for runs in runs.chunk_by(|left, right| floor(left.start, width) == floor(right.start, width)) {
             let Some(first) = runs.first() else { continue };
-            let run = builder.merge(plan, runs, floor(first.start, self.bounds.width), &self.held)?;
+            let run = builder.merge(plan, runs, floor(first.start, width), &self.held)?;
             self.push(run, plan, builder)?;
         }
         self.bounds.closed_until = closed;

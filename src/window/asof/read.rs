@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, Float64Array, Int64Array, ListArray, RecordBatch, new_null_array};
+use arrow::array::{
+    Array, ArrayRef, BooleanArray, Float64Array, Int64Array, ListArray, RecordBatch, UInt32Array, new_null_array,
+};
 use arrow::buffer::{BooleanBuffer, NullBuffer, OffsetBuffer};
-use arrow::compute::{interleave, nullif};
+use arrow::compute::{interleave, nullif, take_arrays};
 use arrow::datatypes::{DataType, Field};
 use datafusion::logical_expr::EmitTo;
 use hashbrown::HashMap;
@@ -21,6 +23,11 @@ use crate::window::keys::{KeyIndex, NO_SLOT};
 /// Look-ups into one table, in the order they were made.
 #[derive(Default)]
 pub struct Reads {
+    /// Per look-up, which of the reads below is its: those of one key at one time share one.
+    pub(super) read_of: Vec<u32>,
+    /// Per key, its last time, how many events had been applied then, and its read.
+    pub(super) known: HashMap<u32, (i64, u64, u32)>,
+    /// Per read, its key.
     pub(super) slots: Vec<u32>,
     /// Per read, its cells.
     pub(super) cells: Vec<i64>,
@@ -51,16 +58,18 @@ pub(super) struct Pick {
 impl Reads {
     /// How many look-ups were made.
     pub fn len(&self) -> usize {
-        self.slots.len()
+        self.read_of.len()
     }
 
     /// Whether none was made.
     pub fn is_empty(&self) -> bool {
-        self.slots.is_empty()
+        self.read_of.is_empty()
     }
 
     /// Forgets the look-ups and keeps the memory.
     pub fn clear(&mut self) {
+        self.read_of.clear();
+        self.known.clear();
         self.slots.clear();
         self.cells.clear();
         self.distinct.clear();
@@ -88,7 +97,8 @@ impl ReadSource<'_> {
         let count = reads.slots.len();
         let schema = self.plan.schema();
         if self.keys.len() == 0 || count == 0 {
-            let columns = schema.fields().iter().map(|field| new_null_array(field.data_type(), count)).collect();
+            let nothing = |field: &Arc<Field>| new_null_array(field.data_type(), reads.len());
+            let columns = schema.fields().iter().map(nothing).collect();
             return Ok(RecordBatch::try_new(Arc::clone(schema), columns)?);
         }
         // A look-up that found no key borrows slot zero for the key columns and is blanked below.
@@ -109,6 +119,10 @@ impl ReadSource<'_> {
                 Some(missing) => nullif(&column, missing)?,
                 None => column,
             });
+        }
+        if count < reads.len() {
+            let picked = UInt32Array::from(reads.read_of.clone());
+            outputs = take_arrays(&outputs, &picked, None)?;
         }
         Ok(RecordBatch::try_new(Arc::clone(schema), outputs)?)
     }
@@ -183,16 +197,16 @@ impl ReadSource<'_> {
         // DataFusion takes every group as seen that has a row in an unfiltered batch, or comes before one that has. A
         // read may have nothing to merge, so all groups are declared first by rows that the filter keeps out.
         let nothing: Vec<_> =
-            plan.argument_types.iter().map(|data_type| new_null_array(data_type, reads.len())).collect();
-        let every_read: Vec<usize> = (0..reads.len()).collect();
-        let none = BooleanArray::new(BooleanBuffer::new_unset(reads.len()), None);
-        accumulator.update_batch(&nothing, &every_read, Some(&none), reads.len())?;
+            plan.argument_types.iter().map(|data_type| new_null_array(data_type, reads.slots.len())).collect();
+        let every_read: Vec<usize> = (0..reads.slots.len()).collect();
+        let none = BooleanArray::new(BooleanBuffer::new_unset(reads.slots.len()), None);
+        accumulator.update_batch(&nothing, &every_read, Some(&none), reads.slots.len())?;
         let states = Sources::of(&picks.states, |(level, run)| {
             self.levels.all().get(level as usize)?.run(run as usize)?.merged[aggregate].as_deref()
         });
         if let Some(first) = states.arrays.first() {
             let columns = states.gather(first.len())?;
-            accumulator.merge_batch(&columns, &states.groups, reads.len())?;
+            accumulator.merge_batch(&columns, &states.groups, reads.slots.len())?;
         }
         // Rows that the filter keeps out are dropped before they are gathered: often they are most of a busy key's.
         let passing: Vec<Pick>;
@@ -207,7 +221,7 @@ impl ReadSource<'_> {
         });
         if !rows.arrays.is_empty() {
             let arguments = rows.gather(plan.arguments.len())?;
-            accumulator.update_batch(&arguments, &rows.groups, None, reads.len())?;
+            accumulator.update_batch(&arguments, &rows.groups, None, reads.slots.len())?;
         }
         Ok(accumulator.evaluate(EmitTo::All)?)
     }

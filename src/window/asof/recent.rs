@@ -253,10 +253,9 @@ impl Recent {
         })
     }
 
-    /// The key's rows that are newer than `t`, and more only where order is not known.
-    pub(super) fn of_key_after(&self, slot: u32, t: i64) -> impl Iterator<Item = (&RecentBatch, usize)> {
-        let newer = self.of_key(slot).take_while(move |(_, batch, _)| batch.newest_so_far > t);
-        newer.filter(move |(_, batch, row)| batch.times[*row] > t).map(|(_, batch, row)| (batch, row))
+    /// The key's rows back to the first that arrived when nothing was newer than `t`: everything newer is among them.
+    pub(super) fn of_key_since(&self, slot: u32, t: i64) -> impl Iterator<Item = (&RecentBatch, usize)> {
+        self.of_key(slot).take_while(move |(_, batch, _)| batch.newest_so_far > t).map(|(_, batch, row)| (batch, row))
     }
 
     /// Visible rows of any key with `from < ts <= to`, batch by batch.

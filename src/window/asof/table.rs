@@ -40,6 +40,8 @@ pub struct FeatureTable {
     /// Keys after the last compaction; the next one is due at twice as many.
     pub(super) compacted: usize,
     pub(super) evicted: u64,
+    /// Events applied since the table was made or restored.
+    applied: u64,
     segments: Vec<Segment>,
 }
 
@@ -60,6 +62,7 @@ impl FeatureTable {
             newest: i64::MIN,
             compacted: 0,
             evicted: 0,
+            applied: 0,
             segments: Vec::new(),
             disorder: disorder_micros,
             budget,
@@ -101,6 +104,7 @@ impl FeatureTable {
     /// Applies one event of the batch that was begun.
     pub fn apply(&mut self, row: usize) {
         let Some(ts) = self.recent.newest().map(|batch| batch.times[row]) else { return };
+        self.applied += 1;
         if ts > self.newest {
             self.newest = ts;
             let sources = Sources { levels: &self.levels, recent: &self.recent };
@@ -153,6 +157,15 @@ impl FeatureTable {
     pub fn read(&mut self, slot: u32, t: i64, reads: &mut Reads) {
         let t = t.max(self.watermark());
         let read = reads.slots.len() as u32;
+        let state = (t, self.applied);
+        if let Some((known_t, known_applied, known)) = reads.known.insert(slot, (state.0, state.1, read)) {
+            if (known_t, known_applied) == state {
+                reads.known.insert(slot, (state.0, state.1, known));
+                reads.read_of.push(known);
+                return;
+            }
+        }
+        reads.read_of.push(read);
         reads.slots.push(slot);
         reads.picks.resize_with(self.plan.horizons.len(), Picks::default);
         if slot == NO_SLOT {
@@ -205,8 +218,8 @@ impl FeatureTable {
         }
         let rows = self.evaluate(&reads)?;
         let exists = self.cells.place(self.plan.exists);
-        let alive: BooleanArray =
-            (0..reads.len()).map(|read| Some(reads.cells[read * self.cells.width() + exists] > 0)).collect();
+        let is_alive = |read: &u32| Some(reads.cells[*read as usize * self.cells.width() + exists] > 0);
+        let alive: BooleanArray = reads.read_of.iter().map(is_alive).collect();
         Ok(arrow::compute::filter_record_batch(&rows, &alive)?)
     }
 
