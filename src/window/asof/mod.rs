@@ -22,6 +22,8 @@ mod select;
 mod snapshot;
 mod table;
 mod tile;
+#[cfg(test)]
+mod tests;
 mod within;
 
 pub use plan::FeaturePlan;
