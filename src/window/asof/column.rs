@@ -78,14 +78,19 @@ impl Column {
             () if i32::try_from(least).is_ok() && i32::try_from(most).is_ok() => 4,
             () => 8,
         };
+        // By reference: a vector that is turned into one of narrower values would keep its room.
         if 12 * filled < width * values.len() {
-            let rows = (0..values.len() as u32).filter(|row| values[*row as usize] != empty).collect();
-            return Self::Sparse { rows, values: values.into_iter().filter(|value| *value != empty).collect() };
+            let (mut rows, mut kept) = (Vec::with_capacity(filled), Vec::with_capacity(filled));
+            for (row, value) in values.iter().enumerate().filter(|(_, value)| **value != empty) {
+                rows.push(row as u32);
+                kept.push(*value);
+            }
+            return Self::Sparse { rows, values: kept };
         }
         match width {
-            1 => Self::Bytes(values.into_iter().map(|value| value as u8).collect()),
-            2 => Self::Shorts(values.into_iter().map(|value| value as i16).collect()),
-            4 => Self::Integers(values.into_iter().map(|value| value as i32).collect()),
+            1 => Self::Bytes(values.iter().map(|value| *value as u8).collect()),
+            2 => Self::Shorts(values.iter().map(|value| *value as i16).collect()),
+            4 => Self::Integers(values.iter().map(|value| *value as i32).collect()),
             _ => {
                 let mut values = values;
                 values.shrink_to_fit();

@@ -6,7 +6,7 @@
 //!
 //!  an event          moves its entry to the newest bucket; the count rises if the value was not in the horizon
 //!  a tail that moves goes through the buckets that it passes; entries still of that time leave the count
-//!  a read            copies; one for another time looks at the key's entries and recent rows one by one
+//!  a read            copies; one for an earlier time undoes the key's newest rows and what left since then
 //! ```
 //!
 //! Merging sets costs as much as they hold, at every read and every roll-up; this costs a look-up per event.
@@ -42,12 +42,22 @@ struct Aggregate {
     table: HashTable<u32>,
     /// Per slot, the first entry of its chain.
     heads: Vec<u32>,
-    buckets: BTreeMap<i64, Vec<u32>>,
-    bucketed: usize,
+    buckets: BTreeMap<i64, Bucket>,
     /// What is not newer than this is seen by no read to come.
     expired: i64,
 }
 
+/// The entries whose newest time lay in one step when they were put there.
+#[derive(Default)]
+struct Bucket {
+    ids: Vec<u32>,
+    /// When a tail has passed the bucket and reads before that are still to come: slots and ids of the first
+    /// `left_ids`, ordered.
+    left: Vec<(u32, u32)>,
+    left_ids: usize,
+}
+
+#[derive(Clone, Copy)]
 struct CountedHorizon {
     /// Index among the horizons of the plan.
     index: usize,
@@ -95,7 +105,6 @@ impl RunningDistinct {
                 table: HashTable::new(),
                 heads: Vec::new(),
                 buckets: BTreeMap::new(),
-                bucketed: 0,
                 expired: i64::MIN,
             }
         });
@@ -148,6 +157,14 @@ impl RunningDistinct {
     /// Forgets the values that no read at or after the watermark sees.
     pub(super) fn expire(&mut self, watermark: i64) {
         for aggregate in &mut self.aggregates {
+            let Aggregate { horizons, buckets, .. } = aggregate;
+            for (start, bucket) in buckets.iter_mut().filter(|(_, bucket)| !bucket.left.is_empty()) {
+                let is_between =
+                    |horizon: &CountedHorizon| horizon.horizon.tail(watermark) <= *start && *start < horizon.tail;
+                if !horizons.iter().any(is_between) {
+                    bucket.left = Vec::new();
+                }
+            }
             let tail = aggregate.horizons.iter().map(|horizon| horizon.horizon.tail(watermark)).min();
             aggregate.expire(tail.unwrap_or(i64::MIN));
         }
@@ -169,7 +186,13 @@ impl RunningDistinct {
                     self.counts[slot as usize * self.width + aggregate.offset + place]
                 } else {
                     let later = later.get_or_insert_with(|| seen(slot, t, recent, number));
-                    aggregate.count(slot, horizon.horizon.tail(t), later)
+                    let (now, tail) = (horizon.tail, horizon.horizon.tail(t));
+                    if tail > now {
+                        aggregate.count(slot, tail, later)
+                    } else {
+                        let running = self.counts[slot as usize * self.width + aggregate.offset + place];
+                        running + aggregate.undone(slot, (tail, now), later)
+                    }
                 });
             }
         }
@@ -221,6 +244,10 @@ impl RunningDistinct {
                 *count += i64::from(seen > horizon.tail);
             }
         }
+        for place in 0..aggregate.horizons.len() {
+            let CountedHorizon { horizon, tail, .. } = aggregate.horizons[place];
+            aggregate.leave(horizon.tail(watermark), tail, |_| ());
+        }
     }
 
     /// Entries per key, added to `weights` as bytes.
@@ -251,13 +278,23 @@ impl Aggregate {
         if from == NO_TAIL || from >= to {
             return;
         }
-        for (start, bucket) in self.buckets.range(from..to) {
-            for id in bucket {
+        let offset = self.offset + place;
+        self.leave(from, to, |slot| counts[slot as usize * width + offset] -= 1);
+    }
+
+    /// Goes through the entries of `(from, to]`, and leaves them ordered by key for reads of before they left.
+    fn leave(&mut self, from: i64, to: i64, mut left: impl FnMut(u32)) {
+        for (start, bucket) in self.buckets.range_mut(from..to.max(from)) {
+            bucket.left.clear();
+            for id in &bucket.ids {
                 let entry = &self.entries[*id as usize];
                 if entry.slot != NO_SLOT && tile_start(entry.newest, self.step) == *start {
-                    counts[entry.slot as usize * width + self.offset + place] -= 1;
+                    left(entry.slot);
+                    bucket.left.push((entry.slot, *id));
                 }
             }
+            bucket.left.sort_unstable();
+            bucket.left_ids = bucket.ids.len();
         }
     }
 
@@ -304,16 +341,14 @@ impl Aggregate {
     }
 
     fn put(&mut self, start: i64, id: u32) {
-        self.buckets.entry(start).or_default().push(id);
-        self.bucketed += 1;
+        self.buckets.entry(start).or_default().ids.push(id);
     }
 
     fn expire(&mut self, tail: i64) {
         self.expired = self.expired.max(tail);
         while let Some(bucket) = self.buckets.first_entry().filter(|bucket| *bucket.key() < tail) {
-            let (start, ids) = bucket.remove_entry();
-            self.bucketed -= ids.len();
-            for id in ids {
+            let (start, bucket) = bucket.remove_entry();
+            for id in bucket.ids {
                 let entry = self.entries[id as usize];
                 if entry.slot != NO_SLOT && tile_start(entry.newest, self.step) == start {
                     self.remove(id, entry);
@@ -337,6 +372,31 @@ impl Aggregate {
         self.free.push(id);
     }
 
+    /// What a running count as of `now`, a later tail, must change by to be that of `tail`.
+    fn undone(&self, slot: u32, (tail, now): (i64, i64), later: &HashMap<i64, Seen>) -> i64 {
+        let mut change = 0;
+        for (value, seen) in later.iter().filter(|(_, seen)| seen.has_later) {
+            let before = seen.before.max(seen.newest.unwrap_or(i64::MIN));
+            change += i64::from(before > tail) - i64::from(self.newest(slot, *value) > now);
+        }
+        for bucket in self.buckets.range(tail..now).map(|(_, bucket)| bucket) {
+            let first = bucket.left.partition_point(|(other, _)| *other < slot);
+            let left = bucket.left[first..].iter().take_while(|(other, _)| *other == slot).map(|(_, id)| id);
+            // What came too late is behind those that were ordered.
+            for entry in left.chain(&bucket.ids[bucket.left_ids..]).map(|id| &self.entries[*id as usize]) {
+                let is_undone = later.get(&entry.value).is_some_and(|seen| seen.has_later);
+                change += i64::from(entry.slot == slot && tail < entry.newest && entry.newest <= now && !is_undone);
+            }
+        }
+        change
+    }
+
+    fn newest(&self, slot: u32, value: i64) -> i64 {
+        let entry = |id: &u32| &self.entries[*id as usize];
+        let found = self.table.find(hash(slot, value), |id| entry(id).slot == slot && entry(id).value == value);
+        found.map_or(i64::MIN, |id| entry(id).newest)
+    }
+
     /// Counts a key's values in `(tail, t]` one by one; `later` has those that were seen recently.
     fn count(&self, slot: u32, tail: i64, later: &HashMap<i64, Seen>) -> i64 {
         let mut count = 0;
@@ -354,7 +414,7 @@ impl Aggregate {
 
     fn rename(&mut self, moved: &[u32], slots: usize) {
         let entries = std::mem::take(&mut self.entries);
-        (self.free, self.table, self.buckets, self.bucketed) = (Vec::new(), HashTable::new(), BTreeMap::new(), 0);
+        (self.free, self.table, self.buckets) = (Vec::new(), HashTable::new(), BTreeMap::new());
         self.heads = renamed(&[], &[], slots, NONE);
         for entry in entries.into_iter().filter(|entry| entry.slot != NO_SLOT) {
             let slot = moved[entry.slot as usize];

@@ -21,9 +21,9 @@ mod run;
 mod select;
 mod snapshot;
 mod table;
-mod tile;
 #[cfg(test)]
 mod tests;
+mod tile;
 mod within;
 
 pub use plan::FeaturePlan;

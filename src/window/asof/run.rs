@@ -22,11 +22,16 @@ pub(super) struct Run {
     pub(super) start: i64,
     /// The keys, ascending, each once.
     pub(super) slots: Arc<Vec<u32>>,
+    /// The first of every [`BLOCK`] keys: small enough to stay in the cache, so that finding a key misses it once or twice.
+    samples: Arc<Vec<u32>>,
     /// Per running aggregate, its column; none where no read can want it from this tile.
     pub(super) columns: Vec<Option<Arc<Column>>>,
     /// Per merged aggregate, its state columns; none likewise.
     pub(super) merged: Vec<Option<Vec<ArrayRef>>>,
 }
+
+/// Keys between two samples: four cache lines.
+const BLOCK: usize = 64;
 
 /// Which aggregates a run is made with: per running and per merged aggregate.
 #[derive(Debug, Clone)]
@@ -36,16 +41,35 @@ pub(super) struct Held {
 }
 
 impl Run {
+    /// A run of these keys, which are ascending.
+    pub(super) fn new(
+        start: i64,
+        mut slots: Vec<u32>,
+        columns: Vec<Option<Arc<Column>>>,
+        merged: Vec<Option<Vec<ArrayRef>>>,
+    ) -> Self {
+        slots.shrink_to_fit();
+        let samples = slots.chunks(BLOCK).filter_map(|block| block.first().copied()).collect();
+        Self { start, slots: Arc::new(slots), samples: Arc::new(samples), columns, merged }
+    }
+
     /// The row of a key.
     pub(super) fn find(&self, slot: u32) -> Option<usize> {
-        self.slots.binary_search(&slot).ok()
+        let first = self.samples.partition_point(|sample| *sample <= slot).checked_sub(1)? * BLOCK;
+        let block = &self.slots[first..self.slots.len().min(first + BLOCK)];
+        block.binary_search(&slot).ok().map(|place| first + place)
     }
 
     /// Memory held, bytes.
     pub(super) fn size(&self) -> usize {
         let columns: usize = self.columns.iter().flatten().map(|column| 64 + column.size()).sum();
         let merged: usize = self.merged.iter().flatten().flatten().map(slice_size).sum();
-        size_of::<Self>() + 8 * self.columns.len() + 24 * self.merged.len() + columns + merged + 4 * self.slots.len()
+        size_of::<Self>()
+            + 8 * self.columns.len()
+            + 24 * self.merged.len()
+            + columns
+            + merged
+            + 4 * (self.slots.len() + self.samples.len())
     }
 
     /// The same rows under new slots, those of forgotten keys left out; nothing when no row is left.
@@ -56,9 +80,9 @@ impl Run {
             return Ok(None);
         }
         // New slots are in the order of the old ones, so rows stay ordered.
-        let slots = Arc::new(kept.iter().map(|row| moved[self.slots[*row] as usize]).collect());
+        let slots: Vec<u32> = kept.iter().map(|row| moved[self.slots[*row] as usize]).collect();
         if kept.len() == self.slots.len() {
-            return Ok(Some(Self { slots, ..self.clone() }));
+            return Ok(Some(Self::new(self.start, slots, self.columns.clone(), self.merged.clone())));
         }
         let columns = self.columns.iter().zip(&plan.running).map(|(column, aggregate)| {
             let empty = aggregate.kind.combine().empty();
@@ -73,7 +97,7 @@ impl Run {
             .iter()
             .map(|states| states.as_ref().map(|states| take_arrays(states, &picked, None)).transpose())
             .collect();
-        Ok(Some(Self { start: self.start, slots, columns: columns.collect(), merged: merged? }))
+        Ok(Some(Self::new(self.start, slots, columns.collect(), merged?)))
     }
 }
 
@@ -173,7 +197,7 @@ impl RunBuilder {
         }
         if !held.merged.contains(&true) {
             let merged = vec![None; plan.merged.len()];
-            return Ok(Run { start, slots: Arc::new(slots), columns, merged });
+            return Ok(Run::new(start, slots, columns, merged));
         }
         // Accumulators see the rows as they arrived, batch by batch.
         let mut rows: Vec<(u32, u32, usize)> =
@@ -192,7 +216,7 @@ impl RunBuilder {
                 accumulator.update_batch(&arguments, &groups, filter.as_ref(), slots.len())?;
             }
         }
-        Ok(Run { start, slots: Arc::new(slots), columns, merged: drained(accumulators)? })
+        Ok(Run::new(start, slots, columns, drained(accumulators)?))
     }
 
     /// Merges runs, in the order given, into one.
@@ -225,7 +249,7 @@ impl RunBuilder {
         let columns = plan.running.iter().zip(totals).map(|(aggregate, totals)| {
             totals.map(|totals| Arc::new(Column::encode(totals, aggregate.kind.combine().empty())))
         });
-        Ok(Run { start, slots: Arc::new(slots), columns: columns.collect(), merged: drained(accumulators)? })
+        Ok(Run::new(start, slots, columns.collect(), drained(accumulators)?))
     }
 
     /// The slots of all runs, ascending; each one's place among them is in `self.seen`.
@@ -260,7 +284,6 @@ impl RunBuilder {
         for (group, slot) in slots.iter().enumerate() {
             self.seen[*slot as usize].1 = group as u32;
         }
-        slots.shrink_to_fit();
         slots
     }
 

@@ -343,7 +343,7 @@ fn read_run(
         (!states.is_empty()).then_some(states)
     });
     let merged = merged.collect();
-    Ok(Run { start, slots: Arc::new(slots), columns, merged })
+    Ok(Run::new(start, slots, columns, merged))
 }
 
 fn read_column(name: &str, array: &ArrayRef) -> Result<Column, WindowError> {

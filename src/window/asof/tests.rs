@@ -132,7 +132,6 @@ proptest! {
             if restarts.iter().any(|restart| restart.index(steps) == number) {
                 let saved = save(&restarted);
                 restarted = FeatureTable::restore(Arc::clone(&plan), DISORDER, budget, &mut saved.as_slice()).unwrap();
-                prop_assert!(save(&restarted) == saved, "saved again after restoring");
             }
             match (step(&mut straight, events, &backs), step(&mut restarted, events, &backs)) {
                 (Ok(left), Ok(right)) => prop_assert!(left == right, "step {}", number),
