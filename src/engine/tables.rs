@@ -25,6 +25,7 @@ pub(super) struct Tables {
     pipeline: Arc<Pipeline>,
     pub(super) live: Vec<LiveTable>,
     windows: WindowTables,
+    references: References,
     /// For each table of windows, its index in the pipeline.
     places: Vec<usize>,
     /// Per stream.
@@ -55,7 +56,7 @@ impl Tables {
                 LivePlan::AsOf(plan) => {
                     let disorder =
                         table.streams.first().map_or(Duration::ZERO, |stream| pipeline.streams[*stream].disorder);
-                    FeatureTable::new(Arc::clone(plan), disorder.as_micros() as i64).map(LiveTable::AsOf)
+                    FeatureTable::new(Arc::clone(plan), disorder.as_micros() as i64, table.budget).map(LiveTable::AsOf)
                 }
                 LivePlan::Windows(plan) => {
                     places.push(index);
@@ -81,6 +82,7 @@ impl Tables {
             unseen: vec![VecDeque::new(); live.len()],
             queued: 0,
             windows: WindowTables::new(plans).map_err(EngineError::Windows)?,
+            references: References::default(),
             pipeline: Arc::clone(pipeline),
             places,
             live,
@@ -123,7 +125,8 @@ impl Tables {
 
     /// The reference tables that events are joined with from now on.
     pub(super) fn set_references(&mut self, references: References) {
-        self.windows.set_references(references);
+        self.windows.set_references(references.clone());
+        self.references = references;
     }
 
     /// Moves a stream's watermark without an event; none says that it is silent.
@@ -156,7 +159,9 @@ impl Tables {
     ) -> Result<(), EngineError> {
         for (table, _) in &self.of_stream[stream].as_of {
             if let LiveTable::AsOf(state) = &mut self.live[*table] {
-                state.begin(batch).map_err(|source| in_table(self.pipeline.tables[*table].plan.name(), source))?;
+                let rows = state.plan().source().rows(&self.of_stream[stream].name, batch, &self.references);
+                let begun = rows.and_then(|rows| rows.map_or(Ok(()), |rows| state.begin(&rows)));
+                begun.map_err(|source| in_table(self.pipeline.tables[*table].plan.name(), source))?;
             }
         }
         self.queue(emissions);
@@ -248,8 +253,11 @@ impl Tables {
 
     /// Keys that a table has given up at its limit of memory.
     pub(super) fn evicted_keys(&self, table: usize) -> u64 {
-        let windows = self.places.iter().position(|place| *place == table);
-        windows.map_or(0, |windows| self.windows.evicted_keys(windows))
+        match (&self.live[table], self.places.iter().position(|place| *place == table)) {
+            (_, Some(windows)) => self.windows.evicted_keys(windows),
+            (LiveTable::AsOf(state), None) => state.evicted_keys(),
+            (LiveTable::Windows(_), None) => 0,
+        }
     }
 
     /// Rows that each table has emitted.

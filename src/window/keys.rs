@@ -3,8 +3,11 @@
 //! DataFusion's own interner cannot look a key up without adding it, and a look-up for an unknown user must not grow
 //! the state. This one keeps each key once, in Arrow's row format, and answers both.
 
-use arrow::array::{Array, ArrayRef};
-use arrow::datatypes::DataType;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
+use arrow::datatypes::{DataType, Float32Type, Float64Type, Int64Type};
+use arrow::error::ArrowError;
 use arrow::row::{RowConverter, SortField};
 use datafusion::common::hash_utils::{RandomState, create_hashes};
 use hashbrown::HashTable;
@@ -14,12 +17,45 @@ use super::WindowError;
 /// The slot of a row that has none: filtered out, or an unknown key.
 pub(crate) const NO_SLOT: u32 = u32::MAX;
 
+/// Floats as SQL compares them: zero has no sign. Other columns as they are.
+fn normalised(keys: &[ArrayRef]) -> Vec<ArrayRef> {
+    let normalised = |key: &ArrayRef| -> ArrayRef {
+        match key.data_type() {
+            DataType::Float64 => {
+                Arc::new(key.as_primitive::<Float64Type>().unary::<_, Float64Type>(|value| value + 0.0))
+            }
+            DataType::Float32 => {
+                Arc::new(key.as_primitive::<Float32Type>().unary::<_, Float32Type>(|value| value + 0.0))
+            }
+            _ => Arc::clone(key),
+        }
+    };
+    keys.iter().map(normalised).collect()
+}
+
 /// Maps the key of a row to a slot; slots are dense and start at zero.
 pub(crate) struct KeyIndex {
-    converter: RowConverter,
+    form: Form,
     table: HashTable<u32>,
+}
+
+enum Form {
+    /// A single 64-bit integer: by far the most frequent key, and it needs no encoding.
+    Integer(Integers),
+    /// Anything else.
+    Rows(Rows),
+}
+
+struct Integers {
+    values: Vec<i64>,
+    /// The slot of NULL, whose value is not looked at.
+    null: Option<u32>,
+}
+
+/// Keys one after the other in row format; key `slot` is `bytes[offsets[slot]..offsets[slot + 1]]`.
+struct Rows {
+    converter: RowConverter,
     hashes: Vec<u64>,
-    /// All keys one after the other in row format; key `slot` is `bytes[offsets[slot]..offsets[slot + 1]]`.
     bytes: Vec<u8>,
     offsets: Vec<usize>,
     scratch: Vec<u64>,
@@ -28,25 +64,38 @@ pub(crate) struct KeyIndex {
 impl KeyIndex {
     /// An empty index for keys of these types.
     pub(crate) fn new(types: &[DataType]) -> Result<Self, WindowError> {
-        let fields = types.iter().cloned().map(SortField::new).collect();
-        Ok(Self {
-            converter: RowConverter::new(fields)?,
-            table: HashTable::new(),
-            hashes: Vec::new(),
-            bytes: Vec::new(),
-            offsets: vec![0],
-            scratch: Vec::new(),
-        })
+        let form = match types {
+            [DataType::Int64] => Form::Integer(Integers { values: Vec::new(), null: None }),
+            _ => {
+                let converter = RowConverter::new(types.iter().cloned().map(SortField::new).collect())?;
+                Form::Rows(Rows {
+                    converter,
+                    hashes: Vec::new(),
+                    bytes: Vec::new(),
+                    offsets: vec![0],
+                    scratch: Vec::new(),
+                })
+            }
+        };
+        Ok(Self { form, table: HashTable::new() })
     }
 
     /// How many keys are known; every slot is below it.
     pub(crate) fn len(&self) -> usize {
-        self.hashes.len()
+        match &self.form {
+            Form::Integer(keys) => keys.values.len(),
+            Form::Rows(keys) => keys.hashes.len(),
+        }
     }
 
-    /// Memory held, bytes.
+    /// Memory held, bytes: a function of the keys alone, so that a restored index counts the same.
     pub(crate) fn size(&self) -> usize {
-        self.bytes.capacity() + 8 * (self.offsets.capacity() + self.hashes.capacity()) + 5 * self.table.capacity()
+        let keys = match &self.form {
+            Form::Integer(keys) => 8 * doubled(keys.values.len()),
+            Form::Rows(keys) => doubled(keys.bytes.len()) + 16 * doubled(keys.hashes.len()),
+        };
+        // A hash table is at most 7/8 full.
+        keys + 5 * doubled(self.len() + self.len() / 7)
     }
 
     /// Writes the slot of every row for which `wanted` holds; the others get [`NO_SLOT`]. New keys get new slots.
@@ -58,29 +107,25 @@ impl KeyIndex {
         slots: &mut Vec<u32>,
     ) -> Result<(), WindowError> {
         slots.clear();
-        self.hash(keys, rows)?;
-        let encoded = self.converter.convert_columns(keys)?;
-        for (row, hash) in self.scratch.iter().copied().enumerate() {
-            if !wanted(row) {
-                slots.push(NO_SLOT);
-                continue;
-            }
-            let key = encoded.row(row);
-            let key: &[u8] = key.as_ref();
-            let found = self.table.find(hash, |slot| key_at(&self.bytes, &self.offsets, *slot) == key);
-            let slot = match found {
-                Some(slot) => *slot,
-                None => {
-                    let slot = u32::try_from(self.hashes.len()).ok().filter(|slot| *slot != NO_SLOT);
-                    let slot = slot.ok_or(WindowError::TooManyKeys)?;
-                    self.hashes.push(hash);
-                    self.bytes.extend_from_slice(key);
-                    self.offsets.push(self.bytes.len());
-                    self.table.insert_unique(hash, slot, |slot| self.hashes[*slot as usize]);
-                    slot
+        match &mut self.form {
+            Form::Integer(known) => {
+                let Some(keys) = keys.first().and_then(|key| key.as_primitive_opt::<Int64Type>()) else {
+                    return not_integers();
+                };
+                for row in 0..rows {
+                    slots.push(if wanted(row) { known.intern(&mut self.table, keys, row)? } else { NO_SLOT });
                 }
-            };
-            slots.push(slot);
+            }
+            Form::Rows(known) => {
+                let keys = &normalised(keys);
+                known.hash(keys, rows)?;
+                let encoded = known.converter.convert_columns(keys)?;
+                for row in 0..rows {
+                    let key = encoded.row(row);
+                    let key = key.as_ref();
+                    slots.push(if wanted(row) { known.intern(&mut self.table, key, row)? } else { NO_SLOT });
+                }
+            }
         }
         Ok(())
     }
@@ -88,44 +133,128 @@ impl KeyIndex {
     /// Writes the slot of every row; [`NO_SLOT`] where the key is unknown or has a NULL, which equals nothing in SQL.
     pub(crate) fn look_up(&mut self, keys: &[ArrayRef], rows: usize, slots: &mut Vec<u32>) -> Result<(), WindowError> {
         slots.clear();
-        self.hash(keys, rows)?;
-        let encoded = self.converter.convert_columns(keys)?;
-        for (row, hash) in self.scratch.iter().copied().enumerate() {
-            if keys.iter().any(|column| column.is_null(row)) {
-                slots.push(NO_SLOT);
-                continue;
+        match &mut self.form {
+            Form::Integer(known) => {
+                let Some(keys) = keys.first().and_then(|key| key.as_primitive_opt::<Int64Type>()) else {
+                    return not_integers();
+                };
+                slots.extend((0..rows).map(|row| {
+                    let found = keys.is_valid(row).then(|| known.find(&self.table, keys.value(row))).flatten();
+                    found.unwrap_or(NO_SLOT)
+                }));
             }
-            let key = encoded.row(row);
-            let key: &[u8] = key.as_ref();
-            let found = self.table.find(hash, |slot| key_at(&self.bytes, &self.offsets, *slot) == key);
-            slots.push(found.copied().unwrap_or(NO_SLOT));
+            Form::Rows(known) => {
+                let keys = &normalised(keys);
+                known.hash(keys, rows)?;
+                let encoded = known.converter.convert_columns(keys)?;
+                slots.extend(known.scratch.iter().enumerate().map(|(row, hash)| {
+                    let key = encoded.row(row);
+                    let is_null = keys.iter().any(|column| column.is_null(row));
+                    let found = (!is_null).then(|| known.find(&self.table, *hash, key.as_ref())).flatten();
+                    found.unwrap_or(NO_SLOT)
+                }));
+            }
         }
         Ok(())
     }
 
     /// The key columns of these slots.
     pub(crate) fn columns(&self, slots: &[u32]) -> Result<Vec<ArrayRef>, WindowError> {
-        let parser = self.converter.parser();
-        let rows = slots.iter().map(|slot| parser.parse(key_at(&self.bytes, &self.offsets, *slot)));
-        Ok(self.converter.convert_rows(rows)?)
+        match &self.form {
+            Form::Integer(keys) => {
+                let values = slots.iter().map(|slot| (Some(*slot) != keys.null).then(|| keys.values[*slot as usize]));
+                Ok(vec![Arc::new(values.collect::<Int64Array>())])
+            }
+            Form::Rows(keys) => {
+                let parser = keys.converter.parser();
+                let rows = slots.iter().map(|slot| parser.parse(keys.key(*slot)));
+                Ok(keys.converter.convert_rows(rows)?)
+            }
+        }
     }
 
     /// Keeps only the keys for which `alive` holds, in order, and returns the new slot of each old one.
     pub(crate) fn retain(&mut self, alive: &[bool]) -> Vec<u32> {
         let mut moved = vec![NO_SLOT; self.len()];
-        let (mut bytes, mut offsets, mut hashes) = (Vec::new(), vec![0], Vec::new());
-        for (slot, _) in alive.iter().enumerate().filter(|(_, alive)| **alive) {
-            moved[slot] = hashes.len() as u32;
-            bytes.extend_from_slice(key_at(&self.bytes, &self.offsets, slot as u32));
-            offsets.push(bytes.len());
-            hashes.push(self.hashes[slot]);
+        let mut slots = 0;
+        for (moved, _) in moved.iter_mut().zip(alive).filter(|(_, alive)| **alive) {
+            *moved = slots;
+            slots += 1;
         }
-        let mut table = HashTable::with_capacity(hashes.len());
-        for (slot, hash) in hashes.iter().enumerate() {
-            table.insert_unique(*hash, slot as u32, |slot| hashes[*slot as usize]);
+        let kept = || moved.iter().enumerate().filter(|(_, to)| **to != NO_SLOT).map(|(slot, _)| slot);
+        self.table = HashTable::with_capacity(slots as usize);
+        match &mut self.form {
+            Form::Integer(keys) => {
+                keys.values = kept().map(|slot| keys.values[slot]).collect();
+                keys.null = keys.null.map(|slot| moved[slot as usize]).filter(|slot| *slot != NO_SLOT);
+                for (slot, value) in keys.values.iter().enumerate().filter(|(slot, _)| Some(*slot as u32) != keys.null)
+                {
+                    self.table.insert_unique(hash(*value), slot as u32, |slot| hash(keys.values[*slot as usize]));
+                }
+            }
+            Form::Rows(keys) => {
+                let (mut bytes, mut offsets, mut hashes) = (Vec::new(), vec![0], Vec::new());
+                for slot in kept() {
+                    bytes.extend_from_slice(keys.key(slot as u32));
+                    offsets.push(bytes.len());
+                    hashes.push(keys.hashes[slot]);
+                }
+                (keys.bytes, keys.offsets, keys.hashes) = (bytes, offsets, hashes);
+                for (slot, hash) in keys.hashes.iter().enumerate() {
+                    self.table.insert_unique(*hash, slot as u32, |slot| keys.hashes[*slot as usize]);
+                }
+            }
         }
-        (self.bytes, self.offsets, self.hashes, self.table) = (bytes, offsets, hashes, table);
         moved
+    }
+}
+
+impl Integers {
+    fn find(&self, table: &HashTable<u32>, value: i64) -> Option<u32> {
+        table.find(hash(value), |slot| self.values[*slot as usize] == value).copied()
+    }
+
+    fn intern(&mut self, table: &mut HashTable<u32>, keys: &Int64Array, row: usize) -> Result<u32, WindowError> {
+        let value = keys.value(row);
+        if keys.is_null(row) {
+            if let Some(slot) = self.null {
+                return Ok(slot);
+            }
+            let slot = next_slot(self.values.len())?;
+            self.values.push(0);
+            self.null = Some(slot);
+            return Ok(slot);
+        }
+        if let Some(slot) = self.find(table, value) {
+            return Ok(slot);
+        }
+        let slot = next_slot(self.values.len())?;
+        self.values.push(value);
+        table.insert_unique(hash(value), slot, |slot| hash(self.values[*slot as usize]));
+        Ok(slot)
+    }
+}
+
+impl Rows {
+    fn key(&self, slot: u32) -> &[u8] {
+        &self.bytes[self.offsets[slot as usize]..self.offsets[slot as usize + 1]]
+    }
+
+    fn find(&self, table: &HashTable<u32>, hash: u64, key: &[u8]) -> Option<u32> {
+        table.find(hash, |slot| self.key(*slot) == key).copied()
+    }
+
+    fn intern(&mut self, table: &mut HashTable<u32>, key: &[u8], row: usize) -> Result<u32, WindowError> {
+        let hash = self.scratch[row];
+        if let Some(slot) = self.find(table, hash, key) {
+            return Ok(slot);
+        }
+        let slot = next_slot(self.hashes.len())?;
+        self.hashes.push(hash);
+        self.bytes.extend_from_slice(key);
+        self.offsets.push(self.bytes.len());
+        table.insert_unique(hash, slot, |slot| self.hashes[*slot as usize]);
+        Ok(slot)
     }
 
     fn hash(&mut self, keys: &[ArrayRef], rows: usize) -> Result<(), WindowError> {
@@ -137,15 +266,33 @@ impl KeyIndex {
     }
 }
 
-fn key_at<'a>(bytes: &'a [u8], offsets: &[usize], slot: u32) -> &'a [u8] {
-    &bytes[offsets[slot as usize]..offsets[slot as usize + 1]]
+/// Scrambles a word so that all its bits take part in every bit of a hash (the finalizer of splitmix64).
+pub(crate) fn mix(word: u64) -> u64 {
+    let word = (word ^ word >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let word = (word ^ word >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    word ^ word >> 31
+}
+
+/// Room of a vector or table of this length that grows by doubling.
+pub(crate) fn doubled(length: usize) -> usize {
+    length.next_power_of_two()
+}
+
+fn hash(value: i64) -> u64 {
+    mix(value.cast_unsigned())
+}
+
+fn next_slot(keys: usize) -> Result<u32, WindowError> {
+    u32::try_from(keys).ok().filter(|slot| *slot != NO_SLOT).ok_or(WindowError::TooManyKeys)
+}
+
+fn not_integers() -> Result<(), WindowError> {
+    Err(ArrowError::CastError("the keys of this index are 64-bit integers".to_owned()).into())
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use arrow::array::{Int64Array, StringArray};
+    use arrow::array::StringArray;
 
     use super::*;
 
@@ -174,6 +321,22 @@ mod tests {
         assert_eq!(&index.columns(&[0, 1])?, &keys(&[2, 3], &[None, Some("c")]));
         index.look_up(&keys(&[3], &[Some("c")]), 1, &mut slots)?;
         assert_eq!(slots, [1]);
+        Ok(())
+    }
+
+    #[test]
+    fn integer_keys_keep_null_apart_from_every_integer() -> Result<(), WindowError> {
+        let mut index = KeyIndex::new(&[DataType::Int64])?;
+        let keys: ArrayRef = Arc::new(Int64Array::from(vec![Some(0), None, Some(i64::MIN), None, Some(0)]));
+        let (mut slots, column) = (Vec::new(), [Arc::clone(&keys)]);
+        index.intern(&column, 5, |row| row != 4, &mut slots)?;
+        assert_eq!(slots, [0, 1, 2, 1, NO_SLOT]);
+        index.look_up(&column, 5, &mut slots)?;
+        assert_eq!(slots, [0, NO_SLOT, 2, NO_SLOT, 0]);
+        assert_eq!(&index.columns(&[0, 1, 2])?, &[keys.slice(0, 3)]);
+        assert_eq!(index.retain(&[false, true, true]), [NO_SLOT, 0, 1]);
+        index.intern(&column, 5, |_| true, &mut slots)?;
+        assert_eq!(slots, [2, 0, 1, 0, 2]);
         Ok(())
     }
 }

@@ -7,15 +7,23 @@
 //!  read(key, t): running cells, or the merge of the few tiles that cover (tail, t] plus the recent rows
 //! ```
 
+mod cells;
+mod column;
 mod distinct;
+mod extreme;
 mod figures;
+mod last;
+mod level;
+mod memory;
 mod plan;
 mod read;
 mod recent;
 mod run;
-mod running;
 mod select;
+mod snapshot;
 mod table;
+#[cfg(test)]
+mod tests;
 mod tile;
 mod within;
 

@@ -7,29 +7,41 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use datafusion::common::DFSchemaRef;
+use datafusion::common::{DFSchemaRef, ScalarValue};
 use datafusion::logical_expr::expr::{AggregateFunction, AggregateFunctionParams};
 use datafusion::logical_expr::{Expr, ExprSchemable};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
+use xxhash_rust::xxh3::xxh3_64;
 
+use super::column::Combine;
+use super::extreme::Extreme;
+use super::last::RunningLast;
 use super::select::{SelectForm, keys};
 use super::tile::Horizon;
 use super::within::{mentions_within, split_horizon};
 use crate::window::evaluate::new_accumulator;
-use crate::window::functions::needs_time;
+use crate::window::functions::MOST_VALUES;
+use crate::window::functions::{DecayedParts, decayed_parts, needs_time};
 use crate::window::planner::{PlanError, Planner};
+use crate::window::source::Source;
 
 /// A checked feature table: everything that [`FeatureTable`](super::FeatureTable) needs to run.
 pub struct FeaturePlan {
     name: String,
     stream: String,
+    source: Source,
     keys: Vec<FeatureKey>,
     pub(super) filter: Option<Arc<dyn PhysicalExpr>>,
     pub(super) time_index: usize,
+    /// What aggregates that are followed event by event are over, each once.
+    pub(super) arguments: Vec<Input>,
+    /// Their filters, each once.
+    pub(super) filters: Vec<Input>,
     pub(super) running: Vec<RunningAggregate>,
-    pub(super) merged: Vec<MergedAggregate>,
     pub(super) distinct: Vec<DistinctAggregate>,
+    pub(super) last: Vec<LastAggregate>,
+    pub(super) merged: Vec<MergedAggregate>,
     pub(super) horizons: Vec<HorizonPlan>,
     pub(super) outputs: Vec<OutputSource>,
     /// Keys and aggregates: the input of the projection.
@@ -37,6 +49,7 @@ pub struct FeaturePlan {
     pub(super) projection: Vec<Arc<dyn PhysicalExpr>>,
     schema: SchemaRef,
     pub(super) exists: CellRef,
+    fingerprint: u64,
 }
 
 /// One column of the GROUP BY.
@@ -48,13 +61,26 @@ pub struct FeatureKey {
     pub(super) expression: Arc<dyn PhysicalExpr>,
 }
 
-/// An aggregate that follows each event in a cell per key: its value over a horizon is a plain sum of contributions.
+/// An expression over the events.
+pub(super) struct Input {
+    expression: Expr,
+    physical: Arc<dyn PhysicalExpr>,
+}
+
+impl Input {
+    pub(super) fn physical(&self) -> &Arc<dyn PhysicalExpr> {
+        &self.physical
+    }
+}
+
+/// An aggregate that follows each event in a cell per key: its value over a horizon combines contributions.
+#[derive(PartialEq, Eq)]
 pub(super) struct RunningAggregate {
     pub(super) kind: RunningKind,
-    /// What is counted or summed; none for `count(*)`.
-    pub(super) argument: Option<Arc<dyn PhysicalExpr>>,
-    pub(super) filter: Option<Arc<dyn PhysicalExpr>>,
-    identity: (RunningKind, Option<Expr>, Option<Expr>),
+    /// What is counted, summed or compared (index into the arguments); none for `count(*)`.
+    pub(super) argument: Option<usize>,
+    /// Index into the filters.
+    pub(super) filter: Option<usize>,
 }
 
 /// What an event adds to a running cell.
@@ -63,9 +89,41 @@ pub(super) enum RunningKind {
     /// One, when the argument is not NULL.
     Count,
     /// The argument, a 64-bit integer.
-    SumInteger,
+    Sum,
     /// The argument, a 64-bit float.
     SumFloat,
+    /// The argument, when it is beyond the others.
+    Extreme(Extreme),
+}
+
+impl RunningKind {
+    /// How contributions add up.
+    pub(super) fn combine(self) -> Combine {
+        match self {
+            Self::Count | Self::Sum => Combine::Add,
+            Self::SumFloat => Combine::AddFloat,
+            Self::Extreme(_) => Combine::Largest,
+        }
+    }
+}
+
+/// A count of distinct integers.
+pub(super) struct DistinctAggregate {
+    pub(super) argument: usize,
+    pub(super) filter: Option<usize>,
+    /// Horizons (indices) that it is read over.
+    pub(super) horizons: Vec<usize>,
+}
+
+/// The last values of 64 bits.
+pub(super) struct LastAggregate {
+    pub(super) argument: usize,
+    pub(super) filter: Option<usize>,
+    /// How many values at most.
+    pub(super) most: usize,
+    pub(super) value_type: DataType,
+    /// Horizons (indices) that it is read over.
+    pub(super) horizons: Vec<usize>,
 }
 
 /// Any other aggregate: answered by merging states.
@@ -77,21 +135,22 @@ pub(super) struct MergedAggregate {
     identity: Expr,
 }
 
-/// A merged aggregate that counts distinct integers, and can be followed event by event.
-pub(super) struct DistinctAggregate {
-    /// Index among the merged aggregates.
-    pub(super) aggregate: usize,
-    /// Horizons (indices) that it is read over.
-    pub(super) horizons: Vec<usize>,
-}
-
 /// What is read over one horizon.
 pub(super) struct HorizonPlan {
     pub(super) horizon: Horizon,
     /// Running aggregates (indices into `running`) with a cell of this horizon.
     pub(super) cells: Vec<usize>,
-    /// Whether any merged aggregate is read over it, running distinct counts aside.
-    pub(super) has_merged: bool,
+    /// Per cell, the place of the cell that counts its rows; a count is its own.
+    pub(super) counts: Vec<usize>,
+    /// Merged aggregates (indices) that are read over it.
+    pub(super) merged: Vec<usize>,
+}
+
+impl HorizonPlan {
+    /// Whether the cells have a `min` or `max` among them.
+    pub(super) fn has_extremes(&self, plan: &FeaturePlan) -> bool {
+        self.cells.iter().any(|cell| plan.running[*cell].kind.combine() == Combine::Largest)
+    }
 }
 
 /// A running cell: horizon and place among its cells.
@@ -112,14 +171,29 @@ pub(super) enum OutputSource {
         sum: CellRef,
         count: CellRef,
     },
+    Extreme {
+        extreme: CellRef,
+        count: CellRef,
+    },
+    /// `place` is that of the horizon among those of the aggregate; so is it for `Last`.
+    Distinct {
+        distinct: usize,
+        place: usize,
+    },
+    Last {
+        last: usize,
+        place: usize,
+    },
     Merged {
         aggregate: usize,
         horizon: usize,
     },
-    /// `distinct` and `place` say which running count; merged where that cannot answer.
-    Distinct {
-        distinct: usize,
-        place: usize,
+    /// The sum as of `newest`, both merged aggregates, moved to the time of the read.
+    Decayed {
+        sum: usize,
+        newest: usize,
+        horizon: usize,
+        half_life: i64,
     },
 }
 
@@ -133,15 +207,24 @@ impl FeaturePlan {
     pub fn new(planner: &Planner, name: &str, sql: &str, time: &str, retention: Horizon) -> Result<Self, PlanError> {
         let plan = planner.plan(sql)?;
         let form = SelectForm::of(&plan)?;
+        let source = Source::of(planner, &form.aggregate.input, time)?;
+        if source.streams().count() != 1 {
+            return Err(PlanError::new("the select is over several streams")
+                .suggest("write one table per stream, or a table of windows"));
+        }
         let input = Arc::clone(form.aggregate.input.schema());
         let mut builder = Builder {
             planner,
-            time: time.to_owned(),
+            time: source.time_expression(),
+            time_name: time.to_owned(),
             retention,
             input,
+            arguments: Vec::new(),
+            filters: Vec::new(),
             running: Vec::new(),
-            merged: Vec::new(),
             distinct: Vec::new(),
+            last: Vec::new(),
+            merged: Vec::new(),
             horizons: Vec::new(),
         };
         let mut outputs = Vec::new();
@@ -150,36 +233,47 @@ impl FeaturePlan {
         }
         // The row of a key exists as long as any of its features can be other than empty.
         let widest = builder.horizons.iter().map(|plan| plan.horizon).max().unwrap_or(retention);
-        let exists = builder.cell(RunningKind::Count, None, None, widest)?;
-        let filter = form.filter.map(|filter| planner.physical(filter, &builder.input)).transpose()?;
-        let time_index = builder.input.index_of_column_by_name(None, time);
-        let time_index = time_index.ok_or_else(|| PlanError::new(format!("stream has no column `{time}`")))?;
+        let widest = builder.horizon(widest);
+        let exists = builder.cell(RunningKind::Count, None, None, widest);
+        let stream = source.streams().next().unwrap_or_default().to_owned();
+        let filter = source.filter().map(|filter| planner.physical(filter, &builder.input)).transpose()?;
         let keys = keys(planner, &form, &builder.input)?;
         let aggregate_schema = form.aggregate.schema.as_ref();
         let projection: Result<Vec<_>, _> =
             form.projection.expr.iter().map(|expr| planner.physical(expr, aggregate_schema)).collect();
         let schema = nullable(form.projection.schema.as_arrow());
+        let meaning = format!("{}\n{time} {retention:?}\n{:?}", plan.display_indent(), builder.input.as_arrow());
         Ok(Self {
             name: name.to_owned(),
-            stream: form.stream.clone(),
+            stream,
+            time_index: source.time_index(),
+            source,
             keys,
             filter,
-            time_index,
+            arguments: builder.arguments,
+            filters: builder.filters,
             running: builder.running,
-            merged: builder.merged,
             distinct: builder.distinct,
+            last: builder.last,
+            merged: builder.merged,
             horizons: builder.horizons,
             outputs,
             aggregate_schema: nullable(form.aggregate.schema.as_arrow()),
             projection: projection?,
             schema,
             exists,
+            fingerprint: xxh3_64(meaning.as_bytes()),
         })
     }
 
     /// Name of the table.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Where its events come from.
+    pub fn source(&self) -> &Source {
+        &self.source
     }
 
     /// The stream it is computed from.
@@ -202,6 +296,11 @@ impl FeaturePlan {
         self.horizons.iter().map(|plan| plan.horizon)
     }
 
+    /// Identifies what the table computes: select, types, time column and retention. State is restored under it only.
+    pub fn fingerprint(&self) -> u64 {
+        self.fingerprint
+    }
+
     /// How old an event can be and still matter to some read, microseconds.
     pub fn reach_micros(&self) -> i64 {
         self.horizons().map(Horizon::reach_micros).max().unwrap_or(0)
@@ -220,12 +319,17 @@ fn nullable(schema: &Schema) -> SchemaRef {
 
 struct Builder<'a> {
     planner: &'a Planner,
-    time: String,
+    /// The event-time column.
+    time: Expr,
+    time_name: String,
     retention: Horizon,
     input: DFSchemaRef,
+    arguments: Vec<Input>,
+    filters: Vec<Input>,
     running: Vec<RunningAggregate>,
-    merged: Vec<MergedAggregate>,
     distinct: Vec<DistinctAggregate>,
+    last: Vec<LastAggregate>,
+    merged: Vec<MergedAggregate>,
     horizons: Vec<HorizonPlan>,
 }
 
@@ -235,7 +339,7 @@ impl Builder<'_> {
             return Err(PlanError::new(format!("`{call}` is not an aggregate")));
         };
         let (horizon, filter) = match params.filter {
-            Some(filter) => split_horizon(*filter, &self.time)?,
+            Some(filter) => split_horizon(*filter, &self.time_name)?,
             None => (None, None),
         };
         let filter = filter.map(|filter| self.planner.simplify(filter, &self.input)).transpose()?;
@@ -246,102 +350,148 @@ impl Builder<'_> {
             }
             *argument = self.planner.simplify(argument.clone(), &self.input)?;
         }
-        let horizon = horizon.unwrap_or(self.retention);
-        let simple = !params.distinct && params.order_by.is_empty() && params.null_treatment.is_none();
-        if let (true, [argument]) = (simple, params.args.as_slice()) {
-            let is_row_count = matches!(argument, Expr::Literal(value, _) if !value.is_null());
-            let counted = (!is_row_count).then(|| argument.clone());
-            let argument_type = self.type_of(argument)?;
-            match (func.name(), &argument_type) {
-                ("count", _) => {
-                    return Ok(OutputSource::Count(self.cell(RunningKind::Count, counted, filter, horizon)?));
-                }
-                ("sum", DataType::Int64 | DataType::Float64) | ("avg", DataType::Float64) => {
-                    let kind =
-                        if argument_type == DataType::Int64 { RunningKind::SumInteger } else { RunningKind::SumFloat };
-                    let sum = self.cell(kind, Some(argument.clone()), filter.clone(), horizon)?;
-                    let count = self.cell(RunningKind::Count, counted, filter, horizon)?;
-                    return Ok(match func.name() {
-                        "sum" => OutputSource::Sum { sum, count },
-                        _ => OutputSource::Average { sum, count },
-                    });
-                }
-                _ => {}
+        let horizon = self.horizon(horizon.unwrap_or(self.retention));
+        if params.order_by.is_empty() && params.null_treatment.is_none() {
+            let followed = self.followed(func.name(), params.distinct, &params.args, filter.as_ref(), horizon)?;
+            if let Some(output) = followed {
+                return Ok(output);
             }
         }
         let mut args = params.args;
         if needs_time(func.name()) && args.len() == 2 {
-            args.push(Expr::Column(self.time.clone().into()));
+            args.push(self.time.clone());
         }
-        let counts_integers = func.name() == "count"
-            && params.distinct
-            && params.order_by.is_empty()
-            && matches!(args.as_slice(), [argument] if self.type_of(argument)? == DataType::Int64);
         let filter = filter.map(Box::new);
         let call = Expr::AggregateFunction(AggregateFunction {
             func,
             params: AggregateFunctionParams { args, filter, ..params },
         });
-        let aggregate = self.merged(call)?;
-        let horizon = self.horizon(horizon);
-        if counts_integers {
-            return Ok(self.distinct(aggregate, horizon));
+        let is_decayed = matches!(&call, Expr::AggregateFunction(call) if call.func.name() == "decayed_sum");
+        if is_decayed {
+            let DecayedParts { sum, newest, half_life } = decayed_parts(&call, &self.time)?;
+            let (sum, newest) = (self.merged_over(sum, horizon)?, self.merged_over(newest, horizon)?);
+            return Ok(OutputSource::Decayed { sum, newest, horizon, half_life });
         }
-        self.horizons[horizon].has_merged = true;
+        let aggregate = self.merged_over(call, horizon)?;
         Ok(OutputSource::Merged { aggregate, horizon })
     }
 
-    fn distinct(&mut self, aggregate: usize, horizon: usize) -> OutputSource {
-        let known = self.distinct.iter().position(|distinct| distinct.aggregate == aggregate);
-        let distinct = known.unwrap_or_else(|| {
-            self.distinct.push(DistinctAggregate { aggregate, horizons: Vec::new() });
-            self.distinct.len() - 1
-        });
-        let horizons = &mut self.distinct[distinct].horizons;
-        let place = horizons.iter().position(|known| *known == horizon).unwrap_or_else(|| {
-            horizons.push(horizon);
-            horizons.len() - 1
-        });
-        OutputSource::Distinct { distinct, place }
+    fn merged_over(&mut self, call: Expr, horizon: usize) -> Result<usize, PlanError> {
+        let aggregate = self.merged(call)?;
+        if !self.horizons[horizon].merged.contains(&aggregate) {
+            self.horizons[horizon].merged.push(aggregate);
+        }
+        Ok(aggregate)
     }
 
-    fn type_of(&self, expression: &Expr) -> Result<DataType, PlanError> {
-        Ok(expression.get_type(&self.input)?)
+    /// The aggregate as one that is followed event by event, if it can be.
+    fn followed(
+        &mut self,
+        name: &str,
+        is_distinct: bool,
+        args: &[Expr],
+        filter: Option<&Expr>,
+        horizon: usize,
+    ) -> Result<Option<OutputSource>, PlanError> {
+        let Some(argument) = args.first() else { return Ok(None) };
+        let argument_type = argument.get_type(&self.input)?;
+        let is_float = argument_type == DataType::Float64;
+        let is_number = is_float || argument_type == DataType::Int64;
+        let is_row_count = matches!(argument, Expr::Literal(value, _) if !value.is_null());
+        let most = match args {
+            [_, Expr::Literal(ScalarValue::Int64(Some(most)), _)] => usize::try_from(*most).unwrap_or(0),
+            _ => 0,
+        };
+        Ok(Some(match (name, is_distinct, args.len()) {
+            ("count", false, 1) => OutputSource::Count(self.count(argument, filter, horizon)?),
+            ("sum", false, 1) if is_number => {
+                let kind = if is_float { RunningKind::SumFloat } else { RunningKind::Sum };
+                let (sum, count) = self.counted_cell(kind, argument, filter, horizon)?;
+                OutputSource::Sum { sum, count }
+            }
+            ("avg", false, 1) if is_float => {
+                let (sum, count) = self.counted_cell(RunningKind::SumFloat, argument, filter, horizon)?;
+                OutputSource::Average { sum, count }
+            }
+            ("min" | "max", _, 1) if is_number => {
+                let kind = RunningKind::Extreme(Extreme { is_max: name == "max", is_float });
+                let (extreme, count) = self.counted_cell(kind, argument, filter, horizon)?;
+                OutputSource::Extreme { extreme, count }
+            }
+            ("count", true, 1) if argument_type == DataType::Int64 && !is_row_count => {
+                let (argument, filter) = (self.argument(argument)?, self.filter(filter)?);
+                let known = self.distinct.iter().position(|known| known.argument == argument && known.filter == filter);
+                let distinct = known.unwrap_or_else(|| {
+                    self.distinct.push(DistinctAggregate { argument, filter, horizons: Vec::new() });
+                    self.distinct.len() - 1
+                });
+                OutputSource::Distinct { distinct, place: place_of(&mut self.distinct[distinct].horizons, horizon) }
+            }
+            ("last_n", false, 2) if (1..=MOST_VALUES).contains(&most) && RunningLast::supports(&argument_type) => {
+                let (argument, filter) = (self.argument(argument)?, self.filter(filter)?);
+                let is_it =
+                    |known: &LastAggregate| known.argument == argument && known.filter == filter && known.most == most;
+                let last = self.last.iter().position(is_it).unwrap_or_else(|| {
+                    let value_type = argument_type;
+                    self.last.push(LastAggregate { argument, filter, most, value_type, horizons: Vec::new() });
+                    self.last.len() - 1
+                });
+                OutputSource::Last { last, place: place_of(&mut self.last[last].horizons, horizon) }
+            }
+            _ => return Ok(None),
+        }))
     }
 
     fn horizon(&mut self, horizon: Horizon) -> usize {
         self.horizons.iter().position(|plan| plan.horizon == horizon).unwrap_or_else(|| {
-            self.horizons.push(HorizonPlan { horizon, cells: Vec::new(), has_merged: false });
+            self.horizons.push(HorizonPlan { horizon, cells: Vec::new(), counts: Vec::new(), merged: Vec::new() });
             self.horizons.len() - 1
         })
     }
 
-    fn cell(
+    /// The count of the rows that have the argument.
+    fn count(&mut self, argument: &Expr, filter: Option<&Expr>, horizon: usize) -> Result<CellRef, PlanError> {
+        let is_row_count = matches!(argument, Expr::Literal(value, _) if !value.is_null());
+        let argument = if is_row_count { None } else { Some(self.argument(argument)?) };
+        let filter = self.filter(filter)?;
+        Ok(self.cell(RunningKind::Count, argument, filter, horizon))
+    }
+
+    /// A cell and the count of its rows.
+    fn counted_cell(
         &mut self,
         kind: RunningKind,
-        argument: Option<Expr>,
-        filter: Option<Expr>,
-        horizon: Horizon,
-    ) -> Result<CellRef, PlanError> {
-        let identity = (kind, argument, filter);
-        let aggregate = match self.running.iter().position(|running| running.identity == identity) {
-            Some(aggregate) => aggregate,
-            None => {
-                let physical = |expression: &Option<Expr>| {
-                    expression.as_ref().map(|expression| self.planner.physical(expression, &self.input)).transpose()
-                };
-                let (argument, filter) = (physical(&identity.1)?, physical(&identity.2)?);
-                self.running.push(RunningAggregate { kind, argument, filter, identity });
-                self.running.len() - 1
-            }
-        };
-        let horizon = self.horizon(horizon);
-        let cells = &mut self.horizons[horizon].cells;
-        let place = cells.iter().position(|cell| *cell == aggregate).unwrap_or_else(|| {
-            cells.push(aggregate);
-            cells.len() - 1
+        argument: &Expr,
+        filter: Option<&Expr>,
+        horizon: usize,
+    ) -> Result<(CellRef, CellRef), PlanError> {
+        let count = self.count(argument, filter, horizon)?;
+        let (argument, filter) = (self.argument(argument)?, self.filter(filter)?);
+        let cell = self.cell(kind, Some(argument), filter, horizon);
+        self.horizons[horizon].counts[cell.place] = count.place;
+        Ok((cell, count))
+    }
+
+    fn cell(&mut self, kind: RunningKind, argument: Option<usize>, filter: Option<usize>, horizon: usize) -> CellRef {
+        let wanted = RunningAggregate { kind, argument, filter };
+        let aggregate = self.running.iter().position(|running| *running == wanted).unwrap_or_else(|| {
+            self.running.push(wanted);
+            self.running.len() - 1
         });
-        Ok(CellRef { horizon, place })
+        let part = &mut self.horizons[horizon];
+        let place = place_of(&mut part.cells, aggregate);
+        if place == part.counts.len() {
+            part.counts.push(place);
+        }
+        CellRef { horizon, place }
+    }
+
+    fn argument(&mut self, expression: &Expr) -> Result<usize, PlanError> {
+        input(&mut self.arguments, self.planner, &self.input, expression)
+    }
+
+    fn filter(&mut self, expression: Option<&Expr>) -> Result<Option<usize>, PlanError> {
+        expression.map(|expression| input(&mut self.filters, self.planner, &self.input, expression)).transpose()
     }
 
     fn merged(&mut self, call: Expr) -> Result<usize, PlanError> {
@@ -366,4 +516,26 @@ impl Builder<'_> {
         });
         Ok(self.merged.len() - 1)
     }
+}
+
+fn input(
+    inputs: &mut Vec<Input>,
+    planner: &Planner,
+    schema: &DFSchemaRef,
+    expression: &Expr,
+) -> Result<usize, PlanError> {
+    if let Some(known) = inputs.iter().position(|input| input.expression == *expression) {
+        return Ok(known);
+    }
+    let physical = planner.physical(expression, schema)?;
+    inputs.push(Input { expression: expression.clone(), physical });
+    Ok(inputs.len() - 1)
+}
+
+/// The place of a number in a list, to which it is added when it is not there.
+fn place_of(numbers: &mut Vec<usize>, wanted: usize) -> usize {
+    numbers.iter().position(|number| *number == wanted).unwrap_or_else(|| {
+        numbers.push(wanted);
+        numbers.len() - 1
+    })
 }

@@ -2,17 +2,21 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, RecordBatch, new_null_array};
-use arrow::buffer::{BooleanBuffer, NullBuffer};
-use arrow::compute::{interleave, nullif};
-use arrow::datatypes::Int64Type;
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, ListArray, RecordBatch, UInt32Array,
+    new_null_array,
+};
+use arrow::buffer::{BooleanBuffer, NullBuffer, OffsetBuffer};
+use arrow::compute::{interleave, nullif, take_arrays};
+use arrow::datatypes::{DataType, Field, Float64Type, TimestampMicrosecondType};
 use datafusion::logical_expr::EmitTo;
 use hashbrown::HashMap;
 
+use super::cells::RunningCells;
+use super::column::as_float;
+use super::level::Levels;
 use super::plan::{CellRef, FeaturePlan, OutputSource, RunningKind};
 use super::recent::Recent;
-use super::run::Level;
-use super::running::{Cell, RunningCells, as_float};
 use crate::window::WindowError;
 use crate::window::evaluate::{evaluate, new_accumulator};
 use crate::window::keys::{KeyIndex, NO_SLOT};
@@ -20,10 +24,21 @@ use crate::window::keys::{KeyIndex, NO_SLOT};
 /// Look-ups into one table, in the order they were made.
 #[derive(Default)]
 pub struct Reads {
+    /// Per look-up, which of the reads below is its: those of one key at one time share one.
+    pub(super) read_of: Vec<u32>,
+    /// Per key, its last time, how many events had been applied then, and its read.
+    pub(super) known: HashMap<u32, (i64, u64, u32)>,
+    /// Per read, its key.
     pub(super) slots: Vec<u32>,
-    pub(super) cells: Vec<Cell>,
-    /// Per read, the running distinct counts; -1 where a merge must answer.
+    /// Per read, its time.
+    pub(super) times: Vec<i64>,
+    /// Per read, its cells.
+    pub(super) cells: Vec<i64>,
+    /// Per read, its counts of distinct values.
     pub(super) distinct: Vec<i64>,
+    /// Per read and list of last values, how many there are; and all of them in that order.
+    pub(super) last_lengths: Vec<usize>,
+    pub(super) last_words: Vec<i64>,
     /// Per horizon, the states and rows that cover it; empty where no merged aggregate needs them.
     pub(super) picks: Vec<Picks>,
 }
@@ -46,19 +61,24 @@ pub(super) struct Pick {
 impl Reads {
     /// How many look-ups were made.
     pub fn len(&self) -> usize {
-        self.slots.len()
+        self.read_of.len()
     }
 
     /// Whether none was made.
     pub fn is_empty(&self) -> bool {
-        self.slots.is_empty()
+        self.read_of.is_empty()
     }
 
     /// Forgets the look-ups and keeps the memory.
     pub fn clear(&mut self) {
+        self.read_of.clear();
+        self.known.clear();
         self.slots.clear();
+        self.times.clear();
         self.cells.clear();
         self.distinct.clear();
+        self.last_lengths.clear();
+        self.last_words.clear();
         for picks in &mut self.picks {
             picks.states.clear();
             picks.rows.clear();
@@ -71,7 +91,7 @@ pub(super) struct ReadSource<'a> {
     pub(super) plan: &'a FeaturePlan,
     pub(super) keys: &'a KeyIndex,
     pub(super) cells: &'a RunningCells,
-    pub(super) levels: &'a [Level],
+    pub(super) levels: &'a Levels,
     pub(super) recent: &'a Recent,
 }
 
@@ -81,7 +101,8 @@ impl ReadSource<'_> {
         let count = reads.slots.len();
         let schema = self.plan.schema();
         if self.keys.len() == 0 || count == 0 {
-            let columns = schema.fields().iter().map(|field| new_null_array(field.data_type(), count)).collect();
+            let nothing = |field: &Arc<Field>| new_null_array(field.data_type(), reads.len());
+            let columns = schema.fields().iter().map(nothing).collect();
             return Ok(RecordBatch::try_new(Arc::clone(schema), columns)?);
         }
         // A look-up that found no key borrows slot zero for the key columns and is blanked below.
@@ -103,50 +124,84 @@ impl ReadSource<'_> {
                 None => column,
             });
         }
+        if count < reads.len() {
+            let picked = UInt32Array::from(reads.read_of.clone());
+            outputs = take_arrays(&outputs, &picked, None)?;
+        }
         Ok(RecordBatch::try_new(Arc::clone(schema), outputs)?)
     }
 
     fn output(&self, output: &OutputSource, reads: &Reads) -> Result<ArrayRef, WindowError> {
-        let column = |cell: CellRef| {
-            let place = self.cells.place(cell);
-            reads.cells.iter().skip(place).step_by(self.cells.width().max(1)).copied()
-        };
-        // A sum over nothing is NULL.
-        let valid = |count: CellRef| column(count).map(|count| count != 0).collect::<NullBuffer>();
+        let column = |cell: CellRef| every(&reads.cells, self.cells.place(cell), self.cells.width());
+        // A sum over nothing is NULL, and so are its like.
+        let valid = |count: CellRef| Some(column(count).map(|count| count != 0).collect::<NullBuffer>());
         Ok(match output {
             OutputSource::Count(cell) => Arc::new(Int64Array::from_iter_values(column(*cell))),
             OutputSource::Sum { sum, count } => match self.kind(*sum) {
                 RunningKind::SumFloat => {
-                    Arc::new(Float64Array::new(column(*sum).map(as_float).collect(), Some(valid(*count))))
+                    Arc::new(Float64Array::new(column(*sum).map(as_float).collect(), valid(*count)))
                 }
-                _ => Arc::new(Int64Array::new(column(*sum).collect(), Some(valid(*count)))),
+                _ => Arc::new(Int64Array::new(column(*sum).collect(), valid(*count))),
             },
             OutputSource::Average { sum, count } => {
                 let averages = column(*sum).zip(column(*count)).map(|(sum, count)| as_float(sum) / count as f64);
-                Arc::new(Float64Array::new(averages.collect(), Some(valid(*count))))
+                Arc::new(Float64Array::new(averages.collect(), valid(*count)))
             }
+            OutputSource::Extreme { extreme, count } => match self.kind(*extreme) {
+                RunningKind::Extreme(kind) if kind.is_float => {
+                    let values = column(*extreme).map(|rank| kind.float(rank));
+                    Arc::new(Float64Array::new(values.collect(), valid(*count)))
+                }
+                RunningKind::Extreme(kind) => {
+                    let values = column(*extreme).map(|rank| kind.integer(rank));
+                    Arc::new(Int64Array::new(values.collect(), valid(*count)))
+                }
+                _ => Arc::new(Int64Array::new(column(*extreme).collect(), valid(*count))),
+            },
+            OutputSource::Distinct { distinct, place } => {
+                let plans = &self.plan.distinct;
+                let width: usize = plans.iter().map(|plan| plan.horizons.len()).sum();
+                let before: usize = plans[..*distinct].iter().map(|plan| plan.horizons.len()).sum();
+                Arc::new(Int64Array::from_iter_values(every(&reads.distinct, before + place, width)))
+            }
+            OutputSource::Last { last, place } => self.last(*last, *place, reads)?,
             OutputSource::Merged { aggregate, horizon } => self.merged(*aggregate, *horizon, reads)?,
-            OutputSource::Distinct { distinct, place } => self.distinct(*distinct, *place, reads)?,
+            OutputSource::Decayed { sum, newest, horizon, half_life } => {
+                let (sums, newest) = (self.merged(*sum, *horizon, reads)?, self.merged(*newest, *horizon, reads)?);
+                let (sums, newest) =
+                    (sums.as_primitive::<Float64Type>(), newest.as_primitive::<TimestampMicrosecondType>());
+                let moved = sums.iter().zip(newest).zip(&reads.times).map(|((sum, newest), t)| {
+                    let age = *t as f64 - newest? as f64;
+                    Some(sum? * (-age / *half_life as f64).exp2())
+                });
+                Arc::new(moved.collect::<Float64Array>())
+            }
         })
     }
 
     fn kind(&self, cell: CellRef) -> RunningKind {
-        self.plan.running[self.cells.aggregates(cell.horizon)[cell.place]].kind
+        self.plan.running[self.plan.horizons[cell.horizon].cells[cell.place]].kind
     }
 
-    /// Running counts; where one of them could not answer, those are merged.
-    fn distinct(&self, distinct: usize, place: usize, reads: &Reads) -> Result<ArrayRef, WindowError> {
-        let plans = &self.plan.distinct;
+    fn last(&self, last: usize, place: usize, reads: &Reads) -> Result<ArrayRef, WindowError> {
+        let plans = &self.plan.last;
         let width: usize = plans.iter().map(|plan| plan.horizons.len()).sum();
-        let before: usize = plans[..distinct].iter().map(|plan| plan.horizons.len()).sum();
-        let counts = || reads.distinct.iter().skip(before + place).step_by(width.max(1)).copied();
-        if counts().all(|count| count >= 0) {
-            return Ok(Arc::new(Int64Array::from_iter_values(counts())));
+        let before: usize = plans[..last].iter().map(|plan| plan.horizons.len()).sum();
+        let (mut words, mut lengths, mut first) = (Vec::new(), Vec::with_capacity(reads.len()), 0);
+        for (list, length) in reads.last_lengths.iter().enumerate() {
+            if list % width == before + place {
+                words.extend_from_slice(&reads.last_words[first..first + length]);
+                lengths.push(*length);
+            }
+            first += length;
         }
-        let merged = self.merged(plans[distinct].aggregate, plans[distinct].horizons[place], reads)?;
-        let merged = merged.as_primitive::<Int64Type>().values().iter();
-        let either = counts().zip(merged).map(|(count, merged)| if count >= 0 { count } else { *merged });
-        Ok(Arc::new(Int64Array::from_iter_values(either)))
+        let value_type = &plans[last].value_type;
+        let values: ArrayRef = match value_type {
+            DataType::Float64 => Arc::new(Float64Array::from_iter_values(words.into_iter().map(as_float))),
+            _ => Arc::new(Int64Array::from(words)),
+        };
+        let item = Arc::new(Field::new("item", value_type.clone(), true));
+        Ok(Arc::new(ListArray::try_new(item, OffsetBuffer::from_lengths(lengths), values, None)?))
     }
 
     fn merged(&self, aggregate: usize, horizon: usize, reads: &Reads) -> Result<ArrayRef, WindowError> {
@@ -156,16 +211,16 @@ impl ReadSource<'_> {
         // DataFusion takes every group as seen that has a row in an unfiltered batch, or comes before one that has. A
         // read may have nothing to merge, so all groups are declared first by rows that the filter keeps out.
         let nothing: Vec<_> =
-            plan.argument_types.iter().map(|data_type| new_null_array(data_type, reads.len())).collect();
-        let every_read: Vec<usize> = (0..reads.len()).collect();
-        let none = BooleanArray::new(BooleanBuffer::new_unset(reads.len()), None);
-        accumulator.update_batch(&nothing, &every_read, Some(&none), reads.len())?;
+            plan.argument_types.iter().map(|data_type| new_null_array(data_type, reads.slots.len())).collect();
+        let every_read: Vec<usize> = (0..reads.slots.len()).collect();
+        let none = BooleanArray::new(BooleanBuffer::new_unset(reads.slots.len()), None);
+        accumulator.update_batch(&nothing, &every_read, Some(&none), reads.slots.len())?;
         let states = Sources::of(&picks.states, |(level, run)| {
-            self.levels.get(level as usize)?.run(run as usize).map(|run| run.merged[aggregate].as_slice())
+            self.levels.all().get(level as usize)?.run(run as usize)?.merged[aggregate].as_deref()
         });
         if let Some(first) = states.arrays.first() {
             let columns = states.gather(first.len())?;
-            accumulator.merge_batch(&columns, &states.groups, reads.len())?;
+            accumulator.merge_batch(&columns, &states.groups, reads.slots.len())?;
         }
         // Rows that the filter keeps out are dropped before they are gathered: often they are most of a busy key's.
         let passing: Vec<Pick>;
@@ -180,7 +235,7 @@ impl ReadSource<'_> {
         });
         if !rows.arrays.is_empty() {
             let arguments = rows.gather(plan.arguments.len())?;
-            accumulator.update_batch(&arguments, &rows.groups, None, reads.len())?;
+            accumulator.update_batch(&arguments, &rows.groups, None, reads.slots.len())?;
         }
         Ok(accumulator.evaluate(EmitTo::All)?)
     }
@@ -191,6 +246,11 @@ impl ReadSource<'_> {
         let filter = batch.and_then(|batch| batch.merged[aggregate].filter.as_ref());
         filter.is_none_or(|filter| filter.value(pick.row as usize))
     }
+}
+
+/// Every `width`-th number, from `place` on.
+fn every(numbers: &[i64], place: usize, width: usize) -> impl Iterator<Item = i64> {
+    numbers.iter().skip(place).step_by(width.max(1)).copied()
 }
 
 /// The distinct sources of picks, and each pick's place in them.

@@ -1,47 +1,69 @@
 //! The newest rows, kept one by one until the watermark has passed them.
 //!
 //! A read may ask for a time before the newest event (streams are out of order), so rows stay apart while that can
-//! happen. Each row points to the row before it of the same key: a read walks only its own key's rows.
+//! happen. Each row points to the row before it of the same key: a read walks only its own key's rows. A row also keeps
+//! what it displaced in the structures that only know the newest state, so that a read of an earlier time can undo it.
 
 use std::collections::VecDeque;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
-use arrow::datatypes::{Float64Type, Int64Type, TimestampMicrosecondType};
+use arrow::buffer::BooleanBuffer;
+use arrow::datatypes::{DataType, Float64Type, Int64Type, TimestampMicrosecondType};
 
+use super::column::to_word;
 use super::plan::{FeaturePlan, RunningKind};
 use crate::window::WindowError;
 use crate::window::evaluate::{evaluate, evaluate_filter};
 use crate::window::keys::{KeyIndex, NO_SLOT};
 
-/// The place of a row: batch (or run) number and row, newest first in every chain.
+/// The place of a row: batch number and row, newest first in every chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Place {
-    pub(super) batch: u32,
-    pub(super) row: u32,
+    batch: u32,
+    row: u32,
 }
 
 impl Place {
     /// The end of a chain.
-    pub(super) const NONE: Self = Self { batch: u32::MAX, row: u32::MAX };
+    const NONE: Self = Self { batch: u32::MAX, row: u32::MAX };
 }
 
 /// The rows of one step with everything evaluated that the table needs of them.
 pub(super) struct RecentBatch {
     pub(super) times: Vec<i64>,
-    newest: i64,
-    oldest: i64,
     pub(super) slots: Vec<u32>,
     /// Per running aggregate, what each row adds.
-    pub(super) running: Vec<Contribution>,
+    pub(super) running: Vec<Vec<i64>>,
+    /// Per aggregate of distinct values.
+    pub(super) distinct: Vec<DistinctInput>,
+    /// Per aggregate of last values.
+    pub(super) last: Vec<LastInput>,
     /// Per merged aggregate, its arguments and filter.
     pub(super) merged: Vec<MergedInput>,
+    newest: i64,
+    oldest: i64,
+    /// Newest time of this batch and all before it.
+    newest_so_far: i64,
     previous: Vec<Place>,
 }
 
-/// What the rows add to a running aggregate; nothing is zero.
-pub(super) enum Contribution {
-    Integers(Vec<i64>),
-    Floats(Vec<f64>),
+/// Values, where they are there and the filter lets them through.
+pub(super) struct Values {
+    pub(super) words: Vec<i64>,
+    pub(super) is_valid: BooleanBuffer,
+}
+
+pub(super) struct DistinctInput {
+    pub(super) values: Values,
+    /// When the value was last seen before this row; `i64::MIN` when never.
+    pub(super) before: Vec<i64>,
+}
+
+pub(super) struct LastInput {
+    pub(super) values: Values,
+    /// Time of the value that this row pushed out (its own, when it was too old to enter); `i64::MIN` when none.
+    pub(super) evicted_times: Vec<i64>,
+    pub(super) evicted_words: Vec<i64>,
 }
 
 pub(super) struct MergedInput {
@@ -53,31 +75,70 @@ impl RecentBatch {
     /// Evaluates the expressions of `plan` over the events and gives every key a slot.
     pub(super) fn evaluate(plan: &FeaturePlan, events: &RecordBatch, keys: &mut KeyIndex) -> Result<Self, WindowError> {
         let rows = events.num_rows();
-        let filter = evaluate_filter(plan.filter.as_ref(), events)?;
+        let wanted = evaluate_filter(plan.filter.as_ref(), events)?;
         let columns: Result<Vec<_>, _> = plan.keys().iter().map(|key| evaluate(&key.expression, events)).collect();
         let mut slots = Vec::with_capacity(rows);
-        keys.intern(&columns?, rows, |row| filter.as_ref().is_none_or(|filter| filter.value(row)), &mut slots)?;
+        keys.intern(&columns?, rows, |row| wanted.as_ref().is_none_or(|wanted| wanted.value(row)), &mut slots)?;
         let times = events.column(plan.time_index).as_primitive::<TimestampMicrosecondType>().values().to_vec();
-        let mut running = Vec::with_capacity(plan.running.len());
-        for aggregate in &plan.running {
-            let filter = evaluate_filter(aggregate.filter.as_ref(), events)?;
-            let argument = aggregate.argument.as_ref().map(|argument| evaluate(argument, events)).transpose()?;
-            let counts = |row: usize| {
-                filter.as_ref().is_none_or(|filter| filter.value(row))
-                    && argument.as_ref().is_none_or(|argument| argument.is_valid(row))
-            };
-            running.push(match (aggregate.kind, argument.as_ref()) {
-                (RunningKind::SumInteger, Some(argument)) => {
-                    let values = argument.as_primitive::<Int64Type>().values();
-                    Contribution::Integers((0..rows).map(|row| if counts(row) { values[row] } else { 0 }).collect())
-                }
-                (RunningKind::SumFloat, Some(argument)) => {
-                    let values = argument.as_primitive::<Float64Type>().values();
-                    Contribution::Floats((0..rows).map(|row| if counts(row) { values[row] } else { 0.0 }).collect())
-                }
-                _ => Contribution::Integers((0..rows).map(|row| i64::from(counts(row))).collect()),
+        let arguments: Result<Vec<_>, _> =
+            plan.arguments.iter().map(|argument| evaluate(argument.physical(), events)).collect();
+        let arguments = arguments?;
+        let mut filters = Vec::with_capacity(plan.filters.len());
+        for filter in &plan.filters {
+            filters.push(match evaluate_filter(Some(filter.physical()), events)? {
+                Some(filter) => filter.values().clone(),
+                None => BooleanBuffer::new_set(rows),
             });
         }
+        // Rows that count for an aggregate; none where all do.
+        let mask = |argument: Option<usize>, filter: Option<usize>| -> Option<BooleanBuffer> {
+            let valid =
+                argument.and_then(|argument| arguments[argument].logical_nulls()).map(|nulls| nulls.into_inner());
+            match (valid, filter.map(|filter| &filters[filter])) {
+                (Some(valid), Some(filter)) => Some(&valid & filter),
+                (Some(valid), None) => Some(valid),
+                (None, filter) => filter.cloned(),
+            }
+        };
+        let values = |argument: usize, filter: Option<usize>| Values {
+            words: words(&arguments[argument], rows),
+            is_valid: mask(Some(argument), filter).unwrap_or_else(|| BooleanBuffer::new_set(rows)),
+        };
+        let mut running = Vec::with_capacity(plan.running.len());
+        for aggregate in &plan.running {
+            let mask = mask(aggregate.argument, aggregate.filter);
+            let mut column = match (aggregate.kind, aggregate.argument) {
+                (RunningKind::Count, _) | (_, None) => match &mask {
+                    Some(mask) => mask.iter().map(i64::from).collect(),
+                    None => vec![1; rows],
+                },
+                (RunningKind::Sum | RunningKind::SumFloat, Some(argument)) => words(&arguments[argument], rows),
+                (RunningKind::Extreme(extreme), Some(argument)) => {
+                    let argument = &arguments[argument];
+                    match argument.as_primitive_opt::<Float64Type>() {
+                        Some(floats) => floats.values().iter().map(|value| extreme.rank_of_float(*value)).collect(),
+                        None => words(argument, rows).into_iter().map(|value| extreme.rank(value)).collect(),
+                    }
+                }
+            };
+            if let (false, Some(mask)) = (aggregate.kind == RunningKind::Count, mask) {
+                let empty = aggregate.kind.combine().empty();
+                for (word, counts) in column.iter_mut().zip(mask.iter()) {
+                    *word = if counts { *word } else { empty };
+                }
+            }
+            running.push(column);
+        }
+        let distinct = plan.distinct.iter().map(|aggregate| DistinctInput {
+            values: values(aggregate.argument, aggregate.filter),
+            before: vec![i64::MIN; rows],
+        });
+        let last = plan.last.iter().map(|aggregate| LastInput {
+            values: values(aggregate.argument, aggregate.filter),
+            evicted_times: vec![i64::MIN; rows],
+            evicted_words: vec![0; rows],
+        });
+        let (distinct, last) = (distinct.collect(), last.collect());
         let mut merged = Vec::with_capacity(plan.merged.len());
         for aggregate in &plan.merged {
             let arguments: Result<_, _> =
@@ -87,42 +148,75 @@ impl RecentBatch {
                 filter: evaluate_filter(aggregate.filter.as_ref(), events)?,
             });
         }
+        Ok(Self::new(times, slots, running, distinct, last, merged))
+    }
+
+    /// A batch none of whose rows is linked.
+    pub(super) fn new(
+        times: Vec<i64>,
+        slots: Vec<u32>,
+        running: Vec<Vec<i64>>,
+        distinct: Vec<DistinctInput>,
+        last: Vec<LastInput>,
+        merged: Vec<MergedInput>,
+    ) -> Self {
         let newest = times.iter().copied().max().unwrap_or(i64::MIN);
         let oldest = times.iter().copied().min().unwrap_or(i64::MAX);
-        Ok(Self { times, newest, oldest, slots, running, merged, previous: vec![Place::NONE; rows] })
+        let previous = vec![Place::NONE; times.len()];
+        Self { times, slots, running, distinct, last, merged, newest, oldest, newest_so_far: newest, previous }
+    }
+}
+
+/// The 64-bit words of an integer, float or time column; what stands under a NULL is not looked at.
+fn words(column: &ArrayRef, rows: usize) -> Vec<i64> {
+    match column.data_type() {
+        DataType::Int64 => column.as_primitive::<Int64Type>().values().to_vec(),
+        DataType::Float64 => column.as_primitive::<Float64Type>().values().iter().copied().map(to_word).collect(),
+        // The planner lets no other type through.
+        _ => vec![0; rows],
     }
 }
 
 /// The recent rows of a table, oldest batch first.
+#[derive(Default)]
 pub(super) struct Recent {
     first: u32,
     batches: VecDeque<RecentBatch>,
     heads: Vec<Place>,
     rows: usize,
+    /// Rows of the newest batch that were linked: those before it in that batch.
+    linked: usize,
 }
 
 impl Recent {
-    pub(super) fn new() -> Self {
-        Self { first: 0, batches: VecDeque::new(), heads: Vec::new(), rows: 0 }
-    }
-
     /// Adds a batch whose rows are linked one by one with [`Self::link`].
-    pub(super) fn push(&mut self, batch: RecentBatch, slots: usize) {
+    pub(super) fn push(&mut self, mut batch: RecentBatch, slots: usize) {
         self.heads.resize(slots, Place::NONE);
         self.rows += batch.slots.len();
+        self.linked = 0;
+        if let Some(last) = self.batches.back() {
+            batch.newest_so_far = batch.newest.max(last.newest_so_far);
+        }
         self.batches.push_back(batch);
     }
 
-    /// The newest batch.
     pub(super) fn newest(&self) -> Option<&RecentBatch> {
         self.batches.back()
+    }
+
+    pub(super) fn newest_mut(&mut self) -> Option<&mut RecentBatch> {
+        self.batches.back_mut()
     }
 
     pub(super) fn rows(&self) -> usize {
         self.rows
     }
 
-    /// The oldest event time among the rows.
+    pub(super) fn batches(&self) -> impl Iterator<Item = &RecentBatch> {
+        self.batches.iter()
+    }
+
+    /// Oldest time among the rows.
     pub(super) fn oldest(&self) -> Option<i64> {
         self.batches.iter().map(|batch| batch.oldest).min()
     }
@@ -131,6 +225,7 @@ impl Recent {
     pub(super) fn link(&mut self, row: usize) {
         let number = self.first.wrapping_add(self.batches.len() as u32).wrapping_sub(1);
         if let Some(batch) = self.batches.back_mut() {
+            self.linked = row + 1;
             let slot = batch.slots[row];
             if slot != NO_SLOT {
                 let place = Place { batch: number, row: row as u32 };
@@ -139,13 +234,45 @@ impl Recent {
         }
     }
 
-    /// Visits the key's rows, newest first, with the batch's index.
-    pub(super) fn visit(&self, slot: u32, mut visit: impl FnMut(usize, &RecentBatch, usize)) {
+    /// Makes all rows of the newest batch visible.
+    pub(super) fn link_all(&mut self) {
+        for row in 0..self.newest().map_or(0, |batch| batch.slots.len()) {
+            self.link(row);
+        }
+    }
+
+    /// The key's rows, newest arrival first, with the batch's index.
+    pub(super) fn of_key(&self, slot: u32) -> impl Iterator<Item = (usize, &RecentBatch, usize)> {
         let mut place = self.heads.get(slot as usize).copied().unwrap_or(Place::NONE);
-        while let Some((index, batch)) = self.get(place.batch) {
+        std::iter::from_fn(move || {
+            let index = place.batch.wrapping_sub(self.first) as usize;
+            let batch = self.batches.get(index)?;
             let row = place.row as usize;
-            visit(index, batch, row);
             place = batch.previous[row];
+            Some((index, batch, row))
+        })
+    }
+
+    /// The key's rows back to the first that arrived when nothing was newer than `t`: everything newer is among them.
+    pub(super) fn of_key_since(&self, slot: u32, t: i64) -> impl Iterator<Item = (&RecentBatch, usize)> {
+        self.of_key(slot).take_while(move |(_, batch, _)| batch.newest_so_far > t).map(|(_, batch, row)| (batch, row))
+    }
+
+    /// Visible rows of any key with `from < ts <= to`, batch by batch.
+    pub(super) fn between(&self, from: i64, to: i64, mut visit: impl FnMut(&RecentBatch, &[u32])) {
+        let mut rows = Vec::new();
+        for (index, batch) in self.batches.iter().enumerate() {
+            if batch.oldest > to || batch.newest <= from {
+                continue;
+            }
+            let visible = if index + 1 == self.batches.len() { self.linked } else { batch.times.len() };
+            rows.clear();
+            let times = batch.times[..visible].iter().zip(&batch.slots).enumerate();
+            let within = times.filter(|(_, (ts, slot))| from < **ts && **ts <= to && **slot != NO_SLOT);
+            rows.extend(within.map(|(row, _)| row as u32));
+            if !rows.is_empty() {
+                visit(batch, &rows);
+            }
         }
     }
 
@@ -174,7 +301,7 @@ impl Recent {
         }
     }
 
-    /// Gives every key its new slot.
+    /// Gives every key its new slot; the rows of forgotten keys belong to no key any more.
     pub(super) fn rename(&mut self, moved: &[u32], slots: usize) {
         for slot in self.batches.iter_mut().flat_map(|batch| &mut batch.slots).filter(|slot| **slot != NO_SLOT) {
             *slot = moved[*slot as usize];
@@ -182,9 +309,9 @@ impl Recent {
         self.heads = renamed(&self.heads, moved, slots, Place::NONE);
     }
 
-    fn get(&self, number: u32) -> Option<(usize, &RecentBatch)> {
-        let index = number.wrapping_sub(self.first) as usize;
-        self.batches.get(index).map(|batch| (index, batch))
+    /// Memory held, bytes, when a row takes `row_bytes`.
+    pub(super) fn size(&self, row_bytes: usize) -> usize {
+        self.rows * row_bytes + 8 * self.heads.len()
     }
 }
 

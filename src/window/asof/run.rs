@@ -1,6 +1,5 @@
-//! Runs: immutable partial aggregates of one tile, one row per key; and the levels that hold them.
+//! Runs: immutable partial aggregates of one tile, one row per key, ordered by slot.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, BooleanArray, UInt64Array};
@@ -8,53 +7,128 @@ use arrow::compute::{take, take_arrays};
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 
-use super::plan::{FeaturePlan, RunningKind};
-use super::recent::{Contribution, Place, RecentBatch, renamed};
-use super::tile::{LevelBounds, Segment, floor, tile_start};
+use super::column::Column;
+use super::plan::FeaturePlan;
+use super::recent::RecentBatch;
+use super::tile::tile_start;
 use crate::window::WindowError;
 use crate::window::evaluate::new_accumulator;
 use crate::window::keys::NO_SLOT;
 
-/// The partial aggregates of one tile, drained once from the accumulators.
+/// The partial aggregates of one tile.
+#[derive(Clone)]
 pub(super) struct Run {
-    /// Start of the finest tile that it was made for.
+    /// Start of the tile.
     pub(super) start: i64,
-    pub(super) slots: Vec<u32>,
-    /// Per running aggregate, one value per row.
-    pub(super) running: Vec<Contribution>,
-    /// Per merged aggregate, its state columns.
-    pub(super) merged: Vec<Vec<ArrayRef>>,
+    /// The keys, ascending, each once.
+    pub(super) slots: Arc<Vec<u32>>,
+    /// The first of every [`BLOCK`] keys: small enough to stay in the cache, so that finding a key misses it once or twice.
+    samples: Arc<Vec<u32>>,
+    /// Per running aggregate, its column; none where no read can want it from this tile.
+    pub(super) columns: Vec<Option<Arc<Column>>>,
+    /// Per merged aggregate, its state columns; none likewise.
+    pub(super) merged: Vec<Option<Vec<ArrayRef>>>,
+}
+
+/// Keys between two samples: four cache lines.
+const BLOCK: usize = 64;
+
+/// Which aggregates a run is made with: per running and per merged aggregate.
+#[derive(Debug, Clone)]
+pub(super) struct Held {
+    pub(super) running: Vec<bool>,
+    pub(super) merged: Vec<bool>,
 }
 
 impl Run {
+    /// A run of these keys, which are ascending.
+    pub(super) fn new(
+        start: i64,
+        mut slots: Vec<u32>,
+        columns: Vec<Option<Arc<Column>>>,
+        merged: Vec<Option<Vec<ArrayRef>>>,
+    ) -> Self {
+        slots.shrink_to_fit();
+        let samples = slots.chunks(BLOCK).filter_map(|block| block.first().copied()).collect();
+        Self { start, slots: Arc::new(slots), samples: Arc::new(samples), columns, merged }
+    }
+
+    /// The row of a key.
+    pub(super) fn find(&self, slot: u32) -> Option<usize> {
+        let first = self.samples.partition_point(|sample| *sample <= slot).checked_sub(1)? * BLOCK;
+        let block = &self.slots[first..self.slots.len().min(first + BLOCK)];
+        block.binary_search(&slot).ok().map(|place| first + place)
+    }
+
     /// Memory held, bytes.
-    fn size(&self) -> usize {
-        let merged = self.merged.iter().flatten().map(arrow::array::Array::get_array_memory_size).sum::<usize>();
-        merged + self.slots.len() * (4 + 8 * self.running.len())
+    pub(super) fn size(&self) -> usize {
+        let columns: usize = self.columns.iter().flatten().map(|column| 64 + column.size()).sum();
+        let merged: usize = self.merged.iter().flatten().flatten().map(slice_size).sum();
+        size_of::<Self>()
+            + 8 * self.columns.len()
+            + 24 * self.merged.len()
+            + columns
+            + merged
+            + 4 * (self.slots.len() + self.samples.len())
+    }
+
+    /// The same rows under new slots, those of forgotten keys left out; nothing when no row is left.
+    pub(super) fn renamed(&self, plan: &FeaturePlan, moved: &[u32]) -> Result<Option<Self>, WindowError> {
+        let kept: Vec<usize> =
+            (0..self.slots.len()).filter(|row| moved[self.slots[*row] as usize] != NO_SLOT).collect();
+        if kept.is_empty() {
+            return Ok(None);
+        }
+        // New slots are in the order of the old ones, so rows stay ordered.
+        let slots: Vec<u32> = kept.iter().map(|row| moved[self.slots[*row] as usize]).collect();
+        if kept.len() == self.slots.len() {
+            return Ok(Some(Self::new(self.start, slots, self.columns.clone(), self.merged.clone())));
+        }
+        let columns = self.columns.iter().zip(&plan.running).map(|(column, aggregate)| {
+            let empty = aggregate.kind.combine().empty();
+            let kept = |column: &Arc<Column>| {
+                Arc::new(Column::encode(kept.iter().map(|row| column.get(*row, empty)).collect(), empty))
+            };
+            column.as_ref().map(kept)
+        });
+        let picked: UInt64Array = kept.iter().map(|row| *row as u64).collect::<Vec<_>>().into();
+        let merged: Result<_, _> = self
+            .merged
+            .iter()
+            .map(|states| states.as_ref().map(|states| take_arrays(states, &picked, None)).transpose())
+            .collect();
+        Ok(Some(Self::new(self.start, slots, columns.collect(), merged?)))
     }
 }
 
 /// Groups rows by key while a run is made. Kept between runs, so that grouping does not allocate per key.
+#[derive(Default)]
 pub(super) struct RunBuilder {
     generation: u32,
-    /// Per slot, the generation it was last seen in and its row then.
+    /// Per slot, the generation it was last seen in and its group then.
     seen: Vec<(u32, u32)>,
-    slots: Vec<u32>,
     groups: Vec<usize>,
+    decoded: Vec<i64>,
+    entries: Vec<Entry>,
+}
+
+/// A recent row on its way into a run. The order of the fields is the order of the rows: tile, key, arrival.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Entry {
+    tile: u32,
+    slot: u32,
+    batch: u32,
+    row: u32,
 }
 
 impl RunBuilder {
-    pub(super) fn new() -> Self {
-        Self { generation: 0, seen: Vec::new(), slots: Vec::new(), groups: Vec::new() }
-    }
-
     /// Aggregates the rows of passed batches into one run per finest tile, oldest tile first.
     pub(super) fn seal(
         &mut self,
         plan: &FeaturePlan,
         batches: &[RecentBatch],
         width: i64,
-        key_count: usize,
+        held: &Held,
     ) -> Result<Vec<Run>, WindowError> {
         let mut starts: Vec<i64> = Vec::new();
         for batch in batches {
@@ -67,269 +141,200 @@ impl RunBuilder {
         }
         starts.sort_unstable();
         starts.dedup();
-        starts.into_iter().map(|start| self.seal_tile(plan, batches, start, width, key_count)).collect()
+        let mut entries = std::mem::take(&mut self.entries);
+        entries.clear();
+        for (number, batch) in batches.iter().enumerate() {
+            // Neighbours are mostly of one tile.
+            let (mut start, mut tile) = (i64::MIN, 0);
+            for (row, (ts, slot)) in
+                batch.times.iter().zip(&batch.slots).enumerate().filter(|(_, (_, slot))| **slot != NO_SLOT)
+            {
+                let this = tile_start(*ts, width);
+                if this != start {
+                    start = this;
+                    tile = starts.partition_point(|known| *known < start) as u32;
+                }
+                entries.push(Entry { tile, slot: *slot, batch: number as u32, row: row as u32 });
+            }
+        }
+        entries.sort_unstable();
+        let runs = entries
+            .chunk_by_mut(|left, right| left.tile == right.tile)
+            .zip(&starts)
+            .map(|(entries, start)| self.seal_tile(plan, batches, entries, *start, held))
+            .collect();
+        self.entries = entries;
+        runs
     }
 
     fn seal_tile(
         &mut self,
         plan: &FeaturePlan,
         batches: &[RecentBatch],
+        entries: &mut [Entry],
         start: i64,
-        width: i64,
-        key_count: usize,
+        held: &Held,
     ) -> Result<Run, WindowError> {
-        self.begin(key_count);
-        let mut running = empty_contributions(plan);
-        let mut accumulators = accumulators(plan)?;
-        let mut rows = Vec::new();
-        for batch in batches {
-            rows.clear();
-            rows.extend(
-                (0..batch.slots.len())
-                    .filter(|row| batch.slots[*row] != NO_SLOT && tile_start(batch.times[*row], width) == start)
-                    .map(|row| row as u64),
-            );
-            if rows.is_empty() {
-                continue;
+        let mut slots: Vec<u32> = Vec::new();
+        self.groups.clear();
+        for entry in &*entries {
+            if slots.last() != Some(&entry.slot) {
+                slots.push(entry.slot);
             }
-            self.group(rows.iter().map(|row| batch.slots[*row as usize]));
-            for (total, part) in running.iter_mut().zip(&batch.running) {
-                add_rows(total, part, &self.groups, self.slots.len(), rows.iter().map(|row| *row as usize));
-            }
-            let whole = rows.len() == batch.slots.len();
-            let picked = UInt64Array::from(rows.clone());
+            self.groups.push(slots.len() - 1);
+        }
+        let mut columns = Vec::with_capacity(plan.running.len());
+        for (index, aggregate) in plan.running.iter().enumerate() {
+            let combine = aggregate.kind.combine();
+            columns.push(held.running[index].then(|| {
+                let mut totals = vec![combine.empty(); slots.len()];
+                for (entry, group) in entries.iter().zip(&self.groups) {
+                    let value = batches[entry.batch as usize].running[index][entry.row as usize];
+                    combine.combine(&mut totals[*group], value);
+                }
+                Arc::new(Column::encode(totals, combine.empty()))
+            }));
+        }
+        if !held.merged.contains(&true) {
+            let merged = vec![None; plan.merged.len()];
+            return Ok(Run::new(start, slots, columns, merged));
+        }
+        // Accumulators see the rows as they arrived, batch by batch.
+        let mut rows: Vec<(u32, u32, usize)> =
+            entries.iter().zip(&self.groups).map(|(entry, group)| (entry.batch, entry.row, *group)).collect();
+        rows.sort_unstable();
+        let mut accumulators = accumulators(plan, held)?;
+        for rows in rows.chunk_by(|left, right| left.0 == right.0) {
+            let Some(batch) = rows.first().and_then(|row| batches.get(row.0 as usize)) else { continue };
+            let groups: Vec<usize> = rows.iter().map(|row| row.2).collect();
+            let picked: UInt64Array = rows.iter().map(|row| u64::from(row.1)).collect::<Vec<_>>().into();
             for (accumulator, input) in accumulators.iter_mut().zip(&batch.merged) {
-                let (arguments, filter) = if whole {
-                    (input.arguments.clone(), input.filter.clone())
-                } else {
-                    let filter = input.filter.as_ref().map(|filter| take(filter, &picked, None)).transpose()?;
-                    let filter = filter.map(|filter| BooleanArray::from(filter.to_data()));
-                    (take_arrays(&input.arguments, &picked, None)?, filter)
-                };
-                accumulator.update_batch(&arguments, &self.groups, filter.as_ref(), self.slots.len())?;
+                let Some(accumulator) = accumulator else { continue };
+                let filter = input.filter.as_ref().map(|filter| take(filter, &picked, None)).transpose()?;
+                let filter = filter.map(|filter| BooleanArray::from(filter.to_data()));
+                let arguments = take_arrays(&input.arguments, &picked, None)?;
+                accumulator.update_batch(&arguments, &groups, filter.as_ref(), slots.len())?;
             }
         }
-        self.finish(start, running, accumulators)
+        Ok(Run::new(start, slots, columns, drained(accumulators)?))
     }
 
     /// Merges runs, in the order given, into one.
-    fn merge<'a>(
+    pub(super) fn merge(
         &mut self,
         plan: &FeaturePlan,
-        runs: impl Iterator<Item = &'a Run>,
+        runs: &[&Run],
         start: i64,
-        key_count: usize,
+        held: &Held,
     ) -> Result<Run, WindowError> {
-        self.begin(key_count);
-        let mut running = empty_contributions(plan);
-        let mut accumulators = accumulators(plan)?;
+        let slots = self.union(runs);
+        let mut totals: Vec<Option<Vec<i64>>> = Vec::with_capacity(plan.running.len());
+        for (aggregate, held) in plan.running.iter().zip(&held.running) {
+            totals.push(held.then(|| vec![aggregate.kind.combine().empty(); slots.len()]));
+        }
+        let mut accumulators = accumulators(plan, held)?;
         for run in runs {
-            self.group(run.slots.iter().copied());
-            for (total, part) in running.iter_mut().zip(&run.running) {
-                add_rows(total, part, &self.groups, self.slots.len(), 0..run.slots.len());
+            self.groups.clear();
+            self.groups.extend(run.slots.iter().map(|slot| self.seen[*slot as usize].1 as usize));
+            for ((aggregate, totals), column) in plan.running.iter().zip(&mut totals).zip(&run.columns) {
+                let (Some(totals), Some(column)) = (totals, column) else { continue };
+                add_column(aggregate.kind.combine(), totals, column, &self.groups, &mut self.decoded);
             }
             for (accumulator, states) in accumulators.iter_mut().zip(&run.merged) {
-                accumulator.merge_batch(states, &self.groups, self.slots.len())?;
+                if let (Some(accumulator), Some(states)) = (accumulator, states) {
+                    accumulator.merge_batch(states, &self.groups, slots.len())?;
+                }
             }
         }
-        self.finish(start, running, accumulators)
+        let columns = plan.running.iter().zip(totals).map(|(aggregate, totals)| {
+            totals.map(|totals| Arc::new(Column::encode(totals, aggregate.kind.combine().empty())))
+        });
+        Ok(Run::new(start, slots, columns.collect(), drained(accumulators)?))
     }
 
-    fn begin(&mut self, key_count: usize) {
+    /// The slots of all runs, ascending; each one's place among them is in `self.seen`.
+    fn union(&mut self, runs: &[&Run]) -> Vec<u32> {
         self.generation = self.generation.wrapping_add(1);
         if self.generation == 0 {
             self.seen.fill((0, 0));
             self.generation = 1;
         }
-        self.seen.resize(key_count, (0, 0));
-        self.slots = Vec::new();
-    }
-
-    /// Writes the group of each slot into `self.groups`.
-    fn group(&mut self, slots: impl Iterator<Item = u32>) {
-        self.groups.clear();
-        for slot in slots {
-            let seen = &mut self.seen[slot as usize];
-            if seen.0 != self.generation {
-                *seen = (self.generation, self.slots.len() as u32);
-                self.slots.push(slot);
+        let mut slots = Vec::new();
+        for run in runs {
+            let needed = run.slots.last().map_or(0, |slot| *slot as usize + 1);
+            if self.seen.len() < needed {
+                self.seen.resize(needed, (0, 0));
             }
-            self.groups.push(seen.1 as usize);
-        }
-    }
-
-    fn finish(
-        &mut self,
-        start: i64,
-        running: Vec<Contribution>,
-        accumulators: Vec<Box<dyn GroupsAccumulator>>,
-    ) -> Result<Run, WindowError> {
-        let merged: Result<_, DataFusionError> =
-            accumulators.into_iter().map(|mut accumulator| accumulator.state(EmitTo::All)).collect();
-        Ok(Run { start, slots: std::mem::take(&mut self.slots), running, merged: merged? })
-    }
-}
-
-fn accumulators(plan: &FeaturePlan) -> Result<Vec<Box<dyn GroupsAccumulator>>, DataFusionError> {
-    plan.merged.iter().map(|aggregate| new_accumulator(&aggregate.function)).collect()
-}
-
-fn empty_contributions(plan: &FeaturePlan) -> Vec<Contribution> {
-    let empty = |kind| match kind {
-        RunningKind::Count | RunningKind::SumInteger => Contribution::Integers(Vec::new()),
-        RunningKind::SumFloat => Contribution::Floats(Vec::new()),
-    };
-    plan.running.iter().map(|aggregate| empty(aggregate.kind)).collect()
-}
-
-fn add_rows(
-    total: &mut Contribution,
-    part: &Contribution,
-    groups: &[usize],
-    group_count: usize,
-    rows: impl Iterator<Item = usize>,
-) {
-    match (total, part) {
-        (Contribution::Integers(total), Contribution::Integers(part)) => {
-            total.resize(group_count, 0);
-            for (group, row) in groups.iter().zip(rows) {
-                total[*group] = total[*group].wrapping_add(part[row]);
+            for slot in run.slots.iter() {
+                let seen = &mut self.seen[*slot as usize];
+                if seen.0 != self.generation {
+                    seen.0 = self.generation;
+                    slots.push(*slot);
+                }
             }
         }
-        (Contribution::Floats(total), Contribution::Floats(part)) => {
-            total.resize(group_count, 0.0);
-            for (group, row) in groups.iter().zip(rows) {
-                total[*group] += part[row];
-            }
+        // Many slots are cheaper to find by looking at all of them in order than to sort.
+        if slots.len() > self.seen.len() / 16 {
+            slots.clear();
+            let seen = self.seen.iter().enumerate().filter(|(_, seen)| seen.0 == self.generation);
+            slots.extend(seen.map(|(slot, _)| slot as u32));
+        } else {
+            slots.sort_unstable();
         }
-        // Both sides are made by the same plan.
-        _ => debug_assert!(false, "contributions of one aggregate have one type"),
-    }
-}
-
-/// The runs of one tile width, in the order they came, and for each key a chain through them, newest first.
-pub(super) struct Level {
-    bounds: LevelBounds,
-    /// How long a tile is kept after the watermark has passed its end.
-    keep: i64,
-    first: u32,
-    runs: VecDeque<LinkedRun>,
-    heads: Vec<Place>,
-}
-
-struct LinkedRun {
-    run: Arc<Run>,
-    start: i64,
-    /// The newest start of this run and all before it: a walk that looks for newer tiles can stop.
-    newest_start: i64,
-    previous: Vec<Place>,
-}
-
-impl Level {
-    pub(super) fn new(width: i64, is_finest: bool, keep: i64) -> Self {
-        let closed_until = if is_finest { i64::MAX } else { i64::MIN };
-        let bounds = LevelBounds { width, closed_until };
-        Self { bounds, keep, first: 0, runs: VecDeque::new(), heads: Vec::new() }
-    }
-
-    pub(super) fn bounds(&self) -> LevelBounds {
-        self.bounds
-    }
-
-    /// Adds a run at the end.
-    pub(super) fn push(&mut self, run: Arc<Run>, key_count: usize) {
-        self.heads.resize(key_count, Place::NONE);
-        let start = floor(run.start, self.bounds.width);
-        let newest_start = self.runs.back().map_or(start, |last| last.newest_start.max(start));
-        let number = self.first.wrapping_add(self.runs.len() as u32);
-        let mut previous = Vec::with_capacity(run.slots.len());
-        for (row, slot) in run.slots.iter().enumerate() {
-            let place = Place { batch: number, row: row as u32 };
-            previous.push(std::mem::replace(&mut self.heads[*slot as usize], place));
+        for (group, slot) in slots.iter().enumerate() {
+            self.seen[*slot as usize].1 = group as u32;
         }
-        self.runs.push_back(LinkedRun { run, start, newest_start, previous });
+        slots
     }
 
-    /// Visits the key's rows in the tiles of a segment, newest first, with the index of the run.
-    pub(super) fn visit(&self, slot: u32, segment: Segment, mut visit: impl FnMut(usize, &Run, usize)) {
-        let mut place = self.heads.get(slot as usize).copied().unwrap_or(Place::NONE);
-        loop {
-            let index = place.batch.wrapping_sub(self.first) as usize;
-            let Some(linked) = self.runs.get(index).filter(|linked| linked.newest_start >= segment.from) else {
-                return;
-            };
-            let row = place.row as usize;
-            if segment.from <= linked.start && linked.start < segment.to {
-                visit(index, &linked.run, row);
-            }
-            place = linked.previous[row];
-        }
-    }
-
-    pub(super) fn run(&self, index: usize) -> Option<&Run> {
-        self.runs.get(index).map(|linked| linked.run.as_ref())
-    }
-
-    /// Rolls up tiles of `finer` that the watermark has closed since the last call.
-    pub(super) fn roll_up(
-        &mut self,
-        finer: &Self,
-        plan: &FeaturePlan,
-        builder: &mut RunBuilder,
-        watermark: i64,
-        key_count: usize,
-    ) -> Result<(), WindowError> {
-        let closed = floor(watermark.min(finer.bounds.closed_until), self.bounds.width);
-        if closed <= self.bounds.closed_until {
-            return Ok(());
-        }
-        let opened = self.bounds.closed_until;
-        let mut starts: Vec<i64> = finer.runs.iter().map(|linked| floor(linked.start, self.bounds.width)).collect();
-        starts.retain(|start| opened <= *start && *start < closed);
-        starts.sort_unstable();
-        starts.dedup();
-        for start in starts {
-            let parts = finer.runs.iter().filter(|part| floor(part.start, self.bounds.width) == start);
-            let run = builder.merge(plan, parts.map(|part| part.run.as_ref()), start, key_count)?;
-            self.push(Arc::new(run), key_count);
-        }
-        self.bounds.closed_until = closed;
-        Ok(())
-    }
-
-    /// Drops runs, oldest first, that no read at or after the watermark can want.
-    pub(super) fn expire(&mut self, watermark: i64) {
-        let oldest_wanted = watermark.saturating_sub(self.keep).saturating_sub(self.bounds.width);
-        // A chain must not lose rows behind a dropped run, so runs go in the order they came.
-        while self.runs.front().is_some_and(|linked| linked.start < oldest_wanted) {
-            self.runs.pop_front();
-            self.first = self.first.wrapping_add(1);
-        }
-    }
-
-    pub(super) fn mark_alive(&self, alive: &mut [bool]) {
-        for slot in self.runs.iter().flat_map(|linked| &linked.run.slots) {
-            alive[*slot as usize] = true;
-        }
-    }
-
-    /// Gives every key its new slot.
-    pub(super) fn rename(&mut self, moved: &[u32], key_count: usize) {
-        for linked in &mut self.runs {
-            let run = &linked.run;
-            let running = run.running.iter().map(|part| match part {
-                Contribution::Integers(values) => Contribution::Integers(values.clone()),
-                Contribution::Floats(values) => Contribution::Floats(values.clone()),
-            });
-            let slots = run.slots.iter().map(|slot| moved[*slot as usize]).collect();
-            linked.run =
-                Arc::new(Run { start: run.start, slots, running: running.collect(), merged: run.merged.clone() });
-        }
-        self.heads = renamed(&self.heads, moved, key_count, Place::NONE);
-    }
-
+    /// Memory held between runs, bytes.
     pub(super) fn size(&self) -> usize {
-        let runs: usize = self.runs.iter().map(|linked| linked.run.size() + 8 * linked.previous.len()).sum();
-        runs + 8 * self.heads.len()
+        8 * self.seen.len()
     }
+}
+
+fn add_column(
+    combine: super::column::Combine,
+    totals: &mut [i64],
+    column: &Column,
+    groups: &[usize],
+    decoded: &mut Vec<i64>,
+) {
+    match column {
+        Column::Empty => {}
+        Column::Sparse { rows, values } => {
+            for (row, value) in rows.iter().zip(values) {
+                combine.combine(&mut totals[groups[*row as usize]], *value);
+            }
+        }
+        _ => {
+            column.decode(0..groups.len(), combine.empty(), decoded);
+            for (group, value) in groups.iter().zip(&*decoded) {
+                combine.combine(&mut totals[*group], *value);
+            }
+        }
+    }
+}
+
+type Accumulators = Vec<Option<Box<dyn GroupsAccumulator>>>;
+
+fn accumulators(plan: &FeaturePlan, held: &Held) -> Result<Accumulators, DataFusionError> {
+    let made = plan
+        .merged
+        .iter()
+        .zip(&held.merged)
+        .map(|(aggregate, held)| if *held { new_accumulator(&aggregate.function).map(Some) } else { Ok(None) });
+    made.collect()
+}
+
+fn drained(accumulators: Accumulators) -> Result<Vec<Option<Vec<ArrayRef>>>, DataFusionError> {
+    let states = accumulators
+        .into_iter()
+        .map(|accumulator| accumulator.map(|mut accumulator| accumulator.state(EmitTo::All)).transpose());
+    states.collect()
+}
+
+/// Bytes of the values of an array: unlike the room of its buffers, the same after it was saved and restored.
+fn slice_size(array: &ArrayRef) -> usize {
+    array.to_data().get_slice_memory_size().unwrap_or_default()
 }

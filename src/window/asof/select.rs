@@ -4,15 +4,12 @@ use datafusion::common::DFSchema;
 use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, Projection};
 
 use super::plan::FeatureKey;
-use super::within::mentions_within;
 use crate::window::planner::{PlanError, Planner};
 
 /// The parts of `SELECT ... FROM stream [WHERE ...] GROUP BY ...`.
 pub(super) struct SelectForm<'a> {
     pub(super) projection: &'a Projection,
     pub(super) aggregate: &'a Aggregate,
-    pub(super) filter: Option<&'a Expr>,
-    pub(super) stream: String,
 }
 
 impl<'a> SelectForm<'a> {
@@ -31,21 +28,7 @@ impl<'a> SelectForm<'a> {
             }
             .suggest(shape));
         };
-        let (filter, mut source) = match aggregate.input.as_ref() {
-            LogicalPlan::Filter(filter) => (Some(&filter.predicate), filter.input.as_ref()),
-            other => (None, other),
-        };
-        if let Some(filter) = filter.filter(|filter| mentions_within(filter)) {
-            return Err(PlanError::new(format!("within(...) in WHERE: `{filter}`"))
-                .suggest("write it in the FILTER of each aggregate"));
-        }
-        while let LogicalPlan::SubqueryAlias(alias) = source {
-            source = alias.input.as_ref();
-        }
-        let LogicalPlan::TableScan(scan) = source else {
-            return Err(unexpected(source).suggest(shape));
-        };
-        Ok(Self { projection, aggregate, filter, stream: scan.table_name.table().to_owned() })
+        Ok(Self { projection, aggregate })
     }
 }
 

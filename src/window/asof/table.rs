@@ -2,66 +2,70 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch};
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
 
+use super::cells::{RunningCells, Sources};
 use super::distinct::RunningDistinct;
+use super::last::RunningLast;
+use super::level::Levels;
 use super::plan::FeaturePlan;
 use super::read::{Pick, Picks, ReadSource, Reads};
 use super::recent::{Recent, RecentBatch};
-use super::run::{Level, RunBuilder};
-use super::running::{Cell, Freshness, RunningCells, add};
-use super::tile::{Horizon, LADDER, LevelBounds, Segment, cover};
-use crate::window::WindowError;
+use super::run::RunBuilder;
+use super::tile::Segment;
 use crate::window::keys::{KeyIndex, NO_SLOT};
+use crate::window::{Budget, WindowError};
 
-/// Recent rows that the watermark has passed are drained into a run once there are this many.
-const SEAL_ROWS: usize = 4_096;
+/// Recent rows that the watermark has passed are drained into runs once there are this many; each drain makes a run per
+/// tile, and a table that merges states wants few rows to merge.
+const SEAL_ROWS: usize = 1 << 16;
+const SEAL_MERGED_ROWS: usize = 1 << 12;
 
 /// Keys are not compacted below this many.
 const COMPACT_KEYS: usize = 1 << 16;
 
 /// The state of one [`FeaturePlan`].
 pub struct FeatureTable {
-    plan: Arc<FeaturePlan>,
-    disorder: i64,
-    keys: KeyIndex,
-    cells: RunningCells,
-    distinct: RunningDistinct,
-    recent: Recent,
-    levels: Vec<Level>,
-    covers: Vec<Cover>,
+    pub(super) plan: Arc<FeaturePlan>,
+    pub(super) disorder: i64,
+    pub(super) budget: Budget,
+    pub(super) keys: KeyIndex,
+    pub(super) cells: RunningCells,
+    pub(super) distinct: RunningDistinct,
+    pub(super) last: RunningLast,
+    pub(super) recent: Recent,
+    pub(super) levels: Levels,
     builder: RunBuilder,
-    newest: i64,
+    pub(super) newest: i64,
     /// Keys after the last compaction; the next one is due at twice as many.
-    compacted: usize,
-    scratch: Vec<Cell>,
-}
-
-/// The cover of a horizon, remembered while tail and levels stay.
-struct Cover {
-    tail: i64,
-    finest: usize,
+    pub(super) compacted: usize,
+    pub(super) evicted: u64,
+    /// Events applied since the table was made or restored.
+    applied: u64,
     segments: Vec<Segment>,
 }
 
 impl FeatureTable {
-    /// An empty table over a stream whose events come at most `disorder_micros` out of order.
-    pub fn new(plan: Arc<FeaturePlan>, disorder_micros: i64) -> Result<Self, WindowError> {
+    /// An empty table over a stream whose events come at most `disorder_micros` out of order, which may hold as much
+    /// memory as the budget says.
+    pub fn new(plan: Arc<FeaturePlan>, disorder_micros: i64, budget: Budget) -> Result<Self, WindowError> {
         let schema = plan.schema();
         let types: Vec<_> = plan.keys().iter().map(|key| schema.field(key.output_index).data_type().clone()).collect();
-        let (levels, covers) = levels(&plan, disorder_micros);
         Ok(Self {
             keys: KeyIndex::new(&types)?,
             cells: RunningCells::new(&plan),
             distinct: RunningDistinct::new(&plan),
-            recent: Recent::new(),
-            levels,
-            covers,
-            builder: RunBuilder::new(),
+            last: RunningLast::new(&plan),
+            recent: Recent::default(),
+            levels: Levels::new(&plan, disorder_micros),
+            builder: RunBuilder::default(),
             newest: i64::MIN,
             compacted: 0,
-            scratch: Vec::new(),
+            evicted: 0,
+            applied: 0,
+            segments: Vec::new(),
             disorder: disorder_micros,
+            budget,
             plan,
         })
     }
@@ -76,74 +80,72 @@ impl FeatureTable {
         self.keys.len()
     }
 
-    /// Memory held, bytes.
-    pub fn size(&self) -> usize {
-        let levels: usize = self.levels.iter().map(Level::size).sum();
-        levels
-            + self.keys.size()
-            + self.cells.size()
-            + self.distinct.size()
-            + self.recent.rows() * 8 * (4 + self.plan.running.len())
+    /// Keys that were forgotten because the table had reached its limit.
+    pub fn evicted_keys(&self) -> u64 {
+        self.evicted
     }
 
     /// Takes in the events of a step without applying them: evaluates what the table needs of them.
     ///
-    /// Follow with [`Self::apply`] for every row in order, then [`Self::settle`].
+    /// Follow with [`Self::apply`] for every row in order, then [`Self::settle`]. Slots that were looked up before are
+    /// not valid after it.
+    ///
+    /// # Errors
+    /// When an expression fails on the data, or the table would exceed a limit at which it stops.
     pub fn begin(&mut self, events: &RecordBatch) -> Result<(), WindowError> {
+        self.stay_within_budget(events.num_rows())?;
         let batch = RecentBatch::evaluate(&self.plan, events, &mut self.keys)?;
-        self.cells.resize(self.keys.len());
-        self.distinct.resize(self.keys.len());
+        self.make_room();
+        self.cells.warm(&batch.slots);
         self.recent.push(batch, self.keys.len());
         Ok(())
     }
 
     /// Applies one event of the batch that was begun.
     pub fn apply(&mut self, row: usize) {
-        let Some(batch) = self.recent.newest() else { return };
-        if batch.times[row] > self.newest {
-            self.newest = batch.times[row];
-            self.cells.advance(self.newest);
-            self.distinct.advance(self.newest);
+        let Some(ts) = self.recent.newest().map(|batch| batch.times[row]) else { return };
+        self.applied += 1;
+        if ts > self.newest {
+            self.newest = ts;
+            let sources = Sources { levels: &self.levels, recent: &self.recent };
+            if self.cells.advance(ts, &sources) {
+                self.distinct.advance(ts);
+            }
         }
-        self.cells.apply(batch, row);
-        self.distinct.apply(batch, row);
+        if let Some(batch) = self.recent.newest_mut() {
+            self.cells.apply(batch, row);
+            self.distinct.apply(batch, row);
+            self.last.apply(batch, row);
+        }
         self.recent.link(row);
     }
 
     /// Ends a step: drains what the watermark has passed, rolls tiles up, drops what no read can want.
+    ///
+    /// # Errors
+    /// When a kernel fails, or the table has reached a limit at which it stops.
     pub fn settle(&mut self) -> Result<(), WindowError> {
         let watermark = self.watermark();
         let (batches, rows) = self.recent.passed(watermark);
-        let finest = self.levels[0].bounds().width;
+        let finest = self.levels.finest_width();
         let is_tile_over = self.recent.oldest().is_some_and(|oldest| watermark.saturating_sub(finest) >= oldest);
-        if batches > 0 && (rows >= SEAL_ROWS || is_tile_over) {
+        let enough = if self.plan.merged.is_empty() { SEAL_ROWS } else { SEAL_MERGED_ROWS };
+        if batches > 0 && (rows >= enough || is_tile_over) {
             let passed = self.recent.take(batches);
-            for run in self.builder.seal(&self.plan, &passed, finest, self.keys.len())? {
-                let run = Arc::new(run);
-                for level in &mut self.levels {
-                    // A row that came after its tile was rolled up is added beside it, at every level that has it.
-                    if run.start < level.bounds().closed_until {
-                        level.push(Arc::clone(&run), self.keys.len());
-                    }
+            if let Some(held) = self.levels.finest_held() {
+                for run in self.builder.seal(&self.plan, &passed, finest, held)? {
+                    self.levels.push(&run, &self.plan, &mut self.builder)?;
                 }
             }
             // A batch often straddles the watermark. Waiting a tile for its rows saves runs of their own for them; rows
             // that are older still must not hold the roll-up back.
             let oldest = self.recent.oldest().unwrap_or(watermark).max(watermark.saturating_sub(finest));
             let safe = watermark.min(oldest.saturating_sub(1));
-            for wider in 1..self.levels.len() {
-                let (finer, rest) = self.levels.split_at_mut(wider);
-                if let (Some(finer), Some(level)) = (finer.last(), rest.first_mut()) {
-                    level.roll_up(finer, &self.plan, &mut self.builder, safe, self.keys.len())?;
-                }
-            }
-            for level in &mut self.levels {
-                level.expire(watermark);
-            }
-            self.forget_covers();
-            self.compact(COMPACT_KEYS);
+            self.levels.roll_up(&self.plan, &mut self.builder, safe, watermark)?;
+            self.distinct.expire(watermark);
+            self.compact(COMPACT_KEYS)?;
         }
-        Ok(())
+        self.stay_within_budget(0)
     }
 
     /// Slots of keys for [`Self::read`], one per row of the key columns; unknown keys get a slot that reads as missing.
@@ -155,23 +157,43 @@ impl FeatureTable {
     pub fn read(&mut self, slot: u32, t: i64, reads: &mut Reads) {
         let t = t.max(self.watermark());
         let read = reads.slots.len() as u32;
+        let state = (t, self.applied);
+        if let Some((known_t, known_applied, known)) = reads.known.insert(slot, (state.0, state.1, read)) {
+            if (known_t, known_applied) == state {
+                reads.known.insert(slot, (state.0, state.1, known));
+                reads.read_of.push(known);
+                return;
+            }
+        }
+        reads.read_of.push(read);
         reads.slots.push(slot);
+        reads.times.push(t);
         reads.picks.resize_with(self.plan.horizons.len(), Picks::default);
         if slot == NO_SLOT {
             reads.cells.resize(reads.cells.len() + self.cells.width(), 0);
             reads.distinct.resize(reads.distinct.len() + self.distinct.width(), 0);
+            let lists: usize = self.plan.last.iter().map(|last| last.horizons.len()).sum();
+            reads.last_lengths.resize(reads.last_lengths.len() + lists, 0);
             return;
         }
-        let cells = &self.cells;
-        let is_current = |horizon| !matches!(cells.current(slot as usize, horizon, t), Freshness::OtherTime);
-        let first = reads.distinct.len();
-        self.distinct.read(slot as usize, is_current, &mut reads.distinct);
+        let sources = Sources { levels: &self.levels, recent: &self.recent };
         for horizon in 0..self.plan.horizons.len() {
-            self.read_cells(slot, horizon, t, &mut reads.cells);
-            let counts = self.distinct.horizons().zip(&reads.distinct[first..]);
-            let is_uncounted = counts.into_iter().any(|(index, count)| index == horizon && *count < 0);
-            if is_uncounted || self.plan.horizons[horizon].has_merged {
-                self.pick(slot, horizon, t, read, &mut reads.picks[horizon]);
+            self.cells.read(slot, horizon, t, &sources, &mut reads.cells);
+        }
+        let cells = &self.cells;
+        let is_current = |horizon| cells.is_current(slot, horizon, t);
+        self.distinct.read(slot, t, &self.recent, is_current, &mut reads.distinct);
+        let is_newest = self.cells.newest(slot) <= t;
+        for (list, last) in self.plan.last.iter().enumerate() {
+            for horizon in &last.horizons {
+                let range = (self.plan.horizons[*horizon].horizon.tail(t), t);
+                let length = self.last.read(list, slot, range, is_newest, &self.recent, &mut reads.last_words);
+                reads.last_lengths.push(length);
+            }
+        }
+        for (horizon, picks) in reads.picks.iter_mut().enumerate() {
+            if !self.plan.horizons[horizon].merged.is_empty() {
+                self.pick(slot, horizon, t, read, picks);
             }
         }
     }
@@ -197,119 +219,74 @@ impl FeatureTable {
         }
         let rows = self.evaluate(&reads)?;
         let exists = self.cells.place(self.plan.exists);
-        let alive: arrow::array::BooleanArray =
-            (0..reads.len()).map(|read| Some(reads.cells[read * self.cells.width() + exists] > 0)).collect();
+        let is_alive = |read: &u32| Some(reads.cells[*read as usize * self.cells.width() + exists] > 0);
+        let alive: BooleanArray = reads.read_of.iter().map(is_alive).collect();
         Ok(arrow::compute::filter_record_batch(&rows, &alive)?)
     }
 
-    fn watermark(&self) -> i64 {
+    pub(super) fn watermark(&self) -> i64 {
         self.newest.saturating_sub(self.disorder)
     }
 
-    fn read_cells(&mut self, slot: u32, horizon: usize, t: i64, cells: &mut Vec<Cell>) {
-        let refresh = match self.cells.current(slot as usize, horizon, t) {
-            Freshness::Current(values) => {
-                cells.extend_from_slice(values);
-                return;
-            }
-            Freshness::Stale => true,
-            Freshness::OtherTime => false,
-        };
-        let mut values = std::mem::take(&mut self.scratch);
-        let aggregates = self.cells.aggregates(horizon);
-        values.clear();
-        values.resize(aggregates.len(), 0);
-        let tail = self.plan.horizons[horizon].horizon.tail(t);
-        for segment in find_cover(&mut self.covers[horizon], &self.levels, tail) {
-            self.levels[segment.level].visit(slot, *segment, |_, run, row| {
-                add(&mut values, aggregates, &run.running, row);
-            });
-        }
-        self.recent.visit(slot, |_, batch, row| {
-            if batch.times[row] > tail && batch.times[row] <= t {
-                add(&mut values, aggregates, &batch.running, row);
-            }
-        });
-        cells.extend_from_slice(&values);
-        if refresh {
-            self.cells.refresh(slot as usize, horizon, &values);
-        }
-        self.scratch = values;
+    /// Gives every known key its place in all structures.
+    pub(super) fn make_room(&mut self) {
+        let slots = self.keys.len();
+        self.cells.resize(slots);
+        self.distinct.resize(slots);
+        self.last.resize(slots);
     }
 
     /// Collects the states and rows that a merged aggregate needs, oldest first.
     fn pick(&mut self, slot: u32, horizon: usize, t: i64, read: u32, picks: &mut Picks) {
         let tail = self.plan.horizons[horizon].horizon.tail(t);
-        for segment in find_cover(&mut self.covers[horizon], &self.levels, tail) {
-            let first = picks.states.len();
-            self.levels[segment.level].visit(slot, *segment, |run, _, row| {
-                picks.states.push(Pick { read, source: (segment.level as u32, run as u32), row: row as u32 });
-            });
-            picks.states[first..].reverse();
+        self.levels.cover(horizon, tail, &mut self.segments);
+        for segment in &self.segments {
+            for (run, tile) in self.levels.all()[segment.level].between(segment.from, segment.to) {
+                if let Some(row) = tile.find(slot) {
+                    picks.states.push(Pick { read, source: (segment.level as u32, run as u32), row: row as u32 });
+                }
+            }
         }
         let first = picks.rows.len();
-        self.recent.visit(slot, |index, batch, row| {
+        for (batch_index, batch, row) in self.recent.of_key(slot) {
             if batch.times[row] > tail && batch.times[row] <= t {
-                picks.rows.push(Pick { read, source: (0, index as u32), row: row as u32 });
+                picks.rows.push(Pick { read, source: (0, batch_index as u32), row: row as u32 });
             }
-        });
+        }
         picks.rows[first..].reverse();
     }
 
     /// Gives up the slots of keys that have no rows left, once half of the slots may be such.
-    fn compact(&mut self, least: usize) {
+    fn compact(&mut self, least: usize) -> Result<(), WindowError> {
         if self.keys.len() < least.max(2 * self.compacted) {
-            return;
+            return Ok(());
         }
         let mut alive = vec![false; self.keys.len()];
         self.recent.mark_alive(&mut alive);
-        for level in &self.levels {
+        for level in self.levels.all() {
             level.mark_alive(&mut alive);
         }
-        let moved = self.keys.retain(&alive);
+        self.keep(&alive)?;
+        self.compacted = self.keys.len();
+        Ok(())
+    }
+
+    /// Forgets all other keys.
+    pub(super) fn keep(&mut self, alive: &[bool]) -> Result<(), WindowError> {
+        let moved = self.keys.retain(alive);
         let slots = self.keys.len();
         self.recent.rename(&moved, slots);
-        for level in &mut self.levels {
-            level.rename(&moved, slots);
+        for level in self.levels.all_mut() {
+            level.rename(&self.plan, &moved)?;
         }
         self.cells.rename(&moved, slots);
         self.distinct.rename(&moved, slots);
-        self.builder = RunBuilder::new();
-        self.compacted = slots;
+        self.last.rename(&moved, slots);
+        self.builder = RunBuilder::default();
+        Ok(())
     }
 
-    fn forget_covers(&mut self) {
-        for cover in &mut self.covers {
-            cover.segments.clear();
-        }
+    pub(super) fn builder_size(&self) -> usize {
+        self.builder.size()
     }
-}
-
-/// The levels of tiles that the horizons of a plan need, and per horizon where its cover starts.
-fn levels(plan: &FeaturePlan, disorder: i64) -> (Vec<Level>, Vec<Cover>) {
-    let widths = plan.level_widths();
-    let levels = widths.iter().enumerate().map(|(index, width)| {
-        let readers = plan.horizons().filter(|horizon| horizon.step_micros() <= *width);
-        let read_for = readers.map(Horizon::reach_micros).max().unwrap_or(0);
-        let rolled_up_after = widths.get(index + 1).map_or(0, |wider| 2 * wider);
-        Level::new(*width, index == 0, read_for.max(rolled_up_after).saturating_add(disorder))
-    });
-    let covers = plan.horizons().map(|horizon| Cover {
-        tail: 0,
-        finest: widths.iter().position(|width| *width == horizon.step_micros()).unwrap_or(0),
-        segments: Vec::new(),
-    });
-    (levels.collect(), covers.collect())
-}
-
-fn find_cover<'a>(remembered: &'a mut Cover, levels: &[Level], tail: i64) -> &'a [Segment] {
-    if remembered.segments.is_empty() || remembered.tail != tail {
-        let mut bounds = [LevelBounds { width: 1, closed_until: i64::MAX }; LADDER.len()];
-        for (bound, level) in bounds.iter_mut().zip(levels) {
-            *bound = level.bounds();
-        }
-        cover(tail, remembered.finest, &bounds[..levels.len()], &mut remembered.segments);
-        remembered.tail = tail;
-    }
-    &remembered.segments
 }

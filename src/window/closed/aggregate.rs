@@ -13,15 +13,13 @@ use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::DataType;
 use datafusion::common::DFSchema;
 use datafusion::error::DataFusionError;
-use datafusion::functions_aggregate::min_max::max_udaf;
 use datafusion::logical_expr::expr::{AggregateFunction, AggregateFunctionParams};
 use datafusion::logical_expr::{Expr, ExprSchemable, GroupsAccumulator};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 
-use crate::window::duration::parse_duration;
 use crate::window::evaluate::new_accumulator;
-use crate::window::functions::needs_time;
+use crate::window::functions::{DecayedParts, decayed_parts, needs_time};
 use crate::window::planner::{PlanError, Planner};
 
 /// What an event adds to an additive aggregate.
@@ -271,7 +269,7 @@ impl AggregateBuilder<'_> {
 
     /// The accumulator gives the sum as of the newest event it holds; with the time of that event it can be moved.
     fn decayed(&mut self, call: &Expr) -> Result<OutputSource, PlanError> {
-        let (sum, newest, half_life) = decayed_parts(call, &self.time)?;
+        let DecayedParts { sum, newest, half_life } = decayed_parts(call, &self.time)?;
         Ok(OutputSource::Decayed { sum: self.merged(sum)?, newest: self.merged(newest)?, half_life })
     }
 
@@ -297,34 +295,4 @@ impl AggregateBuilder<'_> {
     fn physical(&self, expression: Option<&Expr>) -> Result<Option<Arc<dyn PhysicalExpr>>, PlanError> {
         expression.map(|expression| self.planner.physical(expression, self.input)).transpose()
     }
-}
-
-/// `decayed_sum(x, half_life)` as two calls, the sum as of the newest event and the time of that event, and the half-life
-/// in microseconds.
-fn decayed_parts(call: &Expr, time: &Expr) -> Result<(Expr, Expr, i64), PlanError> {
-    let Expr::AggregateFunction(AggregateFunction { func, params }) = call else {
-        return Err(PlanError::new(format!("`{call}` is not an aggregate")));
-    };
-    let usage = "write decayed_sum(x, '1 hour')";
-    let [value, half_life] = params.args.as_slice() else {
-        return Err(PlanError::new(format!("`{call}` has {} arguments", params.args.len())).suggest(usage));
-    };
-    let text = match half_life {
-        Expr::Literal(text, _) => text.try_as_str().flatten().unwrap_or_default(),
-        _ => "",
-    };
-    let duration = parse_duration(text).map_err(|reason| {
-        PlanError::new(format!("the half-life of `{call}` is {half_life}: {reason}")).suggest(usage)
-    })?;
-    let with = |func, args| {
-        let params = AggregateFunctionParams { args, ..params.clone() };
-        Expr::AggregateFunction(AggregateFunction { func, params })
-    };
-    // Only events with a value decide how new the sum is.
-    let has_value = value.clone().is_not_null();
-    let filter = params.filter.as_deref().map_or(has_value.clone(), |filter| filter.clone().and(has_value));
-    let newest = AggregateFunctionParams { args: vec![time.clone()], filter: Some(Box::new(filter)), ..params.clone() };
-    let newest = Expr::AggregateFunction(AggregateFunction { func: max_udaf(), params: newest });
-    let sum = with(Arc::clone(func), vec![value.clone(), half_life.clone(), time.clone()]);
-    Ok((sum, newest, i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)))
 }

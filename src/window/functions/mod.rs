@@ -24,6 +24,7 @@
 
 mod arguments;
 mod decay;
+mod decayed_parts;
 mod decayed_sum;
 mod lists;
 mod nearest_n;
@@ -43,7 +44,9 @@ use datafusion::functions_aggregate::approx_distinct::approx_distinct_udaf;
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 
 use self::decay::Decay;
+pub(in crate::window) use self::decayed_parts::{DecayedParts, decayed_parts};
 use self::decayed_sum::DecayedSum;
+pub(in crate::window) use self::nearest_n::MOST_VALUES;
 use self::nearest_n::{End, NearestN};
 use self::quantile::Quantile;
 use self::top_k::TopK;

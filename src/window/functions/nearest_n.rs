@@ -25,7 +25,7 @@ use super::one_group::OneGroup;
 use super::rows::{each_row_alone, for_each_row, wanted};
 
 /// The most values that are kept per key.
-pub(super) const MOST_VALUES: usize = 10_000;
+pub(in crate::window) const MOST_VALUES: usize = 10_000;
 
 pub(super) const LAST_N: &str = "last_n";
 pub(super) const FIRST_N: &str = "first_n";

@@ -15,7 +15,7 @@ use datafusion::logical_expr::{
 
 use super::harness::plain;
 use super::needs_time;
-use crate::window::{FeaturePlan, FeatureTable, Horizon, PlanError, Planner, Reads};
+use crate::window::{Budget, FeaturePlan, FeatureTable, Horizon, PlanError, Planner, Reads};
 
 const USERS: i64 = 7;
 const MINUTE: i64 = 60_000_000;
@@ -56,7 +56,7 @@ fn planned(planner: &Planner, sql: &str) -> Result<FeaturePlan, PlanError> {
 /// The feature rows of all users after the clicks came in steps of `size`, as of the newest event.
 fn live(planner: &Planner, sql: &str, clicks: &RecordBatch, size: usize) -> RecordBatch {
     let plan = planned(planner, sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
-    let mut table = FeatureTable::new(Arc::new(plan), 5_000_000).unwrap();
+    let mut table = FeatureTable::new(Arc::new(plan), 5_000_000, Budget::UNLIMITED).unwrap();
     for first in (0..clicks.num_rows()).step_by(size) {
         let step = clicks.slice(first, size.min(clicks.num_rows() - first));
         table.begin(&step).unwrap();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::compute::{cast, concat_batches};
-use tidewheel::window::{FeaturePlan, FeatureTable, Horizon, Planner, Reads, TableForm, WindowSettings};
+use tidewheel::window::{Budget, FeaturePlan, FeatureTable, Horizon, Planner, Reads, TableForm, WindowSettings};
 
 use super::batch::context;
 use super::compare::is_same;
@@ -36,7 +36,7 @@ pub fn run_reads(script: &Script, planner: &Planner, mode: Mode, transcript: &mu
         };
         let disorder = script.streams.iter().find(|stream| stream.name == plan.stream()).map_or(0, |one| one.disorder);
         let span = plan.horizons().max().unwrap_or(Horizon::new(1));
-        let mut live = FeatureTable::new(Arc::new(plan), disorder).unwrap();
+        let mut live = FeatureTable::new(Arc::new(plan), disorder, Budget::UNLIMITED).unwrap();
         for section in sections(script, table, live.plan(), mode) {
             for (step, row) in section.run(script, &mut live) {
                 let schema = row.schema();
@@ -47,15 +47,17 @@ pub fn run_reads(script: &Script, planner: &Planner, mode: Mode, transcript: &mu
                 transcript.reads.push(ReadRow { step, row, span });
             }
             if mode.restarts || section.restarts {
-                live = restarted(live);
+                live = restarted(&live, disorder);
             }
         }
     }
 }
 
 /// The same table after a restart.
-fn restarted(live: FeatureTable) -> FeatureTable {
-    live
+fn restarted(live: &FeatureTable, disorder: i64) -> FeatureTable {
+    let mut saved = Vec::new();
+    live.save(&mut saved).unwrap();
+    FeatureTable::restore(Arc::clone(live.plan()), disorder, Budget::UNLIMITED, &mut saved.as_slice()).unwrap()
 }
 
 /// What happens within one step of the table.
