@@ -10,13 +10,13 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::Problems;
 
+/// What Delta Lake tells at `info` is of use to its developers only.
+const DELTA: &str = "buoyant_kernel=warn,deltalake_core=warn";
+
 /// Logs go to standard error; `TIDEWHEEL_LOG` says which (`debug` for every batch), else the verb's own `level`.
 pub(super) fn start_logs(level: &str) {
-    let filter = EnvFilter::try_from_env("TIDEWHEEL_LOG").unwrap_or_else(|_| {
-        EnvFilter::new(format!(
-            "{level},async_nats=warn,ort=warn,buoyant_kernel=warn,delta_kernel=warn,deltalake_core=warn"
-        ))
-    });
+    let filter = EnvFilter::try_from_env("TIDEWHEEL_LOG")
+        .unwrap_or_else(|_| EnvFilter::new(format!("{level},async_nats=warn,ort=warn,{DELTA}")));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

@@ -210,6 +210,8 @@ mod tests {
         time_unit = "ms"
         remember_ids = 1000000
         disorder = "5s"
+        partition = "stream"
+        idle = "30s"
         late = "dead-letter"
         earliest = "2000-01-01T00:00:00Z"
         ahead = "1m"

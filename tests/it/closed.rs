@@ -45,7 +45,8 @@ fn windows() -> impl Strategy<Value = String> {
 
 fn rules() -> impl Strategy<Value = String> {
     let every = prop_oneof![Just("1s"), Just("3s"), Just("250ms"), Just("1m")];
-    let lateness = prop_oneof![3 => Just(""), 1 => Just(" lateness 2s"), 1 => Just(" lateness 30s"), 1 => Just(" lateness 900ms")];
+    let lateness =
+        prop_oneof![3 => Just(""), 1 => Just(" lateness 2s"), 1 => Just(" lateness 30s"), 1 => Just(" lateness 900ms")];
     (0..3, every, lateness).prop_map(|(rule, every, lateness)| match rule {
         0 => format!("on close{lateness}"),
         1 => format!("on update every {every}{lateness}"),
@@ -84,9 +85,8 @@ fn happenings() -> impl Strategy<Value = Happening> {
     let back = prop_oneof![5 => Just(0_i64), 3 => 0_i64..3_000_000, 1 => 0_i64..60_000_000];
     let kind = prop_oneof![3 => Just("view"), 1 => Just("buy"), 1 => Just("")];
     let some = |most: i64| prop_oneof![9 => (0..most).prop_map(Some), 1 => Just(None)];
-    let event = (gap, back, some(4), some(6), kind, some(1_000)).prop_map(|(gap, back, user, item, kind, price)| {
-        Happening::Event { gap, back, user, item, kind, price }
-    });
+    let event = (gap, back, some(4), some(6), kind, some(1_000))
+        .prop_map(|(gap, back, user, item, kind, price)| Happening::Event { gap, back, user, item, kind, price });
     prop_oneof![
         40 => event,
         2 => (-20_000_000_i64..20_000_000).prop_map(|ahead| Happening::Watermark { ahead }),

@@ -98,6 +98,8 @@ impl Assembly<'_> {
                 let table = ReferenceFile::open(spec.clone(), &path).map(|file| Arc::clone(file.table()));
                 table.map(|table| (table, ReferenceSource::File(path), file.span()))
             }
+            // That a bucket needs a contract has been reported.
+            (None, Some(_)) if contract.is_none() => return,
             (None, Some(bucket)) => {
                 let table = ReferenceTable::empty(&spec).map(Arc::new);
                 table.map(|table| (table, ReferenceSource::Bucket(bucket.get_ref().clone()), bucket.span()))

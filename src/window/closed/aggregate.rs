@@ -185,6 +185,8 @@ pub(super) struct AggregateBuilder<'a> {
 impl AggregateBuilder<'_> {
     /// Keeps what a call needs and tells how it is answered.
     pub(super) fn output(&mut self, call: &Expr) -> Result<OutputSource, PlanError> {
+        // Where types are made equal, the call is wrapped to keep its name.
+        let call = &call.clone().unalias();
         let Expr::AggregateFunction(AggregateFunction { func, params }) = call else {
             return Err(PlanError::new(format!("`{call}` is not an aggregate")));
         };

@@ -186,9 +186,9 @@ impl Gather<'_> {
             Some(group) => Some(*group as usize),
         };
         let mut outcome = Ok(());
-        for pane in self.panes.by_start.range(start..end).map(|(_, pane)| pane) {
-            outcome =
-                outcome.and_then(|()| pane.merged[index].merge_into(accumulator.as_mut(), slots.len(), &group_of));
+        let Panes { width, by_start, tiles } = &*self.panes;
+        for partial in tiles.cover(by_start, *width, index, (start, end)) {
+            outcome = outcome.and_then(|()| partial.merge_into(accumulator.as_mut(), slots.len(), &group_of));
         }
         slots.iter().for_each(|slot| groups[*slot as usize] = NONE);
         *self.groups = groups;

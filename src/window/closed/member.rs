@@ -1,13 +1,16 @@
 //! One table over shared panes: which window it follows, when it emits, and what.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::BooleanArray;
+use hashbrown::HashMap;
 
 use super::aggregate::{Aggregates, OutputSource, Places};
 use super::emit::{Emission, EmissionKind, Rows};
 use super::gather::{Gather, Range};
 use super::group::Panes;
+use super::pane::SlotHash;
 use super::plan::{Emit, WindowPlan, WindowSettings};
 use super::running::Running;
 use crate::window::WindowError;
@@ -16,6 +19,9 @@ use crate::window::keys::NO_SLOT;
 
 /// Event time between two looks at late events of windows that have closed, microseconds.
 const LATE_EVERY: i64 = 1_000_000;
+
+/// Keys whose rows of an open window were emitted, and whether they still are as they were told.
+pub(super) type Told = HashMap<u32, bool, SlotHash>;
 
 /// See the module.
 pub(super) struct Member {
@@ -28,8 +34,8 @@ pub(super) struct Member {
     /// Keys whose row in the window that closes next has changed since it was emitted.
     pub(super) dirty: Vec<u32>,
     is_dirty: Vec<bool>,
-    /// Per key, the end of the window whose row was emitted last while it was open.
-    pub(super) emitted: Vec<i64>,
+    /// Per end of a window that is open: the keys whose rows were emitted, and whether they still are as they were told.
+    pub(super) told: BTreeMap<i64, Told>,
     /// Ends of closed windows and keys that have changed since.
     pub(super) behind: Vec<(i64, u32)>,
 }
@@ -49,7 +55,7 @@ impl Member {
             late_rows: 0,
             dirty: Vec::new(),
             is_dirty: Vec::new(),
-            emitted: Vec::new(),
+            told: BTreeMap::new(),
             behind: Vec::new(),
         }
     }
@@ -58,7 +64,6 @@ impl Member {
         self.running.resize(slots);
         if self.follows_changes() {
             self.is_dirty.resize(slots, false);
-            self.emitted.resize(slots, i64::MIN);
         }
     }
 
@@ -115,15 +120,21 @@ impl Member {
         match self.running.window {
             None => self.open(panes, end),
             Some((_, open)) if end < open => {
-                // What was emitted of the later window may change before it is followed again.
-                self.emitted.fill(i64::MIN);
+                self.note_changes(open);
                 self.open(panes, end);
             }
             Some(_) => {}
         }
-        if self.follows_changes() && self.running.window.is_some_and(|(start, end)| start <= pane && pane < end) {
+        if let (true, Some((start, end))) = (self.follows_changes(), self.running.window) {
+            let is_followed = start <= pane && pane < end;
             for slot in slots {
-                self.mark(slot);
+                if is_followed {
+                    self.mark(slot);
+                }
+                // A later window was followed before an earlier one opened.
+                for (_, told) in self.told.iter_mut().filter(|(told, _)| **told != end) {
+                    told.entry(slot).and_modify(|is_current| *is_current = false);
+                }
             }
         }
     }
@@ -204,9 +215,12 @@ impl Member {
         let mut slots = self.running.active().to_vec();
         if matches!(self.settings().emit, Emit::OnUpdate { .. }) {
             // What was emitted and has not changed since is final without being said again.
-            slots.retain(|slot| self.is_dirty[*slot as usize] || self.emitted[*slot as usize] != window.1);
+            let told = self.told.get(&window.1);
+            let is_final = |slot: u32| told.and_then(|told| told.get(&slot)).copied().unwrap_or(false);
+            slots.retain(|slot| self.is_dirty[*slot as usize] || !is_final(*slot));
         }
         self.emit(gather, Range::Running(window), &slots, (EmissionKind::Final, window.1), out)?;
+        self.told.remove(&window.1);
         Ok(())
     }
 
@@ -219,9 +233,13 @@ impl Member {
             self.is_dirty[*slot as usize] = false;
         }
         let passing = self.emit(gather, Range::Running(window), &slots, (EmissionKind::Early, at), out)?;
+        let told = self.told.entry(window.1).or_default();
         for (row, slot) in slots.iter().enumerate() {
-            let is_out = passing.as_ref().is_none_or(|passing| passing.value(row));
-            self.emitted[*slot as usize] = if is_out { window.1 } else { i64::MIN };
+            if passing.as_ref().is_none_or(|passing| passing.value(row)) {
+                told.insert(*slot, true);
+            } else {
+                told.remove(slot);
+            }
         }
         Ok(())
     }
@@ -256,7 +274,7 @@ impl Member {
         // What a window that has closed has emitted is not remembered.
         let was_emitted = |slot: &u32| match kind {
             EmissionKind::Late => true,
-            _ => self.emitted.get(*slot as usize) == Some(&end),
+            _ => self.told.get(&end).is_some_and(|told| told.contains_key(slot)),
         };
         let rows = Rows {
             table: self.table,
@@ -290,15 +308,19 @@ impl Member {
         }
     }
 
-    /// Restores what has changed and what was emitted.
-    pub(super) fn set_changes(&mut self, changed: Vec<u32>, emitted: Vec<i64>) {
+    /// The window that ends at `end` is not followed for now: what has changed in it since it was told is noted.
+    fn note_changes(&mut self, end: i64) {
+        if let Some(told) = self.told.get_mut(&end) {
+            for slot in &self.dirty {
+                told.entry(*slot).and_modify(|is_current| *is_current = false);
+            }
+        }
+    }
+
+    /// Restores the keys that have changed.
+    pub(super) fn set_changed(&mut self, changed: Vec<u32>) {
         if self.follows_changes() {
-            for slot in changed {
-                self.mark(slot);
-            }
-            for (known, end) in self.emitted.iter_mut().zip(emitted) {
-                *known = end;
-            }
+            changed.into_iter().for_each(|slot| self.mark(slot));
         }
     }
 
@@ -312,11 +334,13 @@ impl Member {
         self.running.rename(moved, slots);
         self.behind.iter_mut().for_each(|(_, slot)| *slot = moved[*slot as usize]);
         if self.follows_changes() {
-            let mut emitted = vec![i64::MIN; slots];
-            for (end, slot) in self.emitted.iter().zip(moved).filter(|(_, slot)| **slot != NO_SLOT) {
-                emitted[*slot as usize] = *end;
+            for told in self.told.values_mut() {
+                let renamed = told.drain().filter_map(|(slot, is_current)| {
+                    let slot = moved[slot as usize];
+                    (slot != NO_SLOT).then_some((slot, is_current))
+                });
+                *told = renamed.collect::<Vec<_>>().into_iter().collect();
             }
-            self.emitted = emitted;
             self.is_dirty = vec![false; slots];
             self.dirty.retain_mut(|slot| {
                 *slot = moved[*slot as usize];
@@ -329,7 +353,8 @@ impl Member {
     }
 
     pub(super) fn size(&self) -> usize {
-        let changes = 4 * self.dirty.capacity() + self.is_dirty.capacity() + 8 * self.emitted.capacity();
+        let told: usize = self.told.values().map(|told| 9 * told.capacity() * 8 / 7).sum();
+        let changes = 4 * self.dirty.capacity() + self.is_dirty.capacity() + told;
         self.running.size() + changes + 16 * self.behind.capacity()
     }
 }

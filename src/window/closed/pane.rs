@@ -7,7 +7,6 @@ use super::aggregate::{Additive, Aggregates};
 use super::input::{Contribution, Input};
 use super::partial::Partial;
 use crate::window::WindowError;
-use crate::window::keys::NO_SLOT;
 
 /// One value per row of a pane.
 #[derive(Debug, Clone, PartialEq)]

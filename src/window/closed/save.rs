@@ -64,7 +64,10 @@ impl PaneGroup {
         let mut distinct: Vec<Vec<Pairs>> = starts.iter().map(|_| Vec::new()).collect();
         for _ in &self.aggregates.distinct {
             for (pane, part) in distinct.iter_mut().zip(restore_parts("distinct", starts.len(), slots, reader)?) {
-                let values = integers("distinct", &batch("distinct", part.columns)?, 0)?;
+                let values = match part.slots.is_empty() {
+                    true => Vec::new(),
+                    false => integers("distinct", &batch("distinct", part.columns)?, 0)?,
+                };
                 pane.push(Pairs { slots: part.slots, values });
             }
         }
@@ -125,10 +128,19 @@ impl Member {
     fn save(&self, writer: &mut SectionWriter<'_>) -> Result<(), SaveError> {
         let (start, end) = self.running.window.unwrap_or((0, 0));
         let is_open = i64::from(self.running.window.is_some());
-        let numbers = [self.late_rows.cast_signed(), is_open, start, end, self.running.included_until];
-        writer.numbers("table", &numbers)?;
+        let state = [self.late_rows.cast_signed(), is_open, start, end, self.running.included_until];
+        writer.numbers("table", &state)?;
         writer.section("changed", &[batch("changed", vec![slots_column(&self.dirty)])?])?;
-        writer.section("emitted", &[batch("emitted", vec![Arc::new(Int64Array::from(self.emitted.clone()))])?])?;
+        let mut told: Vec<(i64, u32, bool)> = Vec::new();
+        for (end, keys) in &self.told {
+            told.extend(keys.iter().map(|(slot, is_current)| (*end, *slot, *is_current)));
+        }
+        // The order of a hash map must not show.
+        told.sort_unstable();
+        let keys: Vec<u32> = told.iter().map(|(_, slot, _)| *slot).collect();
+        let ends = numbers(told.iter().map(|(end, ..)| *end));
+        let current = numbers(told.iter().map(|(.., is_current)| i64::from(*is_current)));
+        writer.section("told", &[batch("told", vec![slots_column(&keys), ends, current])?])?;
         let ends: ArrayRef = Arc::new(self.behind.iter().map(|(end, _)| Some(*end)).collect::<Int64Array>());
         let keys: ArrayRef = Arc::new(self.behind.iter().map(|(_, slot)| Some(*slot)).collect::<UInt32Array>());
         writer.section("behind", &[batch("behind", vec![ends, keys])?])?;
@@ -153,8 +165,12 @@ impl Member {
         let numbers = reader.numbers("table", 5)?;
         self.late_rows = numbers[0].cast_unsigned();
         let changed = slots_of("changed", &reader.batch("changed")?, 0, slots)?;
-        let emitted = integers("emitted", &reader.batch("emitted")?, 0)?;
-        self.set_changes(changed, emitted);
+        self.set_changed(changed);
+        let told = reader.batch("told")?;
+        let keys = slots_of("told", &told, 0, slots)?.into_iter().zip(integers("told", &told, 2)?);
+        for (end, (slot, is_current)) in integers("told", &told, 1)?.into_iter().zip(keys) {
+            self.told.entry(end).or_default().insert(slot, is_current == 1);
+        }
         let behind = reader.batch("behind")?;
         let keys = slots_of("behind", &behind, 1, slots)?;
         self.behind = integers("behind", &behind, 0)?.into_iter().zip(keys).collect();

@@ -15,7 +15,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, Float64Array, TimestampMicrosecondArray};
+use arrow::array::{ArrayRef, BooleanArray, Float64Array, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::cast::as_float64_array;
 use datafusion::common::{Result, internal_err, plan_err};

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, Float64Array, Int32Array, Int64Array, ListArray};
+use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int32Array, Int64Array, ListArray};
 use arrow::datatypes::{DataType, FieldRef};
 use datafusion::common::cast::{as_float64_array, as_int32_array, as_int64_array, as_list_array};
 use datafusion::common::{Result, internal_err, plan_err};

@@ -37,7 +37,8 @@ pub fn differences(script: &Script, transcript: &Transcript) -> Vec<String> {
             late[row.event] += 1;
         }
         if transcript.late[number] != late_rows {
-            problems.push(format!("oracle: {} has {late_rows} late rows, found {}", table.name, transcript.late[number]));
+            problems
+                .push(format!("oracle: {} has {late_rows} late rows, found {}", table.name, transcript.late[number]));
         }
         for event in events_of(script, &read) {
             readers[event] += 1;
@@ -100,12 +101,8 @@ fn windows(pairs: &[Pair]) -> RecordBatch {
     let bound = |bounds: TimestampMicrosecondArray| -> ArrayRef { Arc::new(bounds.with_timezone("+00:00")) };
     let starts = bound(TimestampMicrosecondArray::from_iter_values(pairs.iter().map(|pair| pair.1)));
     let ends = bound(TimestampMicrosecondArray::from_iter_values(pairs.iter().map(|pair| pair.2)));
-    RecordBatch::try_from_iter([
-        ("seq", Arc::new(events) as ArrayRef),
-        ("window_start", starts),
-        ("window_end", ends),
-    ])
-    .unwrap()
+    RecordBatch::try_from_iter([("seq", Arc::new(events) as ArrayRef), ("window_start", starts), ("window_end", ends)])
+        .unwrap()
 }
 
 fn compare(
@@ -125,7 +122,8 @@ fn compare(
         for row in 0..batch.num_rows() {
             let keys = batch.columns()[columns..columns + select.keys].iter().map(|key| show(key, row)).collect();
             let key = RowKey { keys, start: bounds[0].value(row), end: bounds[1].value(row) };
-            let at = format!("{} {}..{} of [{}]", table.name, show_time(key.start), show_time(key.end), key.keys.join(", "));
+            let at =
+                format!("{} {}..{} of [{}]", table.name, show_time(key.start), show_time(key.end), key.keys.join(", "));
             match found.get(&key) {
                 None => problems.push(format!("oracle: {at}: no row")),
                 Some((live, live_row)) => {

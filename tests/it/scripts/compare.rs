@@ -54,11 +54,7 @@ fn differ(place: &str, expected: &[String], found: &[String], problems: &mut Vec
 }
 
 /// Whether a value of a table is what the oracle says.
-pub fn is_same(
-    (one, one_row): (&ArrayRef, usize),
-    (two, two_row): (&ArrayRef, usize),
-    comparison: Comparison,
-) -> bool {
+pub fn is_same((one, one_row): (&ArrayRef, usize), (two, two_row): (&ArrayRef, usize), comparison: Comparison) -> bool {
     let values = |two: &ArrayRef| if two.is_null(two_row) { None } else { Some(two.as_list::<i32>().value(two_row)) };
     match comparison {
         Comparison::Same => is_same_value((one, one_row), (two, two_row)),
@@ -100,9 +96,9 @@ fn is_same_value((one, one_row): (&ArrayRef, usize), (two, two_row): (&ArrayRef,
             let (one, two) = (values(one, one_row), values(two, two_row));
             let length = |values: &Option<ArrayRef>| values.as_ref().map_or(0, |values| values.len());
             length(&one) == length(&two)
-                && one.zip(two).is_none_or(|(one, two)| {
-                    (0..one.len()).all(|place| is_same_value((&one, place), (&two, place)))
-                })
+                && one
+                    .zip(two)
+                    .is_none_or(|(one, two)| (0..one.len()).all(|place| is_same_value((&one, place), (&two, place))))
         }
         _ => show(one, one_row) == show(two, two_row),
     }
@@ -118,6 +114,7 @@ fn top(values: &ArrayRef, k: usize) -> String {
         }
     }
     counted.sort_by_key(|(first, count)| (std::cmp::Reverse(*count), *first));
-    let shown = counted.iter().take(k).map(|(first, count)| format!("{{value: {}, count: {count}}}", show(values, *first)));
+    let shown =
+        counted.iter().take(k).map(|(first, count)| format!("{{value: {}, count: {count}}}", show(values, *first)));
     format!("[{}]", shown.collect::<Vec<_>>().join(", "))
 }

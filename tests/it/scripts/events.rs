@@ -24,7 +24,8 @@ impl Events {
         let mut fields = split(line).into_iter();
         let mut next = || fields.next().flatten();
         self.times.push(parse_time(&next().unwrap_or_else(|| panic!("`{line}` has no time"))));
-        let integer = |text: Option<String>| text.map(|text| text.parse().unwrap_or_else(|_| panic!("`{text}` in `{line}`")));
+        let integer =
+            |text: Option<String>| text.map(|text| text.parse().unwrap_or_else(|_| panic!("`{text}` in `{line}`")));
         self.users.push(integer(next()));
         self.items.push(integer(next()));
         self.kinds.push(next());
@@ -47,7 +48,8 @@ impl Events {
         if numbered {
             columns.push(("seq", Arc::new(Int64Array::from_iter_values(rows.map(|row| row as i64)))));
         }
-        RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, column)| (name, column, true))).unwrap()
+        RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, column)| (name, column, true)))
+            .unwrap()
     }
 }
 

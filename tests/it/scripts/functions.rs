@@ -53,7 +53,9 @@ pub fn rewrite(whole: &mut Expr, end: &str) -> Comparison {
             "decayed_sum" => {
                 let age = format!("CAST(CAST({end} AS BIGINT) - CAST(ts AS BIGINT) AS DOUBLE)");
                 let half_life = length(&arguments[1]);
-                format!("sum(CAST({first} AS DOUBLE) * power(CAST(2 AS DOUBLE), -{age} / CAST({half_life} AS DOUBLE))) {filter}")
+                format!(
+                    "sum(CAST({first} AS DOUBLE) * power(CAST(2 AS DOUBLE), -{age} / CAST({half_life} AS DOUBLE))) {filter}"
+                )
             }
             _ => {
                 if !restored.is_empty()

@@ -88,7 +88,8 @@ fn root() -> PathBuf {
 
 /// Runs the scripts of a folder and fails with all that is wrong in any of them.
 fn check_folder(folder: &str) {
-    let mut paths: Vec<PathBuf> = std::fs::read_dir(root().join(folder)).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut paths: Vec<PathBuf> =
+        std::fs::read_dir(root().join(folder)).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
     let wanted = std::env::var("SCRIPT").unwrap_or_default();
     let (mut ran, mut failed) = (0, Vec::new());

@@ -41,7 +41,8 @@ pub fn run_reads(script: &Script, planner: &Planner, mode: Mode, transcript: &mu
             for (step, row) in section.run(script, &mut live) {
                 let schema = row.schema();
                 let columns = schema.fields().iter().zip(row.columns());
-                let columns: Vec<_> = columns.map(|(field, column)| format!("{}={}", field.name(), show(column, 0))).collect();
+                let columns: Vec<_> =
+                    columns.map(|(field, column)| format!("{}={}", field.name(), show(column, 0))).collect();
                 transcript.steps[step][0].push(format!("{}: {}", described.name, columns.join(" ")));
                 transcript.reads.push(ReadRow { step, row, span });
             }

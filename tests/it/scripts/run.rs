@@ -122,9 +122,7 @@ pub fn pieces(step: &Step, mode: Mode) -> Vec<(usize, Range<usize>)> {
             let lines = step.lines.iter().enumerate();
             lines.flat_map(|(line, of)| cut(of.rows.clone(), scale).into_iter().map(move |rows| (line, rows))).collect()
         }
-        Some(chunk) => {
-            cut(first.rows.start..last.rows.end, chunk * scale).into_iter().map(|rows| (0, rows)).collect()
-        }
+        Some(chunk) => cut(first.rows.start..last.rows.end, chunk * scale).into_iter().map(|rows| (0, rows)).collect(),
         None => vec![(0, first.rows.start..last.rows.end)],
     }
 }

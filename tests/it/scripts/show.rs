@@ -32,7 +32,8 @@ pub fn show_time(micros: i64) -> String {
     if micros.unsigned_abs() >= IN_SECONDS {
         let time: ArrayRef = std::sync::Arc::new(TimestampMicrosecondArray::from(vec![micros]).with_timezone("+00:00"));
         let options = FormatOptions::default();
-        let text = ArrayFormatter::try_new(time.as_ref(), &options).ok().and_then(|one| one.value(0).try_to_string().ok());
+        let text =
+            ArrayFormatter::try_new(time.as_ref(), &options).ok().and_then(|one| one.value(0).try_to_string().ok());
         return text.unwrap_or_else(|| format!("{micros}us"));
     }
     let (sign, micros) = (if micros < 0 { "-" } else { "" }, micros.unsigned_abs());

@@ -70,7 +70,8 @@ impl BatchSelect {
         let rows = format!("SELECT {name}.seq, {name}.ts{key_list} FROM {from} AS {name}{filter} ORDER BY {name}.seq");
         let (mut items, mut comparisons) = (Vec::new(), Vec::new());
         for item in &mut select.projection {
-            let (SelectItem::UnnamedExpr(expression) | SelectItem::ExprWithAlias { expr: expression, .. }) = item else {
+            let (SelectItem::UnnamedExpr(expression) | SelectItem::ExprWithAlias { expr: expression, .. }) = item
+            else {
                 panic!("`{item}` in `{sql}`");
             };
             comparisons.push(rewrite(expression, "window_end"));
