@@ -18,7 +18,7 @@ use crate::event::{Decoder, EventTime, SeenIds, Watermark, is_late};
 use crate::feature::{Matrix, VectorReads};
 use crate::learn::{JoinKey, join_keys};
 use crate::score::{Group, ItemIds, Job, RequestDecoder};
-use crate::window::{FeatureTable, WindowError};
+use crate::window::{Budget, FeatureTable, WindowError};
 
 /// The state of a pipeline.
 pub struct Step {
@@ -92,7 +92,7 @@ impl Step {
         let mut tables = Vec::new();
         for table in &pipeline.tables {
             let disorder = pipeline.streams[table.stream].disorder.as_micros() as i64;
-            let state = FeatureTable::new(Arc::clone(&table.plan), disorder);
+            let state = FeatureTable::new(Arc::clone(&table.plan), disorder, Budget::UNLIMITED);
             tables.push(state.map_err(|source| in_table(table.plan.name(), source))?);
         }
         let vector = pipeline.vector.as_ref().map(|plan| VectorReads::new(Arc::clone(plan)));

@@ -9,7 +9,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
 use datafusion::prelude::SessionContext;
 use proptest::prelude::*;
-use tidewheel::window::{FeaturePlan, FeatureTable, Horizon, Planner, Reads};
+use tidewheel::window::{Budget, FeaturePlan, FeatureTable, Horizon, Planner, Reads};
 
 use crate::oracle::{self, View};
 
@@ -126,7 +126,7 @@ proptest! {
         planner.add_relation("clicks", all.schema()).unwrap();
         let retention = Horizon::new(6 * 3_600_000_000);
         let plan = Arc::new(FeaturePlan::new(&planner, "user_activity", SQL, "ts", retention).unwrap());
-        let mut table = FeatureTable::new(Arc::clone(&plan), 5_000_000).unwrap();
+        let mut table = FeatureTable::new(Arc::clone(&plan), 5_000_000, Budget::UNLIMITED).unwrap();
         let context = SessionContext::new();
         context.register_batch("clicks", all).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
