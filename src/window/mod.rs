@@ -12,11 +12,12 @@
 //!
 //! - An event is stored once, whatever the number of horizons over it. Tiles are made by DataFusion's
 //!   `GroupsAccumulator`s, drained once, and immutable from then on.
-//! - Counts, sums, averages and distinct counts of integers are answered from *running cells* per key, which follow each
-//!   event; everything else (min, max, sketches, `last_n`, any DataFusion aggregate) from a merge of tiles.
+//! - Counts, sums, averages, minima, maxima, distinct counts and last values of numbers follow each event per key;
+//!   everything else (sketches, strings, any DataFusion aggregate) is answered from a merge of tiles.
 //! - A read at `t` sees the events that were applied before it and whose time is in `(tail, t]`; the tail moves in
 //!   steps, see [`Horizon`]. A read older than the watermark is answered as of the watermark.
-//! - State is a deterministic function of the order of the input.
+//! - State is a deterministic function of the order of the input. It is saved and restored as a whole, and held to a
+//!   [`Budget`].
 //!
 //! It does not know about streams, brokers or threads. It fails with [`PlanError`] when a select has another form, and
 //! with [`WindowError`] when an expression fails on the data.

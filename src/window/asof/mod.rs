@@ -1,11 +1,22 @@
 //! The as-of form: several horizons in one table, read at the moment of a request.
 //!
 //! ```text
-//!  events ─▶ recent rows ──seal──▶ runs ──roll up──▶ 1 min ──▶ 5 min ──▶ 1 h ──▶ 1 day
-//!                 │       (watermark)  │ 10 s tiles     │          │        │        │
-//!                 ▼                    ▼                ▼          ▼        ▼        ▼
-//!  read(key, t): running cells, or the merge of the few tiles that cover (tail, t] plus the recent rows
+//!              ┌─ cells: counts, sums, averages, min, max      per key and horizon, as of the newest event
+//!  events ─────┼─ distinct values and when they were last seen
+//!              ├─ last values per key
+//!              └─▶ recent rows ──seal──▶ runs ──roll up──▶ 1 min ──▶ 5 min ──▶ 1 h ──▶ 1 day
+//!                        │       (watermark)  │ 10 s tiles     │          │        │        │
+//!                        ▼                    ▼                ▼          ▼        ▼        ▼
+//!                  what leaves a horizon is subtracted from the cells; any other aggregate merges these
 //! ```
+//!
+//! A read at the newest event copies what follows the events. A read of another time, at or after the watermark, undoes
+//! the few rows in between. Only aggregates of other functions and types (sketches, `stddev`, strings) are merged from
+//! tiles at each read. Tiles hold an aggregate only for the horizons that read it at their width.
+//!
+//! Where the time goes (one table of 20 features over 5 horizons, a million users, `bench/features.rs`): one in three
+//! cycles is the hash table of distinct values, the rest is spread over evaluating expressions, cells and memory that is
+//! touched for the first time. The memory of that table is tiles of five minutes for a day, then cells, then values.
 
 mod cells;
 mod column;
