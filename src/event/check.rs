@@ -5,7 +5,9 @@ use std::sync::Arc;
 use arrow::error::ArrowError;
 
 use super::check_value::{Place, ValueCheck};
+use super::column::Column;
 use super::contract::{Contract, ContractField};
+use super::key::Key;
 use super::reject::{Flaw, RejectReason, excerpt};
 use super::scan::Scanner;
 
@@ -34,8 +36,8 @@ pub struct ObjectCheck {
     max_event_bytes: usize,
     /// How many fields are required.
     required: usize,
-    /// Per field its name as most producers write it, `"name":`; empty when the name would need escapes.
-    keys: Vec<Vec<u8>>,
+    /// Per field its name as most producers write it; none when the name would need escapes.
+    keys: Vec<Option<Key>>,
     /// Per field whether the event at hand has it.
     seen: Vec<bool>,
     name: Vec<u8>,
@@ -50,7 +52,7 @@ impl ObjectCheck {
     pub fn new(contract: Arc<Contract>, limits: Limits) -> Result<Self, ArrowError> {
         Ok(Self {
             required: contract.fields().iter().filter(|field| field.is_required()).count(),
-            keys: contract.fields().iter().map(|field| usual_key(field.name())).collect(),
+            keys: contract.fields().iter().map(|field| Key::new(field.name())).collect(),
             seen: vec![false; contract.fields().len()],
             name: Vec::new(),
             values: ValueCheck::new(limits.max_depth)?,
@@ -65,17 +67,18 @@ impl ObjectCheck {
     /// The first fault that was found.
     pub fn check(&mut self, bytes: &[u8]) -> Result<(), Flaw> {
         let mut scanner = Scanner::new(bytes);
-        self.next_object(&mut scanner)?;
+        self.next_object(&mut scanner, &mut [])?;
         match scanner.peek() {
             None => Ok(()),
             Some(_) => Err(scanner.error("the end of the object").into()),
         }
     }
 
-    /// Checks the object that begins at the scanner's next value and leaves the scanner behind it. After an error the
-    /// scanner is anywhere within the object.
+    /// Checks the object that begins at the scanner's next value, leaves the scanner behind it and appends a row to the
+    /// columns, one per field or none at all. After an error the scanner is anywhere within the object, and some columns
+    /// may have a value of it.
     #[inline]
-    pub(super) fn next_object(&mut self, scanner: &mut Scanner<'_>) -> Result<(), Flaw> {
+    pub(super) fn next_object(&mut self, scanner: &mut Scanner<'_>, columns: &mut [Column]) -> Result<(), Flaw> {
         let first = scanner.peek();
         let start = scanner.offset();
         if first != Some(b'{') {
@@ -83,11 +86,14 @@ impl ObjectCheck {
             let detail = format!("expected an object, got {}", excerpt(scanner.since(start)));
             return Err(Flaw::new(RejectReason::WrongType, detail));
         }
-        self.members(scanner)?;
+        self.members(scanner, columns)?;
         let event = scanner.since(start);
         if event.len() > self.max_event_bytes {
             let detail = format!("expected at most {} bytes, got {}", self.max_event_bytes, event.len());
             return Err(Flaw::new(RejectReason::TooLarge, detail));
+        }
+        if scanner.is_utf8() {
+            return Ok(());
         }
         match str::from_utf8(event) {
             Ok(_) => Ok(()),
@@ -103,26 +109,25 @@ impl ObjectCheck {
         self.values.skip_within(scanner, 0, most)
     }
 
-    fn members(&mut self, scanner: &mut Scanner<'_>) -> Result<(), Flaw> {
+    fn members(&mut self, scanner: &mut Scanner<'_>, columns: &mut [Column]) -> Result<(), Flaw> {
         let Self { contract, required, keys, seen, name: scratch, values, .. } = self;
         let fields = contract.fields();
         seen.fill(false);
         let mut missing = *required;
+        let mut absent = fields.len();
         // Producers repeat the order of their fields: the next one is tried before the others are searched.
         let mut likely = 0;
 
         scanner.expect(b'{', "an object")?;
-        if scanner.take(b'}') {
-            return missing_field(fields, seen, missing);
-        }
-        loop {
+        let mut ended = scanner.take(b'}');
+        while !ended {
             let found = match (keys.get(likely), fields.get(likely)) {
-                (Some(key), Some(field)) if !key.is_empty() && scanner.take_all(key) => Some((likely, field)),
+                (Some(Some(key)), Some(field)) if scanner.take_key(key) => Some((likely, field)),
                 _ => {
                     let name = scanner.string()?;
                     scanner.expect(b':', "`:`")?;
                     let name = name.resolve(scratch);
-                    let found = fields.iter().enumerate().find(|(_, field)| field.name().as_bytes() == name);
+                    let found = field_named(fields, likely, name);
                     if found.is_none() && contract.is_closed() {
                         let detail = format!("field \"{}\" is not in the contract", excerpt(name));
                         return Err(Flaw::new(RejectReason::UnknownField, detail));
@@ -139,32 +144,40 @@ impl ObjectCheck {
                     }
                 }
                 missing -= usize::from(field.is_required());
+                absent -= 1;
                 likely = index + 1;
-                values.check(scanner, field.rule(), Place { field: field.name(), item: None })?;
+                let place = Place { field: field.name(), item: None };
+                values.check(scanner, field.rule(), place, columns.get_mut(index))?;
             } else {
                 values.skip(scanner, 1)?;
             }
             if !scanner.take(b',') {
                 scanner.expect(b'}', "`,` or `}`")?;
-                return missing_field(fields, seen, missing);
+                ended = true;
             }
         }
+        if missing > 0 {
+            return Err(missing_field(fields, seen));
+        }
+        if absent > 0 {
+            let unseen = columns.iter_mut().zip(seen.iter()).filter(|(_, seen)| !**seen);
+            unseen.for_each(|(column, _)| column.push_null());
+        }
+        Ok(())
     }
 }
 
-/// A key as it is written when it needs no escapes and no space before its colon.
-fn usual_key(name: &str) -> Vec<u8> {
-    let is_plain = name.bytes().all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\');
-    if is_plain { format!("\"{name}\":").into_bytes() } else { Vec::new() }
+/// The field of a name, looked for from the one at `likely` on: fields are left out more often than their order changes.
+fn field_named<'f>(fields: &'f [ContractField], likely: usize, name: &[u8]) -> Option<(usize, &'f ContractField)> {
+    let (before, after) = fields.split_at_checked(likely).unwrap_or((fields, &[]));
+    let after = after.iter().enumerate().map(|(index, field)| (likely + index, field));
+    after.chain(before.iter().enumerate()).find(|(_, field)| field.name().as_bytes() == name)
 }
 
-fn missing_field(fields: &[ContractField], seen: &[bool], missing: usize) -> Result<(), Flaw> {
-    if missing == 0 {
-        return Ok(());
-    }
+fn missing_field(fields: &[ContractField], seen: &[bool]) -> Flaw {
     let absent = fields.iter().zip(seen).find(|(field, seen)| field.is_required() && !**seen);
     let name = absent.map_or("", |(field, _)| field.name());
-    Err(Flaw::new(RejectReason::MissingField, format!("field \"{name}\" is required and missing")))
+    Flaw::new(RejectReason::MissingField, format!("field \"{name}\" is required and missing"))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use arrow::array::timezone::Tz;
 use arrow::compute::kernels::cast_utils::string_to_datetime;
 use arrow::error::ArrowError;
 
+use super::column::Column;
 use super::reject::{Flaw, RejectReason, excerpt};
 use super::rule::{ListRule, Shape, UTC, ValueRule};
 use super::scan::{Bracket, Scanner, SkipError, SyntaxError};
@@ -35,88 +36,146 @@ impl ValueCheck {
         })
     }
 
-    /// Checks the next value, which is one of the event's own fields or an item of one, and passes it.
-    pub(super) fn check(&mut self, scanner: &mut Scanner<'_>, rule: &ValueRule, place: Place<'_>) -> Result<(), Flaw> {
+    /// Checks the next value, which is one of the event's own fields or an item of one, passes it and appends it to the
+    /// column, if there is one. What was appended of a value that is refused is for the caller to take back.
+    #[inline]
+    pub(super) fn check(
+        &mut self,
+        scanner: &mut Scanner<'_>,
+        rule: &ValueRule,
+        place: Place<'_>,
+        column: Option<&mut Column>,
+    ) -> Result<(), Flaw> {
         let first = scanner.peek();
         let start = scanner.offset();
         let outcome = match (first, &rule.shape) {
             (Some(b'['), Shape::List(list)) => {
-                let items = self.items(scanner, list, place)?;
+                let items = self.items(scanner, list, place, column)?;
                 if list.permits(items) { Ok(()) } else { Err(Unfit::Value(RejectReason::Constraint)) }
             }
-            (Some(first), _) => self.scalar(scanner, first, rule),
+            (Some(first), _) => self.scalar(scanner, first, rule, column),
             (None, _) => return Err(scanner.error("a value").into()),
         };
         match outcome {
             Ok(()) => Ok(()),
-            Err(Unfit::Syntax(error)) => Err(error.into()),
-            Err(Unfit::Value(reason)) => {
+            Err(unfit) => Err(self.refuse(scanner, start, unfit, rule, place)),
+        }
+    }
+
+    /// Puts into words why the value that begins at `start` is refused.
+    #[cold]
+    fn refuse(
+        &mut self,
+        scanner: &mut Scanner<'_>,
+        start: usize,
+        unfit: Unfit,
+        rule: &ValueRule,
+        place: Place<'_>,
+    ) -> Flaw {
+        match unfit {
+            Unfit::Syntax(error) => error.into(),
+            Unfit::Value(reason) => {
                 scanner.move_to(start);
-                self.skip(scanner, 1)?;
-                Err(place.unfit(reason, rule, &excerpt(scanner.since(start))))
+                match self.skip(scanner, 1) {
+                    Ok(()) => place.unfit(reason, rule, &excerpt(scanner.since(start))),
+                    Err(flaw) => flaw,
+                }
             }
         }
     }
 
     /// Checks the items of a list and returns how many there are.
-    fn items(&mut self, scanner: &mut Scanner<'_>, rule: &ListRule, place: Place<'_>) -> Result<usize, Flaw> {
+    fn items(
+        &mut self,
+        scanner: &mut Scanner<'_>,
+        rule: &ListRule,
+        place: Place<'_>,
+        mut column: Option<&mut Column>,
+    ) -> Result<usize, Flaw> {
         if self.max_depth < 2 {
             return Err(too_deep(self.max_depth));
         }
         scanner.expect(b'[', "a list")?;
-        if scanner.take(b']') {
-            return Ok(0);
-        }
         let mut count = 0;
-        loop {
-            self.check(scanner, &rule.item, Place { item: Some(count), ..place })?;
-            count += 1;
-            if !scanner.take(b',') {
-                scanner.expect(b']', "`,` or `]`")?;
-                return Ok(count);
+        if !scanner.take(b']') {
+            loop {
+                let items = column.as_deref_mut().and_then(Column::items);
+                self.check(scanner, &rule.item, Place { item: Some(count), ..place }, items)?;
+                count += 1;
+                if !scanner.take(b',') {
+                    scanner.expect(b']', "`,` or `]`")?;
+                    break;
+                }
             }
         }
+        if let Some(column) = column {
+            column.end_list();
+        }
+        Ok(count)
     }
 
     #[inline]
-    fn scalar(&mut self, scanner: &mut Scanner<'_>, first: u8, rule: &ValueRule) -> Result<(), Unfit> {
+    fn scalar(
+        &mut self,
+        scanner: &mut Scanner<'_>,
+        first: u8,
+        rule: &ValueRule,
+        column: Option<&mut Column>,
+    ) -> Result<(), Unfit> {
         let permitted = match (first, &rule.shape) {
             (b'"', Shape::Text(rule)) => {
-                let text = scanner.string()?;
-                rule.allows_all() || rule.permits(text.resolve(&mut self.text))
+                let text = scanner.string()?.resolve(&mut self.text);
+                if let Some(column) = column {
+                    column.push_text(text);
+                }
+                rule.allows_all() || rule.permits(text)
             }
             (b'-' | b'0'..=b'9', Shape::Integer(rule)) => {
                 let number = scanner.number()?;
-                match number.as_i64() {
-                    Some(value) => rule.permits(value),
-                    None if number.is_finite() => return Err(Unfit::Value(RejectReason::WrongType)),
-                    None => return Err(Unfit::Value(RejectReason::NotFinite)),
+                let Some(value) = number.as_i64() else {
+                    let finite = number.is_finite();
+                    return Err(Unfit::Value(if finite { RejectReason::WrongType } else { RejectReason::NotFinite }));
+                };
+                if let Some(column) = column {
+                    column.push_integer(value);
                 }
+                rule.permits(value)
             }
             (b'-' | b'0'..=b'9', Shape::Number(rule)) => {
                 let number = scanner.number()?;
-                if !number.is_finite() {
+                if column.is_none() && rule.allows_all() && number.is_surely_finite() {
+                    return Ok(());
+                }
+                let value = number.as_f64();
+                if !value.is_finite() {
                     return Err(Unfit::Value(RejectReason::NotFinite));
                 }
-                rule.allows_all() || rule.permits(number.as_f64())
+                if let Some(column) = column {
+                    column.push_number(value);
+                }
+                rule.allows_all() || rule.permits(value)
             }
             (b'"', Shape::DateTime) => {
-                let text = scanner.string()?;
-                if !is_date_time(text.resolve(&mut self.text), self.utc) {
-                    return Err(Unfit::Value(RejectReason::WrongType));
+                let text = scanner.string()?.resolve(&mut self.text);
+                let micros = date_time_micros(text, self.utc).ok_or(Unfit::Value(RejectReason::WrongType))?;
+                if let Some(column) = column {
+                    column.push_date_time(micros);
                 }
                 true
             }
-            (b't', Shape::Boolean(allowed)) => {
-                scanner.literal("true")?;
-                allowed.is_empty() || allowed.contains(&true)
-            }
-            (b'f', Shape::Boolean(allowed)) => {
-                scanner.literal("false")?;
-                allowed.is_empty() || allowed.contains(&false)
+            (b't' | b'f', Shape::Boolean(allowed)) => {
+                let value = first == b't';
+                scanner.literal(if value { "true" } else { "false" })?;
+                if let Some(column) = column {
+                    column.push_boolean(value);
+                }
+                allowed.is_empty() || allowed.contains(&value)
             }
             (b'n', _) if rule.nullable => {
                 scanner.literal("null")?;
+                if let Some(column) = column {
+                    column.push_null();
+                }
                 true
             }
             _ => return Err(Unfit::Value(RejectReason::WrongType)),
@@ -157,11 +216,11 @@ fn too_deep(most: usize) -> Flaw {
     Flaw::new(RejectReason::TooDeep, format!("expected at most {most} levels of nesting, got more"))
 }
 
-/// Whether a text is an RFC 3339 date-time. The columns are decoded by a more lenient reader, which takes a time without
-/// an offset for UTC; a producer that leaves the offset out usually means something else.
-fn is_date_time(text: &[u8], utc: Tz) -> bool {
+/// The microseconds since 1970 of an RFC 3339 date-time; none when the text is not one. The library's reader is more
+/// lenient and takes a time without an offset for UTC; a producer that leaves the offset out usually means something else.
+fn date_time_micros(text: &[u8], utc: Tz) -> Option<i64> {
     let [_, _, _, _, b'-', _, _, b'-', _, _, b'T' | b't' | b' ', _, _, b':', _, _, b':', _, _, rest @ ..] = text else {
-        return false;
+        return None;
     };
     let rest = match rest {
         [b'.', fraction @ ..] => {
@@ -172,7 +231,10 @@ fn is_date_time(text: &[u8], utc: Tz) -> bool {
     };
     let has_offset = matches!(rest, [b'Z' | b'z'] | [b'+' | b'-', _, _, b':', _, _]);
     // Only ASCII goes on: the reader cuts the text at byte positions.
-    has_offset && text.is_ascii() && str::from_utf8(text).is_ok_and(|text| string_to_datetime(&utc, text).is_ok())
+    if !has_offset || !text.is_ascii() {
+        return None;
+    }
+    Some(string_to_datetime(&utc, str::from_utf8(text).ok()?).ok()?.timestamp_micros())
 }
 
 #[cfg(test)]
@@ -192,7 +254,7 @@ mod tests {
             ("2026-02-28T23:59:59+0200", false),
             ("2026-02-28T23:59:59.123é:00", false),
         ] {
-            assert_eq!(is_date_time(text.as_bytes(), utc), good, "{text}");
+            assert_eq!(date_time_micros(text.as_bytes(), utc).is_some(), good, "{text}");
         }
     }
 }

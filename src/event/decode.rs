@@ -8,9 +8,9 @@ use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use bytes::Bytes;
 
-use super::check::ObjectCheck;
+use super::check::{Limits, ObjectCheck};
 use super::check_column::check_columns;
-use super::columns::{JsonColumns, Span};
+use super::columns::{Columns, Gathered, MAX_EVENT_BYTES};
 use super::contract::Contract;
 use super::faults::RowFaults;
 use super::frame::{Frame, Frames};
@@ -25,7 +25,7 @@ use crate::bus::{Encoding, Message};
 pub struct Decoder {
     contract: Arc<Contract>,
     check: ObjectCheck,
-    columns: JsonColumns,
+    columns: Columns,
     time: TimeColumn,
 }
 
@@ -48,10 +48,12 @@ impl Decoder {
     /// # Errors
     /// When the contract has no property that can be the event time.
     pub fn new(contract: Arc<Contract>, settings: &DecodeSettings) -> Result<Self, DecoderError> {
+        let max_event_bytes = settings.limits.max_event_bytes.min(MAX_EVENT_BYTES);
+        let limits = Limits { max_event_bytes, ..settings.limits };
         Ok(Self {
             time: TimeColumn::new(&contract, settings)?,
-            check: ObjectCheck::new(Arc::clone(&contract), settings.limits)?,
-            columns: JsonColumns::new(Arc::clone(contract.schema()))?,
+            check: ObjectCheck::new(Arc::clone(&contract), limits)?,
+            columns: Columns::new(&contract),
             contract,
         })
     }
@@ -83,36 +85,29 @@ impl Decoder {
 
     fn decode_json(&mut self, index: usize, message: &Message, outcome: &mut Outcome<'_>) -> Result<(), ArrowError> {
         let mut frames = Frames::new(&message.payload);
-        while let Some(frame) = frames.next(&mut self.check) {
+        while let Some(frame) = frames.next(&mut self.check, self.columns.row()) {
             match frame {
-                Frame::Event(range) => {
-                    if self.columns.is_full() {
-                        self.flush(outcome)?;
-                    }
-                    let event = message.payload.get(range.clone()).unwrap_or_default();
-                    self.columns.push(event, Span::new(index, range));
+                Frame::Event(range) => self.columns.keep(index as u32, &range),
+                Frame::Refused(range, flaw) => {
+                    self.columns.take_back();
+                    outcome.refuse(index as u32, flaw, message.payload.slice(range));
                 }
-                Frame::Refused(range, flaw) => outcome.refuse(index as u32, flaw, message.payload.slice(range)),
+            }
+            if self.columns.is_full() {
+                self.flush(outcome)?;
             }
         }
         Ok(())
     }
 
-    /// Turns the JSON events gathered so far into columns.
+    /// Takes the JSON events gathered so far.
     fn flush(&mut self, outcome: &mut Outcome<'_>) -> Result<(), ArrowError> {
-        let flushed = self.columns.flush(outcome.messages)?;
-        for (span, flaw) in flushed.refused {
-            outcome.refuse(span.message, flaw, outcome.payload(span.message).slice(span.range()));
-        }
-        for (batch, spans) in flushed.batches {
-            let origin = spans.iter().map(|span| span.message).collect();
-            let bytes = |row: usize, payload: Bytes| {
-                let span = spans.get(row).map(|span| span.range());
-                Ok(span.map_or(Bytes::new(), |span| payload.slice(span)))
-            };
-            outcome.accept(&self.time, batch.columns().to_vec(), origin, bytes)?;
-        }
-        Ok(())
+        let Some(Gathered { columns, origin, ranges }) = self.columns.finish()? else { return Ok(()) };
+        let bytes = |row: usize, payload: Bytes| {
+            let range = ranges.get(row).map(|(start, end)| *start as usize..*end as usize);
+            Ok(range.map_or(Bytes::new(), |range| payload.slice(range)))
+        };
+        outcome.accept(&self.time, columns, origin, bytes)
     }
 
     fn decode_arrow(&self, index: usize, message: &Message, outcome: &mut Outcome<'_>) -> Result<(), ArrowError> {
@@ -170,11 +165,9 @@ impl Outcome<'_> {
         bytes: impl Fn(usize, Bytes) -> Result<Bytes, ArrowError>,
     ) -> Result<(), ArrowError> {
         time.convert(&mut columns);
-        let published = |row: usize| {
-            let message = origin.get(row).and_then(|message| self.messages.get(*message as usize));
-            message.map_or(i64::MIN, |message| message.published_micros)
-        };
-        let faults: RowFaults = time.check(&columns, published);
+        let published =
+            |message: u32| self.messages.get(message as usize).map_or(i64::MIN, |message| message.published_micros);
+        let faults: RowFaults = time.check(&columns, &origin, published);
         if !faults.is_empty() {
             columns = faults.filter(&columns, origin.len())?;
             let kept = origin.iter().enumerate().filter(|(row, _)| faults.keeps(*row)).map(|(_, message)| *message);
@@ -186,7 +179,11 @@ impl Outcome<'_> {
             origin = kept;
         }
         self.segments.push(RecordBatch::try_new(Arc::clone(time.schema()), columns)?);
-        self.origin.append(&mut origin);
+        if self.origin.is_empty() {
+            self.origin = origin;
+        } else {
+            self.origin.append(&mut origin);
+        }
         Ok(())
     }
 
@@ -213,7 +210,7 @@ mod tests {
 
     use super::*;
     use crate::event::testing::{PUBLISHED, arrow, json, message};
-    use crate::event::{Limits, RejectReason, TimeUnit};
+    use crate::event::{RejectReason, TimeUnit};
 
     const CONTRACT: &str = r#"{"type": "object", "properties": {
         "ts": {"type": "integer"},

@@ -13,6 +13,7 @@
 use std::ops::Range;
 
 use super::check::ObjectCheck;
+use super::column::Column;
 use super::reject::{Flaw, RejectReason};
 use super::scan::Scanner;
 
@@ -49,9 +50,10 @@ impl<'a> Frames<'a> {
         Self { payload, scanner: Scanner::new(payload), state: State::Beginning }
     }
 
-    /// The next part, or `None` at the end of the message.
+    /// The next part, or `None` at the end of the message. An event's values are appended to the columns; of one that is
+    /// refused some may be, which are for the caller to take back.
     #[inline]
-    pub(super) fn next(&mut self, check: &mut ObjectCheck) -> Option<Frame> {
+    pub(super) fn next(&mut self, check: &mut ObjectCheck, columns: &mut [Column]) -> Option<Frame> {
         let next = self.scanner.peek();
         let start = self.scanner.offset();
         match (self.state, next) {
@@ -64,22 +66,22 @@ impl<'a> Frames<'a> {
             (State::Beginning, Some(b'[')) => {
                 self.scanner.take(b'[');
                 self.state = State::FirstElement;
-                self.next(check)
+                self.next(check, columns)
             }
             (State::Beginning | State::Sequence, Some(_)) => {
                 self.state = State::Sequence;
-                Some(self.event(check))
+                Some(self.event(check, columns))
             }
             (State::FirstElement | State::LaterElement, Some(b']')) => {
                 self.scanner.take(b']');
                 self.state = State::AfterArray;
-                self.next(check)
+                self.next(check, columns)
             }
             (State::FirstElement, _) => {
                 self.state = State::LaterElement;
-                Some(self.event(check))
+                Some(self.event(check, columns))
             }
-            (State::LaterElement, _) if self.scanner.take(b',') => Some(self.event(check)),
+            (State::LaterElement, _) if self.scanner.take(b',') => Some(self.event(check, columns)),
             (State::LaterElement, _) => Some(self.broken(start, self.scanner.error("`,` or `]`").into())),
             (State::AfterArray, Some(_)) => {
                 Some(self.broken(start, self.scanner.error("the end of the message").into()))
@@ -87,10 +89,10 @@ impl<'a> Frames<'a> {
         }
     }
 
-    fn event(&mut self, check: &mut ObjectCheck) -> Frame {
+    fn event(&mut self, check: &mut ObjectCheck, columns: &mut [Column]) -> Frame {
         self.scanner.peek();
         let start = self.scanner.offset();
-        match check.next_object(&mut self.scanner) {
+        match check.next_object(&mut self.scanner, columns) {
             Ok(()) => Frame::Event(start..self.scanner.offset()),
             Err(flaw) => self.refuse(start, flaw, check),
         }
@@ -147,7 +149,7 @@ mod tests {
         let mut check = ObjectCheck::new(contract, Limits::default()).expect("a check");
         let mut frames = Frames::new(payload.as_bytes());
         let mut parts = Vec::new();
-        while let Some(frame) = frames.next(&mut check) {
+        while let Some(frame) = frames.next(&mut check, &mut []) {
             parts.push(match frame {
                 Frame::Event(range) => payload[range].to_owned(),
                 Frame::Refused(range, flaw) => format!("{}: {}", flaw.reason, &payload[range]),

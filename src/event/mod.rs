@@ -24,16 +24,21 @@
 mod check;
 mod check_column;
 mod check_value;
+mod column;
 mod columns;
 mod contract;
 mod decode;
+mod digits;
 mod faults;
 mod frame;
 mod ipc;
+mod key;
 #[cfg(test)]
 mod naive;
 mod partitions;
 mod plain_run;
+#[cfg(test)]
+mod random_events;
 mod reject;
 mod rule;
 mod scan;
@@ -46,6 +51,8 @@ mod testing;
 mod time;
 mod time_column;
 mod token;
+#[cfg(test)]
+mod two_pass;
 mod watermark;
 
 pub use check::{Limits, ObjectCheck};

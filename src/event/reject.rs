@@ -45,13 +45,11 @@ pub enum RejectReason {
     TimeOutOfBounds,
     /// Not an Arrow IPC stream, or one whose columns do not fit the contract.
     InvalidArrow,
-    /// Passed every check and yet could not be turned into columns: a bug of ours that costs one event, not a batch.
-    Undecodable,
 }
 
 impl RejectReason {
     /// Every reason.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 11] = [
         Self::InvalidJson,
         Self::WrongType,
         Self::MissingField,
@@ -63,7 +61,6 @@ impl RejectReason {
         Self::TooDeep,
         Self::TimeOutOfBounds,
         Self::InvalidArrow,
-        Self::Undecodable,
     ];
 
     /// The reason's name in dead letters and metrics.
@@ -81,7 +78,6 @@ impl RejectReason {
             Self::TooDeep => "too_deep",
             Self::TimeOutOfBounds => "time_out_of_bounds",
             Self::InvalidArrow => "invalid_arrow",
-            Self::Undecodable => "undecodable",
         }
     }
 }

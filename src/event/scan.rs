@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use super::digits::digits;
+use super::key::Key;
 use super::plain_run::plain_run;
 use super::token::{Number, NumberForm, Text, escaped_char};
 
@@ -14,16 +16,22 @@ use super::token::{Number, NumberForm, Text, escaped_char};
 pub(super) struct Scanner<'a> {
     bytes: &'a [u8],
     at: usize,
+    is_utf8: bool,
 }
 
 impl<'a> Scanner<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0 }
+        Self { bytes, at: 0, is_utf8: str::from_utf8(bytes).is_ok() }
     }
 
     /// Bytes passed so far.
     pub(super) fn offset(&self) -> usize {
         self.at
+    }
+
+    /// Whether all bytes are UTF-8, those passed and those to come.
+    pub(super) fn is_utf8(&self) -> bool {
+        self.is_utf8
     }
 
     /// Goes back to, or jumps forward to, an offset.
@@ -39,6 +47,13 @@ impl<'a> Scanner<'a> {
     /// Skips white space and shows the next byte without passing it.
     #[inline]
     pub(super) fn peek(&mut self) -> Option<u8> {
+        match self.bytes.get(self.at) {
+            Some(&byte) if byte > b' ' => Some(byte),
+            _ => self.peek_behind_space(),
+        }
+    }
+
+    fn peek_behind_space(&mut self) -> Option<u8> {
         loop {
             match self.bytes.get(self.at) {
                 Some(b' ' | b'\n' | b'\r' | b'\t') => self.at += 1,
@@ -61,13 +76,13 @@ impl<'a> Scanner<'a> {
         if self.take(byte) { Ok(()) } else { Err(self.error(expected)) }
     }
 
-    /// Passes exactly `bytes` if they stand here, after white space.
+    /// Passes `key` if it stands here, after white space.
     #[inline]
-    pub(super) fn take_all(&mut self, bytes: &[u8]) -> bool {
+    pub(super) fn take_key(&mut self, key: &Key) -> bool {
         self.peek();
-        let found = self.bytes.get(self.at..).is_some_and(|rest| rest.starts_with(bytes));
-        self.at += if found { bytes.len() } else { 0 };
-        found
+        let found = key.begins(self.rest());
+        self.at += found.unwrap_or(0);
+        found.is_some()
     }
 
     /// Passes a string.
@@ -77,7 +92,7 @@ impl<'a> Scanner<'a> {
         let start = self.at;
         let mut escaped = false;
         loop {
-            self.at += plain_run(self.bytes.get(self.at..).unwrap_or_default());
+            self.at += plain_run(self.rest());
             match self.bytes.get(self.at) {
                 Some(b'"') => {
                     let raw = self.since(start);
@@ -100,23 +115,27 @@ impl<'a> Scanner<'a> {
         self.peek();
         let start = self.at;
         self.at += usize::from(self.bytes.get(start) == Some(&b'-'));
+        let mut value = 0;
         match self.bytes.get(self.at) {
             Some(b'0') => self.at += 1,
-            _ => self.digits()?,
+            _ => value = self.digits(0)?,
         }
         let mut form = NumberForm::Whole;
+        let mut places = 0;
         if self.bytes.get(self.at) == Some(&b'.') {
             self.at += 1;
-            self.digits()?;
+            let point = self.at;
+            value = self.digits(value)?;
+            places = self.at - point;
             form = NumberForm::Fraction;
         }
         if let Some(b'e' | b'E') = self.bytes.get(self.at) {
             self.at += 1;
             self.at += usize::from(matches!(self.bytes.get(self.at), Some(b'+' | b'-')));
-            self.digits()?;
+            self.digits(0)?;
             form = NumberForm::Exponent;
         }
-        Ok(Number::new(self.since(start), form))
+        Ok(Number::new(self.since(start), form, value, places))
     }
 
     /// Passes the literal `word`: `true`, `false` or `null`.
@@ -193,13 +212,20 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    /// Passes at least one digit and returns the number that the digits continue, modulo 2^64.
     #[inline]
-    fn digits(&mut self) -> Result<(), SyntaxError> {
-        let start = self.at;
-        while let Some(b'0'..=b'9') = self.bytes.get(self.at) {
-            self.at += 1;
+    fn digits(&mut self, value: u64) -> Result<u64, SyntaxError> {
+        let found = digits(self.rest(), value);
+        if found.count == 0 {
+            return Err(self.error("a digit"));
         }
-        if self.at == start { Err(self.error("a digit")) } else { Ok(()) }
+        self.at += found.count;
+        Ok(found.value)
+    }
+
+    #[inline]
+    fn rest(&self) -> &'a [u8] {
+        self.bytes.get(self.at..).unwrap_or_default()
     }
 
     /// Passes what follows a backslash. A half of a surrogate pair alone is not text and is refused.

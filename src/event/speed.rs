@@ -22,7 +22,7 @@ const CONTRACT: &str = r#"{"type": "object", "properties": {
     "page": {"type": "string"}
 }, "required": ["event_id", "ts", "user_id", "item_id", "kind"]}"#;
 
-const BATCH: usize = 4_096;
+const BATCH: usize = 7_000;
 
 /// Messages of one event of 256 bytes each.
 fn messages() -> Vec<Message> {
@@ -41,6 +41,33 @@ fn messages() -> Vec<Message> {
         json(&event)
     };
     (0..BATCH).map(event).collect()
+}
+
+const CLICK_CONTRACT: &str = r#"{"type": "object", "properties": {
+    "ts": {"type": "integer"},
+    "user_id": {"type": "integer"},
+    "item_id": {"type": "integer"},
+    "kind": {"type": "string"},
+    "price": {"type": "number"}
+}, "required": ["ts", "user_id", "item_id", "kind", "price"]}"#;
+
+/// One batch of clicks of about 75 bytes, one per line, in messages of so many events each.
+fn clicks(events_per_message: usize) -> Vec<Message> {
+    let kinds = ["view", "view", "view", "cart", "buy"];
+    let lines: Vec<_> = (0..BATCH)
+        .map(|index| {
+            format!(
+                "{{\"ts\":{},\"user_id\":{},\"item_id\":{},\"kind\":\"{}\",\"price\":{}.{:02}}}\n",
+                PUBLISHED / 1_000 - 50_000 + index as i64,
+                index * 7_919 % 100_000,
+                index * 31 % 10_000,
+                kinds[index % kinds.len()],
+                index % 90,
+                index % 97,
+            )
+        })
+        .collect();
+    lines.chunks(events_per_message).map(|lines| json(&lines.concat())).collect()
 }
 
 /// Seconds of CPU that this thread has used: other work on the machine does not count.
@@ -84,6 +111,13 @@ fn decode_speed() {
     measure("check, arrow-json, times: Decoder", || {
         assert_eq!(decoder.decode(&messages).expect("good").batch.num_rows(), BATCH);
     });
+
+    for (what, events_per_message) in [("clicks, one per message", 1), ("clicks, all in one message", BATCH)] {
+        let clicks = clicks(events_per_message);
+        let contract = Arc::new(Contract::parse(CLICK_CONTRACT).expect("a contract"));
+        let mut decoder = Decoder::new(contract, &DecodeSettings::new("ts")).expect("a decoder");
+        measure(what, || assert_eq!(decoder.decode(&clicks).expect("good").batch.num_rows(), BATCH));
+    }
 
     let ids = decoder.decode(&messages).expect("good").batch.column(0).clone();
     let mut seen = SeenIds::new(1 << 20);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, TimestampMicrosecondArray};
+use arrow::array::{ArrayRef, AsArray, NullArray};
 use arrow::datatypes::{Field, Int64Type, Schema, SchemaRef, TimestampMicrosecondType};
 
 use super::contract::Contract;
@@ -55,23 +55,36 @@ impl TimeColumn {
         &self.schema
     }
 
-    /// Turns the time column into microseconds.
+    /// Turns the time column into microseconds, in place when nobody else has it.
     pub(super) fn convert(&self, columns: &mut [ArrayRef]) {
         if let (Some(factor), Some(column)) = (self.factor, columns.get_mut(self.index)) {
+            let units = column.as_primitive::<Int64Type>().clone();
+            *column = Arc::new(NullArray::new(0));
             // Saturated times are out of bounds, as the times that they stand for are.
-            let micros = column.as_primitive::<Int64Type>().unary(|value| value.saturating_mul(factor));
-            let times: TimestampMicrosecondArray = micros;
-            *column = Arc::new(times.with_timezone(UTC));
+            let in_micros = |units: i64| units.saturating_mul(factor);
+            let micros = units.unary_mut(in_micros).unwrap_or_else(|shared| shared.unary(in_micros));
+            *column = Arc::new(micros.reinterpret_cast::<TimestampMicrosecondType>().with_timezone(UTC));
         }
     }
 
-    /// The rows whose time is not believed. `columns` are converted; `published_micros` is the broker's time of a row's
-    /// message.
-    pub(super) fn check(&self, columns: &[ArrayRef], published_micros: impl Fn(usize) -> i64) -> RowFaults {
+    /// The rows whose time is not believed. `columns` are converted; `origin` has the message of each row, and
+    /// `published_micros` is the broker's time of a message.
+    pub(super) fn check(
+        &self,
+        columns: &[ArrayRef],
+        origin: &[u32],
+        published_micros: impl Fn(u32) -> i64,
+    ) -> RowFaults {
         let mut faults = RowFaults::default();
         let Some(column) = columns.get(self.index) else { return faults };
-        for (row, micros) in column.as_primitive::<TimestampMicrosecondType>().values().iter().enumerate() {
-            let believed = self.bounds.at(published_micros(row));
+        let times = column.as_primitive::<TimestampMicrosecondType>().values();
+        let mut believed_of = None;
+        for (row, (micros, message)) in times.iter().zip(origin).enumerate() {
+            // Rows of one message stand together.
+            let believed = match &believed_of {
+                Some((same, believed)) if same == message => believed,
+                _ => &believed_of.insert((*message, self.bounds.at(published_micros(*message)))).1,
+            };
             let time = EventTime(*micros);
             if !believed.contains(&time) {
                 let (from, to) = (believed.start(), believed.end());

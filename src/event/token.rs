@@ -35,6 +35,10 @@ impl<'a> Text<'a> {
 pub(super) struct Number<'a> {
     text: &'a [u8],
     form: NumberForm,
+    /// All digits before an exponent, read as one whole number modulo 2^64.
+    digits: u64,
+    /// How many of them stand behind the point.
+    places: usize,
 }
 
 /// How a number is written.
@@ -46,10 +50,11 @@ pub(super) enum NumberForm {
 }
 
 impl<'a> Number<'a> {
-    /// A number whose text fits the grammar and has this form.
+    /// A number whose text fits the grammar and has this form: `digits` are all that stand before an exponent, read as one
+    /// whole number modulo 2^64, and `places` counts those behind the point.
     #[inline]
-    pub(super) fn new(text: &'a [u8], form: NumberForm) -> Self {
-        Self { text, form }
+    pub(super) fn new(text: &'a [u8], form: NumberForm, digits: u64, places: usize) -> Self {
+        Self { text, form, digits, places }
     }
 
     /// The number as a 64-bit integer: `None` when it has a fraction or does not fit.
@@ -60,14 +65,32 @@ impl<'a> Number<'a> {
     pub(super) fn as_i64(&self) -> Option<i64> {
         const EXACT: f64 = 9_007_199_254_740_992.0;
         if self.form == NumberForm::Whole {
-            return whole(self.text);
+            // Eighteen digits fit into 64 bits with a sign.
+            if self.text.len() > 18 {
+                return whole(self.text);
+            }
+            let value = self.digits as i64;
+            return Some(if self.is_negative() { -value } else { value });
         }
         let value = self.as_f64();
         (value.fract() == 0.0 && value.abs() <= EXACT).then_some(value as i64)
     }
 
     /// The nearest 64-bit floating-point number, infinite when it is out of range.
+    ///
+    /// A whole number of up to 53 bits and a power of ten of up to 10^22 are both exact, so their quotient is the nearest
+    /// one (Clinger, "How to Read Floating Point Numbers Accurately", 1990). What does not fit goes to the standard library.
+    #[inline]
     pub(super) fn as_f64(&self) -> f64 {
+        // Nineteen digits are the most that 64 bits hold whatever they are.
+        if self.form != NumberForm::Exponent
+            && self.text.len() <= 19
+            && self.digits <= 1 << 53
+            && let Some(power) = POWERS_OF_TEN.get(self.places)
+        {
+            let value = self.digits as f64 / power;
+            return if self.is_negative() { -value } else { value };
+        }
         let text = str::from_utf8(self.text).unwrap_or_default();
         text.parse().unwrap_or(f64::NAN)
     }
@@ -75,10 +98,27 @@ impl<'a> Number<'a> {
     /// Whether the number fits into a 64-bit floating-point number.
     #[inline]
     pub(super) fn is_finite(&self) -> bool {
-        // The largest one has 309 digits: parsing is only needed for an exponent or a very long number.
-        (self.form != NumberForm::Exponent && self.text.len() < 300) || self.as_f64().is_finite()
+        self.is_surely_finite() || self.as_f64().is_finite()
+    }
+
+    /// Whether its text alone shows that it fits. The largest one has 309 digits: only an exponent or a very long number
+    /// needs to be parsed.
+    #[inline]
+    pub(super) fn is_surely_finite(&self) -> bool {
+        self.form != NumberForm::Exponent && self.text.len() < 300
+    }
+
+    #[inline]
+    fn is_negative(&self) -> bool {
+        self.text.first() == Some(&b'-')
     }
 }
+
+/// The powers of ten that are exact in 64-bit floating point.
+const POWERS_OF_TEN: [f64; 23] = [
+    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20,
+    1e21, 1e22,
+];
 
 impl fmt::Display for Number<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -86,7 +126,6 @@ impl fmt::Display for Number<'_> {
     }
 }
 
-#[inline]
 fn whole(text: &[u8]) -> Option<i64> {
     let (negative, digits) = match text {
         [b'-', digits @ ..] => (true, digits),
@@ -150,6 +189,8 @@ fn hex4(bytes: &mut impl Iterator<Item = u8>) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::event::scan::Scanner;
 
@@ -175,6 +216,18 @@ mod tests {
         assert!(!number(&"9".repeat(400)).is_finite());
         assert!(number("1e-999").is_finite());
         assert!(number("1.7976931348623157e308").is_finite());
+    }
+
+    proptest! {
+        #[test]
+        fn numbers_are_those_of_the_standard_library(text in r"-?(0|[1-9][0-9]{0,24})(\.[0-9]{1,24})?(e-?[0-9]{1,3})?") {
+            let expected: f64 = text.parse().expect("a number");
+            prop_assert_eq!(number(&text).as_f64().to_bits(), expected.to_bits());
+            prop_assert_eq!(number(&text).is_finite(), expected.is_finite());
+            if let Ok(whole) = text.parse::<i64>() {
+                prop_assert_eq!(number(&text).as_i64(), Some(whole));
+            }
+        }
     }
 
     #[test]

@@ -1,0 +1,105 @@
+//! The decoder against two passes: the same check, which appends nothing, and then `arrow-json` for the columns.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, TimestampMicrosecondArray};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::Int64Type;
+use arrow_json::ReaderBuilder;
+use proptest::prelude::*;
+
+use super::check::ObjectCheck;
+use super::frame::{Frame, Frames};
+use super::random_events::{CONTRACT, payloads};
+use super::testing::{PUBLISHED, message};
+use super::{Contract, DecodeSettings, Decoder, EventTime, Limits, Reject, RejectReason};
+use crate::bus::{Encoding, Message};
+
+const LIMITS: Limits = Limits { max_event_bytes: 400, max_depth: 3 };
+
+/// The accepted events, their messages, and the rejects.
+type Outcome = (RecordBatch, Vec<u32>, Vec<Reject>);
+
+fn two_passes(decoder: &Decoder, contract: &Arc<Contract>, messages: &[Message]) -> Outcome {
+    let mut check = ObjectCheck::new(Arc::clone(contract), LIMITS).expect("a check");
+    let builder = ReaderBuilder::new(Arc::clone(contract.schema())).with_batch_size(1_000);
+    let mut tape = builder.build_decoder().expect("a tape");
+    let mut rejects = Vec::new();
+    let mut events = Vec::new();
+    for (index, message) in messages.iter().enumerate() {
+        let mut frames = Frames::new(&message.payload);
+        while let Some(frame) = frames.next(&mut check, &mut []) {
+            match frame {
+                Frame::Event(range) => {
+                    let event = message.payload.slice(range);
+                    assert_eq!(tape.decode(&event).expect("an event"), event.len());
+                    events.push((index as u32, event));
+                }
+                Frame::Refused(range, flaw) => rejects.push(Reject {
+                    message: index as u32,
+                    reason: flaw.reason,
+                    detail: flaw.detail,
+                    bytes: message.payload.slice(range),
+                }),
+            }
+        }
+    }
+    let Some(batch) = tape.flush().expect("columns") else {
+        return (RecordBatch::new_empty(Arc::clone(decoder.schema())), Vec::new(), rejects);
+    };
+    let micros: Vec<_> =
+        batch.column(0).as_primitive::<Int64Type>().values().iter().map(|time| time.saturating_mul(1_000)).collect();
+    let (earliest, latest) = (946_684_800_000_000, PUBLISHED + 60_000_000);
+    let believed: Vec<_> = micros.iter().map(|time| (earliest..=latest).contains(time)).collect();
+    let mut origin = Vec::new();
+    for ((message, event), (time, believed)) in events.into_iter().zip(micros.iter().zip(&believed)) {
+        if *believed {
+            origin.push(message);
+            continue;
+        }
+        let [earliest, latest, time] = [earliest, latest, *time].map(EventTime);
+        rejects.push(Reject {
+            message,
+            reason: RejectReason::TimeOutOfBounds,
+            detail: format!("field \"ts\": expected a time from {earliest} to {latest}, got {time}"),
+            bytes: event,
+        });
+    }
+    rejects.sort_by_key(|reject| reject.message);
+    let mut columns = batch.columns().to_vec();
+    columns[0] = Arc::new(TimestampMicrosecondArray::from(micros).with_timezone("+00:00"));
+    let batch = RecordBatch::try_new(Arc::clone(decoder.schema()), columns).expect("a batch");
+    let batch = filter_record_batch(&batch, &BooleanArray::from(believed)).expect("rows");
+    (batch, origin, rejects)
+}
+
+/// A column's values as bits: `0.0` and `-0.0` are equal and yet not the same.
+fn bits(column: &ArrayRef) -> Vec<Option<u64>> {
+    match column.as_primitive_opt::<arrow::datatypes::Float64Type>() {
+        Some(numbers) => numbers.iter().map(|number| number.map(f64::to_bits)).collect(),
+        None => Vec::new(),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(3_000))]
+    #[test]
+    fn one_pass_gives_what_two_passes_give(calls in prop::collection::vec(payloads(PUBLISHED / 1_000), 1..4)) {
+        let contract = Arc::new(Contract::parse(CONTRACT).expect("a contract"));
+        let settings = DecodeSettings { limits: LIMITS, ..DecodeSettings::new("ts") };
+        let mut decoder = Decoder::new(Arc::clone(&contract), &settings).expect("a decoder");
+        for payloads in calls {
+            let messages: Vec<_> =
+                payloads.into_iter().map(|payload| message(payload.into(), Encoding::Json)).collect();
+            let (batch, origin, rejects) = two_passes(&decoder, &contract, &messages);
+            let decoded = decoder.decode(&messages).expect("decoded");
+            prop_assert_eq!(&decoded.rejects, &rejects);
+            prop_assert_eq!(&decoded.origin, &origin);
+            prop_assert_eq!(&decoded.batch, &batch);
+            for (found, expected) in decoded.batch.columns().iter().zip(batch.columns()) {
+                prop_assert_eq!(found.null_count(), expected.null_count());
+                prop_assert_eq!(bits(found), bits(expected));
+            }
+        }
+    }
+}
