@@ -98,7 +98,7 @@ fn happenings() -> impl Strategy<Value = Happening> {
 fn text(start: i64, disorder: i64, tables: &[String], happenings: &[Happening]) -> String {
     let mut text = format!("# Generated.\n\nstream clicks disorder {disorder}us\n\n");
     for (number, table) in tables.iter().enumerate() {
-        write!(text, "table t{number} {table}\n").unwrap();
+        writeln!(text, "table t{number} {table}").unwrap();
     }
     let (mut now, mut in_events) = (start, false);
     let shown = |value: &Option<i64>| value.map(|value| value.to_string()).unwrap_or_default();
