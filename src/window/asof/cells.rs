@@ -175,11 +175,6 @@ impl RunningCells {
         self.record(slot)[0]
     }
 
-    /// Tail of a horizon as of the newest event.
-    pub(super) fn tail(&self, horizon: usize) -> i64 {
-        self.horizons[horizon].tail
-    }
-
     /// Sets the tails without moving anything out: the cells are restored as of `newest`.
     pub(super) fn restore_tails(&mut self, newest: i64) {
         for part in &mut self.horizons {

@@ -38,10 +38,6 @@ impl Level {
         self.bounds
     }
 
-    pub(super) fn held(&self) -> &Held {
-        &self.held
-    }
-
     pub(super) fn runs(&self) -> &VecDeque<Run> {
         &self.runs
     }

@@ -14,10 +14,11 @@
 //! the few rows in between. Only aggregates of other functions and types (sketches, `stddev`, strings) are merged from
 //! tiles at each read. Tiles hold an aggregate only for the horizons that read it at their width.
 //!
-//! Where the time goes (one table of 20 features over 5 horizons, a million users, `bench/features.rs`): one in three
-//! cycles is the hash table of distinct values, the rest is spread over evaluating expressions, cells and memory that is
-//! touched for the first time. The memory of that table is tiles of five minutes for a day, then cells, then values.
+//! Where the time goes (one table of 20 features over 5 horizons, a million users, `bench/features.rs`): a quarter is the
+//! hash table of distinct values, an eighth memory that is touched for the first time, the rest is spread over evaluating
+//! expressions, cells and keys.
 
+mod builder;
 mod cells;
 mod column;
 mod distinct;

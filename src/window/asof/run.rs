@@ -286,11 +286,6 @@ impl RunBuilder {
         }
         slots
     }
-
-    /// Memory held between runs, bytes.
-    pub(super) fn size(&self) -> usize {
-        8 * self.seen.len()
-    }
 }
 
 fn add_column(

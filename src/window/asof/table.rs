@@ -285,8 +285,4 @@ impl FeatureTable {
         self.builder = RunBuilder::default();
         Ok(())
     }
-
-    pub(super) fn builder_size(&self) -> usize {
-        self.builder.size()
-    }
 }

@@ -153,10 +153,11 @@ impl Tiles {
         cover
     }
 
-    /// Drops the tiles that hold a pane before `oldest`: no window that is still open begins so early.
+    /// Drops the tiles that end before the oldest pane: nobody reads them any more.
     pub(super) fn expire(&mut self, oldest: i64) {
         for level in &mut self.levels {
-            while level.by_start.first_key_value().is_some_and(|(start, _)| *start < oldest) {
+            while level.by_start.first_key_value().is_some_and(|(start, _)| start.saturating_add(level.width) <= oldest)
+            {
                 level.by_start.pop_first();
             }
         }
