@@ -15,12 +15,12 @@
 
 use std::hint::black_box;
 
-use super::column::{Column, Combine, as_float, to_word};
+use super::column::{Column, Combine};
+use super::horizon_cells::*;
 use super::level::Levels;
 use super::plan::{CellRef, FeaturePlan};
 use super::recent::{Recent, RecentBatch};
-use super::run::Run;
-use super::tile::{Horizon, Segment};
+use super::tile::Segment;
 use crate::window::keys::NO_SLOT;
 
 /// Tail of a table that has seen no event.
@@ -31,9 +31,6 @@ const PAGE: usize = 4_096;
 
 /// Rows of a tile that are subtracted together, column after column, while the records are in the cache.
 const CHUNK: usize = 512;
-
-/// The bound on the error of a float sum, in units of 2^-53 of the sum, at which it is made anew: 7e-12 of the sum.
-const MOST_ERROR: f64 = 65_536.0;
 
 /// Tiles and recent rows: what cells follow.
 pub(super) struct Sources<'a> {
@@ -53,28 +50,6 @@ pub(super) struct RunningCells {
     tails_hold_until: i64,
     scratch: Vec<i64>,
     segments: Vec<Segment>,
-}
-
-struct HorizonCells {
-    horizon: Horizon,
-    /// Tail as of the newest event of the table.
-    tail: i64,
-    /// Place of the first cell among the cells of a key.
-    offset: usize,
-    sums: Vec<CellPlan>,
-    extremes: Vec<CellPlan>,
-    /// The word of each cell, in the order of the plan.
-    words: Vec<usize>,
-}
-
-#[derive(Clone, Copy)]
-struct CellPlan {
-    aggregate: usize,
-    combine: Combine,
-    /// Its place in a record. The error of a float sum follows its sum.
-    word: usize,
-    /// Place of the count of the same rows.
-    count: usize,
 }
 
 impl RunningCells {
@@ -410,77 +385,6 @@ impl RunningCells {
     pub(super) fn size(&self) -> usize {
         8 * self.slots * self.blank.len()
     }
-}
-
-impl HorizonCells {
-    fn add(&self, record: &mut [i64], value: impl Fn(usize, i64) -> i64) {
-        // Extremes go first: whether nothing or the unknown stands in them shows in the count before this row.
-        for cell in &self.extremes {
-            let value = value(cell.aggregate, i64::MIN);
-            if record[cell.word] != i64::MIN || record[cell.count] == 0 {
-                record[cell.word] = record[cell.word].max(value);
-            }
-        }
-        for cell in &self.sums {
-            let value = value(cell.aggregate, 0);
-            match cell.combine {
-                Combine::AddFloat if value != 0 => {
-                    let sum = as_float(record[cell.word]);
-                    let after = sum + as_float(value);
-                    let error = as_float(record[cell.word + 1]) + after.abs();
-                    record[cell.word] = to_word(after);
-                    record[cell.word + 1] = to_word(error);
-                }
-                Combine::AddFloat => {}
-                _ => record[cell.word] = record[cell.word].wrapping_add(value),
-            }
-        }
-    }
-
-    /// Takes a row out; false when some cell is not known then.
-    fn subtract(&self, record: &mut [i64], value: impl Fn(usize, i64) -> i64) -> bool {
-        let mut is_known = true;
-        for cell in self.sums.iter().filter(|cell| cell.combine == Combine::Add) {
-            record[cell.word] = record[cell.word].wrapping_sub(value(cell.aggregate, 0));
-        }
-        for cell in self.sums.iter().filter(|cell| cell.combine == Combine::AddFloat) {
-            is_known &= subtract_float(record, cell, value(cell.aggregate, 0));
-        }
-        for cell in &self.extremes {
-            if record[cell.count] == 0 || value(cell.aggregate, i64::MIN) == record[cell.word] {
-                record[cell.word] = i64::MIN;
-            }
-        }
-        is_known
-    }
-
-    /// Whether no extreme is unknown.
-    fn knows(&self, record: &[i64]) -> bool {
-        self.extremes.iter().all(|cell| record[cell.word] != i64::MIN || record[cell.count] == 0)
-    }
-}
-
-/// Takes a float out of a sum whose count has been lowered; false when what is left is not exact enough.
-fn subtract_float(record: &mut [i64], cell: &CellPlan, value: i64) -> bool {
-    if record[cell.count] == 0 {
-        record[cell.word] = 0;
-        record[cell.word + 1] = 0;
-        return true;
-    }
-    let value = as_float(value);
-    if value == 0.0 {
-        return true;
-    }
-    let sum = as_float(record[cell.word]) - value;
-    // The tile's own sum was rounded as well.
-    let error = as_float(record[cell.word + 1]) + sum.abs() + 2.0 * value.abs();
-    record[cell.word] = to_word(sum);
-    record[cell.word + 1] = to_word(error);
-    sum.is_finite() && error <= MOST_ERROR * sum.abs()
-}
-
-fn value(run: &Run, row: usize, aggregate: usize, empty: i64) -> i64 {
-    run.columns[aggregate].as_ref().map_or(empty, |column| column.get(row, empty))
 }
 
 fn record_of(pages: &mut [Vec<i64>], width: usize, slot: u32) -> &mut [i64] {
