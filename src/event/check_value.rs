@@ -8,6 +8,7 @@ use super::column::Column;
 use super::reject::{Flaw, RejectReason, excerpt};
 use super::rule::{ListRule, Shape, UTC, ValueRule};
 use super::scan::{Bracket, Scanner, SkipError, SyntaxError};
+use super::token::Number;
 
 /// Checks values one after another, in space that is reused.
 #[derive(Debug)]
@@ -130,30 +131,8 @@ impl ValueCheck {
                 }
                 rule.allows_all() || rule.permits(text)
             }
-            (b'-' | b'0'..=b'9', Shape::Integer(rule)) => {
-                let number = scanner.number()?;
-                let Some(value) = number.as_i64() else {
-                    let finite = number.is_finite();
-                    return Err(Unfit::Value(if finite { RejectReason::WrongType } else { RejectReason::NotFinite }));
-                };
-                if let Some(column) = column {
-                    column.push_integer(value);
-                }
-                rule.permits(value)
-            }
-            (b'-' | b'0'..=b'9', Shape::Number(rule)) => {
-                let number = scanner.number()?;
-                if column.is_none() && rule.allows_all() && number.is_surely_finite() {
-                    return Ok(());
-                }
-                let value = number.as_f64();
-                if !value.is_finite() {
-                    return Err(Unfit::Value(RejectReason::NotFinite));
-                }
-                if let Some(column) = column {
-                    column.push_number(value);
-                }
-                rule.allows_all() || rule.permits(value)
+            (b'-' | b'0'..=b'9', shape @ (Shape::Integer(_) | Shape::Number(_))) => {
+                number(scanner.number()?, shape, column)?
             }
             (b'"', Shape::DateTime) => {
                 let text = scanner.string()?.resolve(&mut self.text);
@@ -181,6 +160,35 @@ impl ValueCheck {
             _ => return Err(Unfit::Value(RejectReason::WrongType)),
         };
         if permitted { Ok(()) } else { Err(Unfit::Value(RejectReason::Constraint)) }
+    }
+}
+
+/// Whether a number is permitted; it is appended to the column, if there is one.
+#[inline]
+fn number(number: Number<'_>, shape: &Shape, column: Option<&mut Column>) -> Result<bool, Unfit> {
+    match shape {
+        Shape::Integer(rule) => {
+            let Some(value) = number.as_i64() else {
+                let finite = number.is_finite();
+                return Err(Unfit::Value(if finite { RejectReason::WrongType } else { RejectReason::NotFinite }));
+            };
+            if let Some(column) = column {
+                column.push_integer(value);
+            }
+            Ok(rule.permits(value))
+        }
+        Shape::Number(rule) if column.is_none() && rule.allows_all() && number.is_surely_finite() => Ok(true),
+        Shape::Number(rule) => {
+            let value = number.as_f64();
+            if !value.is_finite() {
+                return Err(Unfit::Value(RejectReason::NotFinite));
+            }
+            if let Some(column) = column {
+                column.push_number(value);
+            }
+            Ok(rule.permits(value))
+        }
+        _ => Err(Unfit::Value(RejectReason::WrongType)),
     }
 }
 

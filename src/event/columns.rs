@@ -87,3 +87,46 @@ impl Columns {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::AsArray;
+    use arrow::datatypes::Int64Type;
+
+    use super::*;
+
+    fn columns() -> Columns {
+        let contract = r#"{"type": "object", "properties": {"a": {"type": "integer"}, "b": {"type": "string"}}}"#;
+        Columns::new(&Contract::parse(contract).expect("a contract"))
+    }
+
+    #[test]
+    fn only_events_that_are_kept_become_rows() {
+        let mut columns = columns();
+        assert!(columns.finish().expect("columns").is_none());
+        for (value, message) in [(1, 0), (2, 0), (3, 5)] {
+            columns.row()[0].push_integer(99);
+            columns.take_back();
+            columns.row()[0].push_integer(value);
+            columns.row()[1].push_text(b"x");
+            columns.keep(message, &(7..9));
+        }
+        columns.row()[1].push_text(b"begun");
+        columns.take_back();
+        let gathered = columns.finish().expect("columns").expect("rows");
+        assert_eq!(gathered.columns[0].as_primitive::<Int64Type>().values(), &[1, 2, 3]);
+        assert_eq!(gathered.columns[1].len(), 3);
+        assert_eq!((gathered.origin, gathered.ranges), (vec![0, 0, 5], vec![(7, 9); 3]));
+        assert!(columns.finish().expect("columns").is_none());
+    }
+
+    #[test]
+    fn texts_never_reach_what_31_bits_address() {
+        let mut columns = columns();
+        columns.keep(0, &(0..MAX_EVENT_BYTES - 1));
+        assert!(!columns.is_full());
+        assert!(i32::try_from(MAX_EVENT_BYTES - 1 + MAX_EVENT_BYTES).is_ok());
+        columns.keep(0, &(0..1));
+        assert!(columns.is_full());
+    }
+}

@@ -9,15 +9,24 @@ pub(super) struct Digits {
     pub(super) value: u64,
 }
 
-/// Reads digits that continue the number `value`.
+/// Reads digits that continue the number `value`. How many there are decides no branch but every eighth: lengths of
+/// identifiers can't be foretold.
 #[inline]
 pub(super) fn digits(bytes: &[u8], mut value: u64) -> Digits {
     let mut rest = bytes;
-    while let Some((word, after)) = rest.split_first_chunk()
-        && let Some(eight) = eight_digits(u64::from_le_bytes(*word))
-    {
-        value = value.wrapping_mul(100_000_000).wrapping_add(eight);
-        rest = after;
+    while let Some(word) = rest.first_chunk() {
+        let word = u64::from_le_bytes(*word) ^ (ONES * u64::from(b'0'));
+        let count = leading_digits(word);
+        if count == 0 {
+            break;
+        }
+        // Those that follow are pushed out, and zeros come in before the first one.
+        let eight = eight_digits(word << (64 - 8 * count));
+        value = value.wrapping_mul(POWERS_OF_TEN.get(count).copied().unwrap_or(0)).wrapping_add(eight);
+        rest = rest.get(count..).unwrap_or_default();
+        if count < 8 {
+            return Digits { count: bytes.len() - rest.len(), value };
+        }
     }
     while let [digit @ b'0'..=b'9', after @ ..] = rest {
         value = value.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
@@ -26,21 +35,25 @@ pub(super) fn digits(bytes: &[u8], mut value: u64) -> Digits {
     Digits { count: bytes.len() - rest.len(), value }
 }
 
-/// The number that eight digits write, the first one in the lowest byte. Neighbours are joined three times: to pairs, to
-/// fours, to eight (Lemire, "Quickly parsing eight digits", 2018).
+const ONES: u64 = 0x0101_0101_0101_0101;
+
+const POWERS_OF_TEN: [u64; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
+
+/// How many bytes of a word, from the lowest on, are at most 9.
 #[inline]
-fn eight_digits(word: u64) -> Option<u64> {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    // Adding 6 carries into the high half for whatever is above '9'; the high half of a digit is 3.
-    let above = word | word.wrapping_add(6 * ONES);
-    let high_halves = 0xf0 * ONES;
-    if word & high_halves != 0x30 * ONES || above & high_halves != 0x30 * ONES {
-        return None;
-    }
-    let ones = word & (0x0f * ONES);
+fn leading_digits(word: u64) -> usize {
+    // The high bit marks what is above 9. A mark may be carried upwards, which leaves the lowest one where it belongs.
+    let above = (word | word.wrapping_add(ONES * (0x80 - 10))) & (ONES * 0x80);
+    above.trailing_zeros() as usize / 8
+}
+
+/// The number that eight digits from 0 to 9 write, the first one in the lowest byte. Neighbours are joined three times: to
+/// pairs, to fours, to eight (Lemire, "Quickly parsing eight digits", 2018).
+#[inline]
+fn eight_digits(ones: u64) -> u64 {
     let pairs = (ones.wrapping_mul(1 + (10 << 8)) >> 8) & 0x00ff_00ff_00ff_00ff;
     let fours = (pairs.wrapping_mul(1 + (100 << 16)) >> 16) & 0x0000_ffff_0000_ffff;
-    Some(fours.wrapping_mul(1 + (10_000 << 32)) >> 32)
+    fours.wrapping_mul(1 + (10_000 << 32)) >> 32
 }
 
 #[cfg(test)]

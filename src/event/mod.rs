@@ -1,15 +1,18 @@
 //! From bytes to Arrow: events that keep their contract become columns, the others are refused with a reason.
 //!
 //! ```text
-//!                 ┌ frame ┐   ┌ check ┐   ┌ columns ┐   ┌ time_column ┐
-//!   Message ─────▶│ JSON  │──▶│ rules │──▶│ Arrow   │──▶│ µs, bounds  │──▶ batch, origin
-//!    (payload)    └───────┘   └───────┘   └─────────┘   └─────────────┘
-//!         │          │ broken     │ flawed                     │ not believed
-//!         │          └────────────┴──────────────┬─────────────┘
+//!                 ┌ frame ┐   ┌ check ┬ columns ┐   ┌ time_column ┐
+//!   Message ─────▶│ JSON  │──▶│ rules │ values  │──▶│ µs, bounds  │──▶ batch, origin
+//!    (payload)    └───────┘   └───────┴─────────┘   └─────────────┘
+//!         │          │ broken     │ flawed: taken back     │ not believed
+//!         │          └────────────┴──────────────┬─────────┘
 //!         │       ┌ ipc ┐   ┌ check_column ┐     ▼
 //!         └──────▶│Arrow│──▶│ same rules   │──▶ rejects: message, reason, detail, the event's own bytes
 //!                 └─────┘   └──────────────┘
 //! ```
+//!
+//! A JSON event is read once: while its values are checked they are appended to the columns, in Arrow's own layout, and an
+//! event that is refused after all is taken back.
 //!
 //! **Promises.** Accepted and refused events together are all events. A bad event never takes its neighbours along. What a
 //! batch holds fits the contract: types, nulls, constraints, finite numbers, believable times; nothing later checks it
