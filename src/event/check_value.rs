@@ -209,6 +209,7 @@ impl Place<'_> {
 }
 
 /// Why a value is refused, before its place and text are put into words.
+#[derive(Debug, Clone, Copy)]
 enum Unfit {
     Syntax(SyntaxError),
     Value(RejectReason),

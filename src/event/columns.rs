@@ -79,12 +79,14 @@ impl Columns {
         }
         self.event_bytes = 0;
         let room = self.origin.len() + self.origin.len() / 8;
-        let columns: Result<Vec<_>, _> = self.columns.iter_mut().map(Column::finish).collect();
-        Ok(Some(Gathered {
-            columns: columns?,
-            origin: std::mem::replace(&mut self.origin, Vec::with_capacity(room)),
-            ranges: std::mem::replace(&mut self.ranges, Vec::with_capacity(room)),
-        }))
+        let origin = std::mem::replace(&mut self.origin, Vec::with_capacity(room));
+        let ranges = std::mem::replace(&mut self.ranges, Vec::with_capacity(room));
+        let columns: Result<_, _> = self.columns.iter_mut().map(Column::finish).collect();
+        if columns.is_err() {
+            // None of the rows is left behind in the other columns.
+            self.take_back();
+        }
+        Ok(Some(Gathered { columns: columns?, origin, ranges }))
     }
 }
 
