@@ -249,7 +249,9 @@ impl Branch {
                     projection.expr.iter().map(|column| planner.physical(column, schema)).collect();
                 let select = BranchSelect { columns: columns?, schema: nullable(projection.schema.as_arrow()) };
                 let mut branches = Self::all(planner, &projection.input, time)?;
-                branches.iter_mut().for_each(|branch| branch.selects.push(select.clone()));
+                for branch in &mut branches {
+                    branch.selects.push(select.clone());
+                }
                 Ok(branches)
             }
             other => Err(unexpected(other)),

@@ -7,7 +7,10 @@ use datafusion::logical_expr::{Expr, ExprSchemable};
 
 use super::extreme::Extreme;
 use super::last::RunningLast;
-use super::plan::*;
+use super::plan::{
+    CellRef, DistinctAggregate, HorizonPlan, Input, LastAggregate, MergedAggregate, OutputSource, RunningAggregate,
+    RunningKind,
+};
 use super::tile::Horizon;
 use super::within::{mentions_within, split_horizon};
 use crate::window::evaluate::new_accumulator;

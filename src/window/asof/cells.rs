@@ -16,7 +16,7 @@
 use std::hint::black_box;
 
 use super::column::{Column, Combine};
-use super::horizon_cells::*;
+use super::horizon_cells::{CellPlan, HorizonCells, subtract_float, value};
 use super::level::Levels;
 use super::plan::{CellRef, FeaturePlan};
 use super::recent::{Recent, RecentBatch};

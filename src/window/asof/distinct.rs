@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use hashbrown::{HashMap, HashTable};
 
 use super::cells::NO_TAIL;
-use super::distinct_values::*;
+use super::distinct_values::{Aggregate, CountedHorizon, ENTRY_BYTES, NONE, Seen};
 use super::plan::FeaturePlan;
 use super::recent::{Recent, RecentBatch};
 use super::tile::Horizon;

@@ -190,7 +190,9 @@ impl Gather<'_> {
         for partial in tiles.cover(by_start, *width, index, (start, end)) {
             outcome = outcome.and_then(|()| partial.merge_into(accumulator.as_mut(), slots.len(), &group_of));
         }
-        slots.iter().for_each(|slot| groups[*slot as usize] = NONE);
+        for slot in slots {
+            groups[*slot as usize] = NONE;
+        }
         *self.groups = groups;
         outcome?;
         Ok(accumulator.evaluate(EmitTo::All)?)

@@ -128,7 +128,7 @@ fn contribution(
 
 /// The rows that an aggregate counts: those that its filter lets through and whose argument is not NULL.
 fn counts(argument: &ArrayRef, filter: Option<&BooleanArray>) -> Option<BooleanBuffer> {
-    let valid = argument.nulls().filter(|nulls| nulls.null_count() > 0).map(|nulls| nulls.inner());
+    let valid = argument.nulls().filter(|nulls| nulls.null_count() > 0).map(arrow::buffer::NullBuffer::inner);
     match (valid, filter) {
         (None, None) => None,
         (Some(valid), None) => Some(valid.clone()),

@@ -320,7 +320,9 @@ impl Member {
     /// Restores the keys that have changed.
     pub(super) fn set_changed(&mut self, changed: Vec<u32>) {
         if self.follows_changes() {
-            changed.into_iter().for_each(|slot| self.mark(slot));
+            for slot in changed {
+                self.mark(slot);
+            }
         }
     }
 

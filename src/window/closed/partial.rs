@@ -120,7 +120,7 @@ impl Partial {
     }
 
     pub(super) fn size(&self) -> usize {
-        let bytes = |columns: &[ArrayRef]| columns.iter().map(|one| one.get_array_memory_size()).sum::<usize>();
+        let bytes = |columns: &[ArrayRef]| columns.iter().map(Array::get_array_memory_size).sum::<usize>();
         let chunks: usize = self.chunks.iter().map(|chunk| 4 * chunk.slots.len() + bytes(&chunk.states)).sum();
         let waiting: usize = self.waiting.iter().map(|rows| 4 * rows.slots.len() + bytes(&rows.arguments)).sum();
         chunks + waiting

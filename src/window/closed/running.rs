@@ -162,7 +162,9 @@ impl Running {
         if let Some(Some(Totals::Integers(rows))) = self.additive.first() {
             let left: Vec<u32> = pane.slots.iter().copied().filter(|slot| rows[*slot as usize] == 0).collect();
             for totals in self.additive.iter_mut().flatten() {
-                left.iter().for_each(|slot| totals.clear(*slot as usize));
+                for slot in &left {
+                    totals.clear(*slot as usize);
+                }
             }
         }
         let Some(caught) = self.caught.remove(&start) else { return };

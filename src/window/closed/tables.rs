@@ -40,6 +40,7 @@ struct Mark {
 }
 
 /// What the tables of a group keep.
+#[expect(clippy::large_enum_variant, reason = "there are a few of them, and each holds far more on the heap")]
 enum State {
     Panes(PaneGroup),
     Sessions(SessionTable),
