@@ -134,7 +134,7 @@ impl Arrival {
         &mut self,
         stream: usize,
         messages: &[Message],
-        late: Vec<bool>,
+        late: &[bool],
         letters: Option<&mut Vec<DeadLetter>>,
     ) -> Result<u64, EngineError> {
         let wanted: BooleanBuffer = late.iter().map(|late| !late).collect();

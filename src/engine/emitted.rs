@@ -96,7 +96,9 @@ fn json_keys(columns: &[ArrayRef], rows: usize) -> Result<Vec<String>, ArrowErro
             key.push_str(value);
         }
     }
-    keys.iter_mut().for_each(|key| key.push(']'));
+    for key in &mut keys {
+        key.push(']');
+    }
     Ok(keys)
 }
 

@@ -15,6 +15,7 @@ use crate::bus::Bus;
 use crate::reference::{ReferenceBucket, ReferenceError, ReferenceFile, ReferenceTable};
 
 /// The source of a reference table, read.
+#[expect(clippy::large_enum_variant, reason = "there are a few of them, and each holds far more on the heap")]
 pub(super) enum OpenReference {
     File(ReferenceFile),
     Bucket(ReferenceBucket),

@@ -61,6 +61,7 @@ pub struct Run {
 impl Run {
     /// Creates what is missing in the broker, rebuilds the features and starts to serve: a pipeline that answers requests is
     /// ready for them when this returns.
+    #[expect(clippy::too_many_lines, reason = "one thing after another, each a line or two")]
     pub async fn start(pipeline: Arc<Pipeline>, bus: &Bus, settings: &RunSettings) -> Result<Self, EngineError> {
         let start = Position::start(pipeline.streams.iter().map(|stream| stream.name.as_str()));
         let mut present = start.clone();

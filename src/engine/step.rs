@@ -144,7 +144,7 @@ impl Step {
         let mut arrival = self.streams[stream].take((stream, plan), messages, &mut output.counts, letters)?;
         let late = self.tables.push(stream, &arrival, &mut output.emissions)?;
         let letters = (emit && plan.dead_letter_late).then_some(&mut output.dead);
-        output.counts.late = arrival.leave_late_out(stream, messages, late, letters)?;
+        output.counts.late = arrival.leave_late_out(stream, messages, &late, letters)?;
         output.counts.counted = arrival.batch.num_rows() as u64;
         if let Some(labels) = labels {
             let from = (messages, arrival.origin.as_slice());

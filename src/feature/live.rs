@@ -69,6 +69,7 @@ impl LivePlan {
 }
 
 /// The rows of a table.
+#[expect(clippy::large_enum_variant, reason = "there are a few of them, and each holds far more on the heap")]
 pub enum LiveTable {
     /// The whole state of an as-of table.
     AsOf(FeatureTable),

@@ -65,8 +65,8 @@ impl Column {
     pub(super) fn encode(values: Vec<i64>, empty: i64) -> Self {
         let (mut least, mut most, mut filled) = (0, 0, 0);
         for value in &values {
-            least = value.min(&least).to_owned();
-            most = value.max(&most).to_owned();
+            least = least.min(*value);
+            most = most.max(*value);
             filled += usize::from(*value != empty);
         }
         if filled == 0 {

@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 
 use super::plan::FeaturePlan;
 use super::run::{Held, Run, RunBuilder};
-use super::tile::{LADDER, LevelBounds, Segment, cover, floor};
+use super::tile::{Horizon, LADDER, LevelBounds, Segment, cover, floor};
 use crate::window::WindowError;
 
 /// Runs of one tile are merged into one once there are so many.
@@ -173,7 +173,7 @@ pub(super) struct Levels {
 impl Levels {
     /// The levels of tiles that the horizons of a plan need.
     pub(super) fn new(plan: &FeaturePlan, disorder: i64) -> Self {
-        let finest = plan.horizons().map(|horizon| horizon.step_micros()).min().unwrap_or(LADDER[0]);
+        let finest = plan.horizons().map(Horizon::step_micros).min().unwrap_or(LADDER[0]);
         let mut reach = Vec::new();
         for part in &plan.horizons {
             let step = part.horizon.step_micros();

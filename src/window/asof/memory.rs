@@ -67,7 +67,7 @@ impl FeatureTable {
         let mut weights = vec![fixed as u64; slots];
         self.distinct.weigh(&mut weights);
         self.last.weigh(&mut weights);
-        for run in self.levels.all().iter().flat_map(|level| level.runs()) {
+        for run in self.levels.all().iter().flat_map(super::level::Level::runs) {
             let row = (run.size() / run.slots.len().max(1)) as u64;
             for slot in run.slots.iter() {
                 weights[*slot as usize] += row;

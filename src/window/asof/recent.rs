@@ -92,8 +92,9 @@ impl RecentBatch {
         }
         // Rows that count for an aggregate; none where all do.
         let mask = |argument: Option<usize>, filter: Option<usize>| -> Option<BooleanBuffer> {
-            let valid =
-                argument.and_then(|argument| arguments[argument].logical_nulls()).map(|nulls| nulls.into_inner());
+            let valid = argument
+                .and_then(|argument| arguments[argument].logical_nulls())
+                .map(arrow::buffer::NullBuffer::into_inner);
             match (valid, filter.map(|filter| &filters[filter])) {
                 (Some(valid), Some(filter)) => Some(&valid & filter),
                 (Some(valid), None) => Some(valid),

@@ -158,12 +158,12 @@ impl FeatureTable {
         let t = t.max(self.watermark());
         let read = reads.slots.len() as u32;
         let state = (t, self.applied);
-        if let Some((known_t, known_applied, known)) = reads.known.insert(slot, (state.0, state.1, read)) {
-            if (known_t, known_applied) == state {
-                reads.known.insert(slot, (state.0, state.1, known));
-                reads.read_of.push(known);
-                return;
-            }
+        if let Some((known_t, known_applied, known)) = reads.known.insert(slot, (state.0, state.1, read))
+            && (known_t, known_applied) == state
+        {
+            reads.known.insert(slot, (state.0, state.1, known));
+            reads.read_of.push(known);
+            return;
         }
         reads.read_of.push(read);
         reads.slots.push(slot);

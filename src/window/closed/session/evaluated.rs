@@ -251,7 +251,9 @@ impl Evaluated {
             let (Some(from), Some(to)) = (places.first().map(|first| first.0), places.last().map(|last| last.0)) else {
                 continue;
             };
-            places.iter_mut().for_each(|place| place.0 -= from);
+            for place in places.iter_mut() {
+                place.0 -= from;
+            }
             let columns = self.interleave(places, from..to + 1)?;
             let first = parts.last().map_or(0, Part::end);
             parts.push(Part { first, columns, linked: previous.len(), previous: previous.to_vec() });

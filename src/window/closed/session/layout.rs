@@ -111,7 +111,7 @@ impl Layout {
     }
 
     /// The rows that any aggregate looks at; all without it.
-    pub(super) fn wanted(&self, input: &Input) -> Option<BooleanBuffer> {
+    pub(super) fn wanted(input: &Input) -> Option<BooleanBuffer> {
         let mut wanted: Option<BooleanBuffer> = None;
         let filters = input.merged.iter().map(|merged| merged.filter.as_ref().map(BooleanArray::values));
         for rows in filters.chain(input.distinct.iter().map(|distinct| distinct.counts.as_ref())) {
@@ -124,5 +124,5 @@ impl Layout {
 
 /// Memory of some columns, bytes.
 pub(super) fn size(columns: &[ArrayRef]) -> usize {
-    columns.iter().map(|column| column.get_array_memory_size()).sum()
+    columns.iter().map(Array::get_array_memory_size).sum()
 }

@@ -91,7 +91,7 @@ impl SessionTable {
         let input = Input::evaluate(&input, rows, &mut self.keys)?;
         self.sessions.resize_keys(self.keys.len());
         let first = self.evaluated.append(&input);
-        let wanted = self.evaluated.layout.wanted(&input);
+        let wanted = Layout::wanted(&input);
         let is_kept = !self.evaluated.layout.is_empty();
         let mut before = self.watermark;
         for (row, (watermark, late)) in watermarks.iter().zip(late).enumerate() {
