@@ -4,11 +4,13 @@ use super::plan::FeaturePlan;
 use super::tile::{Horizon, LADDER};
 
 impl FeaturePlan {
-    /// How many running counts and sums (over all horizons), running distinct counts and merged states are kept per key.
+    /// How many running counts, sums and extremes (over all horizons), running distinct counts, and other states (lists of
+    /// last values, merged ones) are kept per key.
     pub fn kept(&self) -> (usize, usize, usize) {
         let cells = self.horizons.iter().map(|horizon| horizon.cells.len()).sum();
         let distinct = self.distinct.iter().map(|distinct| distinct.horizons.len()).sum();
-        (cells, distinct, self.merged.len())
+        let last: usize = self.last.iter().map(|last| last.horizons.len()).sum();
+        (cells, distinct, last + self.merged.len())
     }
 
     /// Widths of the tiles, microseconds, finest first.

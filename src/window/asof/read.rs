@@ -19,6 +19,7 @@ use super::plan::{CellRef, FeaturePlan, OutputSource, RunningKind};
 use super::recent::Recent;
 use crate::window::WindowError;
 use crate::window::evaluate::{evaluate, new_accumulator};
+use crate::window::functions::decayed;
 use crate::window::keys::{KeyIndex, NO_SLOT};
 
 /// Look-ups into one table, in the order they were made.
@@ -170,10 +171,10 @@ impl ReadSource<'_> {
                 let (sums, newest) = (self.merged(*sum, *horizon, reads)?, self.merged(*newest, *horizon, reads)?);
                 let (sums, newest) =
                     (sums.as_primitive::<Float64Type>(), newest.as_primitive::<TimestampMicrosecondType>());
-                let moved = sums.iter().zip(newest).zip(&reads.times).map(|((sum, newest), t)| {
-                    let age = *t as f64 - newest? as f64;
-                    Some(sum? * (-age / *half_life as f64).exp2())
-                });
+                let moved =
+                    sums.iter().zip(newest).zip(&reads.times).map(|((sum, newest), t)| {
+                        Some(decayed(sum?, i128::from(*t) - i128::from(newest?), *half_life))
+                    });
                 Arc::new(moved.collect::<Float64Array>())
             }
         })

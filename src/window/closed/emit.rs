@@ -12,6 +12,7 @@ use super::pane::Column;
 use super::plan::{GroupColumn, WindowPlan};
 use crate::window::WindowError;
 use crate::window::evaluate::{evaluate, evaluate_filter};
+use crate::window::functions::decayed;
 use crate::window::keys::KeyIndex;
 
 /// Why rows are emitted.
@@ -174,8 +175,7 @@ impl OutputSource {
                 let sums = values.merged[sum].as_primitive::<Float64Type>();
                 let newest = values.merged[newest].as_primitive::<TimestampMicrosecondType>();
                 let moved = sums.iter().zip(newest).zip(windows).map(|((sum, newest), (_, end))| {
-                    let age = *end as f64 - newest? as f64;
-                    Some(sum? * (-age / half_life as f64).exp2())
+                    Some(decayed(sum?, i128::from(*end) - i128::from(newest?), half_life))
                 });
                 Arc::new(moved.collect::<Float64Array>())
             }

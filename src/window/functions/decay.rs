@@ -46,7 +46,7 @@ impl HalfLife {
     }
 
     /// `value` as it is `elapsed` microseconds later; a negative time goes back.
-    fn decayed(self, value: f64, elapsed: i128) -> f64 {
+    pub(super) fn decayed(self, value: f64, elapsed: i128) -> f64 {
         let half_life = i128::from(self.micros);
         let whole = elapsed.div_euclid(half_life).clamp(-i128::from(i64::MAX), i128::from(i64::MAX)) as i64;
         let rest = elapsed.rem_euclid(half_life) as f64 / half_life as f64;

@@ -7,8 +7,11 @@ use datafusion::functions_aggregate::min_max::max_udaf;
 use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::expr::{AggregateFunction, AggregateFunctionParams};
 
-use crate::window::duration::parse_duration;
+use super::arguments;
+use super::decay::HalfLife;
 use crate::window::planner::PlanError;
+
+const CALL: &str = "decayed_sum(x, half_life)";
 
 /// A decayed sum in parts.
 pub(in crate::window) struct DecayedParts {
@@ -25,17 +28,11 @@ pub(in crate::window) fn decayed_parts(call: &Expr, time: &Expr) -> Result<Decay
     let Expr::AggregateFunction(AggregateFunction { func, params }) = call else {
         return Err(PlanError::new(format!("`{call}` is not an aggregate")));
     };
-    let usage = "write decayed_sum(x, '1 hour')";
     let [value, half_life, ..] = params.args.as_slice() else {
-        return Err(PlanError::new(format!("`{call}` has {} arguments", params.args.len())).suggest(usage));
+        return Err(PlanError::new(format!("{CALL} has two arguments, found {}", params.args.len())));
     };
-    let text = match half_life {
-        Expr::Literal(text, _) => text.try_as_str().flatten().unwrap_or_default(),
-        _ => "",
-    };
-    let duration = parse_duration(text).map_err(|reason| {
-        PlanError::new(format!("the half-life of `{call}` is {half_life}: {reason}")).suggest(usage)
-    })?;
+    let text = if let Expr::Literal(text, _) = half_life { Some(text) } else { None };
+    let micros = arguments::parse_duration_micros(text, CALL)?;
     let with = |func, args| {
         let params = AggregateFunctionParams { args, ..params.clone() };
         Expr::AggregateFunction(AggregateFunction { func, params })
@@ -46,6 +43,10 @@ pub(in crate::window) fn decayed_parts(call: &Expr, time: &Expr) -> Result<Decay
     let newest = AggregateFunctionParams { args: vec![time.clone()], filter: Some(Box::new(filter)), ..params.clone() };
     let newest = Expr::AggregateFunction(AggregateFunction { func: max_udaf(), params: newest });
     let sum = with(Arc::clone(func), vec![value.clone(), half_life.clone(), time.clone()]);
-    let half_life = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
-    Ok(DecayedParts { sum, newest, half_life })
+    Ok(DecayedParts { sum, newest, half_life: micros })
+}
+
+/// A sum as it is `elapsed` microseconds later, as `decay` has it.
+pub(in crate::window) fn decayed(sum: f64, elapsed: i128, half_life: i64) -> f64 {
+    HalfLife { micros: half_life }.decayed(sum, elapsed)
 }

@@ -249,8 +249,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::harness::{GROUPS, Row, Subject, floats, refusal, route, rows, taken};
-    use super::*;
-
     fn model(rows: &[Row], group: usize, filtered: bool, half_life_micros: f64) -> Option<f64> {
         let found: Vec<(i64, f64)> =
             taken(rows, group, filtered).filter_map(|row| Some((row.ts, row.price?))).collect();

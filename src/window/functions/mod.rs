@@ -44,7 +44,7 @@ use datafusion::functions_aggregate::approx_distinct::approx_distinct_udaf;
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 
 use self::decay::Decay;
-pub(in crate::window) use self::decayed_parts::{DecayedParts, decayed_parts};
+pub(in crate::window) use self::decayed_parts::{DecayedParts, decayed, decayed_parts};
 use self::decayed_sum::DecayedSum;
 pub(in crate::window) use self::nearest_n::MOST_VALUES;
 use self::nearest_n::{End, NearestN};

@@ -99,7 +99,18 @@ fn feature_tables_equal_the_batch_select() {
     let clicks = clicks(30_000);
     let tail = Horizon::new(10 * MINUTE).tail(newest(&clicks));
     let recent = format!("ts > arrow_cast({tail}, 'Timestamp(Microsecond, Some(\"+00:00\"))')");
-    let batch_sql = format!("{} ORDER BY user_id", call(", ts", &recent));
+    // A feature is as of the read, the function itself as of the newest event that has a value.
+    let now = format!("arrow_cast({}, 'Timestamp(Microsecond, Some(\"+00:00\"))')", newest(&clicks));
+    let spent = "decayed_sum(price, '5 minutes', ts)";
+    let fading = format!("decayed_sum(item_id, '1 hour', ts) FILTER (WHERE kind = 'buy' AND {recent})");
+    let batch_sql = format!("{} ORDER BY user_id", call(", ts", &recent))
+        .replace(spent, &format!("decay({spent}, max(ts) FILTER (WHERE price IS NOT NULL), {now}, '5 minutes')"))
+        .replace(
+            &fading,
+            &format!(
+                "decay({fading}, max(ts) FILTER (WHERE kind = 'buy' AND {recent} AND item_id IS NOT NULL), {now}, '1 hour')"
+            ),
+        );
     let expected = plain(&batch_sql, steps(&clicks, 1_000)).unwrap();
     assert_eq!(expected.num_rows() as i64, USERS - 1);
     for size in [37, 1_000, 30_000] {
