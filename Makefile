@@ -10,7 +10,7 @@ TENSORFLOW_PYTHON ?= .runtime/tensorflow/bin/python
 phase = @echo "== $(1)"; SECONDS=0; $(2); echo "== $(1): $$SECONDS s"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults-learning runtime build bench bench-training bench-peers fmt lint clean
+.PHONY: help demo test faults-learning runtime build bench bench-features bench-training bench-peers fmt lint clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ build: ## Build the program: target/release/tidewheel
 
 bench: runtime ## Measure the whole job beside a bare pull of the same stream
 	cargo bench --bench end_to_end
+
+bench-features: ## Measure one table of 20 features over 5 horizons: events, reads, memory (ROWS=, USERS=, RATE=, LIMIT= in MB)
+	cargo bench --bench features
 
 bench-training: runtime $(TENSORFLOW_PYTHON) ## Measure training and scoring beside TensorFlow, which is fetched first
 	TENSORFLOW_PYTHON=$(abspath $(TENSORFLOW_PYTHON)) cargo bench --bench training

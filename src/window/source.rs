@@ -292,3 +292,103 @@ fn nullable(schema: &Schema) -> SchemaRef {
     let field = |field: &Arc<Field>| -> Field { Field::new(field.name(), DataType::clone(field.data_type()), true) };
     Arc::new(Schema::new(schema.fields().iter().map(field).collect::<Vec<_>>()))
 }
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{ArrayRef, Int64Array, StringArray, TimestampMicrosecondArray};
+    use arrow::datatypes::Int64Type;
+
+    use super::*;
+    use crate::reference::Validity;
+    use crate::window::{Budget, FeatureTable, Horizon, Reads, TableForm, WindowPlan, WindowSettings, WindowTables};
+
+    const SECOND: i64 = 1_000_000;
+
+    fn times(seconds: &[i64]) -> ArrayRef {
+        let micros = seconds.iter().map(|second| second * SECOND);
+        Arc::new(TimestampMicrosecondArray::from_iter_values(micros).with_timezone("+00:00"))
+    }
+
+    fn batch(columns: [(&str, ArrayRef); 3]) -> RecordBatch {
+        RecordBatch::try_from_iter_with_nullable(columns.map(|(name, column)| (name, column, true))).unwrap()
+    }
+
+    /// Item 1 is a toy until 30 s and a tool from then on; item 2 is a book; nobody knows item 3.
+    fn items() -> Arc<ReferenceTable> {
+        let rows = batch([
+            ("item_id", Arc::new(Int64Array::from(vec![1, 1, 2]))),
+            ("category", Arc::new(StringArray::from(vec!["toy", "tool", "book"]))),
+            ("valid_from", times(&[0, 30, 0])),
+        ]);
+        let validity = Validity { from: Some("valid_from".to_owned()), to: None };
+        Arc::new(ReferenceTable::new("items", &rows, &["item_id".to_owned()], Some(&validity)).unwrap())
+    }
+
+    fn clicks() -> RecordBatch {
+        batch([
+            ("user_id", Arc::new(Int64Array::from(vec![7, 7, 7, 7]))),
+            ("item_id", Arc::new(Int64Array::from(vec![1, 2, 1, 3]))),
+            ("ts", times(&[10, 20, 40, 50])),
+        ])
+    }
+
+    fn plan(aggregates: &str, group: &str) -> (TableForm, References) {
+        let mut planner = Planner::new();
+        planner.add_relation("clicks", clicks().schema()).unwrap();
+        planner.add_reference(&items()).unwrap();
+        let sql = format!(
+            "SELECT user_id, {aggregates} FROM clicks LEFT JOIN items ON clicks.item_id = items.item_id GROUP BY {group}"
+        );
+        let retention = Horizon::new(3_600 * SECOND);
+        let form = TableForm::plan(&planner, "activity", &sql, "ts", retention, WindowSettings::default()).unwrap();
+        let mut references = References::default();
+        references.set(items());
+        (form, references)
+    }
+
+    const COUNTS: &str = "count(*) FILTER (WHERE category = 'toy') AS toys, \
+        count(*) FILTER (WHERE category = 'tool') AS tools, count(*) FILTER (WHERE category IS NULL) AS unknown";
+
+    fn counts(row: &RecordBatch) -> Vec<i64> {
+        row.columns()[1..].iter().map(|column| column.as_primitive::<Int64Type>().value(0)).collect()
+    }
+
+    #[test]
+    fn an_as_of_table_joins_the_row_that_held_at_the_time_of_the_event() {
+        let (TableForm::AsOf(plan), references) = plan(COUNTS, "user_id") else { panic!("not an as-of table") };
+        let rows = plan.source().rows("clicks", &clicks(), &references).unwrap().unwrap();
+        let mut table = FeatureTable::new(Arc::new(plan), 0, Budget::UNLIMITED).unwrap();
+        table.begin(&rows).unwrap();
+        (0..rows.num_rows()).for_each(|row| table.apply(row));
+        let (mut slots, mut reads) = (Vec::new(), Reads::default());
+        let user: ArrayRef = Arc::new(Int64Array::from(vec![7]));
+        table.look_up(&[user], 1, &mut slots).unwrap();
+        table.read(slots[0], 60 * SECOND, &mut reads);
+        assert_eq!(counts(&table.evaluate(&reads).unwrap()), [1, 1, 1]);
+    }
+
+    #[test]
+    fn windows_join_the_row_that_held_at_the_time_of_the_event() {
+        let (TableForm::Windows(plan), references) = plan(COUNTS, "user_id, tumble(ts, '1 minute')") else {
+            panic!("not a table of windows")
+        };
+        let plan: WindowPlan = plan;
+        assert_eq!(plan.source().references().collect::<Vec<_>>(), ["items"]);
+        let mut tables = WindowTables::new(vec![Arc::new(plan)]).unwrap();
+        tables.set_references(references);
+        let (mut late, mut out) = (vec![true; 4], Vec::new());
+        let watermarks = [10, 20, 40, 50].map(|second| second * SECOND);
+        tables.push("clicks", &clicks(), &watermarks, &mut late, &mut out).unwrap();
+        tables.advance("clicks", Some(i64::MAX), &mut out).unwrap();
+        assert_eq!(late, [false; 4]);
+        assert_eq!(out.len(), 1);
+        assert_eq!(counts(&out[0].rows), [1, 1, 1]);
+    }
+
+    #[test]
+    fn a_reference_table_that_was_not_loaded_is_an_error_with_its_name() {
+        let (TableForm::AsOf(plan), _) = plan(COUNTS, "user_id") else { panic!("not an as-of table") };
+        let error = plan.source().rows("clicks", &clicks(), &References::default()).unwrap_err();
+        assert_eq!(error.to_string(), "reference table `items` is not loaded");
+    }
+}
