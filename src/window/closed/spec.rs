@@ -97,7 +97,7 @@ mod tests {
         let ends = (ts / slide - size / slide - 3..=ts / slide + size / slide + 3).map(|end| end * slide);
         ends.map(|end| match spec {
             WindowSpec::Cumulate { step, size } => {
-                let mut start = -1_000 * size;
+                let mut start = -6_000 * size;
                 while start + size < end {
                     start += size;
                 }
