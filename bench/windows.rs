@@ -20,7 +20,7 @@ use datafusion::execution::options::JsonReadOptions;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::StreamExt;
 use rustix::time::{ClockId, clock_gettime};
-use tidewheel::bus::{Encoding, Message, StreamSequence};
+use tidewheel::bus::{Encoding, Message, StreamSequence, Subject};
 use tidewheel::event::{Contract, DecodeSettings, Decoder};
 use tidewheel::window::{Emission, Emit, Horizon, Planner, TableForm, WindowSettings, WindowTables};
 
@@ -138,6 +138,7 @@ fn select(window: &str) -> String {
 
 /// Lines of the file as messages of about [`CHUNK`] bytes.
 struct Chunks {
+    subject: Subject,
     file: BufReader<File>,
     sequence: u64,
 }
@@ -157,6 +158,7 @@ impl Chunks {
             sequence,
             published_micros: i64::MAX / 2,
             encoding: Encoding::Json,
+            subject: self.subject.clone(),
         }))
     }
 }
@@ -172,7 +174,11 @@ fn tidewheel(options: &Options, sink: &mut Sink) -> anyhow::Result<usize> {
         bail!("not a table of windows")
     };
     let mut tables = WindowTables::new(vec![Arc::new(plan)])?;
-    let mut chunks = Chunks { file: BufReader::with_capacity(1 << 20, File::open(&options.file)?), sequence: 0 };
+    let mut chunks = Chunks {
+        subject: Subject::new("clicks")?,
+        file: BufReader::with_capacity(1 << 20, File::open(&options.file)?),
+        sequence: 0,
+    };
     let (mut rows, mut watermark) = (0, i64::MIN);
     let (mut emissions, mut series, mut late): (Vec<Emission>, Vec<i64>, Vec<bool>) = Default::default();
     while let Some(message) = chunks.next()? {
