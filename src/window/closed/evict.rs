@@ -149,3 +149,74 @@ fn kept(slots: &[u32], moved: &[u32]) -> Vec<u32> {
 fn renamed(slots: &[u32], kept: &[u32], moved: &[u32]) -> Vec<u32> {
     kept.iter().map(|row| moved[slots[*row as usize] as usize]).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+    use arrow::datatypes::Int64Type;
+
+    use crate::window::{Budget, Horizon, Planner, TableForm, WindowError, WindowSettings, WindowTables};
+
+    const SECOND: i64 = 1_000_000;
+    const SQL: &str = "SELECT user_id, count(*) AS events, count(DISTINCT item_id) AS items, max(note) AS note \
+        FROM clicks GROUP BY user_id, hop(ts, '10 seconds', '1 minute')";
+
+    /// One event each of these users.
+    fn clicks(users: std::ops::Range<i64>, second: i64) -> RecordBatch {
+        let count = (users.end - users.start) as usize;
+        let times = TimestampMicrosecondArray::from(vec![second * SECOND; count]).with_timezone("+00:00");
+        let columns: [(&str, ArrayRef); 4] = [
+            ("user_id", Arc::new(Int64Array::from_iter_values(users.clone()))),
+            ("item_id", Arc::new(Int64Array::from_iter_values(users))),
+            ("note", Arc::new(StringArray::from(vec!["a note"; count]))),
+            ("ts", Arc::new(times)),
+        ];
+        RecordBatch::try_from_iter_with_nullable(columns.map(|(name, column)| (name, column, true))).unwrap()
+    }
+
+    fn tables(budget: Budget) -> WindowTables {
+        let planner = Planner::new();
+        planner.add_relation("clicks", clicks(0..1, 0).schema()).unwrap();
+        let settings = WindowSettings { budget, ..WindowSettings::default() };
+        let form = TableForm::plan(&planner, "activity", SQL, "ts", Horizon::new(SECOND), settings).unwrap();
+        let TableForm::Windows(plan) = form else { panic!("not a table of windows") };
+        WindowTables::new(vec![Arc::new(plan)]).unwrap()
+    }
+
+    /// Steps of a thousand new users each; the users and counts of the last window.
+    fn run(tables: &mut WindowTables, steps: i64) -> Result<Vec<(i64, i64)>, WindowError> {
+        let mut out = Vec::new();
+        for step in 0..steps {
+            let rows = clicks(step * 1_000..(step + 1) * 1_000, step);
+            tables.push("clicks", &rows, &vec![step * SECOND; 1_000], &mut vec![true; 1_000], &mut out)?;
+        }
+        tables.advance("clicks", Some(10 * SECOND), &mut out)?;
+        let rows = &out.last().unwrap().rows;
+        let column = |index: usize| rows.column(index).as_primitive::<Int64Type>().values().to_vec();
+        Ok(column(0).into_iter().zip(column(1)).collect())
+    }
+
+    #[test]
+    fn nothing_is_evicted_below_the_limit_and_the_coldest_go_above_it() {
+        let mut free = tables(Budget::UNLIMITED);
+        assert_eq!(run(&mut free, 8).unwrap().len(), 8_000);
+        let mut roomy = tables(Budget::evict(64 << 20));
+        assert_eq!(run(&mut roomy, 8).unwrap().len(), 8_000);
+        assert_eq!(roomy.evicted_keys(0), 0);
+        let limit = 600_000;
+        let mut tight = tables(Budget::evict(limit));
+        let kept = run(&mut tight, 8).unwrap();
+        assert!(tight.size() <= limit, "{}", tight.size());
+        assert_eq!(kept.len() as u64 + tight.evicted_keys(0), 8_000);
+        assert!(tight.evicted_keys(0) > 0 && !kept.is_empty(), "{} kept", kept.len());
+        assert!(kept.iter().all(|(_, events)| *events == 1));
+    }
+
+    #[test]
+    fn at_the_limit_a_step_fails_with_the_name_of_the_table() {
+        let error = run(&mut tables(Budget::stop(600_000)), 8).unwrap_err().to_string();
+        assert!(error.contains("`activity`") && error.contains("600000"), "{error}");
+    }
+}
