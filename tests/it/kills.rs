@@ -288,7 +288,7 @@ async fn after_every_kill_each_example_is_there_and_learnt_exactly_once() {
 }
 
 /// Closes all windows, waits until everything is labelled, and ends the program as an operator does; the last message of
-/// examples.
+/// examples that it left.
 async fn finish(bus: &Bus, shop: &mut Shop, ledger: &mut Ledger, (mut child, folder): (Child, &Path)) -> u64 {
     for _ in 0..LAST_REQUESTS {
         shop.visit(LAST_STEP_MS).await;
@@ -305,11 +305,12 @@ async fn finish(bus: &Bus, shop: &mut Shop, ledger: &mut Ledger, (mut child, fol
         let is_labelled = |place| ledger.labels.contains_key(&(newest, place));
         (0..CANDIDATES as u32).all(is_labelled).then_some(last)
     };
-    let last = until("the last label", closed).await;
+    until("the last label", closed).await;
     kill_process(Pid::from_raw(child.id().unwrap() as i32).unwrap(), Signal::TERM).unwrap();
     let ended = child.wait().await.unwrap();
     assert!(ended.success(), "{ended}: {}", log(folder));
-    last
+    // While it ended it may have published, and learnt, what the last events led to.
+    ledger.catch_up(bus).await
 }
 
 /// The end of what the program said.
