@@ -8,6 +8,7 @@ use async_nats::jetstream;
 use bytes::Bytes;
 use tracing::info;
 
+use super::atomic::AtomicPublisher;
 use super::connection::{Connection, Observer};
 use super::delivery::StreamSequence;
 use super::error::BusError;
@@ -66,12 +67,33 @@ impl Bus {
         Reader::new(self.clone(), stream, from, limits)
     }
 
+    /// As [`reader`](Self::reader), of the messages on one subject only (wildcards allowed).
+    #[must_use]
+    pub fn reader_of(&self, stream: &str, subject: &Subject, from: StreamSequence, limits: ReadLimits) -> Reader {
+        Reader::new(self.clone(), stream, from, limits).of(subject.clone())
+    }
+
     /// A publisher with at most `outstanding` messages (1 to 16,384) that the server has not acknowledged yet.
     ///
     /// # Errors
     /// [`BusError::Closed`] when the connection is closed.
     pub async fn publisher(&self, outstanding: usize) -> Result<Publisher, BusError> {
         Publisher::new(self, outstanding).await
+    }
+
+    /// A publisher of atomic batches to one stream, which must end at `last` when the first batch arrives. At most
+    /// `in_flight` (1 to 16) batches are sent without being known to be stored.
+    ///
+    /// # Errors
+    /// [`BusError::BatchRefused`] when the stream does not allow atomic batches; [`BusError::StreamNotFound`];
+    /// [`BusError::JetStream`] when the server doesn't answer; [`BusError::Closed`].
+    pub async fn atomic_publisher(
+        &self,
+        stream: &str,
+        last: StreamSequence,
+        in_flight: usize,
+    ) -> Result<AtomicPublisher, BusError> {
+        AtomicPublisher::new(self, stream, last, in_flight).await
     }
 
     /// Serves requests under a name that `nats micro ls` shows, with at most `queue` of them waiting to be taken.

@@ -4,6 +4,7 @@ use std::fmt;
 
 use async_nats::HeaderName;
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use super::subject::Subject;
 
@@ -29,7 +30,8 @@ pub struct Message {
 }
 
 /// A position in a stream: the server numbers its messages from 1.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct StreamSequence(pub u64);
 
 /// How a payload is written, by its `Content-Type` header.
@@ -51,6 +53,11 @@ impl StreamSequence {
     #[must_use]
     pub const fn next(self) -> Self {
         Self(self.0.saturating_add(1))
+    }
+
+    /// The position of the last of `messages` that follow this one.
+    pub(super) fn after(self, messages: usize) -> Self {
+        Self(self.0.saturating_add(messages as u64))
     }
 }
 

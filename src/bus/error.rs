@@ -3,6 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
 use super::delivery::StreamSequence;
 use super::key_value::Revision;
 use super::stream::Difference;
@@ -77,6 +80,18 @@ pub enum BusError {
         /// Every difference.
         differences: Vec<Difference>,
     },
+    /// The server has not enough room set aside for streams.
+    #[error(
+        "the server can't set {bytes} bytes aside for stream {stream:?}: it reserves `max_bytes` of every stream, as a rule out \
+         of three quarters of the disk; lower `max_bytes` of the pipeline's streams or outputs, or raise `max_file_store` in \
+         the server's jetstream section"
+    )]
+    NoRoom {
+        /// The stream's name.
+        stream: String,
+        /// What was asked for.
+        bytes: u64,
+    },
     /// Another stream already takes these subjects.
     #[error("stream {stream:?} cannot take subjects {subjects:?}: stream {other:?} has overlapping ones")]
     SubjectsOverlap {
@@ -109,6 +124,36 @@ pub enum BusError {
         /// The stream's last sequence.
         last: StreamSequence,
     },
+    /// The stream was deleted and made anew since it was read.
+    #[error(
+        "stream {stream:?} was created at {}, not at {} as the one that was read: it was wiped, or is another one",
+        moment(*found_micros), moment(*expected_micros)
+    )]
+    Recreated {
+        /// The stream's name.
+        stream: String,
+        /// When the stream that was read was created: microseconds since 1970.
+        expected_micros: i64,
+        /// When the present one was.
+        found_micros: i64,
+    },
+    /// The stream has another message where one was read: the server lost its tail, or was restored from a backup, and gave
+    /// the sequences out again.
+    #[error(
+        "message {sequence} of stream {stream:?} is not the one that was read (stored at {}, that one at {}): the server \
+         lost its last messages, or was restored from a backup, and numbers new ones as it did those",
+        moment(*found_micros), moment(*expected_micros)
+    )]
+    Rewritten {
+        /// The stream's name.
+        stream: String,
+        /// Where the messages differ.
+        sequence: StreamSequence,
+        /// When the message that was read was stored: microseconds since 1970.
+        expected_micros: i64,
+        /// When the present one was.
+        found_micros: i64,
+    },
     /// The message is larger than the server takes.
     #[error("message of {bytes} bytes to {subject} is larger than the server's limit of {limit}")]
     TooLarge {
@@ -132,6 +177,27 @@ pub enum BusError {
         reason: String,
         /// How many more messages failed since the last report.
         others: usize,
+    },
+    /// Somebody else wrote where our batch belongs, or the stream lost what was stored before it.
+    #[error(
+        "stream {stream:?} ends at {found}, and what is behind {expected} is not ours: {}",
+        if found < expected { "the server lost messages" } else { "somebody else writes to the stream" }
+    )]
+    Fenced {
+        /// The stream's name.
+        stream: String,
+        /// Where it was to end before the batch.
+        expected: StreamSequence,
+        /// Where it ends.
+        found: StreamSequence,
+    },
+    /// An atomic batch that the stream never takes.
+    #[error("stream {stream:?} cannot take the batch: {reason}")]
+    BatchRefused {
+        /// The stream's name.
+        stream: String,
+        /// What is wrong with the batch, or with the stream.
+        reason: String,
     },
     /// Not a name that a bucket or a key can have.
     #[error("{what} {name:?} is not valid: {reason}")]
@@ -242,6 +308,15 @@ pub enum BusError {
     Closed,
 }
 
+impl BusError {
+    /// Whether JetStream gave no answer, or has nobody who could: that passes once a leader is there again.
+    #[must_use]
+    pub fn is_unanswered(&self) -> bool {
+        let Self::JetStream { reason, .. } = self else { return matches!(self, Self::TimedOut { .. }) };
+        ["timed out", "temporarily unavailable"].iter().any(|text| reason.contains(text))
+    }
+}
+
 fn list(differences: &[Difference]) -> String {
     let parts: Vec<String> = differences.iter().map(ToString::to_string).collect();
     parts.join(", ")
@@ -249,6 +324,11 @@ fn list(differences: &[Difference]) -> String {
 
 fn at(revision: Option<Revision>) -> String {
     revision.map_or_else(|| "without a value".to_owned(), |revision| format!("at revision {revision}"))
+}
+
+fn moment(micros: i64) -> String {
+    let moment = OffsetDateTime::from_unix_timestamp_nanos(i128::from(micros) * 1000);
+    moment.ok().and_then(|moment| moment.format(&Rfc3339).ok()).unwrap_or_else(|| format!("{micros} microseconds"))
 }
 
 fn and_more(others: usize) -> String {

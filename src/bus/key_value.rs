@@ -42,6 +42,9 @@ pub struct KeyValueSpec {
     pub history: u8,
     /// All values together; `None`: no limit but the disk's. A full bucket refuses writes.
     pub max_bytes: Option<u64>,
+    /// On how many servers of a cluster it is kept when we create it (1, 3 or 5). That of an existing one is left to whoever
+    /// runs the cluster.
+    pub replicas: usize,
 }
 
 /// The place of a value among all writes to its bucket: a later value has a larger one.
@@ -202,7 +205,7 @@ impl KeyValueSpec {
             allow_rollup: true,
             allow_direct: true,
             deny_delete: true,
-            num_replicas: 1,
+            num_replicas: self.replicas.max(1),
             ..Config::default()
         }
     }

@@ -6,18 +6,21 @@
 //!                 ConnectSettings ─▶ Bus ─┬─ ensure_stream ─▶ StreamState      shape checked, or created
 //!                                         ├─ reader ────────▶ Reader           stream  → batches, in order
 //!                                         ├─ publisher ─────▶ Publisher        stream ← messages, acknowledged
+//!                                         ├─ atomic_publisher ▶ AtomicPublisher stream ← batches, whole or not at all
 //!                                         ├─ key_value ─────▶ KeyValue         small values, compare and set, watched
 //!                                         ├─ object_store ──▶ ObjectStore      files with digests
 //!                                         ├─ serve ─────────▶ ServiceHandle    requests in, replies out
 //!                                         ├─ subscribe ─────▶ Subscription     core subjects, best effort
-//!                                         └─ request, publish_plain, last_message
+//!                                         └─ request, publish_plain, last_message, message_at
 //! ```
 //!
 //! What it promises:
 //! - A [`Reader`] delivers every message that the stream still holds, in the order of the stream, once, whatever happens to
-//!   the connection or the server in between. What the stream no longer holds is counted, not skipped in silence.
+//!   the connection or the server in between. What the stream no longer holds is counted, not skipped in silence. A stream that is not
+//!   the one that was read (wiped, rolled back, its sequences given out again) is an error, at each reconnect.
 //! - A [`Publisher`] keeps the order of first sends, has a bounded number of messages without an answer, and repeats
 //!   unanswered ones under the same message id, so that a stream with a duplicate window stores each once.
+//! - An [`AtomicPublisher`] stores every batch once, whole and behind the one before, or says who wrote in between.
 //! - A [`KeyValue`] write takes effect only on the revision that it was decided on, also when its answer is lost. A
 //!   [`KeyWatch`] always arrives at the key's present value, a [`BucketWatch`] at those of all keys.
 //! - An [`ObjectStore`] shows a whole old object or a whole new one, and checks digests on reading.
@@ -25,13 +28,17 @@
 //! - A stream that exists with another shape than asked for is refused, with every difference in the error; nothing is
 //!   altered on a server that somebody else may be using.
 //!
-//! What it does not do: decode payloads, remember positions, acknowledge what was read (the caller's own record of the
-//! stream sequence is the truth), or publish atomic batches.
+//! How safely somebody else's server keeps a stream is judged by [`Bus::durability`].
+//!
+//! What it does not do: decode payloads, remember positions, or acknowledge what was read (the caller's own record of the
+//! stream sequence is the truth).
 //!
 //! How it fails: a lost connection is not an error, everything waits until it is back; errors are for what waiting does
 //! not cure (see [`BusError`]). TLS and credentials fail closed: a file that can't be used stops the connection.
 
+mod anchor;
 mod answer;
+mod atomic;
 mod bucket;
 mod bucket_watch;
 mod bus;
@@ -39,6 +46,7 @@ mod conditional;
 mod connection;
 mod delivery;
 mod digest;
+mod durability;
 mod error;
 mod key_value;
 mod key_watch;
@@ -61,10 +69,13 @@ mod subscription;
 #[cfg(test)]
 pub(crate) mod testing;
 
+pub use anchor::Anchor;
+pub use atomic::AtomicPublisher;
 pub use bucket_watch::{BucketEntries, BucketWatch};
 pub use bus::Bus;
 pub use delivery::{Encoding, Message, StreamSequence};
 pub use digest::{ContentDigest, DigestError};
+pub use durability::{DurabilityWarning, SYNC_ADVICE, StreamRole};
 pub use error::BusError;
 pub use key_value::{KeyEntry, KeyValue, KeyValueSpec, Revision};
 pub use key_watch::KeyWatch;
@@ -72,7 +83,7 @@ pub use object_info::ObjectInfo;
 pub use object_store::{Object, ObjectStore, ObjectStoreSpec};
 pub use outgoing::Outgoing;
 pub use publish::Publisher;
-pub use read::{ReadLimits, Reader};
+pub use read::{Missing, ReadLimits, Reader};
 pub use server::{BinaryOrigin, EmbeddedServer, ServerBinary, ServerError, ServerVersion};
 pub use service::{EndpointSpec, ServiceError, ServiceHandle, ServiceRequest, ServiceSpec};
 pub use settings::{ConnectSettings, TlsSettings};

@@ -50,6 +50,9 @@ pub struct ObjectStoreSpec {
     pub bucket: String,
     /// All objects together; `None`: no limit but the disk's. A full bucket refuses objects.
     pub max_bytes: Option<u64>,
+    /// On how many servers of a cluster it is kept when we create it (1, 3 or 5). That of an existing one is left to whoever
+    /// runs the cluster.
+    pub replicas: usize,
 }
 
 /// An object that was read.
@@ -275,7 +278,7 @@ impl ObjectStoreSpec {
             storage: StorageType::File,
             allow_rollup: true,
             allow_direct: true,
-            num_replicas: 1,
+            num_replicas: self.replicas.max(1),
             ..Config::default()
         }
     }

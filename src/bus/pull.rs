@@ -82,13 +82,21 @@ struct Request {
 }
 
 impl Pull {
-    /// Creates a consumer that starts at `from`. `batch` is how many messages one request asks for.
-    pub(super) async fn open(bus: &Bus, stream: &str, from: StreamSequence, batch: usize) -> Result<Self, BusError> {
+    /// Creates a consumer that starts at `from`, of all messages or those on one subject. `batch` is how many messages one
+    /// request asks for.
+    pub(super) async fn open(
+        bus: &Bus,
+        stream: &str,
+        filter: Option<&Subject>,
+        from: StreamSequence,
+        batch: usize,
+    ) -> Result<Self, BusError> {
         let client = bus.client().clone();
         let config = pull::Config {
             ack_policy: AckPolicy::None,
             deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: from.0.max(1) },
             inactive_threshold: CONSUMER_EXPIRES,
+            filter_subject: filter.map(|subject| subject.as_str().to_owned()).unwrap_or_default(),
             memory_storage: true,
             num_replicas: 1,
             ..pull::Config::default()
@@ -209,7 +217,7 @@ mod tests {
     async fn a_message_lost_on_the_way_is_noticed() {
         let (server, bus) = testing::server().await;
         bus.ensure_stream(&testing::spec("CLICKS", "clicks.>")).await.unwrap();
-        let mut pull = Pull::open(&bus, "CLICKS", StreamSequence::FIRST, 16).await.unwrap();
+        let mut pull = Pull::open(&bus, "CLICKS", None, StreamSequence::FIRST, 16).await.unwrap();
         // As if the consumer's first message had been lost and the second had arrived.
         let second = async_nats::Message {
             subject: "clicks.a".into(),
@@ -229,7 +237,7 @@ mod tests {
     async fn a_server_that_says_nothing_at_all_is_noticed() {
         let (server, bus) = testing::server().await;
         bus.ensure_stream(&testing::spec("CLICKS", "clicks.>")).await.unwrap();
-        let mut pull = Pull::open(&bus, "CLICKS", StreamSequence::FIRST, 16).await.unwrap();
+        let mut pull = Pull::open(&bus, "CLICKS", None, StreamSequence::FIRST, 16).await.unwrap();
         pull.refill().await.unwrap();
         bus.flush().await.unwrap();
         assert!(pull.receive().await.is_ok(), "no heartbeat");
@@ -249,7 +257,7 @@ mod tests {
         let (server, bus) = testing::server().await;
         bus.ensure_stream(&testing::spec("CLICKS", "clicks.>")).await.unwrap();
         testing::publish_numbers(&bus, "clicks.a", 0..50).await;
-        let mut pull = Pull::open(&bus, "CLICKS", StreamSequence::FIRST, 16).await.unwrap();
+        let mut pull = Pull::open(&bus, "CLICKS", None, StreamSequence::FIRST, 16).await.unwrap();
         pull.request = Bytes::from_static(br#"{"batch":16,"max_bytes":400,"expires":30000000000}"#);
         let mut received = 0;
         while received < 50 {

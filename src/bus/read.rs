@@ -19,11 +19,13 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use tracing::{debug, warn};
 
+use super::anchor::Anchor;
 use super::bus::{Bus, SUBSCRIPTION_MESSAGES};
 use super::connection::Connection;
 use super::delivery::{Message, StreamSequence};
 use super::error::BusError;
 use super::pull::{Arrival, Loss, Pull};
+use super::subject::Subject;
 
 /// Messages asked for at a time: enough to keep the server busy while a batch is worked on.
 const LEAST_AHEAD: usize = 2048;
@@ -51,6 +53,13 @@ pub struct Reader {
     limits: ReadLimits,
     next: StreamSequence,
     missing: u64,
+    gap: Option<Missing>,
+    /// Only messages on this subject.
+    filter: Option<Subject>,
+    /// When the stream that is read was created.
+    created_micros: i64,
+    /// The last message that was given out, or what the caller recorded before.
+    anchor: Option<Anchor>,
     pull: Option<Pull>,
     /// The attempt to open one; kept here so that reads which are cancelled often still get somewhere.
     opening: Option<BoxFuture<'static, Result<Opened, BusError>>>,
@@ -66,6 +75,18 @@ pub struct Reader {
 struct Opened {
     pull: Pull,
     epoch: u64,
+    created_micros: i64,
+}
+
+/// Positions that the stream no longer had a message for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Missing {
+    /// The first of them.
+    pub first: StreamSequence,
+    /// The last of them; there may be messages between.
+    pub last: StreamSequence,
+    /// How many.
+    pub messages: u64,
 }
 
 impl Reader {
@@ -77,6 +98,10 @@ impl Reader {
             limits: ReadLimits { rows: limits.rows.max(1), ..limits },
             next: from.max(StreamSequence::FIRST),
             missing: 0,
+            gap: None,
+            filter: None,
+            created_micros: 0,
+            anchor: None,
             pull: None,
             opening: None,
             epoch: 0,
@@ -90,7 +115,8 @@ impl Reader {
     ///
     /// # Errors
     /// [`BusError::StreamNotFound`], [`BusError::PastEnd`] when the server's stream is shorter than what was already
-    /// read, [`BusError::Closed`].
+    /// read, [`BusError::Recreated`] and [`BusError::Rewritten`] when it is not the stream that was read,
+    /// [`BusError::Closed`].
     pub async fn next_batch(&mut self) -> Result<Vec<Message>, BusError> {
         let mut batch = Vec::new();
         self.read_into(&mut batch).await?;
@@ -112,9 +138,37 @@ impl Reader {
                 filled?;
             }
         }
+        self.anchor = self.anchor();
         batch.clear();
         mem::swap(batch, &mut self.received);
         Ok(())
+    }
+
+    /// Before it reads, makes sure that the stream is the one that the caller has read before. Afterwards that is done at
+    /// each reconnect anyway, with the last message that was given out.
+    #[must_use]
+    pub fn expecting(mut self, anchor: Anchor) -> Self {
+        self.anchor = Some(anchor);
+        self
+    }
+
+    /// Only the messages on this subject.
+    pub(super) fn of(mut self, subject: Subject) -> Self {
+        self.filter = Some(subject);
+        self
+    }
+
+    /// The last message that was given out (before there is one: what was [expected](Self::expecting)), for a reader that
+    /// goes on after it.
+    #[must_use]
+    pub fn anchor(&self) -> Option<Anchor> {
+        let last = self.received.last();
+        last.map(|message| Anchor::of(message, self.created_micros)).or(self.anchor)
+    }
+
+    /// What was found to be missing since this was last asked.
+    pub fn take_missing(&mut self) -> Option<Missing> {
+        self.gap.take()
     }
 
     /// The position that the next message is expected at.
@@ -123,7 +177,7 @@ impl Reader {
         self.next
     }
 
-    /// How many positions the stream no longer had a message for.
+    /// How many positions the stream no longer had a message for. Always 0 for a reader of one subject.
     #[must_use]
     pub fn missing(&self) -> u64 {
         self.missing
@@ -181,8 +235,11 @@ impl Reader {
             return;
         }
         let gap = message.sequence.0 - self.next.0;
-        if gap > 0 {
+        if gap > 0 && self.filter.is_none() {
             self.missing += gap;
+            let first = self.gap.map_or(self.next, |earlier| earlier.first);
+            let messages = gap + self.gap.map_or(0, |earlier| earlier.messages);
+            self.gap = Some(Missing { first, last: StreamSequence(message.sequence.0 - 1), messages });
             debug!(stream = self.stream, from = self.next.0, gap, "the stream no longer has these messages");
         }
         self.next = message.sequence.next();
@@ -201,7 +258,9 @@ impl Reader {
             let attempt = open(
                 self.bus.clone(),
                 self.stream.clone(),
+                self.filter.clone(),
                 self.next,
+                self.anchor(),
                 self.limits.rows.saturating_mul(2).clamp(LEAST_AHEAD, MOST_AHEAD),
                 pause(self.attempts),
             );
@@ -212,7 +271,8 @@ impl Reader {
         let opened = opening.await;
         self.opening = None;
         match opened {
-            Ok(Opened { pull, epoch }) => {
+            Ok(Opened { pull, epoch, created_micros }) => {
+                self.created_micros = created_micros;
                 self.pull = Some(pull);
                 self.epoch = epoch;
                 Ok(())
@@ -230,7 +290,9 @@ impl Reader {
 async fn open(
     bus: Bus,
     stream: String,
+    filter: Option<Subject>,
     from: StreamSequence,
+    anchor: Option<Anchor>,
     ahead: usize,
     pause: Duration,
 ) -> Result<Opened, BusError> {
@@ -241,12 +303,16 @@ async fn open(
     connection.up().await?;
     let epoch = connection.epoch();
     // A consumer that starts past the end gets nothing and no error, so the end is looked at first.
-    let last = bus.stream_state(&stream).await?.last;
+    let state = bus.stream_state_past(&stream, StreamSequence(from.0.saturating_sub(1))).await?;
+    if let Some(anchor) = anchor {
+        bus.check_anchor(&stream, &state, anchor).await?;
+    }
+    let last = state.last;
     if from > last.next() {
         return Err(BusError::PastEnd { stream, position: from, last });
     }
-    let pull = Pull::open(&bus, &stream, from, ahead).await?;
-    Ok(Opened { pull, epoch })
+    let pull = Pull::open(&bus, &stream, filter.as_ref(), from, ahead).await?;
+    Ok(Opened { pull, epoch, created_micros: state.created_micros })
 }
 
 /// None before the first attempt, 0.1 s before the second, twice as long before each further one, up to
@@ -259,129 +325,4 @@ fn pause(attempts: u32) -> Duration {
 }
 
 #[cfg(test)]
-mod tests {
-    use futures::TryStreamExt;
-    use rustix::process::Signal;
-
-    use super::*;
-    use crate::bus::testing;
-
-    const TAKE_ALL: ReadLimits = ReadLimits { rows: 1024, linger: Duration::ZERO };
-
-    #[tokio::test]
-    async fn every_message_comes_once_and_in_order_through_a_stopped_and_a_killed_server() {
-        let (mut server, bus) = testing::server().await;
-        bus.ensure_stream(&testing::spec("CLICKS", "clicks.>")).await.unwrap();
-        testing::publish_numbers(&bus, "clicks.a", 0..6000).await;
-        let mut reader = bus.reader("CLICKS", StreamSequence::FIRST, TAKE_ALL);
-        let mut numbers = testing::read_numbers(&mut reader, 1500).await;
-
-        server.server.restart().await.unwrap();
-        testing::publish_numbers(&bus, "clicks.a", 6000..7000).await;
-        numbers.extend(testing::read_numbers(&mut reader, 2000).await);
-
-        server.signal(Signal::KILL);
-        server.server.restart().await.unwrap();
-        testing::publish_numbers(&bus, "clicks.a", 7000..8000).await;
-        let rest = 8000 - numbers.len();
-        numbers.extend(testing::read_numbers(&mut reader, rest).await);
-
-        assert_eq!(numbers, (0..8000).collect::<Vec<_>>());
-        assert_eq!((reader.missing(), reader.position()), (0, StreamSequence(8001)));
-        server.stop().await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn a_reader_that_waits_at_the_end_survives_a_restart() {
-        let (mut server, bus) = testing::server().await;
-        bus.ensure_stream(&testing::spec("CLICKS", "clicks.>")).await.unwrap();
-        testing::publish_numbers(&bus, "clicks.a", 0..1).await;
-        let mut reader = bus.reader("CLICKS", StreamSequence::FIRST, TAKE_ALL);
-        assert_eq!(testing::read_numbers(&mut reader, 1).await, [0]);
-        let later = async {
-            server.server.restart().await.unwrap();
-            testing::publish_numbers(&bus, "clicks.a", 1..3).await;
-        };
-        let (numbers, ()) = tokio::join!(testing::read_numbers(&mut reader, 2), later);
-        assert_eq!(numbers, [1, 2]);
-        server.stop().await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn reading_goes_on_when_its_consumer_is_deleted() {
-        let (server, bus) = testing::server().await;
-        bus.ensure_stream(&testing::spec("CLICKS", "clicks.>")).await.unwrap();
-        testing::publish_numbers(&bus, "clicks.a", 0..10).await;
-        let mut reader = bus.reader("CLICKS", StreamSequence::FIRST, TAKE_ALL);
-        assert_eq!(testing::read_numbers(&mut reader, 10).await.len(), 10);
-        let stream = bus.jetstream().get_stream("CLICKS").await.unwrap();
-        let consumers: Vec<String> = stream.consumer_names().try_collect().await.unwrap();
-        for consumer in &consumers {
-            stream.delete_consumer(consumer).await.unwrap();
-        }
-        assert_eq!(consumers.len(), 1);
-        testing::publish_numbers(&bus, "clicks.a", 10..20).await;
-        assert_eq!(testing::read_numbers(&mut reader, 10).await, (10..20).collect::<Vec<_>>());
-        server.stop().await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn messages_that_the_stream_no_longer_has_are_counted_and_passed() {
-        let (server, bus) = testing::server().await;
-        bus.ensure_stream(&testing::spec("CLICKS", "clicks.>")).await.unwrap();
-        testing::publish_numbers(&bus, "clicks.a", 0..20).await;
-        let stream = bus.jetstream().get_stream("CLICKS").await.unwrap();
-        for sequence in [1, 2, 3, 11, 12, 15] {
-            stream.delete_message(sequence).await.unwrap();
-        }
-        let mut reader = bus.reader("CLICKS", StreamSequence::FIRST, TAKE_ALL);
-        let numbers = testing::read_numbers(&mut reader, 14).await;
-        assert_eq!(numbers, [3, 4, 5, 6, 7, 8, 9, 12, 13, 15, 16, 17, 18, 19]);
-        assert_eq!((reader.missing(), reader.position()), (6, StreamSequence(21)));
-        server.stop().await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn a_position_past_the_end_and_a_missing_stream_are_errors() {
-        let (server, bus) = testing::server().await;
-        bus.ensure_stream(&testing::spec("CLICKS", "clicks.>")).await.unwrap();
-        testing::publish_numbers(&bus, "clicks.a", 0..2).await;
-        let error = bus.reader("CLICKS", StreamSequence(9), TAKE_ALL).next_batch().await.unwrap_err();
-        insta::assert_snapshot!(
-            error,
-            @r#"stream "CLICKS" ends at 2 but reading goes on from 9: the server lost messages, or is another one"#
-        );
-        let error = bus.reader("NOWHERE", StreamSequence::FIRST, TAKE_ALL).next_batch().await.unwrap_err();
-        assert!(matches!(error, BusError::StreamNotFound { .. }), "{error}");
-        server.stop().await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn a_batch_ends_at_its_rows_or_when_nothing_more_comes_within_linger() {
-        let (server, bus) = testing::server().await;
-        bus.ensure_stream(&testing::spec("CLICKS", "clicks.>")).await.unwrap();
-        testing::publish_numbers(&bus, "clicks.a", 0..10).await;
-        let limits = ReadLimits { rows: 7, linger: Duration::from_millis(300) };
-        let mut reader = bus.reader("CLICKS", StreamSequence::FIRST, limits);
-        assert_eq!(reader.next_batch().await.unwrap().len(), 7);
-        assert_eq!(reader.next_batch().await.unwrap().len(), 3);
-        server.stop().await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn a_cancelled_read_loses_nothing() {
-        let (server, bus) = testing::server().await;
-        bus.ensure_stream(&testing::spec("CLICKS", "clicks.>")).await.unwrap();
-        testing::publish_numbers(&bus, "clicks.a", 0..100).await;
-        // A batch that never fills: each read is cancelled while it lingers with messages in hand.
-        let limits = ReadLimits { rows: 1000, linger: Duration::from_secs(3600) };
-        let mut reader = bus.reader("CLICKS", StreamSequence::FIRST, limits);
-        while reader.position() != StreamSequence(101) {
-            assert!(reader.next_batch().now_or_never().is_none());
-            tokio::task::yield_now().await;
-        }
-        reader.limits.linger = Duration::ZERO;
-        assert_eq!(testing::read_numbers(&mut reader, 100).await, (0..100).collect::<Vec<_>>());
-        server.stop().await.unwrap();
-    }
-}
+mod tests;

@@ -3,8 +3,13 @@
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use async_nats::ConnectOptions;
+
+/// The server is asked so often whether it is still there; without three answers the connection is given up. The client's
+/// own default of a minute would leave a pipeline silent for minutes when a connection dies without a word.
+const ASK_EVERY: Duration = Duration::from_secs(4);
 
 use super::error::BusError;
 
@@ -55,7 +60,7 @@ impl ConnectSettings {
     /// # Errors
     /// [`BusError::Tls`], [`BusError::TlsHalf`] or [`BusError::Credentials`] when a file can't be used.
     pub(super) async fn to_options(&self) -> Result<ConnectOptions, BusError> {
-        let mut options = self.tls.apply(ConnectOptions::new().name(&self.name))?;
+        let mut options = self.tls.apply(ConnectOptions::new().name(&self.name).ping_interval(ASK_EVERY))?;
         if let Some(path) = &self.credentials_file {
             options = options
                 .credentials_file(path)

@@ -1,12 +1,14 @@
 //! Reading one message back out of a stream.
 
-use async_nats::jetstream::stream::LastRawMessageErrorKind;
+use async_nats::jetstream::ErrorCode;
+use async_nats::jetstream::message::StreamMessage;
+use async_nats::jetstream::stream::{LastRawMessageError, LastRawMessageErrorKind};
 use bytes::Bytes;
 
 use super::bus::Bus;
 use super::delivery::StreamSequence;
 use super::error::BusError;
-use super::stream::refused_by_server;
+use super::stream::{micros, refused_by_server};
 use super::subject::Subject;
 
 /// A message as the stream holds it.
@@ -25,6 +27,19 @@ pub struct StoredMessage {
 }
 
 impl StoredMessage {
+    fn received(message: StreamMessage) -> Self {
+        let headers = message.headers.iter();
+        let headers =
+            headers.flat_map(|(name, all)| all.iter().map(|value| (name.to_string(), value.as_str().to_owned())));
+        Self {
+            subject: Subject::received(message.subject),
+            sequence: StreamSequence(message.sequence),
+            published_micros: micros(message.time),
+            headers: headers.collect(),
+            payload: message.payload,
+        }
+    }
+
     /// The first value of a header; names are compared exactly.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
@@ -43,32 +58,34 @@ impl Bus {
             .get_stream_no_info(stream)
             .await
             .map_err(|error| refused_by_server("read", stream, &error))?;
-        let message = match handle.get_last_raw_message_by_subject(subject.as_str()).await {
-            Ok(message) => message,
-            Err(error) => {
-                return match error.kind() {
-                    LastRawMessageErrorKind::NoMessageFound => Ok(None),
-                    LastRawMessageErrorKind::JetStream(refused)
-                        if refused.error_code() == async_nats::jetstream::ErrorCode::STREAM_NOT_FOUND =>
-                    {
-                        Err(BusError::StreamNotFound { stream: stream.to_owned() })
-                    }
-                    _ => Err(refused_by_server("read", stream, &error)),
-                };
-            }
-        };
-        let headers = message
-            .headers
-            .iter()
-            .flat_map(|(name, values)| values.iter().map(|value| (name.to_string(), value.as_str().to_owned())))
-            .collect();
-        Ok(Some(StoredMessage {
-            subject: Subject::received(message.subject),
-            sequence: StreamSequence(message.sequence),
-            published_micros: message.time.unix_timestamp_nanos().div_euclid(1000) as i64,
-            headers,
-            payload: message.payload,
-        }))
+        found(stream, handle.get_last_raw_message_by_subject(subject.as_str()).await)
+    }
+
+    /// The message at a position, if the stream has one there.
+    ///
+    /// # Errors
+    /// [`BusError::StreamNotFound`], or [`BusError::JetStream`] when the server doesn't answer.
+    pub async fn message_at(&self, stream: &str, sequence: StreamSequence) -> Result<Option<StoredMessage>, BusError> {
+        let handle = self
+            .jetstream()
+            .get_stream_no_info(stream)
+            .await
+            .map_err(|error| refused_by_server("read", stream, &error))?;
+        found(stream, handle.get_raw_message(sequence.0).await)
+    }
+}
+
+fn found(stream: &str, answer: Result<StreamMessage, LastRawMessageError>) -> Result<Option<StoredMessage>, BusError> {
+    let error = match answer {
+        Ok(message) => return Ok(Some(StoredMessage::received(message))),
+        Err(error) => error,
+    };
+    match error.kind() {
+        LastRawMessageErrorKind::NoMessageFound => Ok(None),
+        LastRawMessageErrorKind::JetStream(refused) if refused.error_code() == ErrorCode::STREAM_NOT_FOUND => {
+            Err(BusError::StreamNotFound { stream: stream.to_owned() })
+        }
+        _ => Err(refused_by_server("read", stream, &error)),
     }
 }
 

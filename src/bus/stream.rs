@@ -11,6 +11,10 @@ use super::bus::Bus;
 use super::delivery::StreamSequence;
 use super::error::BusError;
 
+/// How often a stream that looks shorter than it was is looked at again, and after which pause each.
+const SECOND_LOOKS: usize = 6;
+const SECOND_LOOK: Duration = Duration::from_millis(500);
+
 /// The shape a stream must have: kept in files, until a limit is reached, whoever reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamSpec {
@@ -28,6 +32,11 @@ pub struct StreamSpec {
     pub discard_new: bool,
     /// The largest message, payload and headers; `None`: the server's own limit.
     pub max_message_bytes: Option<u32>,
+    /// Whether atomic batches must be allowed.
+    pub atomic: bool,
+    /// On how many servers of a cluster a stream that we create is kept (1, 3 or 5). That of an existing one is left to
+    /// whoever runs the cluster.
+    pub replicas: usize,
 }
 
 /// What a stream holds at this moment.
@@ -41,6 +50,14 @@ pub struct StreamState {
     pub messages: u64,
     /// How many between `first` and `last` are gone.
     pub deleted: u64,
+    /// When the stream was created, in microseconds since 1970 in UTC: another stream of the same name has another time.
+    pub created_micros: i64,
+    /// On how many servers it is kept.
+    pub replicas: usize,
+    /// Whether it refuses new messages at its limit, rather than deleting the oldest.
+    pub discard_new: bool,
+    /// The limit of payloads, headers and subjects together.
+    pub max_bytes: Option<u64>,
 }
 
 /// One way in which a stream is not as asked for.
@@ -81,6 +98,11 @@ impl Bus {
                     subjects: config.subjects,
                 })
             }
+            CreateStreamErrorKind::JetStream(refused)
+                if refused.error_code() == ErrorCode::STORAGE_RESOURCES_EXCEEDED =>
+            {
+                Err(BusError::NoRoom { bytes: config.max_bytes.max(0).cast_unsigned(), stream: config.name })
+            }
             // Somebody else created it since we looked.
             CreateStreamErrorKind::JetStream(refused) if refused.error_code() == ErrorCode::STREAM_NAME_EXIST => {
                 match self.find_stream(&config.name).await? {
@@ -97,10 +119,39 @@ impl Bus {
     /// # Errors
     /// [`BusError::StreamNotFound`], or [`BusError::JetStream`] when the server doesn't answer.
     pub async fn stream_state(&self, name: &str) -> Result<StreamState, BusError> {
-        match self.find_stream(name).await? {
-            Some(info) => Ok(StreamState::of(&info)),
-            None => Err(BusError::StreamNotFound { stream: name.to_owned() }),
+        self.stream_info(name).await.map(|info| StreamState::of(&info))
+    }
+
+    /// What the stream holds now, of which it is known that it has reached a position. A server that led a stream, was paused
+    /// and wakes up says for a moment what it knew, though the others have gone on: so a stream of several replicas that looks
+    /// shorter is looked at again before anybody believes it.
+    ///
+    /// # Errors
+    /// As [`stream_state`](Self::stream_state).
+    pub async fn stream_state_past(&self, name: &str, known: StreamSequence) -> Result<StreamState, BusError> {
+        for _ in 0..SECOND_LOOKS {
+            let state = self.stream_state(name).await?;
+            if state.last >= known || state.replicas < 2 {
+                return Ok(state);
+            }
+            tokio::time::sleep(SECOND_LOOK).await;
         }
+        self.stream_state(name).await
+    }
+
+    pub(super) async fn stream_info(&self, name: &str) -> Result<Info, BusError> {
+        let found = self.find_stream(name).await?;
+        found.ok_or_else(|| BusError::StreamNotFound { stream: name.to_owned() })
+    }
+
+    /// The subjects of a stream that takes atomic batches.
+    pub(super) async fn atomic_subjects(&self, name: &str) -> Result<Vec<String>, BusError> {
+        let config = self.stream_info(name).await?.config;
+        if config.allow_atomic_publish {
+            return Ok(config.subjects);
+        }
+        let reason = "it does not allow atomic batches; set allow_atomic".to_owned();
+        Err(BusError::BatchRefused { stream: name.to_owned(), reason })
     }
 
     async fn find_stream(&self, name: &str) -> Result<Option<Info>, BusError> {
@@ -140,7 +191,8 @@ impl StreamSpec {
             discard: if self.discard_new { DiscardPolicy::New } else { DiscardPolicy::Old },
             retention: RetentionPolicy::Limits,
             storage: StorageType::File,
-            num_replicas: 1,
+            num_replicas: self.replicas.max(1),
+            allow_atomic_publish: self.atomic,
             ..Config::default()
         }
     }
@@ -162,8 +214,17 @@ impl StreamState {
             last: StreamSequence(info.state.last_sequence),
             messages: info.state.messages,
             deleted: info.state.deleted_count.unwrap_or(0),
+            created_micros: micros(info.created),
+            replicas: info.config.num_replicas.max(1),
+            discard_new: info.config.discard == DiscardPolicy::New,
+            max_bytes: u64::try_from(info.config.max_bytes).ok().filter(|bytes| *bytes > 0),
         }
     }
+}
+
+/// Microseconds since 1970.
+pub(super) fn micros(time: async_nats::datetime::DateTime) -> i64 {
+    time.unix_timestamp_nanos().div_euclid(1000) as i64
 }
 
 impl fmt::Display for Difference {
@@ -205,6 +266,8 @@ fn differences(expected: &Config, found: &Config) -> Vec<Difference> {
     // What a stream may do beyond what is asked of it does no harm.
     let allowed = |asked: bool, found: bool| (asked || found).to_string();
     compare("allow_rollup", allowed(expected.allow_rollup, found.allow_rollup), found.allow_rollup.to_string());
+    let (asked, found_atomic) = (expected.allow_atomic_publish, found.allow_atomic_publish);
+    compare("allow_atomic", allowed(asked, found_atomic), found_atomic.to_string());
     compare("allow_direct", allowed(expected.allow_direct, found.allow_direct), found.allow_direct.to_string());
     differences
 }
@@ -273,6 +336,15 @@ mod tests {
             error,
             @r#"stream "OTHER" cannot take subjects ["clicks.a"]: stream "CLICKS" has overlapping ones"#
         );
+        server.stop().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_stream_larger_than_the_server_s_disk_is_refused_with_what_to_change() {
+        let (server, bus) = testing::server().await;
+        let spec = StreamSpec { max_bytes: Some(1 << 60), ..testing::spec("CLICKS", "clicks.>") };
+        let error = bus.ensure_stream(&spec).await.unwrap_err();
+        assert!(matches!(error, BusError::NoRoom { bytes: 0x1000_0000_0000_0000, .. }), "{error}");
         server.stop().await.unwrap();
     }
 

@@ -21,7 +21,7 @@ pub(crate) const CERTIFICATE: &str = include_str!("testing.pem");
 /// A server and the folder that goes with it.
 pub(crate) struct TestServer {
     pub(crate) server: EmbeddedServer,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl TestServer {
@@ -35,6 +35,19 @@ impl TestServer {
         kill_process(pid, signal).unwrap();
         let state = || fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap();
         while signal == Signal::STOP && !state().contains(") T ") {
+            thread::yield_now();
+        }
+    }
+
+    /// Where the server keeps its files.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Waits until a server that was killed is gone.
+    pub(crate) fn ended(&self) {
+        let stat = format!("/proc/{}/stat", self.server.process_id().unwrap());
+        while fs::read_to_string(&stat).is_ok_and(|state| !state.contains(") Z ")) {
             thread::yield_now();
         }
     }
@@ -56,7 +69,7 @@ pub(crate) async fn server() -> (TestServer, Bus) {
     let folder = tempfile::tempdir().unwrap();
     let server = EmbeddedServer::start(&binary(), folder.path()).await.unwrap();
     let bus = Bus::connect(&ConnectSettings::to_url(server.url())).await.unwrap();
-    (TestServer { server, _folder: folder }, bus)
+    (TestServer { server, folder }, bus)
 }
 
 /// A stream without limits that matter to tests.
@@ -69,12 +82,14 @@ pub(crate) fn spec(name: &str, subjects: &str) -> StreamSpec {
         duplicate_window: Duration::from_secs(120),
         discard_new: true,
         max_message_bytes: None,
+        atomic: false,
+        replicas: 1,
     }
 }
 
 /// A bucket without limits that matter to tests.
 pub(crate) fn key_value_spec(bucket: &str) -> KeyValueSpec {
-    KeyValueSpec { bucket: bucket.to_owned(), history: 1, max_bytes: None }
+    KeyValueSpec { bucket: bucket.to_owned(), history: 1, max_bytes: None, replicas: 1 }
 }
 
 /// Publishes the numbers as text, each under an id of its own, and waits until they are stored.

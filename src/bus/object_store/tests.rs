@@ -5,7 +5,8 @@ const LIMIT: u64 = 1 << 30;
 
 async fn store() -> (TestServer, Bus, ObjectStore) {
     let (server, bus) = testing::server().await;
-    let store = bus.object_store(&ObjectStoreSpec { bucket: "MODELS".to_owned(), max_bytes: None }).await.unwrap();
+    let store =
+        bus.object_store(&ObjectStoreSpec { bucket: "MODELS".to_owned(), max_bytes: None, replicas: 1 }).await.unwrap();
     (server, bus, store)
 }
 
@@ -45,7 +46,9 @@ async fn objects_of_every_size_come_back_as_they_were_stored() {
         assert_eq!((object.info.bytes, object.info.metadata, object.bytes), (count as u64, metadata, stored));
     }
     assert_eq!(store.list().await.unwrap().len(), 6);
-    assert!(bus.object_store(&ObjectStoreSpec { bucket: "MODELS".to_owned(), max_bytes: None }).await.is_ok());
+    assert!(
+        bus.object_store(&ObjectStoreSpec { bucket: "MODELS".to_owned(), max_bytes: None, replicas: 1 }).await.is_ok()
+    );
     server.stop().await.unwrap();
 }
 
