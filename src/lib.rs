@@ -5,8 +5,8 @@
 //!  bus ─▶ event ─▶ reference ─▶ window ─▶ history ─▶ feature ─▶ model ─▶ score ─▶ registry ─▶ learn ─▶
 //!  NATS   Arrow    catalogues   tables    Delta      vectors    ONNX     rankings  versions    labels
 //!
-//!  ─▶ engine ─▶ query ─▶ simulate ─▶ config ─▶ cli
-//!     the step  SQL      a shop      folders   verbs
+//!  ─▶ snapshot ─▶ engine ─▶ query ─▶ simulate ─▶ config ─▶ cli
+//!     state        the step  SQL      a shop      folders   verbs
 //! ```
 //!
 //! A module imports only modules before it. Some of them are the only doors to a foreign system: `bus` to NATS, `window`
@@ -26,4 +26,5 @@ pub mod reference;
 pub mod registry;
 pub mod score;
 pub mod simulate;
+pub mod snapshot;
 pub mod window;
