@@ -65,7 +65,6 @@ impl ValueCheck {
 
     /// Puts into words why the value that begins at `start` is refused.
     #[cold]
-    #[expect(clippy::needless_pass_by_value, reason = "a refusal ends here")]
     fn refuse(
         &mut self,
         scanner: &mut Scanner<'_>,

@@ -61,7 +61,7 @@ mod watermark;
 pub use check::{Limits, ObjectCheck};
 pub use contract::{Contract, ContractField, ContractProblem};
 pub use decode::{Decoded, Decoder};
-pub use partitions::{MOST_PARTITIONS, PartitionedWatermark, TooManyPartitions};
+pub use partitions::{MOST_PARTITIONS, PartitionedWatermark, SavedPartition, SavedWatermark, TooManyPartitions};
 pub use reject::{Flaw, Reject, RejectReason};
 pub use rule::FieldType;
 pub use seen::{SeenIds, SeenIdsError};

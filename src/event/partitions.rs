@@ -44,6 +44,34 @@ struct Partition {
     takes_part: bool,
 }
 
+/// All that later watermarks follow from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SavedWatermark {
+    /// By number.
+    pub partitions: Vec<SavedPartition>,
+    /// The broker's newest time, microseconds since 1970.
+    pub published: i64,
+    /// No partition that takes part falls silent before the broker's time is past this.
+    pub silent_after: i64,
+    /// The watermark.
+    pub value: Option<EventTime>,
+    /// The newest event time.
+    pub newest: Option<EventTime>,
+}
+
+/// What is remembered of a partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SavedPartition {
+    /// Its subject.
+    pub name: String,
+    /// Its newest event time.
+    pub newest: Option<EventTime>,
+    /// The broker's time of its last message, microseconds since 1970.
+    pub published: i64,
+    /// Whether it holds the watermark back.
+    pub takes_part: bool,
+}
+
 /// A stream has more partitions than [`MOST_PARTITIONS`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
@@ -66,6 +94,47 @@ impl PartitionedWatermark {
             newest: None,
             value: None,
         }
+    }
+
+    /// All that later watermarks follow from.
+    #[must_use]
+    pub fn save(&self) -> SavedWatermark {
+        let mut names = vec![""; self.partitions.len()];
+        for (name, number) in &self.numbers {
+            names[*number as usize] = name;
+        }
+        let partitions = names.into_iter().zip(&self.partitions).map(|(name, partition)| SavedPartition {
+            name: name.to_owned(),
+            newest: partition.watermark.newest(),
+            published: partition.published,
+            takes_part: partition.takes_part,
+        });
+        SavedWatermark {
+            partitions: partitions.collect(),
+            published: self.published,
+            silent_after: self.silent_after,
+            value: self.value,
+            newest: self.newest,
+        }
+    }
+
+    /// Goes on from what [`save`](Self::save) gave.
+    ///
+    /// # Errors
+    /// When there are too many partitions.
+    pub fn restored(mut self, saved: &SavedWatermark) -> Result<Self, TooManyPartitions> {
+        for partition in &saved.partitions {
+            let number = self.number(&partition.name)?;
+            if let Some(state) = self.partitions.get_mut(number as usize) {
+                partition.newest.into_iter().for_each(|newest| state.watermark.observe(newest));
+                state.published = partition.published;
+                state.takes_part = partition.takes_part;
+            }
+        }
+        self.find_least();
+        (self.published, self.silent_after) = (saved.published, saved.silent_after);
+        (self.value, self.newest) = (saved.value, saved.newest);
+        Ok(self)
     }
 
     /// The number of a partition, new ones included.
@@ -213,13 +282,19 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_agrees_with_looking_at_every_partition_each_time(
+        fn it_agrees_with_looking_at_every_partition_each_time_also_when_restored(
             events in prop::collection::vec((0_u32..5, 0_i64..200, 0_i64..20), 1..200),
+            restored_at in 0_usize..7,
         ) {
             let mut watermark = watermark();
             (0..5).for_each(|number| { watermark.number(&number.to_string()).unwrap(); });
             let (mut naive, mut now, mut value) = (BTreeMap::<u32, (i64, i64)>::new(), 0, i64::MIN);
-            for (partition, time, gap) in events {
+            for (index, (partition, time, gap)) in events.into_iter().enumerate() {
+                if index % 7 == restored_at {
+                    let saved = watermark.save();
+                    watermark = self::watermark().restored(&saved).unwrap();
+                    prop_assert_eq!(watermark.save(), saved);
+                }
                 now += gap * SECOND;
                 watermark.observe(partition, EventTime(time * SECOND), now);
                 let newest = naive.get(&partition).map_or(i64::MIN, |(newest, _)| *newest);

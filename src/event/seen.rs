@@ -1,11 +1,9 @@
 //! Repeated events, found by their ids in bounded memory.
 
-use std::hash::{BuildHasherDefault, Hasher};
-
 use arrow::array::{Array, AsArray};
 use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::{DataType, Int64Type};
-use hashbrown::HashSet;
+use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_128;
 
 /// Remembers the ids of recent events.
@@ -21,15 +19,38 @@ pub struct SeenIds {
     older: Generation,
 }
 
-type Generation = HashSet<u128, BuildHasherDefault<LowBits>>;
+/// Hashes in the order in which they came, so that what is saved of them only grows at its end.
+#[derive(Debug)]
+struct Generation {
+    hashes: Vec<u128>,
+    /// Places in `hashes`, found by the low bits of the hash.
+    places: HashTable<u32>,
+}
 
 impl SeenIds {
-    /// Memory for two generations of `capacity` ids (about 40 bytes per id of capacity) is taken here, and no more later.
+    /// Memory for two generations of `capacity` ids (about 50 bytes per id of capacity) is taken here, and no more later.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
-        let capacity = capacity.max(1);
-        let generation = || Generation::with_capacity_and_hasher(capacity, BuildHasherDefault::default());
-        Self { capacity, younger: generation(), older: generation() }
+        let capacity = capacity.clamp(1, u32::MAX as usize);
+        Self { capacity, younger: Generation::new(capacity), older: Generation::new(capacity) }
+    }
+
+    /// What is remembered: hashes of the older generation and of the younger, each in the order in which they came.
+    #[must_use]
+    pub fn hashes(&self) -> [&[u128]; 2] {
+        [&self.older.hashes, &self.younger.hashes]
+    }
+
+    /// Remembers what [`hashes`](Self::hashes) gave, instead of what it remembers now. `None` when there are more than two
+    /// generations hold.
+    #[must_use]
+    pub fn restored(mut self, older: &[u128], younger: &[u128]) -> Option<Self> {
+        if older.len().max(younger.len()) > self.capacity {
+            return None;
+        }
+        self.older.fill(older);
+        self.younger.fill(younger);
+        Some(self)
     }
 
     /// Marks the rows whose id was not seen before, in earlier calls or earlier rows, and remembers all of them.
@@ -55,18 +76,18 @@ impl SeenIds {
     /// Bytes that are held for ids.
     #[must_use]
     pub fn state_bytes(&self) -> usize {
-        self.younger.allocation_size() + self.older.allocation_size()
+        [&self.younger, &self.older].map(Generation::state_bytes).iter().sum()
     }
 
     /// Remembers an id and says whether it is new.
     fn insert(&mut self, id: &[u8]) -> bool {
         let hash = xxh3_128(id);
-        if self.younger.len() >= self.capacity {
+        if self.younger.hashes.len() >= self.capacity {
             std::mem::swap(&mut self.younger, &mut self.older);
             self.younger.clear();
         }
         // A repeat is remembered anew: the promise counts from the last time that an id appeared.
-        self.younger.insert(hash) && !self.older.contains(&hash)
+        self.younger.insert(hash) && !self.older.contains(hash)
     }
 }
 
@@ -81,23 +102,42 @@ pub enum SeenIdsError {
     },
 }
 
-/// Takes the low bits of what is a hash already.
-#[derive(Debug, Default)]
-struct LowBits(u64);
-
-impl Hasher for LowBits {
-    fn finish(&self) -> u64 {
-        self.0
+impl Generation {
+    fn new(capacity: usize) -> Self {
+        Self { hashes: Vec::with_capacity(capacity), places: HashTable::with_capacity(capacity) }
     }
 
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+    fn contains(&self, hash: u128) -> bool {
+        self.places.find(hash as u64, |place| self.hashes[*place as usize] == hash).is_some()
+    }
+
+    /// Whether it was not there.
+    fn insert(&mut self, hash: u128) -> bool {
+        if self.contains(hash) {
+            return false;
+        }
+        let place = self.hashes.len() as u32;
+        self.hashes.push(hash);
+        let hashes = &self.hashes;
+        self.places.insert_unique(hash as u64, place, |place| hashes[*place as usize] as u64);
+        true
+    }
+
+    fn fill(&mut self, hashes: &[u128]) {
+        self.clear();
+        self.hashes.extend_from_slice(hashes);
+        for (place, hash) in hashes.iter().enumerate() {
+            self.places.insert_unique(*hash as u64, place as u32, |place| hashes[*place as usize] as u64);
         }
     }
 
-    fn write_u128(&mut self, hash: u128) {
-        self.0 = hash as u64;
+    fn clear(&mut self) {
+        self.hashes.clear();
+        self.places.clear();
+    }
+
+    fn state_bytes(&self) -> usize {
+        self.hashes.capacity() * size_of::<u128>() + self.places.allocation_size()
     }
 }
 
@@ -145,9 +185,18 @@ mod tests {
         fn a_repeat_within_capacity_is_always_found_and_nothing_new_is_ever_dropped(
             ids in prop::collection::vec(0_i64..40, 1..400),
             capacity in 1_usize..20,
+            restored_at in 0_usize..400,
         ) {
             let mut seen = SeenIds::new(capacity);
             let marks = first(&mut seen, &Int64Array::from(ids.clone()));
+            let (before, after) = ids.split_at(restored_at.min(ids.len()));
+            let mut saved = SeenIds::new(capacity);
+            let mut again = first(&mut saved, &Int64Array::from(before.to_vec()));
+            let [older, younger] = saved.hashes();
+            let mut restored = SeenIds::new(capacity).restored(older, younger).unwrap();
+            again.extend(first(&mut restored, &Int64Array::from(after.to_vec())));
+            prop_assert_eq!(&again, &marks);
+            prop_assert!(SeenIds::new(older.len().saturating_sub(1)).restored(older, &[]).is_none() || older.len() < 2);
             let mut recent = VecDeque::new();
             for (position, (id, new)) in ids.iter().zip(marks).enumerate() {
                 if recent.contains(id) {

@@ -1,5 +1,7 @@
 //! What was shown, as a message: how a worker that starts again remembers what it was asked before.
 
+mod save;
+
 use super::codec::{decode_with, encode_with};
 use super::key::JoinKey;
 use super::{Example, ExampleError, ExampleKind, Examples, Impression};

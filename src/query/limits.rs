@@ -2,14 +2,8 @@
 
 use std::time::Duration;
 
-use datafusion::sql::sqlparser::dialect::GenericDialect;
-use datafusion::sql::sqlparser::keywords::Keyword;
-use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
-
 use super::QueryError;
-
-/// Levels of WITH inside WITH. DataFusion walks each level twice to find the tables, so the work doubles with every one.
-const MAX_NESTED_WITH: usize = 10;
+use crate::window::{MAX_NESTED_WITH, Shape};
 
 /// What one statement may use.
 #[derive(Debug, Clone)]
@@ -51,77 +45,17 @@ impl Limits {
         if sql.len() > self.max_sql_bytes {
             return Err(QueryError::TooLong { bytes: sql.len(), limit: self.max_sql_bytes });
         }
-        let tokens = Tokenizer::new(&GenericDialect {}, sql).tokenize();
-        let tokens = tokens.map_err(|error| QueryError::Plan(error.to_string()))?;
-        let mut nesting = Nesting::default();
-        let mut terms = 0;
-        for token in &tokens {
-            nesting.follow(token);
-            if nesting.open.len() > self.max_depth {
-                return Err(QueryError::TooDeep { limit: self.max_depth });
-            }
-            if nesting.withs > MAX_NESTED_WITH {
-                return Err(QueryError::NestedWith { limit: MAX_NESTED_WITH });
-            }
-            terms += usize::from(can_chain(token));
+        let shape = Shape::of(sql).map_err(QueryError::Plan)?;
+        if shape.depth > self.max_depth {
+            return Err(QueryError::TooDeep { limit: self.max_depth });
         }
-        if terms > self.max_terms {
-            return Err(QueryError::TooManyTerms { terms, limit: self.max_terms });
+        if shape.nested_withs > MAX_NESTED_WITH {
+            return Err(QueryError::NestedWith { limit: MAX_NESTED_WITH });
+        }
+        if shape.terms > self.max_terms {
+            return Err(QueryError::TooManyTerms { terms: shape.terms, limit: self.max_terms });
         }
         Ok(())
-    }
-}
-
-/// Where in the nested parts of a statement a token is.
-#[derive(Default)]
-struct Nesting {
-    /// One entry per open part: whether it has a WITH of its own.
-    open: Vec<bool>,
-    /// How many of the open parts have one.
-    withs: usize,
-}
-
-impl Nesting {
-    fn follow(&mut self, token: &Token) {
-        match token {
-            Token::LParen | Token::LBracket | Token::LBrace => self.open.push(false),
-            Token::RParen | Token::RBracket | Token::RBrace => self.close(),
-            Token::Word(word) if word.keyword == Keyword::CASE => self.open.push(false),
-            Token::Word(word) if word.keyword == Keyword::END => self.close(),
-            Token::Word(word) if word.keyword == Keyword::WITH => {
-                if let Some(has_with) = self.open.last_mut() {
-                    self.withs += usize::from(!*has_with);
-                    *has_with = true;
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn close(&mut self) {
-        if self.open.pop() == Some(true) {
-            self.withs -= 1;
-        }
-    }
-}
-
-/// Whether a sequence of such tokens can become a deep tree.
-fn can_chain(token: &Token) -> bool {
-    match token {
-        Token::Word(word) => word.keyword != Keyword::NoKeyword,
-        Token::EOF
-        | Token::Number(..)
-        | Token::SingleQuotedString(_)
-        | Token::DoubleQuotedString(_)
-        | Token::Whitespace(_)
-        | Token::Comma
-        | Token::Period
-        | Token::SemiColon
-        | Token::LParen
-        | Token::RParen
-        | Token::RBracket
-        | Token::RBrace => false,
-        _ => true,
     }
 }
 

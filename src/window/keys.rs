@@ -94,8 +94,7 @@ impl KeyIndex {
             Form::Integer(keys) => 8 * doubled(keys.values.len()),
             Form::Rows(keys) => doubled(keys.bytes.len()) + 16 * doubled(keys.hashes.len()),
         };
-        // A hash table is at most 7/8 full.
-        keys + 5 * doubled(self.len() + self.len() / 7)
+        keys + 5 * hashed(self.len())
     }
 
     /// Writes the slot of every row for which `wanted` holds; the others get [`NO_SLOT`]. New keys get new slots.
@@ -275,7 +274,12 @@ pub(crate) fn mix(word: u64) -> u64 {
 
 /// Room of a vector or table of this length that grows by doubling.
 pub(crate) fn doubled(length: usize) -> usize {
-    length.next_power_of_two()
+    if length == 0 { 0 } else { length.next_power_of_two() }
+}
+
+/// Buckets of a hash table of this many entries: it is at most 7/8 full.
+pub(crate) fn hashed(length: usize) -> usize {
+    if length == 0 { 0 } else { doubled(length + length / 7) }
 }
 
 fn hash(value: i64) -> u64 {

@@ -25,6 +25,7 @@
 mod asof;
 mod budget;
 mod closed;
+mod content;
 mod duration;
 mod evaluate;
 mod functions;
@@ -32,6 +33,7 @@ mod keys;
 mod newest;
 mod planner;
 mod save;
+mod shape;
 mod source;
 mod table;
 
@@ -41,6 +43,7 @@ pub use closed::{Emission, EmissionKind, Emit, WindowKey, WindowPlan, WindowSett
 pub use newest::{NewestRows, RowReads};
 pub use planner::{PlanError, Planner};
 pub use save::{SaveError, SectionReader, SectionWriter};
+pub(crate) use shape::{MAX_NESTED_WITH, Shape};
 pub use source::{References, Source};
 pub use table::TableForm;
 

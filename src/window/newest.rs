@@ -7,6 +7,8 @@
 //!
 //! A row is dropped when HAVING takes it back, and when its window ended longer ago than the retention.
 
+mod save;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -266,7 +268,7 @@ mod tests {
 
     const SQL: &str = "SELECT user_id, count(*) AS events FROM clicks GROUP BY user_id, tumble(ts, '1 minute')";
 
-    fn plan() -> Arc<WindowPlan> {
+    pub(super) fn plan() -> Arc<WindowPlan> {
         let planner = Planner::new();
         let time = DataType::Timestamp(TimeUnit::Microsecond, Some("+00:00".into()));
         let schema = Schema::new(vec![Field::new("user_id", DataType::Int64, true), Field::new("ts", time, true)]);
@@ -278,7 +280,7 @@ mod tests {
         }
     }
 
-    fn emission(plan: &WindowPlan, rows: &[(i64, i64, i64)], is_removal: bool) -> Emission {
+    pub(super) fn emission(plan: &WindowPlan, rows: &[(i64, i64, i64)], is_removal: bool) -> Emission {
         let keys: ArrayRef = Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.0)));
         let values: ArrayRef = Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.2)));
         let batch = RecordBatch::try_new(Arc::clone(plan.schema()), vec![Arc::clone(&keys), values]).unwrap();

@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::common::DFSchema;
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::error::DataFusionError;
 use datafusion::execution::context::SessionContext;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::simplify::SimplifyContext;
-use datafusion::logical_expr::{AggregateUDF, Expr, LogicalPlan, ScalarUDF, Volatility};
+use datafusion::logical_expr::{Aggregate, AggregateUDF, Expr, LogicalPlan, ScalarUDF, Volatility};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::aggregate::{LoweredAggregate, LoweredAggregateBuilder};
@@ -21,7 +21,18 @@ use futures::executor::block_on;
 use super::asof::Within;
 use super::closed::WindowBound;
 use super::functions;
+use super::shape::{MAX_NESTED_WITH, Shape};
 use crate::reference::ReferenceTable;
+
+/// The longest text, bytes.
+const LONGEST_SQL: usize = 256 * 1024;
+
+/// Operators and keywords on one way down the tree of a statement. On the usual stack of a thread (2 MiB) four times as many
+/// overflow it.
+const LONGEST_CHAIN: usize = 1_000;
+
+/// Levels of parentheses, brackets and CASE.
+const MAX_DEPTH: usize = 100;
 
 /// Plans selects over a set of relations of known schema.
 pub struct Planner {
@@ -119,6 +130,7 @@ impl Planner {
 
     /// Parses one statement.
     pub(crate) fn parse(&self, sql: &str) -> Result<Statement, PlanError> {
+        check_shape(sql)?;
         let state = self.context.state();
         Ok(state.sql_to_statement(sql, &state.config_options().sql_parser.dialect)?)
     }
@@ -132,11 +144,13 @@ impl Planner {
 
     /// The select in DataFusion's own words, independent of white space and comments; what fingerprints are made of.
     pub fn canonical(&self, sql: &str) -> Result<String, PlanError> {
+        check_shape(sql)?;
         Ok(block_on(self.context.state().create_logical_plan(sql))?.display_indent().to_string())
     }
 
     /// An expression over columns of `schema`, such as the condition that makes an event worth scoring.
     pub fn expression(&self, sql: &str, schema: &Schema) -> Result<Arc<dyn PhysicalExpr>, PlanError> {
+        check_shape(sql)?;
         let schema = DFSchema::try_from(schema.clone())?;
         let expression = self.context.state().create_logical_expr(sql, &schema)?;
         self.physical(&expression, &schema)
@@ -173,6 +187,39 @@ impl Default for Planner {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// The expressions of a GROUP BY with the columns that they become: one that stands there twice is one column.
+pub(super) fn group_columns(aggregate: &Aggregate) -> impl Iterator<Item = (&Expr, &Arc<Field>)> {
+    let groups = &aggregate.group_expr;
+    let is_first = |(index, group): &(usize, &Expr)| groups.iter().position(|other| other == *group) == Some(*index);
+    groups.iter().enumerate().filter(is_first).map(|(_, group)| group).zip(aggregate.schema.fields())
+}
+
+/// Refuses text whose tree would overflow the stack while it is planned, or that takes for ever to plan.
+fn check_shape(sql: &str) -> Result<(), PlanError> {
+    if sql.len() > LONGEST_SQL {
+        return Err(PlanError::new(format!("the text has {} bytes, the limit is {LONGEST_SQL}", sql.len()))
+            .suggest("split the table into several"));
+    }
+    // What is not made of SQL's words is the parser's to refuse, which knows the place.
+    let Ok(shape) = Shape::of(sql) else { return Ok(()) };
+    if shape.depth > MAX_DEPTH {
+        return Err(PlanError::new(format!("the text nests {} levels deep, the limit is {MAX_DEPTH}", shape.depth))
+            .suggest("write it with fewer parentheses"));
+    }
+    if shape.nested_withs > MAX_NESTED_WITH {
+        return Err(PlanError::new(format!("WITH is nested deeper than {MAX_NESTED_WITH} levels"))
+            .suggest("list all parts in one WITH"));
+    }
+    if shape.chain > LONGEST_CHAIN {
+        return Err(PlanError::new(format!(
+            "an expression has {} operators and keywords, the limit is {LONGEST_CHAIN}",
+            shape.chain
+        ))
+        .suggest("use IN lists, or several columns"));
+    }
+    Ok(())
 }
 
 /// Why a select cannot be kept as a feature table or a vector, and what to write instead.

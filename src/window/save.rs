@@ -13,12 +13,14 @@
 //! another version of a table is [`SaveError::Unexpected`], not a guess. Writing and reading hold one section in memory.
 
 use std::io::{ErrorKind, Read, Write};
+use std::panic::catch_unwind;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::Int64Type;
 use arrow::error::ArrowError;
 use arrow::ipc::reader::StreamReader;
+use arrow::ipc::root_as_message;
 use arrow::ipc::writer::StreamWriter;
 use xxhash_rust::xxh3::Xxh3;
 
@@ -28,6 +30,9 @@ const MAGIC: [u8; 8] = *b"tidestat";
 
 /// Changes when the framing does.
 const VERSION: u32 = 1;
+
+/// What each message of an Arrow stream begins with.
+const CONTINUATION: [u8; 4] = [0xff; 4];
 
 /// The longest name of a section, or kind of a state, bytes.
 const LONGEST_NAME: usize = 4_096;
@@ -87,7 +92,7 @@ pub enum SaveError {
 
 impl SaveError {
     /// What a table could not encode or take in.
-    pub(super) fn of(section: &str, error: WindowError) -> Self {
+    pub(crate) fn of(section: &str, error: WindowError) -> Self {
         let source = match error {
             WindowError::Kernel(source) => source,
             other => ArrowError::ComputeError(other.to_string()),
@@ -192,13 +197,14 @@ impl<'a> SectionReader<'a> {
         if payload.is_empty() {
             return Ok(Vec::new());
         }
-        let failed = |source| SaveError::Batch { section: name.to_owned(), source };
-        let stream = StreamReader::try_new(payload.as_slice(), None).map_err(failed)?;
-        let mut batches = Vec::new();
-        for batch in stream {
-            batches.push(batch.map_err(failed)?);
-        }
-        Ok(batches)
+        // The reader of the Arrow library panics on some broken metadata, and a checksum only says that bytes are those
+        // that were written, not by whom.
+        let read = catch_unwind(|| match lengths_are_true(&payload) {
+            true => StreamReader::try_new(payload.as_slice(), None)?.collect(),
+            false => Err(ArrowError::IpcError("it promises more than it has".to_owned())),
+        });
+        let broken = || Err(ArrowError::IpcError("its metadata is broken".to_owned()));
+        read.unwrap_or_else(|_| broken()).map_err(|source| SaveError::Batch { section: name.to_owned(), source })
     }
 
     /// The one batch of the next section.
@@ -263,6 +269,22 @@ impl<'a> SectionReader<'a> {
         }
         Ok(payload)
     }
+}
+
+/// Whether each message of an Arrow stream ends within it: the reader takes memory for what a message says before it looks.
+fn lengths_are_true(mut stream: &[u8]) -> bool {
+    while let Some((mark, rest)) = stream.split_first_chunk::<4>() {
+        let Some((length, rest)) = rest.split_first_chunk::<4>() else { return false };
+        let length = u32::from_le_bytes(*length);
+        if *mark != CONTINUATION || length == 0 {
+            return *mark == CONTINUATION;
+        }
+        let Some((metadata, rest)) = rest.split_at_checked(length as usize) else { return false };
+        let body = root_as_message(metadata).ok().and_then(|message| usize::try_from(message.bodyLength()).ok());
+        let Some((_, rest)) = body.and_then(|body| rest.split_at_checked(body)) else { return false };
+        stream = rest;
+    }
+    true
 }
 
 fn frame(output: &mut dyn Write, name: &str, payload: &[u8]) -> Result<(), SaveError> {
@@ -335,6 +357,30 @@ mod tests {
             damaged[place] ^= 0x10;
             assert!(restore(&damaged, 7).is_err(), "byte {place} flipped");
             assert!(restore(&bytes[..place], 7).is_err(), "cut at {place}");
+        }
+    }
+
+    /// Bytes that were never written by this program, behind the checksum that they should have.
+    #[test]
+    fn a_payload_that_promises_more_than_it_has_is_an_error() {
+        let mut payload = Vec::new();
+        let column: ArrayRef = Arc::new(Int64Array::from(vec![1, 2]));
+        let batch = RecordBatch::try_from_iter([("number", column)]).unwrap();
+        StreamWriter::try_new(&mut payload, &batch.schema()).and_then(|mut stream| stream.write(&batch)).unwrap();
+        let read = |payload: &[u8]| {
+            let mut bytes = Vec::new();
+            let writer = SectionWriter::new(&mut bytes, "test", 7).unwrap();
+            frame(writer.output, "numbers", payload).unwrap();
+            let mut input = bytes.as_slice();
+            SectionReader::new(&mut input, "test", 7).unwrap().section("numbers")
+        };
+        assert_eq!(read(&payload).unwrap(), [batch]);
+        for place in 0..payload.len() {
+            for value in [0, 1, 0x7f, 0xff] {
+                let mut broken = payload.clone();
+                broken[place] = value;
+                drop(read(&broken));
+            }
         }
     }
 

@@ -23,13 +23,13 @@ pub struct Impression<'a> {
 /// Remembers impressions and turns them into examples. See the module's description for the rules.
 #[derive(Debug)]
 pub struct LabelJoin {
-    settings: JoinSettings,
+    pub(super) settings: JoinSettings,
     /// Rows that fit the limits.
-    limit: usize,
-    ring: Ring,
-    closing: Closing,
-    watermark_micros: i64,
-    counts: LabelCounts,
+    pub(super) limit: usize,
+    pub(super) ring: Ring,
+    pub(super) closing: Closing,
+    pub(super) watermark_micros: i64,
+    pub(super) counts: LabelCounts,
 }
 
 impl LabelJoin {

@@ -26,6 +26,7 @@
 mod closing;
 mod label_join;
 mod ring;
+mod save;
 mod settings;
 
 #[cfg(test)]

@@ -136,12 +136,13 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_000))]
 
     #[test]
-    fn examples_and_counts_are_those_of_a_naive_list(
+    fn examples_and_counts_are_those_of_a_naive_list_also_across_restarts(
         calls in calls(),
         window_micros in 1_i64..30,
         max_rows in prop_oneof![1_usize..12, 12_usize..300],
         position in prop::option::of(0_usize..2),
         negative_rate in prop_oneof![Just(1.0_f32), Just(0.5), Just(0.01)],
+        restarts in prop_oneof![2 => Just(u64::MAX), 1 => 1_u64..40],
     ) {
         let settings = JoinSettings { window_micros, position, negative_rate, ..settings(max_rows) };
         let mut naive = Naive { settings, rows: Vec::new(), watermark: i64::MIN, counts: LabelCounts::default() };
@@ -165,6 +166,12 @@ proptest! {
             }
             prop_assert_eq!(join.counts(), naive.counts);
             prop_assert_eq!(join.len(), naive.rows.len());
+            // A worker that is started again goes on as if nothing had happened.
+            if number as u64 % restarts == restarts / 2 {
+                let mut state = Vec::new();
+                join.save(&mut state).unwrap();
+                join = LabelJoin::new(settings).unwrap().restored(&mut state.as_slice()).unwrap();
+            }
         }
         prop_assert_eq!(found, expected);
     }

@@ -65,16 +65,14 @@ pub(super) struct Ring {
 
 impl Ring {
     pub(super) fn new(columns: usize) -> Self {
-        Self {
-            columns,
-            slabs: VecDeque::new(),
-            spare: Vec::new(),
-            first: 1,
-            oldest: 1,
-            next: 1,
-            buckets: vec![0; SLAB_ROWS],
-            newest_micros: i64::MIN,
-        }
+        Self::starting_at(columns, 1, i64::MIN, 0)
+    }
+
+    /// An empty ring whose next row has this sequence and comes after rows of this newest time, with room for so many.
+    pub(super) fn starting_at(columns: usize, sequence: u64, newest_micros: i64, rows: usize) -> Self {
+        let buckets = vec![0; rows.max(SLAB_ROWS).next_power_of_two()];
+        let (first, oldest, next) = (sequence, sequence, sequence);
+        Self { columns, slabs: VecDeque::new(), spare: Vec::new(), first, oldest, next, buckets, newest_micros }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -84,6 +82,16 @@ impl Ring {
     /// The sequence of the oldest row, or of the next one when there is none.
     pub(super) fn oldest(&self) -> u64 {
         self.oldest
+    }
+
+    /// The sequence that the next row will have.
+    pub(super) fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// The newest time of all rows that arrived up to the oldest one, or ever when there is none.
+    pub(super) fn newest_of_oldest(&self) -> i64 {
+        self.row(self.oldest).map_or(self.newest_micros, |row| row.newest_micros)
     }
 
     /// Adds a row; `vector` has the ring's width. Returns its sequence.
@@ -130,6 +138,13 @@ impl Ring {
     pub(super) fn row(&self, sequence: u64) -> Option<&Row> {
         let (slab, index) = self.place_of(sequence)?;
         self.slabs.get(slab)?.rows.get(index)
+    }
+
+    /// The vector of this sequence.
+    pub(super) fn vector(&self, sequence: u64) -> Option<&[f32]> {
+        let (slab, index) = self.place_of(sequence)?;
+        let from = index * self.columns;
+        self.slabs.get(slab)?.vectors.get(from..from + self.columns)
     }
 
     /// The row of this sequence and its vector, to be changed.

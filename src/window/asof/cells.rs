@@ -13,6 +13,8 @@
 //! value leaves an extreme, the next one is looked up in the tiles by the first read that wants it; `i64::MIN`, the rank
 //! of nothing, stands for *unknown* while the count beside it is not zero.
 
+mod saved;
+
 use std::hint::black_box;
 
 use super::column::{Column, Combine};
@@ -126,13 +128,6 @@ impl RunningCells {
 
     fn record_mut(&mut self, slot: u32) -> &mut [i64] {
         record_of(&mut self.pages, self.blank.len(), slot)
-    }
-
-    /// Overwrites the record of a key.
-    pub(super) fn restore(&mut self, slot: u32, record: impl Iterator<Item = i64>) {
-        for (word, saved) in self.record_mut(slot).iter_mut().zip(record) {
-            *word = saved;
-        }
     }
 
     /// Brings the records of a step's keys into the cache: as independent loads they overlap, one by one they would not.

@@ -162,10 +162,24 @@ impl RunningDistinct {
         self.aggregates.len()
     }
 
-    /// The entries of an aggregate (slot, value, newest), and what of its size they do not tell.
+    /// How many entries an aggregate has.
+    pub(super) fn entry_count(&self, aggregate: usize) -> usize {
+        self.aggregates[aggregate].table.len()
+    }
+
+    /// The entries of an aggregate (slot, value, newest time) from the oldest step of time to the newest.
     pub(super) fn entries(&self, aggregate: usize) -> impl Iterator<Item = (u32, i64, i64)> {
-        let entries = self.aggregates[aggregate].entries.iter().filter(|entry| entry.slot != NO_SLOT);
-        entries.map(|entry| (entry.slot, entry.value, entry.newest))
+        self.aggregates[aggregate].by_time().map(|entry| (entry.slot, entry.value, entry.newest))
+    }
+
+    /// Makes room for so many entries.
+    pub(super) fn reserve(&mut self, aggregate: usize, entries: usize) {
+        let aggregate = &mut self.aggregates[aggregate];
+        // A damaged count must not ask for more memory than there are bytes.
+        let entries = entries.min(1 << 20);
+        aggregate.entries.reserve(entries);
+        let Aggregate { table, entries: all, .. } = aggregate;
+        table.reserve(entries, |id| all[*id as usize].hash());
     }
 
     /// Takes over saved entries as of `newest`, into a table of that many slots.
@@ -173,7 +187,7 @@ impl RunningDistinct {
         &mut self,
         aggregate: usize,
         newest: i64,
-        watermark: i64,
+        expired: i64,
         entries: impl Iterator<Item = (u32, i64, i64)>,
     ) {
         let width = self.width;
@@ -181,8 +195,7 @@ impl RunningDistinct {
         for horizon in &mut aggregate.horizons {
             horizon.tail = horizon.horizon.tail(newest);
         }
-        let tails = aggregate.horizons.iter().map(|horizon| horizon.horizon.tail(watermark));
-        aggregate.expired = tails.min().unwrap_or(i64::MIN);
+        aggregate.expired = expired;
         for (slot, value, seen) in entries {
             aggregate.see(slot, value, seen);
             let first = slot as usize * width + aggregate.offset;
@@ -190,10 +203,21 @@ impl RunningDistinct {
                 *count += i64::from(seen > horizon.tail);
             }
         }
-        for place in 0..aggregate.horizons.len() {
-            let CountedHorizon { horizon, tail, .. } = aggregate.horizons[place];
-            aggregate.leave(horizon.tail(watermark), tail, |_| ());
+    }
+
+    /// Orders what left the horizons since the watermark, for reads of then, once all entries are restored.
+    pub(super) fn restore_left(&mut self, watermark: i64) {
+        for aggregate in &mut self.aggregates {
+            for place in 0..aggregate.horizons.len() {
+                let CountedHorizon { horizon, tail, .. } = aggregate.horizons[place];
+                aggregate.leave(horizon.tail(watermark), tail, |_| ());
+            }
         }
+    }
+
+    /// Per aggregate, the time up to which values were forgotten.
+    pub(super) fn expired(&self) -> impl Iterator<Item = i64> {
+        self.aggregates.iter().map(|aggregate| aggregate.expired)
     }
 
     /// Entries per key, added to `weights` as bytes.

@@ -170,6 +170,14 @@ impl Aggregate {
         self.free.push(id);
     }
 
+    /// The entries, bucket by bucket.
+    pub(super) fn by_time(&self) -> impl Iterator<Item = &Entry> {
+        self.buckets.iter().flat_map(|(start, bucket)| {
+            let entries = bucket.ids.iter().filter_map(|id| self.entries.get(*id as usize));
+            entries.filter(|entry| entry.slot != NO_SLOT && tile_start(entry.newest, self.step) == *start)
+        })
+    }
+
     /// What a running count as of `now`, a later tail, must change by to be that of `tail`.
     pub(super) fn undone(&self, slot: u32, (tail, now): (i64, i64), later: &HashMap<i64, Seen>) -> i64 {
         let mut change = 0;

@@ -128,8 +128,11 @@ impl RunningLast {
     /// Takes over the saved list of a key.
     pub(super) fn restore(&mut self, list: usize, slot: usize, entries: impl Iterator<Item = Entry>) {
         let lists = &mut self.lists[list];
+        let known = &mut lists.keys[slot];
+        let most = entries.size_hint().1.unwrap_or(0).min(lists.most);
+        known.reserve_exact(capacity(most, lists.most));
         for entry in entries {
-            push(&mut lists.keys[slot], lists.most, entry);
+            push(known, lists.most, entry);
         }
         self.entries_size += 16 * capacity(lists.keys[slot].len(), lists.most);
     }

@@ -1,7 +1,7 @@
 //! What a table holds, and how it stays within its budget.
 //!
-//! Memory is counted as a function of the state alone (lengths, not capacities). A table with a limit that was saved and
-//! restored may all the same evict at another event than one that ran through.
+//! Memory is counted as a function of the state alone (lengths, not capacities), so that a table that was saved and restored
+//! gives up the same keys at the same event as one that ran through.
 
 use super::table::FeatureTable;
 use crate::window::keys::NO_SLOT;

@@ -201,6 +201,11 @@ impl Recent {
         self.batches.push_back(batch);
     }
 
+    /// Room for the chains of so many keys, when no batch has come yet.
+    pub(super) fn resize(&mut self, slots: usize) {
+        self.heads.resize(slots, Place::NONE);
+    }
+
     pub(super) fn newest(&self) -> Option<&RecentBatch> {
         self.batches.back()
     }

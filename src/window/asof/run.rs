@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, UInt64Array};
+use arrow::array::{ArrayRef, BooleanArray, UInt64Array};
 use arrow::compute::{take, take_arrays};
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
@@ -12,6 +12,7 @@ use super::plan::FeaturePlan;
 use super::recent::RecentBatch;
 use super::tile::tile_start;
 use crate::window::WindowError;
+use crate::window::content::content_size;
 use crate::window::evaluate::new_accumulator;
 use crate::window::keys::NO_SLOT;
 
@@ -63,7 +64,7 @@ impl Run {
     /// Memory held, bytes.
     pub(super) fn size(&self) -> usize {
         let columns: usize = self.columns.iter().flatten().map(|column| 64 + column.size()).sum();
-        let merged: usize = self.merged.iter().flatten().flatten().map(slice_size).sum();
+        let merged: usize = self.merged.iter().flatten().map(|states| content_size(states)).sum();
         size_of::<Self>()
             + 8 * self.columns.len()
             + 24 * self.merged.len()
@@ -327,9 +328,4 @@ fn drained(accumulators: Accumulators) -> Result<Vec<Option<Vec<ArrayRef>>>, Dat
         .into_iter()
         .map(|accumulator| accumulator.map(|mut accumulator| accumulator.state(EmitTo::All)).transpose());
     states.collect()
-}
-
-/// Bytes of the values of an array: unlike the room of its buffers, the same after it was saved and restored.
-fn slice_size(array: &ArrayRef) -> usize {
-    array.to_data().get_slice_memory_size().unwrap_or_default()
 }

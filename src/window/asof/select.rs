@@ -4,7 +4,7 @@ use datafusion::common::DFSchema;
 use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, Projection};
 
 use super::plan::FeatureKey;
-use crate::window::planner::{PlanError, Planner};
+use crate::window::planner::{PlanError, Planner, group_columns};
 
 /// The parts of `SELECT ... FROM stream [WHERE ...] GROUP BY ...`.
 pub(super) struct SelectForm<'a> {
@@ -53,7 +53,7 @@ pub(super) fn keys(planner: &Planner, form: &SelectForm<'_>, input: &DFSchema) -
         return Err(PlanError::new("the select has no GROUP BY").suggest("group by the key of the features"));
     }
     let mut keys = Vec::new();
-    for (group, field) in form.aggregate.group_expr.iter().zip(form.aggregate.schema.fields()) {
+    for (group, field) in group_columns(form.aggregate) {
         if matches!(group, Expr::GroupingSet(_)) {
             return Err(
                 PlanError::new("GROUPING SETS, CUBE and ROLLUP are not features").suggest("write one table per key")

@@ -3,15 +3,19 @@
 //! ```text
 //!  table     newest time, disorder, counters, and how many of everything that follows
 //!  keys      the key columns by slot                          (parts of 65,536 keys)
-//!  cells     one column per word of the records by slot       (parts of 65,536 keys)
-//!  distinct  slot, value, newest time                         (parts)
+//!  cells     the records by slot, horizon by horizon          (parts of 65,536 keys)
+//!  distinct  slot, value, newest time, by that                 (parts)
 //!  last      lengths by slot; times and words of all          (parts of 65,536 keys)
 //!  recent    one section per batch: rows as they were evaluated, and what they displaced
-//!  level     closed until, starts of runs; one section per run, and one per sparse column
+//!  level     closed until, starts of runs; one section per run, and one per sparse column; named by their start
 //! ```
+//!
+//! What has not changed is the same bytes as the last time, wherever it then stands: the store keeps it once.
 //!
 //! Cells are saved rather than computed anew: a sum of floats depends on the order it was made in, and what follows must
 //! be what would have followed. Counts of distinct values, chains and buckets are made again from what they index.
+
+mod columns;
 
 use std::collections::VecDeque;
 use std::io::{Read, Write};
@@ -22,14 +26,15 @@ use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Int16Array, Int32Array, Int64Array, NullArray, RecordBatch, UInt8Array,
     UInt32Array,
 };
-use arrow::datatypes::{DataType, Int16Type, Int32Type, Int64Type, UInt8Type, UInt32Type};
+use arrow::datatypes::{DataType, Int16Type, Int32Type, Int64Type, UInt8Type};
+
+use columns::{Columns, unexpected};
 
 use super::column::Column;
 use super::plan::FeaturePlan;
 use super::recent::{DistinctInput, LastInput, MergedInput, RecentBatch, Values};
 use super::run::Run;
 use super::table::FeatureTable;
-use crate::window::keys::NO_SLOT;
 use crate::window::{Budget, SaveError, SectionReader, SectionWriter, WindowError};
 
 const KIND: &str = "as-of table";
@@ -45,10 +50,11 @@ impl FeatureTable {
     pub fn save(&self, output: &mut dyn Write) -> Result<(), WindowError> {
         let mut writer = SectionWriter::new(output, KIND, self.plan.fingerprint())?;
         let recent = self.recent.batches().count();
-        let distinct: Vec<usize> = (0..self.distinct.len()).map(|index| self.distinct.entries(index).count()).collect();
+        let distinct: Vec<usize> = (0..self.distinct.len()).map(|index| self.distinct.entry_count(index)).collect();
         let mut numbers = vec![self.newest, self.disorder, self.compacted as i64, self.evicted.cast_signed()];
         numbers.extend([self.keys.len() as i64, recent as i64]);
         numbers.extend(distinct.iter().map(|entries| *entries as i64));
+        numbers.extend(self.distinct.expired());
         numbers.extend(self.levels.all().iter().map(|level| level.runs().len() as i64));
         writer.numbers("table", &numbers)?;
         for (part, slots) in parts(self.keys.len()) {
@@ -57,10 +63,10 @@ impl FeatureTable {
             write(&mut writer, &name, numbered("key", self.keys.columns(&slots)?))?;
         }
         for (part, slots) in parts(self.keys.len()) {
-            let word = |word: usize| -> ArrayRef {
-                Arc::new(slots.clone().map(|slot| self.cells.record(slot as u32)[word]).collect::<Int64Array>())
-            };
-            write(&mut writer, &format!("cells {part}"), numbered("word", (0..self.cells.record_words()).map(word)))?;
+            for (index, words) in self.cells.record_parts().iter().enumerate() {
+                let saved = longs(self.cells.save(words, slots.clone()));
+                write(&mut writer, &format!("cells {part}.{index}"), numbered("words", [saved]))?;
+            }
         }
         for (index, count) in distinct.into_iter().enumerate() {
             let mut entries = self.distinct.entries(index);
@@ -92,8 +98,9 @@ impl FeatureTable {
             let mut numbers = vec![level.bounds().closed_until];
             numbers.extend(level.runs().iter().map(|run| run.start));
             writer.numbers(&format!("level {index}"), &numbers)?;
-            for (place, run) in level.runs().iter().enumerate() {
-                write_run(&mut writer, &format!("level {index} run {place}"), run)?;
+            let mut names = RunNames::default();
+            for run in level.runs() {
+                write_run(&mut writer, &names.next(index, run.start), run)?;
             }
         }
         Ok(writer.finish()?)
@@ -112,7 +119,7 @@ impl FeatureTable {
         let mut reader = SectionReader::new(input, KIND, plan.fingerprint())?;
         let mut table = Self::new(plan, disorder_micros, budget)?;
         let (sets, levels) = (table.distinct.len(), table.levels.all().len());
-        let numbers = reader.numbers("table", 6 + sets + levels)?;
+        let numbers = reader.numbers("table", 6 + 2 * sets + levels)?;
         if numbers[1] != disorder_micros {
             let (found, expected) = (numbers[1].to_string(), disorder_micros.to_string());
             return Err(SaveError::Foreign { what: "the disorder", found, expected }.into());
@@ -123,7 +130,10 @@ impl FeatureTable {
         let (keys, recent) = (numbers[4] as usize, numbers[5] as usize);
         table.restore_keys(&mut reader, keys)?;
         for index in 0..sets {
-            table.restore_distinct(&mut reader, index, numbers[6 + index] as usize)?;
+            table.restore_distinct(&mut reader, index, numbers[6 + index] as usize, numbers[6 + sets + index])?;
+        }
+        if table.newest != i64::MIN {
+            table.distinct.restore_left(table.watermark());
         }
         for index in 0..table.last.len() {
             table.restore_last(&mut reader, index)?;
@@ -135,11 +145,12 @@ impl FeatureTable {
             table.recent.push(batch, keys);
             table.recent.link_all();
         }
-        for (index, runs) in numbers[6 + sets..].iter().enumerate() {
+        for (index, runs) in numbers[6 + 2 * sets..].iter().enumerate() {
             let numbers = reader.numbers(&format!("level {index}"), 1 + *runs as usize)?;
             let mut restored = VecDeque::with_capacity(numbers.len());
-            for (place, start) in numbers[1..].iter().enumerate() {
-                let name = format!("level {index} run {place}");
+            let mut names = RunNames::default();
+            for start in &numbers[1..] {
+                let name = names.next(index, *start);
                 restored.push_back(read_run(&mut reader, &table.plan, &name, *start, keys)?);
             }
             if let Some(level) = table.levels.all_mut().get_mut(index) {
@@ -160,34 +171,41 @@ impl FeatureTable {
             }
         }
         self.make_room();
+        self.recent.resize(keys);
         if self.newest != i64::MIN {
             self.cells.restore_tails(self.newest);
         }
         for (part, slots) in parts(keys) {
-            let name = format!("cells {part}");
-            let batch = reader.batch(&name)?;
-            let mut columns = Columns::of(&name, &batch);
-            let words: Result<Vec<_>, _> = (0..self.cells.record_words()).map(|_| columns.longs()).collect();
-            let words = words?;
-            for (row, slot) in slots.enumerate() {
-                self.cells.restore(slot as u32, words.iter().map(|word| word[row]));
+            for (index, words) in self.cells.record_parts().iter().enumerate() {
+                let name = format!("cells {part}.{index}");
+                let batch = reader.batch(&name)?;
+                if !self.cells.restore(words, slots.clone(), Columns::of(&name, &batch).words()?) {
+                    return Err(unexpected(&name, "a record of each key"));
+                }
             }
         }
         Ok(())
     }
 
-    fn restore_distinct(&mut self, reader: &mut SectionReader, index: usize, count: usize) -> Result<(), WindowError> {
-        let (newest, watermark, keys) = (self.newest, self.watermark(), self.keys.len());
+    fn restore_distinct(
+        &mut self,
+        reader: &mut SectionReader,
+        index: usize,
+        count: usize,
+        expired: i64,
+    ) -> Result<(), WindowError> {
+        let (newest, keys) = (self.newest, self.keys.len());
+        self.distinct.reserve(index, count);
         for (part, _) in parts(count) {
             let name = format!("distinct {index}.{part}");
             let batch = reader.batch(&name)?;
             let mut columns = Columns::of(&name, &batch);
-            let (slots, values, seen) = (columns.slots(keys, false)?, columns.longs()?, columns.longs()?);
-            let entries = slots.iter().zip(&values).zip(&seen).map(|((slot, value), seen)| (*slot, *value, *seen));
-            self.distinct.restore(index, newest, watermark, entries);
+            let (slots, values, seen) = (columns.slots(keys, false)?, columns.words()?, columns.words()?);
+            let entries = slots.iter().zip(values).zip(seen).map(|((slot, value), seen)| (*slot, *value, *seen));
+            self.distinct.restore(index, newest, expired, entries);
         }
         if newest != i64::MIN {
-            self.distinct.restore(index, newest, watermark, std::iter::empty());
+            self.distinct.restore(index, newest, expired, std::iter::empty());
         }
         Ok(())
     }
@@ -200,13 +218,29 @@ impl FeatureTable {
             let name = format!("last {index}.{part} values");
             let batch = reader.batch(&name)?;
             let mut columns = Columns::of(&name, &batch);
-            let (times, words) = (columns.longs()?, columns.longs()?);
+            let (times, words) = (columns.words()?, columns.words()?);
             let mut entries = times.iter().copied().zip(words.iter().copied());
             for (slot, length) in slots.zip(lengths) {
                 self.last.restore(index, slot, entries.by_ref().take(length as usize));
             }
         }
         Ok(())
+    }
+}
+
+/// Names of the runs of a level: by the start of their tile, so that they stay when older ones go.
+#[derive(Default)]
+struct RunNames {
+    start: i64,
+    /// Runs of that start so far.
+    count: usize,
+}
+
+impl RunNames {
+    fn next(&mut self, level: usize, start: i64) -> String {
+        self.count = if start == self.start { self.count + 1 } else { 1 };
+        self.start = start;
+        format!("level {level} run {start}.{}", self.count)
     }
 }
 
@@ -355,46 +389,4 @@ fn read_column(name: &str, array: &ArrayRef) -> Result<Column, WindowError> {
         DataType::Int64 => Column::Longs(array.as_primitive::<Int64Type>().values().to_vec()),
         other => return Err(unexpected(&format!("{other} in {name}"), "a column of numbers")),
     })
-}
-
-/// The columns of a section, one after the other.
-struct Columns<'a> {
-    section: &'a str,
-    columns: std::slice::Iter<'a, ArrayRef>,
-}
-
-impl<'a> Columns<'a> {
-    fn of(section: &'a str, batch: &'a RecordBatch) -> Self {
-        Self { section, columns: batch.columns().iter() }
-    }
-
-    fn next(&mut self) -> Result<&'a ArrayRef, WindowError> {
-        self.columns.next().ok_or_else(|| unexpected(&format!("the end of {}", self.section), "another column"))
-    }
-
-    fn longs(&mut self) -> Result<Vec<i64>, WindowError> {
-        let column = self.next()?.as_primitive_opt::<Int64Type>();
-        column.map(|column| column.values().to_vec()).ok_or_else(|| unexpected(self.section, "64-bit integers"))
-    }
-
-    fn booleans(&mut self) -> Result<&'a BooleanArray, WindowError> {
-        self.next()?.as_boolean_opt().ok_or_else(|| unexpected(self.section, "booleans"))
-    }
-
-    fn values(&mut self) -> Result<Values, WindowError> {
-        Ok(Values { words: self.longs()?, is_valid: self.booleans()?.values().clone() })
-    }
-
-    /// Numbers below `end`, or none where that is allowed.
-    fn slots(&mut self, end: usize, allow_none: bool) -> Result<Vec<u32>, WindowError> {
-        let column = self.next()?.as_primitive_opt::<UInt32Type>();
-        let slots = column.map(|column| column.values().to_vec());
-        slots
-            .filter(|slots| slots.iter().all(|slot| (*slot as usize) < end || allow_none && *slot == NO_SLOT))
-            .ok_or_else(|| unexpected(self.section, "slots of its keys"))
-    }
-}
-
-fn unexpected(found: &str, expected: &str) -> WindowError {
-    SaveError::Unexpected { found: found.to_owned(), expected: expected.to_owned() }.into()
 }

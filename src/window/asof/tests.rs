@@ -141,20 +141,35 @@ proptest! {
     }
 
     #[test]
-    fn a_restored_table_keeps_to_its_limit(
-        events in events(5),
+    fn a_restored_table_gives_up_the_same_keys_at_its_limit(
+        events in events(40),
         size in 1_usize..40,
-        limit in 100_000_usize..200_000,
+        limit in 60_000_usize..200_000,
+        restarts in prop::collection::vec(any::<prop::sample::Index>(), 1..8),
     ) {
         let plan = plan(SQL);
         let budget = Budget::evict(limit);
-        let mut table = FeatureTable::new(Arc::clone(&plan), DISORDER, budget).unwrap();
-        for events in events.chunks(size) {
-            let saved = save(&table);
-            table = FeatureTable::restore(Arc::clone(&plan), DISORDER, budget, &mut saved.as_slice()).unwrap();
-            match step(&mut table, events, &[0]) {
-                Ok(_) => prop_assert!(table.size() <= limit),
-                Err(error) => prop_assert!(matches!(error, WindowError::MemoryLimit { .. }), "{}", error),
+        let mut straight = FeatureTable::new(Arc::clone(&plan), DISORDER, budget).unwrap();
+        let mut restarted = FeatureTable::new(Arc::clone(&plan), DISORDER, budget).unwrap();
+        let steps = events.len().div_ceil(size);
+        for (number, events) in events.chunks(size).enumerate() {
+            if restarts.iter().any(|restart| restart.index(steps) == number) {
+                let saved = save(&restarted);
+                restarted = FeatureTable::restore(Arc::clone(&plan), DISORDER, budget, &mut saved.as_slice()).unwrap();
+                prop_assert_eq!(restarted.size(), straight.size(), "before step {}", number);
+            }
+            match (step(&mut straight, events, &[0]), step(&mut restarted, events, &[0])) {
+                (Ok(left), Ok(right)) => {
+                    prop_assert!(left == right, "step {}", number);
+                    prop_assert!(restarted.size() <= limit);
+                    prop_assert_eq!(straight.evicted_keys(), restarted.evicted_keys());
+                }
+                (Err(left), Err(right)) => {
+                    prop_assert!(matches!(left, WindowError::MemoryLimit { .. }), "{}", left);
+                    prop_assert_eq!(left.to_string(), right.to_string());
+                    break;
+                }
+                (left, right) => prop_assert!(false, "{:?} and {:?}", left.err(), right.err()),
             }
         }
     }

@@ -74,6 +74,8 @@ impl PaneGroup {
             let mut alive = vec![true; newest.len()];
             coldest[..leaving].iter().for_each(|slot| alive[*slot] = false);
             self.evicted_keys += leaving as u64;
+            // The pairs of panes that were taken in are counted by their places.
+            self.members.iter_mut().for_each(|member| member.running.forget_caught());
             self.keep(&alive)?;
         }
         self.compacted = self.keys.len();

@@ -15,7 +15,7 @@ use super::plan::{Emit, WindowPlan, WindowSettings};
 use super::running::Running;
 use crate::window::WindowError;
 use crate::window::asof::floor;
-use crate::window::keys::NO_SLOT;
+use crate::window::keys::{NO_SLOT, doubled, hashed};
 
 /// Event time between two looks at late events of windows that have closed, microseconds.
 const LATE_EVERY: i64 = 1_000_000;
@@ -334,7 +334,10 @@ impl Member {
 
     pub(super) fn rename(&mut self, moved: &[u32], slots: usize) {
         self.running.rename(moved, slots);
-        self.behind.iter_mut().for_each(|(_, slot)| *slot = moved[*slot as usize]);
+        self.behind.retain_mut(|(_, slot)| {
+            *slot = moved[*slot as usize];
+            *slot != NO_SLOT
+        });
         if self.follows_changes() {
             for told in self.told.values_mut() {
                 let renamed = told.drain().filter_map(|(slot, is_current)| {
@@ -355,8 +358,8 @@ impl Member {
     }
 
     pub(super) fn size(&self) -> usize {
-        let told: usize = self.told.values().map(|told| 9 * told.capacity() * 8 / 7).sum();
-        let changes = 4 * self.dirty.capacity() + self.is_dirty.capacity() + told;
-        self.running.size() + changes + 16 * self.behind.capacity()
+        let told: usize = self.told.values().map(|told| 9 * hashed(told.len())).sum();
+        let changes = 4 * doubled(self.dirty.len()) + doubled(self.is_dirty.len()) + told;
+        self.running.size() + changes + 16 * doubled(self.behind.len())
     }
 }

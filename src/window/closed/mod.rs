@@ -40,3 +40,4 @@ pub use plan::{Emit, WindowKey, WindowPlan, WindowSettings};
 pub(super) use rewrite::{WindowBound, take_window};
 pub use spec::WindowSpec;
 pub use tables::WindowTables;
+pub(super) use tables::fingerprint;

@@ -7,6 +7,7 @@ use super::aggregate::{Additive, Aggregates};
 use super::input::{Contribution, Input};
 use super::partial::Partial;
 use crate::window::WindowError;
+use crate::window::keys::{doubled, hashed};
 
 /// One value per row of a pane.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,8 +56,8 @@ impl Column {
 
     fn size(&self) -> usize {
         match self {
-            Self::Integers(values) => 8 * values.capacity(),
-            Self::Floats(values) => 8 * values.capacity(),
+            Self::Integers(values) => 8 * doubled(values.len()),
+            Self::Floats(values) => 8 * doubled(values.len()),
         }
     }
 }
@@ -166,13 +167,12 @@ impl Pane {
         self.rows = self.slots.iter().zip(0..).map(|(slot, row)| (*slot, row)).collect();
     }
 
-    /// Memory held, bytes.
+    /// Memory held, bytes: a function of the content, the same after a restart.
     pub(super) fn size(&self) -> usize {
         let additive: usize = self.additive.iter().map(Column::size).sum();
-        let distinct: usize =
-            self.distinct.iter().map(|pairs| 4 * pairs.slots.capacity() + 8 * pairs.values.capacity()).sum();
+        let distinct: usize = self.distinct.iter().map(|pairs| 12 * doubled(pairs.slots.len())).sum();
         let merged: usize = self.merged.iter().map(Partial::size).sum();
-        additive + distinct + merged + 4 * self.slots.capacity() + 9 * self.rows.capacity() * 8 / 7
+        additive + distinct + merged + 4 * doubled(self.slots.len()) + 9 * hashed(self.slots.len())
     }
 }
 

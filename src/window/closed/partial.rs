@@ -13,6 +13,7 @@ use super::aggregate::MergedAggregate;
 use super::input::MergedInput;
 use super::pane::SlotHash;
 use crate::window::WindowError;
+use crate::window::content::content_size;
 use crate::window::evaluate::new_accumulator;
 
 /// Rows that are drained together.
@@ -120,9 +121,9 @@ impl Partial {
     }
 
     pub(super) fn size(&self) -> usize {
-        let bytes = |columns: &[ArrayRef]| columns.iter().map(Array::get_array_memory_size).sum::<usize>();
-        let chunks: usize = self.chunks.iter().map(|chunk| 4 * chunk.slots.len() + bytes(&chunk.states)).sum();
-        let waiting: usize = self.waiting.iter().map(|rows| 4 * rows.slots.len() + bytes(&rows.arguments)).sum();
+        let chunks = self.chunks.iter().map(|chunk| 4 * chunk.slots.len() + content_size(&chunk.states));
+        let waiting = self.waiting.iter().map(|rows| 4 * rows.slots.len() + content_size(&rows.arguments));
+        let (chunks, waiting) = (chunks.sum::<usize>(), waiting.sum::<usize>());
         chunks + waiting
     }
 

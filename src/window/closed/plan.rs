@@ -11,7 +11,7 @@ use super::rewrite::{GroupWindow, WINDOW_END, WINDOW_START};
 use super::spec::WindowSpec;
 use crate::window::asof::mentions_within;
 use crate::window::budget::Budget;
-use crate::window::planner::{PlanError, Planner};
+use crate::window::planner::{PlanError, Planner, group_columns};
 use crate::window::source::Source;
 
 /// When rows of a table are emitted.
@@ -103,7 +103,7 @@ impl WindowPlan {
         let source = Source::of(planner, &form.aggregate.input, time)?;
         let input = source.schema();
         let (mut keys, mut groups, mut key_expressions) = (Vec::new(), Vec::new(), Vec::new());
-        for (group, field) in form.aggregate.group_expr.iter().zip(form.aggregate.schema.fields()) {
+        for (group, field) in group_columns(form.aggregate) {
             groups.push(match group {
                 Expr::ScalarFunction(call) if call.func.name() == WINDOW_START => GroupColumn::Start,
                 Expr::ScalarFunction(call) if call.func.name() == WINDOW_END => GroupColumn::End,

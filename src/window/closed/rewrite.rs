@@ -30,6 +30,9 @@ const FUNCTIONS: [(&str, &str); 4] = [
     ("cumulate", "cumulate(ts, '1 hour', '1 day'): the step, then the size"),
 ];
 
+/// The most windows that one event may be in: a day every second is 86,400. Each is a row per key when it closes.
+const MOST_WINDOWS: i64 = 100_000;
+
 /// How many divisors are tried for advice.
 const MOST_TRIED: i64 = 1_000_000;
 
@@ -192,7 +195,14 @@ fn length(argument: &Expr) -> Result<i64, String> {
     }
 }
 
+/// Refuses windows that overlap too often, and a slide that does not divide the size.
 fn divides(what: &str, slide: i64, size: i64, call: &Function) -> Result<(), PlanError> {
+    let windows = size / slide;
+    if windows > MOST_WINDOWS {
+        let shortest = format!("of {} it may be '{}' or more", show(size), show(size / MOST_WINDOWS + 1));
+        let message = format!("an event is in {windows} windows of `{call}`, the limit is {MOST_WINDOWS}");
+        return Err(PlanError::new(message).suggest(format!("widen the {what}: {shortest}")));
+    }
     if size % slide == 0 {
         return Ok(());
     }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use super::aggregate::{Additive, Aggregates};
 use super::pane::{Column, Pairs, Pane};
 use super::seen::Seen;
-use crate::window::keys::NO_SLOT;
+use crate::window::keys::{NO_SLOT, doubled};
 
 /// Values by slot.
 pub(super) enum Totals {
@@ -78,8 +78,8 @@ impl Totals {
 
     fn size(&self) -> usize {
         match self {
-            Self::Integers(totals) => 8 * totals.capacity(),
-            Self::Floats(totals) => 16 * totals.capacity(),
+            Self::Integers(totals) => 8 * doubled(totals.len()),
+            Self::Floats(totals) => 16 * doubled(totals.len()),
         }
     }
 }
@@ -254,6 +254,33 @@ impl Running {
         self.included_until = i64::MIN;
     }
 
+    /// Per pane whose pairs were taken in, how many of each distinct count.
+    pub(super) fn caught(&self) -> &BTreeMap<i64, Vec<usize>> {
+        &self.caught
+    }
+
+    /// Takes in again what had been taken in of a pane; false when it has not so many pairs.
+    pub(super) fn restore_caught(&mut self, start: i64, number: u32, pairs: &[Pairs], caught: Vec<usize>) -> bool {
+        let parts = pairs
+            .iter()
+            .zip(&caught)
+            .map(|(pairs, caught)| Some((pairs.slots.get(..*caught)?, pairs.values.get(..*caught)?)));
+        let Some(parts) = parts.collect::<Option<Vec<_>>>() else { return false };
+        for (seen, (slots, values)) in self.distinct.iter_mut().zip(parts) {
+            if let Some(seen) = seen {
+                seen.take_in(slots, values, number);
+            }
+        }
+        self.caught.insert(start, caught);
+        true
+    }
+
+    /// Forgets the pairs that were taken in, which are about to change: the next look takes all in again.
+    pub(super) fn forget_caught(&mut self) {
+        self.distinct.iter_mut().flatten().for_each(Seen::clear);
+        self.caught.clear();
+    }
+
     /// Gives every key its new slot.
     pub(super) fn rename(&mut self, moved: &[u32], slots: usize) {
         fn moved_to<T: Copy>(values: &mut Vec<T>, moved: &[u32], slots: usize, empty: T) {
@@ -284,7 +311,7 @@ impl Running {
     pub(super) fn size(&self) -> usize {
         let additive: usize = self.additive.iter().flatten().map(Totals::size).sum();
         let distinct: usize = self.distinct.iter().flatten().map(Seen::size).sum();
-        additive + distinct + 4 * self.active.capacity() + self.listed.capacity()
+        additive + distinct + 4 * doubled(self.active.len()) + doubled(self.listed.len())
     }
 }
 

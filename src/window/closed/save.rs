@@ -1,6 +1,6 @@
 //! Saving and restoring a group of tables: keys, panes, and per table where it is.
 //!
-//! Distinct counts are counted anew from the panes. Everything else comes back bit by bit, totals too: sums that were
+//! Distinct counts are counted anew from what they had taken in of the panes. Everything else comes back bit by bit, totals too: sums that were
 //! made in another order might round another way.
 
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, RecordBat
 use arrow::compute::{concat, take_arrays};
 use arrow::datatypes::{Field, Float64Type, Int64Type, Schema, UInt32Type};
 
-use super::group::PaneGroup;
+use super::group::{PaneGroup, Panes};
 use super::member::Member;
 use super::pane::{Column, Pairs, Pane};
 use super::partial::{Chunk, Partial, Rows};
@@ -27,6 +27,9 @@ impl PaneGroup {
             member.save(writer)?;
         }
         self.save_panes(writer)?;
+        for member in &self.members {
+            member.save_caught(self.aggregates.distinct.len(), writer)?;
+        }
         for level in &self.panes.tiles.levels {
             writer.numbers("tiles", &[level.made_until, level.by_start.len() as i64])?;
             writer.section("starts", &[batch("starts", vec![numbers(level.by_start.keys().copied())])?])?;
@@ -107,6 +110,9 @@ impl PaneGroup {
             member.restore(slots, reader)?;
         }
         self.restore_panes(slots, reader)?;
+        for member in &mut self.members {
+            member.restore_caught(&self.panes, self.aggregates.distinct.len(), reader)?;
+        }
         let merged = self.aggregates.merged.len();
         for level in &mut self.panes.tiles.levels {
             let numbers = reader.numbers("tiles", 2)?;
@@ -159,6 +165,35 @@ impl Member {
             }
         }
         writer.section("totals", &[batch("totals", totals)?])
+    }
+
+    /// How many pairs of each pane the distinct counts have taken in; the counts follow from them.
+    fn save_caught(&self, width: usize, writer: &mut SectionWriter<'_>) -> Result<(), SaveError> {
+        if width == 0 {
+            return Ok(());
+        }
+        let caught = self.running.caught();
+        let mut columns = vec![numbers(caught.keys().copied())];
+        columns.extend((0..width).map(|place| numbers(caught.values().map(|counts| counts[place] as i64))));
+        writer.section("caught", &[batch("caught", columns)?])
+    }
+
+    fn restore_caught(&mut self, panes: &Panes, width: usize, reader: &mut SectionReader<'_>) -> Result<(), SaveError> {
+        if width == 0 {
+            return Ok(());
+        }
+        let damaged = || SaveError::Damaged { section: "caught".to_owned() };
+        let saved = reader.batch("caught")?;
+        let counts: Result<Vec<_>, _> = (0..width).map(|place| integers("caught", &saved, 1 + place)).collect();
+        let counts = counts?;
+        for (row, start) in integers("caught", &saved, 0)?.into_iter().enumerate() {
+            let caught = counts.iter().map(|counts| counts[row].max(0) as usize).collect();
+            let pane = panes.by_start.get(&start).ok_or_else(damaged)?;
+            if !self.running.restore_caught(start, panes.number(start), &pane.distinct, caught) {
+                return Err(damaged());
+            }
+        }
+        Ok(())
     }
 
     fn restore(&mut self, slots: usize, reader: &mut SectionReader<'_>) -> Result<(), SaveError> {

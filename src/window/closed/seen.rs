@@ -6,7 +6,7 @@
 use hashbrown::HashTable;
 
 use super::pane::{Pairs, mix};
-use crate::window::keys::NO_SLOT;
+use crate::window::keys::{NO_SLOT, doubled, hashed};
 
 /// See the module.
 #[derive(Default)]
@@ -123,6 +123,6 @@ impl Seen {
 
     /// Memory held, bytes.
     pub(super) fn size(&self) -> usize {
-        17 * self.last.capacity() * 8 / 7 + 4 * self.counts.capacity()
+        17 * hashed(self.last.len()) + 4 * doubled(self.counts.len())
     }
 }

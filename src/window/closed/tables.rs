@@ -184,7 +184,7 @@ impl WindowTables {
 const KIND: &str = "tables of windows";
 
 /// Tells plans apart: a state fits those it was saved under.
-fn fingerprint(plans: &[Arc<WindowPlan>]) -> u64 {
+pub(in crate::window) fn fingerprint(plans: &[Arc<WindowPlan>]) -> u64 {
     let mut hasher = Xxh3::new();
     for plan in plans {
         hasher.update(plan.name().as_bytes());

@@ -144,9 +144,9 @@ impl Cells {
         saved.len() == self.places.len()
     }
 
-    /// Memory held, bytes.
-    pub(super) fn size(&self) -> usize {
-        8 * self.integers.capacity() + 16 * self.floats.capacity()
+    /// Memory of one session's cells, bytes.
+    pub(super) fn session_size(&self) -> usize {
+        8 * self.widths.0 + 16 * self.widths.1
     }
 
     fn starts(&self, session: u32) -> (usize, usize) {

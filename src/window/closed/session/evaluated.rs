@@ -13,8 +13,9 @@ use arrow::array::{Array, ArrayRef};
 use arrow::compute::{concat, interleave};
 use arrow::error::ArrowError;
 
-use super::layout::{Layout, size};
+use super::layout::Layout;
 use crate::window::closed::input::Input;
+use crate::window::content::row_size;
 
 /// Parts are put together up to so many rows.
 const PART_ROWS: usize = 8_192;
@@ -45,8 +46,9 @@ pub(super) struct Evaluated {
     parts: Vec<Part>,
     /// The number of the next row.
     next: u64,
-    /// Rows that a session has, and all rows.
+    /// Rows that a session has, the bytes of their values, and all rows.
     linked: usize,
+    linked_bytes: usize,
     stored: usize,
 }
 
@@ -66,7 +68,7 @@ impl Part {
 
 impl Evaluated {
     pub(super) fn new(layout: Layout) -> Self {
-        Self { layout, parts: Vec::new(), next: 0, linked: 0, stored: 0 }
+        Self { layout, parts: Vec::new(), next: 0, linked: 0, linked_bytes: 0, stored: 0 }
     }
 
     /// Keeps the rows of a batch and gives the number of the first; no session has them yet.
@@ -93,6 +95,7 @@ impl Evaluated {
         *previous = chain.newest;
         part.linked += 1;
         self.linked += 1;
+        self.linked_bytes += row_size(&part.columns, (row - part.first) as usize);
         chain.newest = row;
         chain.length += 1;
         if chain.oldest == NONE {
@@ -128,6 +131,7 @@ impl Evaluated {
             let Some(part) = self.parts.get_mut(at) else { return };
             part.linked -= 1;
             self.linked -= 1;
+            self.linked_bytes -= row_size(&part.columns, (row - part.first) as usize);
             row = part.previous[(row - part.first) as usize];
         }
     }
@@ -263,9 +267,10 @@ impl Evaluated {
         Ok(())
     }
 
-    /// Memory held, bytes.
+    /// Memory of the rows that a session has, bytes. As much again may be held by others that are about to go; what counts
+    /// must not depend on when they do.
     pub(super) fn size(&self) -> usize {
-        self.parts.iter().map(|part| size(&part.columns) + 8 * part.previous.capacity()).sum()
+        self.linked_bytes + 8 * self.linked
     }
 
     /// The part that has a row.

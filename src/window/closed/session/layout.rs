@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, Int64Array};
+use arrow::array::{ArrayRef, BooleanArray, Int64Array};
 use arrow::buffer::{BooleanBuffer, NullBuffer};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Literal;
@@ -120,9 +120,4 @@ impl Layout {
         }
         wanted
     }
-}
-
-/// Memory of some columns, bytes.
-pub(super) fn size(columns: &[ArrayRef]) -> usize {
-    columns.iter().map(Array::get_array_memory_size).sum()
 }

@@ -3,7 +3,7 @@
 use super::cells::Cells;
 use super::evaluated::Chain;
 use crate::window::closed::aggregate::Aggregates;
-use crate::window::keys::NO_SLOT;
+use crate::window::keys::{NO_SLOT, doubled};
 
 /// No session.
 pub(super) const NONE: u32 = u32::MAX;
@@ -297,9 +297,10 @@ impl Sessions {
         }
     }
 
-    /// Memory held, bytes.
+    /// Memory held, bytes: by the sessions that there are, whatever was there before.
     pub(super) fn size(&self) -> usize {
-        let sessions = self.all.capacity() * size_of::<Session>() + 4 * self.free.capacity();
-        sessions + 4 * self.newest.capacity() + 8 * self.barriers.capacity() + self.cells.size()
+        // With its places in the schedule and among those that have changed.
+        let session = size_of::<Session>() + self.cells.session_size() + 40;
+        session * doubled(self.all.len() - self.free.len()) + 12 * doubled(self.barriers.len())
     }
 }

@@ -21,7 +21,7 @@ use crate::window::asof::floor;
 use crate::window::closed::emit::Emission;
 use crate::window::closed::input::{Input, InputPlan};
 use crate::window::closed::plan::{Emit, WindowPlan};
-use crate::window::keys::{KeyIndex, NO_SLOT};
+use crate::window::keys::{KeyIndex, NO_SLOT, doubled};
 
 /// Event time between two looks at removals and at sessions that have changed after their close, microseconds.
 const LATE_EVERY: i64 = 1_000_000;
@@ -145,11 +145,8 @@ impl SessionTable {
 
     /// Memory held, bytes.
     pub(in crate::window::closed) fn size(&self) -> usize {
-        let lists = size_of::<(i64, Handle)>() * self.schedule.capacity()
-            + size_of::<Handle>() * self.changed.capacity()
-            + size_of::<Removal>() * self.removals.capacity()
-            + 4 * self.pending.capacity();
-        self.keys.size() + self.sessions.size() + self.evaluated.size() + lists
+        let removals = size_of::<Removal>() * doubled(self.removals.len());
+        self.keys.size() + self.sessions.size() + self.evaluated.size() + removals
     }
 
     pub(super) fn lateness(&self) -> i64 {

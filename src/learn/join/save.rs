@@ -1,0 +1,299 @@
+//! The label join as sections, and back.
+//!
+//! ```text
+//!  settings   window, columns, limits, position, rate: those of another join are refused
+//!  counts     what became of everything so far
+//!  join       watermark, sequence of the oldest row and of the next one, newest time up to the oldest row
+//!  rows N     key, time, place; and their vectors: rows whose sequence is in N × 16,384 and on   (two sections each)
+//!  states     what each row waits for, one byte
+//! ```
+//!
+//! Rows stand in the order of their arrival, in parts that begin at fixed sequences: what is held for long is the same bytes
+//! in each state. Only the states change, so they are beside the rows. The windows that are open are those of the open rows,
+//! in the order in which they would have closed; chains of keys are made again, too.
+
+use std::io::{Read, Write};
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, RecordBatch, UInt8Array};
+use arrow::datatypes::UInt8Type;
+use arrow::error::ArrowError;
+
+use super::label_join::LabelJoin;
+use super::ring::{Ring, RowState};
+use super::settings::{JoinSettings, LabelCounts};
+use crate::learn::{ExampleError, Impression, Impressions};
+use crate::window::{SaveError, SectionReader, SectionWriter};
+
+const KIND: &str = "label join";
+
+/// Changes when the meaning of a section does.
+const FORMAT: u64 = 1;
+
+/// Rows of one section: what is held in memory beside the join while it is saved.
+const PART: u64 = 1 << 14;
+
+impl LabelJoin {
+    /// Writes everything that later examples and counts depend on.
+    ///
+    /// # Errors
+    /// When the output cannot be written.
+    pub fn save(&self, output: &mut dyn Write) -> Result<(), SaveError> {
+        let mut writer = SectionWriter::new(output, KIND, FORMAT)?;
+        writer.numbers("settings", &settings(&self.settings).map(|(_, value)| value))?;
+        writer.numbers("counts", &counts(self.counts).map(u64::cast_signed))?;
+        let (oldest, next) = (self.ring.oldest(), self.ring.next());
+        let newest_micros = self.ring.newest_of_oldest();
+        writer.numbers("join", &[self.watermark_micros, oldest.cast_signed(), next.cast_signed(), newest_micros])?;
+        let mut impressions = Impressions::new(self.settings.columns);
+        let mut states = Vec::with_capacity(self.ring.len());
+        for (part, sequences) in parts(oldest..next) {
+            let name = format!("rows {part}");
+            impressions.clear();
+            for sequence in sequences {
+                let (Some(row), Some(vector)) = (self.ring.row(sequence), self.ring.vector(sequence)) else { continue };
+                let impression = Impression { key: row.key, at_micros: row.at_micros, place: row.place, vector };
+                impressions.push(impression).map_err(|error| in_section(&name, &error))?;
+                states.push(state_code(row.state));
+            }
+            impressions.save(&name, &mut writer)?;
+        }
+        let states: ArrayRef = Arc::new(UInt8Array::from(states));
+        let states = RecordBatch::try_from_iter([("state", states)]);
+        writer.section(
+            "states",
+            &[states.map_err(|source| SaveError::Batch { section: "states".to_owned(), source })?],
+        )?;
+        writer.finish()
+    }
+
+    /// The join that was saved, in the place of this one, which has remembered nothing and has the same settings.
+    ///
+    /// # Errors
+    /// When the input is damaged, truncated, or the state of a join of other settings: the message names which.
+    pub fn restored(mut self, input: &mut dyn Read) -> Result<Self, SaveError> {
+        let mut reader = SectionReader::new(input, KIND, FORMAT)?;
+        let expected = settings(&self.settings);
+        for ((what, expected), found) in expected.into_iter().zip(reader.numbers("settings", expected.len())?) {
+            if found != expected {
+                let (found, expected) = (found.to_string(), expected.to_string());
+                return Err(SaveError::Foreign { what, found, expected });
+            }
+        }
+        let numbers = reader.numbers("counts", COUNTS)?;
+        self.counts = counts_of(&numbers).ok_or_else(|| unexpected("counts", "one number for each count"))?;
+        let numbers = reader.numbers("join", 4)?;
+        let [watermark, oldest, next, newest_micros] = numbers[..] else { return Err(unexpected("join", "4 numbers")) };
+        self.watermark_micros = watermark;
+        let sequences = oldest.cast_unsigned()..next.cast_unsigned();
+        let rows = sequences.end.checked_sub(sequences.start).and_then(|rows| usize::try_from(rows).ok());
+        let rows = rows.filter(|rows| *rows <= self.limit && sequences.start > 0);
+        let rows = rows.ok_or_else(|| unexpected("join", "no more rows than the limits allow"))?;
+        self.ring = Ring::starting_at(self.settings.columns, sequences.start, newest_micros, rows);
+        for (part, sequences) in parts(sequences.clone()) {
+            let name = format!("rows {part}");
+            let impressions = Impressions::restore(self.settings.columns, &name, &mut reader)?;
+            if impressions.len() as u64 != sequences.end - sequences.start {
+                return Err(unexpected(&name, "all rows of this part"));
+            }
+            for Impression { key, at_micros, place, vector } in impressions.iter() {
+                self.ring.push(key, at_micros, place, vector);
+            }
+        }
+        self.restore_states(sequences, &reader.batch("states")?)?;
+        reader.finish()?;
+        Ok(self)
+    }
+
+    fn restore_states(&mut self, sequences: Range<u64>, states: &RecordBatch) -> Result<(), SaveError> {
+        let wrong = || unexpected("states", "the state of each row");
+        let states = states.columns().first().and_then(|column| column.as_primitive_opt::<UInt8Type>());
+        let states = states.filter(|states| states.values().len() == self.ring.len()).ok_or_else(wrong)?;
+        for (sequence, code) in sequences.zip(states.values()) {
+            let state = state_of(*code).ok_or_else(wrong)?;
+            let Some((row, _)) = self.ring.row_mut(sequence) else { return Err(wrong()) };
+            row.state = state;
+            // The windows of the others have ended, or nothing comes of their end.
+            if state == RowState::Open {
+                let end_micros = row.at_micros.saturating_add(self.settings.window_micros);
+                self.closing.push(end_micros, sequence, self.ring.oldest(), self.limit);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Sequences by the part that they belong to.
+fn parts(sequences: Range<u64>) -> impl Iterator<Item = (u64, Range<u64>)> {
+    let Range { start, end } = sequences;
+    let parts = if start < end { start / PART..end.div_ceil(PART) } else { 0..0 };
+    parts.map(move |part| (part, start.max(part * PART)..end.min((part + 1) * PART)))
+}
+
+/// The settings that a state depends on, by their names.
+fn settings(settings: &JoinSettings) -> [(&'static str, i64); 6] {
+    let JoinSettings { window_micros, columns, max_rows, max_bytes, position, negative_rate } = *settings;
+    let number = |value: usize| i64::try_from(value).unwrap_or(i64::MAX);
+    [
+        ("the label window", window_micros),
+        ("the width of the vector", number(columns)),
+        ("the limit of impressions", number(max_rows)),
+        ("the limit of bytes", number(max_bytes)),
+        ("the column of the position", position.map_or(-1, number)),
+        ("the bits of the rate of negatives", i64::from(negative_rate.to_bits())),
+    ]
+}
+
+const COUNTS: usize = 11;
+
+fn counts(counts: LabelCounts) -> [u64; COUNTS] {
+    let LabelCounts { shown, positives, negatives, sampled_out, corrections, evicted, .. } = counts;
+    let LabelCounts { unmatched, without_key, repeated, early, expired, .. } = counts;
+    [shown, positives, negatives, sampled_out, corrections, evicted, unmatched, without_key, repeated, early, expired]
+}
+
+/// The other way round; all fields are named, so that none is forgotten.
+fn counts_of(numbers: &[i64]) -> Option<LabelCounts> {
+    let numbers: [i64; COUNTS] = numbers.try_into().ok()?;
+    let [shown, positives, negatives, sampled_out, corrections, evicted, rest @ ..] = numbers.map(i64::cast_unsigned);
+    let [unmatched, without_key, repeated, early, expired] = rest;
+    Some(LabelCounts {
+        shown,
+        positives,
+        negatives,
+        sampled_out,
+        corrections,
+        evicted,
+        unmatched,
+        without_key,
+        repeated,
+        early,
+        expired,
+    })
+}
+
+fn state_code(state: RowState) -> u8 {
+    match state {
+        RowState::Open => 0,
+        RowState::Negative => 1,
+        RowState::Positive => 2,
+    }
+}
+
+fn state_of(code: u8) -> Option<RowState> {
+    [RowState::Open, RowState::Negative, RowState::Positive].into_iter().find(|state| state_code(*state) == code)
+}
+
+fn in_section(section: &str, error: &ExampleError) -> SaveError {
+    SaveError::Batch { section: section.to_owned(), source: ArrowError::ComputeError(error.to_string()) }
+}
+
+fn unexpected(section: &str, expected: &str) -> SaveError {
+    SaveError::Unexpected { found: format!("something else in {section}"), expected: expected.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::learn::Examples;
+
+    const SETTINGS: JoinSettings = JoinSettings {
+        window_micros: 10,
+        columns: 2,
+        max_rows: 100_000,
+        max_bytes: usize::MAX,
+        position: Some(1),
+        negative_rate: 0.5,
+    };
+
+    /// A join of rows `first` to `last`, shown at their number.
+    fn join(rows: Range<u64>) -> LabelJoin {
+        let mut join = LabelJoin::new(SETTINGS).unwrap();
+        show(&mut join, rows);
+        join
+    }
+
+    fn show(join: &mut LabelJoin, rows: Range<u64>) {
+        for row in rows {
+            let vector = [row as f32, 0.0];
+            let impression = Impression { key: row.into(), at_micros: row as i64, place: 7, vector: &vector };
+            join.show(impression).unwrap();
+        }
+    }
+
+    fn saved(join: &LabelJoin) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        join.save(&mut bytes).unwrap();
+        bytes
+    }
+
+    fn restore(settings: JoinSettings, mut bytes: &[u8]) -> Result<LabelJoin, SaveError> {
+        LabelJoin::new(settings).unwrap().restored(&mut bytes)
+    }
+
+    #[test]
+    fn rows_of_several_parts_come_back_and_are_saved_as_the_same_bytes() {
+        let mut before = join(0..50_000);
+        let mut out = Examples::new(2);
+        before.feedback(Some(100), 105, &mut out).unwrap();
+        before.advance(20_000, &mut out).unwrap();
+        let bytes = saved(&before);
+        let mut after = restore(SETTINGS, &bytes).unwrap();
+        assert_eq!(saved(&after), bytes);
+        assert!(after.size_bytes() <= before.size_bytes());
+        let (mut expected, mut found) = (Examples::new(2), Examples::new(2));
+        for (join, out) in [(&mut before, &mut expected), (&mut after, &mut found)] {
+            for (key, at) in [(19_995, 20_002), (45_000, 45_001), (45_000, 45_002), (1, 20_000)] {
+                join.feedback(Some(key), at, out).unwrap();
+            }
+            join.advance(60_000, out).unwrap();
+        }
+        assert_eq!((found, after.counts()), (expected, before.counts()));
+    }
+
+    #[test]
+    fn rows_that_stay_are_the_same_bytes_in_the_next_state() {
+        let mut join = join(1..50_000);
+        let first = saved(&join);
+        show(&mut join, 50_000..70_000);
+        join.advance(20_000, &mut Examples::new(2)).unwrap();
+        let second = saved(&join);
+        assert_eq!(join.ring.oldest(), 19_981);
+        let place = |bytes: &[u8], name: &[u8]| bytes.windows(name.len()).position(|found| found == name).unwrap();
+        let part = |bytes: &[u8]| bytes[place(bytes, b"rows 2")..place(bytes, b"rows 3")].to_vec();
+        assert!(part(&first).len() > 16_384 * 36);
+        assert!(part(&first) == part(&second));
+    }
+
+    #[test]
+    fn a_join_of_other_settings_is_refused_by_name() {
+        let bytes = saved(&join(0..3));
+        let message = |settings: JoinSettings| restore(settings, &bytes).unwrap_err().to_string();
+        insta::assert_snapshot!(
+            message(JoinSettings { window_micros: 11, ..SETTINGS }),
+            @"saved state has the label window 10, expected 11: start from an empty state or from its own pipeline"
+        );
+        for (settings, name) in [
+            (JoinSettings { columns: 3, ..SETTINGS }, "the width of the vector 2"),
+            (JoinSettings { max_rows: 9, ..SETTINGS }, "the limit of impressions 100000"),
+            (JoinSettings { max_bytes: 1 << 20, ..SETTINGS }, "the limit of bytes"),
+            (JoinSettings { position: None, ..SETTINGS }, "the column of the position 1"),
+            (JoinSettings { negative_rate: 1.0, ..SETTINGS }, "the bits of the rate of negatives"),
+        ] {
+            let message = message(settings);
+            assert!(message.contains(name), "{message}");
+        }
+    }
+
+    #[test]
+    fn damage_is_never_a_join() {
+        let bytes = saved(&join(0..3));
+        for place in 0..bytes.len() {
+            assert!(restore(SETTINGS, &bytes[..place]).is_err(), "cut at {place}");
+            let mut damaged = bytes.clone();
+            damaged[place] ^= 1;
+            assert!(restore(SETTINGS, &damaged).is_err(), "byte {place} flipped");
+        }
+    }
+}
