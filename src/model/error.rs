@@ -89,6 +89,17 @@ pub enum ModelError {
         /// Its name.
         tensor: String,
     },
+    /// A loop whose end is not known.
+    #[error(
+        "loop {node:?} may never end: its trip count must be a constant in the file, and loops together at most {limit} \
+         rounds"
+    )]
+    UnboundedLoop {
+        /// The node.
+        node: String,
+        /// Rounds of a loop times those of the loops around it.
+        limit: u64,
+    },
     /// An operator that needs a library of its own.
     #[error("operator {operator:?} of node {node:?} is from domain {domain:?}: only {known} are supported")]
     UnknownDomain {

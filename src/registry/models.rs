@@ -41,9 +41,23 @@ impl Registry {
     /// # Errors
     /// [`RegistryError::Folder`]; [`RegistryError::Bus`] when the server refuses or the buckets have another shape.
     pub async fn open(bus: &Bus, pipeline: &str, local: Option<PathBuf>) -> Result<Self, RegistryError> {
+        Self::open_replicated(bus, pipeline, local, 1).await
+    }
+
+    /// As [`open`](Self::open), kept on so many servers of a cluster where it does not exist yet: a pipeline can't start
+    /// without it, so it must be as safe as the pipeline's streams.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn open_replicated(
+        bus: &Bus,
+        pipeline: &str,
+        local: Option<PathBuf>,
+        replicas: usize,
+    ) -> Result<Self, RegistryError> {
         let name = pipeline.to_uppercase();
-        let models = ObjectStoreSpec { bucket: format!("{name}_MODELS"), max_bytes: None };
-        let pointers = KeyValueSpec { bucket: format!("{name}_REGISTRY"), history: 1, max_bytes: None };
+        let models = ObjectStoreSpec { bucket: format!("{name}_MODELS"), max_bytes: None, replicas };
+        let pointers = KeyValueSpec { bucket: format!("{name}_REGISTRY"), history: 1, max_bytes: None, replicas };
         let local = match local {
             Some(folder) => Some(LocalCopies::open(folder).await?),
             None => None,

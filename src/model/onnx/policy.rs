@@ -2,32 +2,88 @@
 //!
 //! Weights must be inside the file, so that its digest says everything about it and loading reads no other path.
 //! Operators must come from the domains that a stock ONNX Runtime brings, because others need a library of their own.
+//! A `Loop` must say in the file how often it runs at most, because nothing can stop a session that does not end. `Scan`
+//! goes through a tensor, and ends with it.
 
-use super::proto::{AttributeProto, DATA_LOCATION_EXTERNAL, GraphProto, NodeProto, SparseTensorProto, TensorProto};
+use super::proto::{
+    AttributeProto, DATA_LOCATION_EXTERNAL, GraphProto, NodeProto, SparseTensorProto, TensorProto, data_type,
+};
 use crate::model::ModelError;
 
 /// The operator sets of a stock ONNX Runtime: the standard one under both its names, the classical machine learning
 /// operators (trees, encoders, scalers) and Microsoft's fused operators.
 const DOMAINS: [&str; 4] = ["", "ai.onnx", "ai.onnx.ml", "com.microsoft"];
 
+/// How often the innermost of nested loops may run. A sequence model loops over its steps: thousands.
+const MOST_ROUNDS: u64 = 1_000_000;
+
 /// Refuses a graph, or a graph inside one of its nodes, that breaks a rule above.
 pub(super) fn check(graph: &GraphProto) -> Result<(), ModelError> {
-    for tensor in &graph.initializer {
+    check_within(&Scope { graph, around: None, rounds: 1 })
+}
+
+/// A graph, and the graphs that it stands in: their values can be used in it.
+struct Scope<'a> {
+    graph: &'a GraphProto,
+    around: Option<&'a Scope<'a>>,
+    /// How often it may run at most, for one run of the model.
+    rounds: u64,
+}
+
+impl Scope<'_> {
+    /// The constant of this name: an initializer, or what a `Constant` gives.
+    fn constant(&self, name: &str) -> Option<i64> {
+        let initializer = self.graph.initializer.iter().find(|tensor| tensor.name() == name);
+        let node = || {
+            let node = self.graph.node.iter().find(|node| node.output.iter().any(|output| output == name))?;
+            node.attribute.iter().filter(|_| node.op_type() == "Constant").find_map(|attribute| {
+                match attribute.name() {
+                    "value" => whole_number(attribute.t.as_deref()?),
+                    "value_int" => attribute.i,
+                    _ => None,
+                }
+            })
+        };
+        let here = initializer.map_or_else(node, whole_number);
+        here.or_else(|| self.around.and_then(|scope| scope.constant(name)))
+    }
+
+    /// How often the graphs inside this node run at most.
+    fn rounds_of(&self, node: &NodeProto) -> Result<u64, ModelError> {
+        if node.op_type() != "Loop" {
+            return Ok(self.rounds);
+        }
+        let trips = node.input.first().and_then(|name| self.constant(name));
+        let rounds = trips.map(|trips| self.rounds.saturating_mul(u64::try_from(trips).unwrap_or(0)));
+        rounds
+            .filter(|rounds| *rounds <= MOST_ROUNDS)
+            .ok_or_else(|| ModelError::UnboundedLoop { node: node.name().to_owned(), limit: MOST_ROUNDS })
+    }
+}
+
+fn whole_number(tensor: &TensorProto) -> Option<i64> {
+    let raw = || Some(i64::from_le_bytes(*tensor.raw_data.as_deref()?.first_chunk::<8>()?));
+    if tensor.data_type() == data_type::INT64 { tensor.int64_data.first().copied().or_else(raw) } else { None }
+}
+
+fn check_within(scope: &Scope<'_>) -> Result<(), ModelError> {
+    for tensor in &scope.graph.initializer {
         inside_the_file(tensor)?;
     }
-    for tensor in &graph.sparse_initializer {
+    for tensor in &scope.graph.sparse_initializer {
         sparse(tensor)?;
     }
-    for node in &graph.node {
+    for node in &scope.graph.node {
         known_domain(node)?;
+        let rounds = scope.rounds_of(node)?;
         for attribute in &node.attribute {
-            check_attribute(attribute)?;
+            check_attribute(attribute, scope, rounds)?;
         }
     }
     Ok(())
 }
 
-fn check_attribute(attribute: &AttributeProto) -> Result<(), ModelError> {
+fn check_attribute(attribute: &AttributeProto, scope: &Scope<'_>, rounds: u64) -> Result<(), ModelError> {
     for tensor in attribute.t.as_deref().into_iter().chain(&attribute.tensors) {
         inside_the_file(tensor)?;
     }
@@ -36,7 +92,7 @@ fn check_attribute(attribute: &AttributeProto) -> Result<(), ModelError> {
     }
     // As deep as the file is nested, which `wire` has bounded.
     for graph in attribute.g.as_deref().into_iter().chain(&attribute.graphs) {
-        check(graph)?;
+        check_within(&Scope { graph, around: Some(scope), rounds })?;
     }
     Ok(())
 }
@@ -89,6 +145,40 @@ mod tests {
         insta::assert_snapshot!(
             check(&graph).unwrap_err(),
             @r#"operator "Lookup" of node "look_up" is from domain "my.company": only ai.onnx, ai.onnx.ml, com.microsoft are supported"#
+        );
+    }
+
+    fn looping(trips: &str, inside: Vec<NodeProto>) -> NodeProto {
+        let body = GraphProto { node: inside, ..Default::default() };
+        NodeProto {
+            name: Some("steps".to_owned()),
+            op_type: Some("Loop".to_owned()),
+            input: vec![trips.to_owned(), String::new()],
+            attribute: vec![AttributeProto { g: Some(Box::new(body)), ..Default::default() }],
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn a_loop_must_say_how_often_it_runs_at_most() {
+        let number = |name: &str, value| crate::model::onnx::int_tensor(name, &[], &[value]);
+        let with = |node: NodeProto| {
+            let initializer = vec![number("thousand", 1_000), number("huge", i64::MAX), number("below", -1)];
+            check(&GraphProto { node: vec![node], initializer, ..Default::default() })
+        };
+        assert!(
+            with(looping("thousand", vec![looping("thousand", Vec::new())])).is_ok(),
+            "a value of the graph around"
+        );
+        assert!(with(looping("below", vec![looping("thousand", Vec::new())])).is_ok(), "it does not run");
+        let endless = ["", "computed", "huge"].map(|trips| looping(trips, Vec::new()));
+        let nested = looping("thousand", vec![looping("thousand", vec![looping("thousand", Vec::new())])]);
+        for node in endless.into_iter().chain([nested]) {
+            assert!(matches!(with(node), Err(ModelError::UnboundedLoop { .. })));
+        }
+        insta::assert_snapshot!(
+            with(looping("", Vec::new())).unwrap_err(),
+            @r#"loop "steps" may never end: its trip count must be a constant in the file, and loops together at most 1000000 rounds"#
         );
     }
 
