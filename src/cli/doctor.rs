@@ -7,6 +7,7 @@ use std::fmt;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use clap::Args;
 use rustix::fs::{Access, access, statvfs};
 use rustix::process::{Resource, getrlimit};
 use rustix::time::{ClockId, clock_gettime};
@@ -14,6 +15,7 @@ use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::{BrokerArguments, Format, durability};
 use crate::bus::{BinaryOrigin, ServerBinary, ServerError};
 use crate::model::{ModelError, RuntimeOrigin, find_runtime, runtime_version};
 
@@ -31,15 +33,31 @@ const EARLIEST_SECONDS: i64 = 1_704_067_200;
 /// 2100-01-01T00:00:00Z.
 const LATEST_SECONDS: i64 = 4_102_444_800;
 
-/// Looks at this machine and prints what it finds, as text or as one JSON array.
-///
-/// `state_folder` is where pipelines keep their files; it need not exist yet. Returns whether everything that is required
-/// is there.
+/// Arguments of `doctor`.
+#[derive(Args)]
+pub(super) struct Arguments {
+    /// How to print.
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+    /// The folder whose disk is looked at; it need not exist yet.
+    #[arg(long, default_value = ".")]
+    state: PathBuf,
+    /// A pipeline's folder: its streams are looked at too, in the server of --nats or of the running pipeline.
+    #[arg(long, value_name = "FOLDER")]
+    pipeline: Option<PathBuf>,
+    #[command(flatten)]
+    broker: BrokerArguments,
+}
+
+/// Looks at this machine, and at a server if there is one to look at, and prints what it finds, as text or as one JSON
+/// array. Returns whether everything that is required is there.
 ///
 /// # Errors
-/// When the findings can't be printed.
-pub(super) fn run(json: bool, state_folder: &Path) -> anyhow::Result<bool> {
-    let findings = [nats_server(), onnx_runtime(), folder_space(state_folder), clock(), open_files(), durability()];
+/// When the findings can't be printed, or the pipeline's folder can't be read.
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
+    let json = arguments.format == Format::Json;
+    let mut findings = vec![nats_server(), onnx_runtime(), folder_space(&arguments.state), clock(), open_files()];
+    findings.extend(durability::findings(&arguments.broker, arguments.pipeline.as_deref())?);
     let missing = findings.iter().filter(|finding| finding.state == State::Missing).count();
     let mut out = io::stdout().lock();
     if json {
@@ -57,7 +75,7 @@ pub(super) fn run(json: bool, state_folder: &Path) -> anyhow::Result<bool> {
 
 /// One thing that was looked at.
 #[derive(Debug, PartialEq, Eq, Serialize)]
-struct Finding {
+pub(super) struct Finding {
     name: &'static str,
     state: State,
     detail: String,
@@ -78,15 +96,15 @@ enum State {
 }
 
 impl Finding {
-    fn ok(name: &'static str, detail: impl Into<String>) -> Self {
+    pub(super) fn ok(name: &'static str, detail: impl Into<String>) -> Self {
         Self { name, state: State::Ok, detail: detail.into(), fix: None }
     }
 
-    fn warn(name: &'static str, detail: impl Into<String>, fix: impl Into<String>) -> Self {
+    pub(super) fn warn(name: &'static str, detail: impl Into<String>, fix: impl Into<String>) -> Self {
         Self { name, state: State::Warn, detail: detail.into(), fix: Some(fix.into()) }
     }
 
-    fn missing(name: &'static str, detail: impl Into<String>, fix: impl Into<String>) -> Self {
+    pub(super) fn missing(name: &'static str, detail: impl Into<String>, fix: impl Into<String>) -> Self {
         Self { name, state: State::Missing, detail: detail.into(), fix: Some(fix.into()) }
     }
 }
@@ -262,16 +280,6 @@ fn judge_open_files(limit: Option<u64>) -> Finding {
         }
         Some(limit) => Finding::ok(NAME, format!("at most {limit}")),
     }
-}
-
-/// Not looked at but known: the server that `run` starts keeps the broker's default.
-fn durability() -> Finding {
-    Finding::warn(
-        "sync_interval",
-        "nats-server writes to disk every two minutes unless told otherwise: a power cut can lose events that it has \
-         acknowledged, a crash of the process can't",
-        "where that matters, use --nats with a server that has `sync_interval: always` in its jetstream section",
-    )
 }
 
 #[cfg(test)]

@@ -7,8 +7,8 @@ use anyhow::{Context, bail};
 use serde::Serialize;
 
 use super::run::interrupted;
-use crate::bus::Bus;
-use crate::engine::{Pipeline, Training, TrainingOptions, examples_spec};
+use crate::bus::{Bus, Subject};
+use crate::engine::{Pipeline, Training, TrainingOptions, examples_subject, output_spec};
 use crate::learn::{EvaluationReport, Interval, LabelCounts};
 
 /// The share of the examples after which a copy of the model is frozen; all figures are about the rest.
@@ -50,8 +50,8 @@ struct Intervals {
 
 /// Learns from the examples that a replay has made, freezing a copy after the first fifth.
 pub(super) async fn learn(pipeline: &Arc<Pipeline>, bus: &Bus, labels: LabelCounts) -> anyhow::Result<Learnt> {
-    let spec = examples_spec(pipeline).context("the pipeline makes no examples")?;
-    let last = bus.stream_state(&spec.name).await?.last;
+    let last = bus.last_message(&output_spec(pipeline).name, &Subject::new(examples_subject(&pipeline.name))?).await?;
+    let last = last.context("the pipeline made no examples")?.sequence;
     let examples = labels.examples();
     let options = TrainingOptions {
         copies: None,

@@ -8,6 +8,7 @@ mod case;
 mod check;
 mod demo;
 mod doctor;
+mod durability;
 mod emits;
 mod explain;
 mod json_rows;
@@ -80,15 +81,11 @@ enum Verb {
     Model(model::Verb),
     /// Prints the JSON Schema of pipeline.toml, for editors.
     Schema,
-    /// Tells what this machine has and lacks.
-    Doctor {
-        /// How to print.
-        #[arg(long, value_enum, default_value_t)]
-        format: Format,
-        /// The folder whose disk is looked at.
-        #[arg(long, default_value = ".")]
-        state: PathBuf,
-    },
+    /// Tells what this machine has and lacks, and how safely a server keeps a pipeline's streams.
+    #[command(
+        after_help = "Examples:\n  tidewheel doctor\n  tidewheel doctor --nats nats://localhost:4222 --pipeline pipelines/intent\n\nWith a server, and a pipeline that has run there, it also tells how safely that server keeps what it acknowledges."
+    )]
+    Doctor(doctor::Arguments),
 }
 
 /// How results are printed.
@@ -137,7 +134,7 @@ pub fn main() -> ExitCode {
         Verb::Train(arguments) => train::run(&arguments),
         Verb::Model(verb) => model::run(&verb),
         Verb::Schema => observe::print_json(&crate::config::schema()).map(|()| true),
-        Verb::Doctor { format, state } => doctor::run(format == Format::Json, &state),
+        Verb::Doctor(arguments) => doctor::run(&arguments),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

@@ -133,8 +133,9 @@ fn new(arguments: &NewArguments) -> anyhow::Result<bool> {
     let folder = arguments.out.parent().unwrap_or_else(|| Path::new("."));
     std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     std::fs::write(&arguments.out, &bytes).with_context(|| arguments.out.display().to_string())?;
-    let signature = Session::from_bytes(&bytes, 1)?.signature().to_string();
-    println!("{}: {signature}, {} bytes", arguments.out.display(), bytes.len());
+    let session = Session::from_bytes(&bytes, 1)?;
+    let (signature, version) = (session.signature(), session.version());
+    println!("{}: {signature}, {} bytes, version {version}", arguments.out.display(), bytes.len());
     Ok(true)
 }
 

@@ -202,7 +202,8 @@ fn with_registry(
     let state = folder.settings.state_folder();
     runtime()?.block_on(async {
         let broker = Broker::find_or_open(&place.broker, &state).await?;
-        let registry = Registry::open(&broker.bus, folder.settings.name.as_str(), None).await?;
+        let replicas = folder.settings.output.replicas.get();
+        let registry = Registry::open_replicated(&broker.bus, folder.settings.name.as_str(), None, replicas).await?;
         let outcome = match registry.pointer().await? {
             Some(pointer) => work(registry, pointer).await,
             None => Err(anyhow::anyhow!("no model of this pipeline is registered: start `tidewheel run` once")),

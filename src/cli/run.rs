@@ -4,14 +4,16 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::broker::Broker;
 use super::{BrokerArguments, assemble, observe};
-use crate::engine::{EngineError, Run, RunSettings, Training, TrainingOptions};
+use crate::engine::{EngineError, OnLoss, Run, RunSettings, Training, TrainingOptions};
 use crate::query::serve_sql;
+use crate::snapshot::Location;
 
 /// Arguments of `run`.
 #[derive(Args)]
@@ -26,11 +28,24 @@ pub(super) struct Arguments {
     /// Leaves training to a `tidewheel train` of its own.
     #[arg(long)]
     no_train: bool,
+    /// Goes on when the broker no longer holds what was read or committed, or dropped events before they were read: with
+    /// the features as they are and what the streams hold. Without it the pipeline stops and says what is missing.
+    #[arg(long)]
+    accept_loss: bool,
+    /// Forgets what was committed and begins anew with what the streams hold: outputs are made again.
+    #[arg(long, conflicts_with = "accept_loss")]
+    from_scratch: bool,
+    /// How long to drain and save at Ctrl-C or SIGTERM before giving up; what is not committed then is done after the next
+    /// start.
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
+    stop_within: Duration,
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     let (folder, pipeline) = assemble(&arguments.folder)?;
     runtime()?.block_on(async {
+        // Until all is started there is nothing to drain: what was answered so far survives as it would a crash.
+        let mut interrupted = pin!(interrupted());
         if let Some(address) = arguments.metrics {
             observe::serve_metrics(address)?;
         }
@@ -39,9 +54,18 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
         let name = pipeline.name.clone();
         let pipeline = Arc::new(pipeline);
         let copies = Some(state.join("models"));
-        let settings = RunSettings { copies: copies.clone(), history: Some(state.join("history")), ..settings() };
-        // Until all is started there is nothing to drain: what was answered so far survives as it would a crash.
-        let mut interrupted = pin!(interrupted());
+        let snapshots = match &pipeline.state.snapshots {
+            Some(address) => Location::parse(address)?,
+            None => Location::folder(state.join("snapshots")),
+        };
+        let settings = RunSettings {
+            copies: copies.clone(),
+            history: Some(state.join("history")),
+            snapshots: Some(snapshots),
+            on_loss: if arguments.accept_loss { OnLoss::Accept } else { OnLoss::Stop },
+            from_scratch: arguments.from_scratch,
+            ..settings()
+        };
         let start = async {
             let running = Run::start(Arc::clone(&pipeline), &broker.bus, &settings).await?;
             let training = match pipeline.train.is_some() && !arguments.no_train {
@@ -70,10 +94,21 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
             () = &mut interrupted => {
                 tracing::info!("draining");
                 drop(sql);
-                let stopped = running.stop().await;
-                match training {
-                    Some(training) => training.stop().await.and(stopped),
-                    None => stopped,
+                let drained = async {
+                    let stopped = running.stop().await;
+                    match training {
+                        Some(training) => training.stop().await.and(stopped),
+                        None => stopped,
+                    }
+                };
+                match tokio::time::timeout(arguments.stop_within, drained).await {
+                    Ok(stopped) => stopped,
+                    Err(_) => {
+                        let within = humantime::format_duration(arguments.stop_within);
+                        tracing::error!("not drained within {within}: what is left is done after the next start");
+                        // Threads of the pipeline may still wait for the broker.
+                        std::process::exit(1);
+                    }
                 }
             }
         };

@@ -15,8 +15,9 @@ use super::reference::Reference;
 use super::schema::{check_keys, section_schema};
 use super::score::Score;
 use super::section;
-use super::settings::{Model, Settings, State};
+use super::settings::{Model, Settings};
 use super::source::Source;
+use super::state::{Output, State};
 use super::stream::Stream;
 use super::table::Table;
 use super::train::Train;
@@ -33,6 +34,7 @@ pub(super) struct Draft {
     pub(super) labels: Section<Labels>,
     pub(super) train: Section<Train>,
     pub(super) state: Section<State>,
+    pub(super) output: Section<Output>,
 }
 
 impl Draft {
@@ -55,6 +57,7 @@ impl Draft {
             labels: Section::read(source, root.get("labels"), problems),
             train: Section::read(source, root.get("train"), problems),
             state: Section::read(source, root.get("state"), problems),
+            output: Section::read(source, root.get("output"), problems),
         })
     }
 
@@ -71,6 +74,7 @@ impl Draft {
             labels: self.labels.into_value(),
             train: self.train.into_value(),
             state: self.state.into_value().unwrap_or_default(),
+            output: self.output.into_value().unwrap_or_default(),
         })
     }
 }

@@ -12,17 +12,19 @@ use super::labels::Labels;
 use super::name::{PipelineName, SqlName};
 use super::reference::Reference;
 use super::score::Score;
+use super::state::{Output, State};
 use super::stream::Stream;
 use super::table::Table;
 use super::train::Train;
+use crate::model::ModelVersion;
 
 /// A pipeline: which events it reads, which features it keeps, and what it scores with them.
 #[derive(Debug, Clone, JsonSchema)]
 #[schemars(deny_unknown_fields, title = "Tidewheel pipeline")]
 pub struct Settings {
     /// The pipeline's name: a letter a to z, then a to z, 0 to 9, `_` and `-`, at most 40 characters.
-    /// Unusable events go to the subject `<name>.dead`, and the broker's streams are named after it. With `[labels]`,
-    /// `<name>.impressions` and `<name>.examples` are the pipeline's own too.
+    /// Unusable events go to the subject `<name>.dead`, and the broker's streams are named after it. `<name>.commits` and,
+    /// with `[labels]`, `<name>.impressions` and `<name>.examples` are the pipeline's own too.
     pub name: PipelineName,
     /// The streams of events, each in a section `[streams.NAME]`. The name is the relation that feature SQL selects
     /// from: a to z, 0 to 9 and `_`.
@@ -43,9 +45,12 @@ pub struct Settings {
     /// How those examples train the model while it serves, and when what was learnt is served. Without it the model stays
     /// as it is.
     pub train: Option<Train>,
-    /// Where the pipeline keeps its files.
+    /// Where the pipeline keeps its files, and how often it saves and commits.
     #[schemars(default)]
     pub state: State,
+    /// How the broker keeps what comes out.
+    #[schemars(default)]
+    pub output: Output,
 }
 
 impl Settings {
@@ -85,15 +90,11 @@ pub struct Model {
     /// The ONNX file, relative to the pipeline's folder: yours, or one made by `tidewheel model new`.
     #[schemars(with = "String")]
     pub graph: Spanned<PathBuf>,
+    /// The file's version, 12 digits, as `tidewheel model new` and every reply say it. With it a file that was changed or
+    /// damaged is refused before it is run; without it any file that fits the vector is a model.
+    #[schemars(with = "Option<String>")]
+    pub version: Option<Spanned<ModelVersion>>,
     /// The output of the graph that is the score, one number per row. Needed only when the graph has several.
     #[schemars(with = "Option<String>")]
     pub output: Option<Spanned<String>>,
-}
-
-/// Where the pipeline keeps its files.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, expecting = "a section [state]")]
-pub struct State {
-    /// The folder, relative to the working folder: `.state/<name>` unless given.
-    pub folder: Option<PathBuf>,
 }

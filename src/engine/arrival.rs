@@ -17,7 +17,7 @@ use crate::event::{Decoder, EventTime, PartitionedWatermark, SeenIds};
 /// What is remembered of a stream.
 pub(super) struct StreamState {
     decoder: Decoder,
-    seen: Option<SeenIds>,
+    pub(super) seen: Option<SeenIds>,
     pub(super) watermark: PartitionedWatermark,
     /// The last message that was applied.
     pub(super) last: StreamSequence,
@@ -43,7 +43,7 @@ impl StreamState {
         Ok(Self {
             decoder,
             seen: plan.ids.as_ref().map(|(_, remember)| SeenIds::new(*remember)),
-            watermark: PartitionedWatermark::new(plan.disorder, plan.idle),
+            watermark: plan.watermark(),
             last: StreamSequence(0),
             time_index,
         })

@@ -1,7 +1,6 @@
 //! Emitted rows on their way to the bus: one message per row.
 //!
-//! The id is made of what identifies a row (table, window, key, kind, moment), so that a row which is emitted again after a
-//! restart is dropped by the broker.
+//! The id is made of what identifies a row: table, window, key, kind, moment.
 
 use std::fmt::Write as _;
 
@@ -13,6 +12,7 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use super::EngineError;
+use super::outputs::ID;
 use super::pipeline::Pipeline;
 use crate::bus::{Outgoing, Subject};
 use crate::event::EventTime;
@@ -54,9 +54,9 @@ fn of_table(
     };
     let keys = json_keys(&emission.keys, emission.windows.len())?;
     for ((payload, key), (start, end)) in payloads.into_iter().zip(keys).zip(&emission.windows) {
-        let id = format!("{table}-{kind}-{}-{start}-{end}-{}", emission.at, short(&key));
+        let id = format!("row-{table}-{kind}-{}-{start}-{end}-{}", emission.at, short(&key));
         let message = Outgoing::new(subject.clone(), payload)
-            .message_id(id)
+            .header(ID, id)
             .header(TABLE, table)
             .header(KIND, kind)
             .header(KEY, key)
@@ -122,6 +122,7 @@ mod tests {
     use arrow::array::{Float64Array, Int64Array, StringArray};
 
     use super::*;
+    use crate::engine::outputs;
     use crate::window::EmissionKind;
 
     fn emission(is_removal: bool) -> Emission {
@@ -145,7 +146,7 @@ mod tests {
         of_table("spend", &Subject::new("shop.spend").unwrap(), emission, &mut messages).unwrap();
         let mut text = String::new();
         for message in messages {
-            writeln!(text, "{} {}", message.message_id.unwrap(), String::from_utf8_lossy(&message.payload)).unwrap();
+            writeln!(text, "{} {}", outputs::id(&message).unwrap(), String::from_utf8_lossy(&message.payload)).unwrap();
             for (name, value) in message.headers {
                 writeln!(text, "  {name}: {}", value.chars().take(40).collect::<String>()).unwrap();
             }
@@ -161,7 +162,7 @@ mod tests {
     #[test]
     fn a_removal_has_no_payload() {
         let text = shown(&emission(true));
-        assert!(text.starts_with("spend-removed-60000000-0-60000000-[7,\"line\\nbreak\"] \n"), "{text}");
+        assert!(text.starts_with("row-spend-removed-60000000-0-60000000-[7,\"line\\nbreak\"] \n"), "{text}");
         assert!(text.contains("Tidewheel-Kind: removed"), "{text}");
     }
 }

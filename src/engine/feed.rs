@@ -4,10 +4,97 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::EngineError;
-use crate::bus::{Message, Reader, Revision};
-use crate::registry::{Pointer, PointerWatch, Registry};
+use super::guard::OnLoss;
+use super::replay::split;
+use crate::bus::{BusError, Message, Reader, Revision, StreamSequence};
+use crate::registry::{Pointer, PointerWatch, Registry, RegistryError};
 
-/// Hands the batches of a stream on until told to stop, or until nobody takes them any more.
+/// An input stream that is read in order. A message that is gone before it was read is an error, unless losses are accepted.
+pub(super) struct Source {
+    reader: Reader,
+    stream: String,
+    on_loss: OnLoss,
+    /// Whether the stream is read from its beginning, wherever that is.
+    is_fresh: bool,
+    /// What was read and not handed on yet.
+    rest: Vec<Message>,
+}
+
+impl Source {
+    pub(super) fn new(reader: Reader, stream: &str, on_loss: OnLoss, is_fresh: bool) -> Self {
+        Self { reader, stream: stream.to_owned(), on_loss, is_fresh, rest: Vec::new() }
+    }
+
+    /// Where the next message is expected.
+    pub(super) fn position(&self) -> StreamSequence {
+        self.rest.first().map_or(self.reader.position(), |message| message.sequence)
+    }
+
+    /// The next messages; at least one. May be cancelled.
+    pub(super) async fn next(&mut self) -> Result<Vec<Message>, EngineError> {
+        if !self.rest.is_empty() {
+            return Ok(std::mem::take(&mut self.rest));
+        }
+        let messages = self.reader.next_batch().await.map_err(|error| self.explain(error))?;
+        if let Some(missing) = self.reader.take_missing() {
+            let gone = EngineError::InputMissing {
+                stream: self.stream.clone(),
+                first: missing.first,
+                count: missing.messages,
+            };
+            match self.on_loss {
+                _ if self.is_fresh => {
+                    tracing::info!(stream = self.stream, first = missing.last.0 + 1, "the stream begins here by now");
+                }
+                OnLoss::Stop => return Err(gone),
+                OnLoss::Accept => tracing::error!(error = %gone, "going on without them, as was asked for"),
+            }
+        }
+        self.is_fresh = false;
+        Ok(messages)
+    }
+
+    /// Says what a person can choose where the stream is not the one that was read.
+    fn explain(&self, error: BusError) -> EngineError {
+        match error {
+            BusError::PastEnd { .. } | BusError::Recreated { .. } | BusError::Rewritten { .. } => {
+                EngineError::InputLost { stream: self.stream.clone(), what: error.to_string() }
+            }
+            BusError::StreamNotFound { .. } => EngineError::InputLost {
+                stream: self.stream.clone(),
+                what: "the broker has no stream of this name any more".to_owned(),
+            },
+            error => error.into(),
+        }
+    }
+
+    /// The next messages up to `until`; none when the next one is after it.
+    pub(super) async fn next_until(&mut self, until: StreamSequence) -> Result<Vec<Message>, EngineError> {
+        let (messages, rest) = split(self.next().await?, until);
+        self.rest = rest;
+        Ok(messages)
+    }
+}
+
+/// Hands the messages of a stream on until told to stop, or until nobody takes them any more.
+pub(super) async fn follow_source<T>(
+    mut source: Source,
+    inputs: mpsc::Sender<T>,
+    wrap: impl Fn(Vec<Message>) -> T,
+    stop: CancellationToken,
+) -> Result<(), EngineError> {
+    loop {
+        let messages = tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            messages = source.next() => messages?,
+        };
+        if inputs.send(wrap(messages)).await.is_err() {
+            return Ok(());
+        }
+    }
+}
+
+/// Hands the batches of a reader on until told to stop, or until nobody takes them any more.
 pub(super) async fn read_all<T>(
     mut reader: Reader,
     inputs: mpsc::Sender<T>,
@@ -24,7 +111,6 @@ pub(super) async fn read_all<T>(
         }
     }
 }
-
 /// The moves of a registry's pointer after a known one, until told to stop.
 pub(super) struct Moves {
     watch: PointerWatch,
@@ -47,12 +133,20 @@ impl Moves {
         loop {
             let pointer = tokio::select! {
                 () = self.stop.cancelled() => return Ok(None),
-                pointer = self.watch.next() => pointer?,
+                pointer = self.watch.next() => pointer.map_err(explain_registry)?,
             };
             if pointer.revision > self.revision {
                 self.revision = pointer.revision;
                 return Ok(Some(pointer));
             }
         }
+    }
+}
+
+/// A registry that is gone went together with the streams, and this may be the first to notice.
+fn explain_registry(error: RegistryError) -> EngineError {
+    match error {
+        RegistryError::Bus(BusError::StreamNotFound { stream }) => EngineError::RegistryGone { stream },
+        error => error.into(),
     }
 }

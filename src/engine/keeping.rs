@@ -4,10 +4,10 @@
 //!   step ─▶ emissions, position ─▶ buffer of each table ──every 10 s, or 100,000 rows──▶ one commit: rows, position
 //! ```
 //!
-//! The position of the table's stream is the version of the commit. After a restart the rows of steps up to the last version
-//! are left out, and the thread of the step sees to it that no step reaches across one. A table over several streams has
-//! the sum of their positions: how they interleave is not recorded, so around a crash some of its rows may be missing or
-//! there twice.
+//! The position of the table's stream is the version of the commit; a table over several streams has the sum of their
+//! positions. Rows wait until the outputs of their steps are committed in the broker: how streams interleaved is recorded
+//! up to there. After a restart the rows of steps up to the last version are left out, and the thread of the step sees to
+//! it that no step reaches across one.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::EngineError;
 use super::pipeline::Pipeline;
@@ -41,7 +41,7 @@ const EMITTED_AT: &str = "emitted_at";
 
 /// What the step's thread knows of the Delta tables.
 pub(super) struct HistoryQueue {
-    rows: mpsc::Sender<Rows>,
+    rows: mpsc::Sender<Kept>,
     tables: Vec<KeptTable>,
 }
 
@@ -55,12 +55,21 @@ struct KeptTable {
     last: u64,
 }
 
+/// What the thread of the step tells the task.
+enum Kept {
+    Rows(Rows),
+    /// Commit all rows so far, and tell.
+    Flush(oneshot::Sender<()>),
+}
+
 /// Rows of one step.
 struct Rows {
     /// Which of the kept tables.
     place: usize,
     batches: Vec<RecordBatch>,
     version: u64,
+    /// Where the streams stood after the step.
+    position: Position,
 }
 
 /// The Delta table of one table, and what waits for it.
@@ -69,6 +78,7 @@ struct Buffer {
     batches: Vec<RecordBatch>,
     rows: usize,
     version: u64,
+    position: Position,
 }
 
 /// Opens the Delta tables of a pipeline, if it has any: what the thread of the step hands rows to, and the task that commits
@@ -76,6 +86,7 @@ struct Buffer {
 pub(super) async fn open_history(
     pipeline: &Pipeline,
     folder: &Path,
+    settled: watch::Receiver<Position>,
 ) -> Result<Option<(HistoryQueue, impl Future<Output = Result<(), EngineError>> + use<>)>, EngineError> {
     let (mut tables, mut buffers) = (Vec::new(), Vec::new());
     for (table, plan) in pipeline.tables.iter().enumerate().filter(|(_, plan)| plan.history) {
@@ -83,13 +94,14 @@ pub(super) async fn open_history(
         let mut history = History::open(folder, plan.plan.name(), &schema).await?;
         let last = history.last_version(&pipeline.name).await?.map_or(0, |version| version.max(0).cast_unsigned());
         tables.push(KeptTable { table, streams: plan.streams.clone(), schema, last });
-        buffers.push(Buffer { history, batches: Vec::new(), rows: 0, version: 0 });
+        let position = Position::default();
+        buffers.push(Buffer { history, batches: Vec::new(), rows: 0, version: 0, position });
     }
     if tables.is_empty() {
         return Ok(None);
     }
     let (rows, queue) = mpsc::channel(QUEUED_STEPS);
-    Ok(Some((HistoryQueue { rows, tables }, keep_all(pipeline.name.clone(), buffers, queue))))
+    Ok(Some((HistoryQueue { rows, tables }, keep_all(pipeline.name.clone(), buffers, settled, queue))))
 }
 
 impl HistoryQueue {
@@ -110,11 +122,18 @@ impl HistoryQueue {
                 return false;
             };
             // All of a step at once: a commit must not fall between its batches.
-            if !batches.is_empty() && self.rows.blocking_send(Rows { place, batches, version }).is_err() {
+            let rows = || Kept::Rows(Rows { place, batches: batches.clone(), version, position: position.clone() });
+            if !batches.is_empty() && self.rows.blocking_send(rows()).is_err() {
                 return false;
             }
         }
         true
+    }
+
+    /// Asks for everything so far to be committed; the answer comes when it is.
+    pub(super) fn flush(&self) -> Option<oneshot::Receiver<()>> {
+        let (done, flushed) = oneshot::channel();
+        self.rows.blocking_send(Kept::Flush(done)).is_ok().then_some(flushed)
     }
 }
 
@@ -122,7 +141,8 @@ impl HistoryQueue {
 async fn keep_all(
     writer: String,
     mut buffers: Vec<Buffer>,
-    mut queue: mpsc::Receiver<Rows>,
+    mut settled: watch::Receiver<Position>,
+    mut queue: mpsc::Receiver<Kept>,
 ) -> Result<(), EngineError> {
     let mut due = tokio::time::interval(COMMIT_EVERY);
     due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -130,29 +150,50 @@ async fn keep_all(
         tokio::select! {
             _ = due.tick() => {
                 for buffer in &mut buffers {
-                    buffer.commit(&writer).await?;
+                    buffer.commit(&writer, &mut settled).await?;
                 }
             }
-            rows = queue.recv() => {
-                let Some(Rows { place, batches, version }) = rows else { break };
-                let Some(buffer) = buffers.get_mut(place) else { continue };
-                buffer.rows += batches.iter().map(RecordBatch::num_rows).sum::<usize>();
-                buffer.batches.extend(batches);
-                buffer.version = version;
-                if buffer.rows >= COMMIT_ROWS {
-                    buffer.commit(&writer).await?;
+            kept = queue.recv() => match kept {
+                None => break,
+                Some(Kept::Flush(done)) => {
+                    for buffer in &mut buffers {
+                        buffer.commit(&writer, &mut settled).await?;
+                    }
+                    // The snapshot may have been given up.
+                    let _gone = done.send(()).is_err();
+                }
+                Some(Kept::Rows(rows)) => {
+                    let Some(buffer) = buffers.get_mut(rows.place) else { continue };
+                    buffer.take(rows);
+                    if buffer.rows >= COMMIT_ROWS {
+                        buffer.commit(&writer, &mut settled).await?;
+                    }
                 }
             }
         }
     }
     for buffer in &mut buffers {
-        buffer.commit(&writer).await?;
+        buffer.commit(&writer, &mut settled).await?;
     }
     Ok(())
 }
 
 impl Buffer {
-    async fn commit(&mut self, writer: &str) -> Result<(), HistoryError> {
+    fn take(&mut self, rows: Rows) {
+        self.rows += rows.batches.iter().map(RecordBatch::num_rows).sum::<usize>();
+        self.batches.extend(rows.batches);
+        self.version = rows.version;
+        self.position = rows.position;
+    }
+
+    async fn commit(&mut self, writer: &str, settled: &mut watch::Receiver<Position>) -> Result<(), HistoryError> {
+        if self.batches.is_empty() {
+            return Ok(());
+        }
+        // Where nothing is committed any more, these rows are made again after the restart.
+        if settled.wait_for(|settled| settled.has_reached(&self.position)).await.is_err() {
+            return Ok(());
+        }
         let batches = std::mem::take(&mut self.batches);
         self.rows = 0;
         let version = i64::try_from(self.version).unwrap_or(i64::MAX);

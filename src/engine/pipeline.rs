@@ -7,7 +7,7 @@ use std::time::Duration;
 use datafusion::physical_expr::PhysicalExpr;
 
 use crate::bus::Subject;
-use crate::event::{Contract, DecodeSettings, TimeUnit};
+use crate::event::{Contract, DecodeSettings, PartitionedWatermark, TimeUnit};
 use crate::feature::{LivePlan, VectorPlan};
 use crate::learn::{JoinSettings, LearnerSettings};
 use crate::model::train::TrainSettings;
@@ -34,6 +34,49 @@ pub struct Pipeline {
     pub labels: Option<LabelPlan>,
     /// How the model learns from them.
     pub train: Option<TrainPlan>,
+    /// How the broker keeps what comes out.
+    pub output: OutputPlan,
+    /// Copies that the broker keeps of each stream that is created.
+    pub replicas: usize,
+    /// How often outputs are committed and the state is saved.
+    pub state: StatePlan,
+}
+
+impl StreamPlan {
+    /// The stream's watermark before its first event.
+    pub(super) fn watermark(&self) -> PartitionedWatermark {
+        PartitionedWatermark::new(self.disorder, self.idle)
+    }
+}
+
+impl TablePlan {
+    /// How far the events of an as-of table may be out of order.
+    pub(super) fn disorder(&self, pipeline: &Pipeline) -> Duration {
+        self.streams.first().map_or(Duration::ZERO, |stream| pipeline.streams[*stream].disorder)
+    }
+}
+
+/// How the broker keeps what comes out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OutputPlan {
+    /// For how long.
+    pub retain: Duration,
+    /// How many bytes.
+    pub max_bytes: u64,
+    /// Whether a full stream drops its oldest messages; otherwise the pipeline waits.
+    pub drops_oldest: bool,
+}
+
+/// How often outputs are committed and the state is saved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatePlan {
+    /// How long outputs wait for others before they are committed together.
+    pub epoch: Duration,
+    /// The time between two snapshots.
+    pub checkpoint: Duration,
+    /// Where snapshots are kept: a folder, or an address such as `s3://bucket/prefix`; a folder beside the pipeline's other
+    /// files when absent.
+    pub snapshots: Option<String>,
 }
 
 /// One stream of events.

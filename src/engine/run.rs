@@ -3,28 +3,37 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::EngineError;
-use super::feed::read_all;
+use super::commit::{Beginning, Committer, impressions_publisher};
+use super::epoch::Epoch;
+use super::feed::{Source, follow_source};
+use super::guard::OnLoss;
 use super::keeping::open_history;
-use super::label::Labeller;
 use super::pipeline::Pipeline;
 use super::position::Position;
-use super::publish::{POSITION, publish_all};
-use super::recorded::recorded_impressions;
+use super::progress::Run as StepRun;
+use super::recovery::{Claimed, claim, read_heads, steps_between};
 use super::references::{OpenReference, follow_reference};
+use super::replay::replay;
+use super::restore::{Restored, open_sources, restore};
+use super::saving::{request, save_regularly, store_all};
 use super::scoring::ScoringThread;
 use super::serving::{follow, load_arms, open_registry};
 use super::stats::Stats;
-use super::step::Step;
 use super::step_thread::{Input, Replay, Snapshots, StepThread};
-use super::streams::{examples_spec, impressions_spec, input_spec, output_spec};
-use crate::bus::{Bus, EndpointSpec, ReadLimits, ServiceError, ServiceHandle, ServiceSpec, StreamSequence, Subject};
+use super::streams::{input_spec, output_spec};
+use super::worker::Worker;
+use crate::bus::{
+    Bus, EndpointSpec, ReadLimits, ServiceError, ServiceHandle, ServiceSpec, StreamRole, StreamSequence, Subject,
+};
+use crate::snapshot::{Location, SnapshotStore};
+use crate::window::References;
 
 /// Messages of one step.
 const STEP_ROWS: usize = 4_096;
@@ -32,8 +41,15 @@ const STEP_ROWS: usize = 4_096;
 const QUEUED_STEPS: usize = 4;
 /// Models that wait to be swapped in.
 const QUEUED_SWAPS: usize = 4;
-/// Messages that wait for the broker's acknowledgement.
+/// Impressions that wait for the broker's acknowledgement.
 const OUTSTANDING: usize = 4_096;
+/// Snapshots that are committed and not stored yet.
+const QUEUED_SAVES: usize = 2;
+/// How long a start is tried again while the broker does not answer: a cluster that has lost the server which led a stream
+/// takes some ten seconds to agree on another.
+const START_PATIENCE: Duration = Duration::from_secs(60);
+/// Between two tries.
+const START_AGAIN: Duration = Duration::from_millis(500);
 /// Requests taken into one step.
 const STEP_REQUESTS: usize = 64;
 
@@ -46,6 +62,14 @@ pub struct RunSettings {
     pub copies: Option<PathBuf>,
     /// Where the Delta tables of emitted rows are kept, if anywhere.
     pub history: Option<PathBuf>,
+    /// Where snapshots are kept, if anywhere: without them a restart reads its streams from their beginning.
+    pub snapshots: Option<Location>,
+    /// What to do about messages that are gone.
+    pub on_loss: OnLoss,
+    /// Forget what was committed and begin anew with what the streams hold.
+    pub from_scratch: bool,
+    /// Messages of one step at most; 4,096 unless given.
+    pub step_rows: Option<usize>,
 }
 
 /// A running pipeline.
@@ -53,101 +77,136 @@ pub struct Run {
     stats: Arc<Stats>,
     settled: watch::Receiver<Position>,
     inputs: mpsc::Sender<Input>,
+    /// For the last snapshot.
+    snapshots: Option<Arc<SnapshotStore>>,
     stop: CancellationToken,
     tasks: JoinSet<Result<(), EngineError>>,
     threads: Vec<(&'static str, JoinHandle<Result<(), EngineError>>)>,
 }
 
 impl Run {
-    /// Creates what is missing in the broker, rebuilds the features and starts to serve: a pipeline that answers requests is
-    /// ready for them when this returns.
-    #[expect(clippy::too_many_lines, reason = "one thing after another, each a line or two")]
+    /// Claims the pipeline, brings its state to where it was committed, and starts to serve: a pipeline that answers requests
+    /// is ready for them when this returns.
     pub async fn start(pipeline: Arc<Pipeline>, bus: &Bus, settings: &RunSettings) -> Result<Self, EngineError> {
-        let start = Position::start(pipeline.streams.iter().map(|stream| stream.name.as_str()));
-        let mut present = start.clone();
-        for (index, stream) in pipeline.streams.iter().enumerate() {
-            let spec = input_spec(&pipeline, stream);
-            bus.ensure_stream(&spec).await?;
-            let last = bus.last_message(&spec.name, &Subject::new(">")?).await?;
-            present.advance(index, last.map_or(StreamSequence(0), |message| message.sequence));
-        }
-        let output = output_spec(&pipeline);
-        bus.ensure_stream(&output).await?;
-        let mut outputs = vec![output.name];
-        for spec in examples_spec(&pipeline).into_iter().chain(impressions_spec(&pipeline)) {
-            bus.ensure_stream(&spec).await?;
-            outputs.push(spec.name);
-        }
-        // Outputs are sent in their order, whichever stream they go to: the furthest position is the one.
-        let mut resumed = start.clone();
-        for name in &outputs {
-            let last = bus.last_message(name, &Subject::new(">")?).await?;
-            let position = last.as_ref().and_then(|message| message.header(POSITION));
-            if let Some(position) = position.and_then(|text| start.clone().resumed_from(text)) {
-                resumed.advance_to(&position);
+        let began = Instant::now();
+        loop {
+            // What is at hand between two waits is large.
+            match Box::pin(Self::begin(Arc::clone(&pipeline), bus, settings)).await {
+                Err(error) if error.is_unanswered() && began.elapsed() < START_PATIENCE => {
+                    tracing::warn!(%error, "the broker does not answer: starting again");
+                    tokio::time::sleep(START_AGAIN).await;
+                }
+                outcome => return outcome,
             }
         }
-        if resumed != start {
-            tracing::info!(position = %resumed, "rebuilding features from the streams; outputs up to here are not repeated");
-        }
+    }
+
+    #[expect(clippy::too_many_lines, reason = "one thing after another, each a line or two")]
+    async fn begin(pipeline: Arc<Pipeline>, bus: &Bus, settings: &RunSettings) -> Result<Self, EngineError> {
+        let worker = Worker::new(&pipeline, bus);
+        worker.presence.ask_others().await?;
+        let store = match &settings.snapshots {
+            Some(location) => Some(Arc::new(SnapshotStore::open(location).await?)),
+            None => None,
+        };
+        let usable = match &store {
+            Some(store) => read_heads(store).await?,
+            None => Vec::new(),
+        };
+        let heads: Vec<_> = usable.iter().map(|usable| usable.head.clone()).collect();
+        let claimed = claim(&pipeline, bus, &worker, &heads, settings.on_loss, settings.from_scratch).await?;
+        let Claimed { publisher, marker, last, inputs: streams, stored } = claimed;
+        tracing::info!(epoch = marker.epoch, position = %marker.progress.position(), "claimed the pipeline");
+
         let stats = Arc::new(Stats::default());
         let stop = CancellationToken::new();
         let (inputs, input_queue) = mpsc::channel(QUEUED_STEPS);
         let (step_queue, scoring) = mpsc::channel(QUEUED_STEPS);
         let (publication_queue, publications) = mpsc::channel(QUEUED_STEPS);
-        let (settled_sender, settled) = watch::channel(start.clone());
+        let (settled_sender, settled) = watch::channel(marker.progress.position());
         let mut run = Self {
             stats: Arc::clone(&stats),
             settled,
             inputs,
+            snapshots: store.clone(),
             stop: stop.clone(),
             tasks: JoinSet::new(),
             threads: Vec::new(),
         };
+        run.tasks.spawn(worker.presence.answer_others(stop.clone()).await?);
+        warn_of_durability(&pipeline, bus).await?;
         let (swap_queue, swaps) = mpsc::channel(QUEUED_SWAPS);
         let mut arms = None;
         if let Some((registry, pointer)) = open_registry(&pipeline, bus, settings.copies.clone()).await? {
             arms = Some(load_arms(&pipeline, &registry, &pointer).await?);
             run.tasks.spawn(follow(Arc::clone(&pipeline), registry, pointer, swap_queue, stop.clone()));
         }
-        let labeller = Labeller::new(&pipeline, recorded_impressions(&pipeline, bus).await?)?;
-        let mut step = Step::new(Arc::clone(&pipeline))?;
+        let mut references = References::default();
         for plan in &pipeline.references {
             let reference = OpenReference::open(plan, bus).await?;
-            step.set_reference(reference.table());
+            references.set(reference.table());
             let inputs = run.inputs.clone();
             run.tasks.spawn(follow_reference(reference, plan.refresh, inputs, Input::Reference, stop.clone()));
         }
+        let restored =
+            restore(&pipeline, (bus, store.as_deref()), &references, usable, (&marker, &streams), worker.id()).await?;
+        let Restored { step, labeller, mut progress, covered } = restored;
+        let limits = ReadLimits { rows: settings.step_rows.unwrap_or(STEP_ROWS), linger: Duration::ZERO };
+        let sources = open_sources(bus, &streams, &mut progress, &marker, limits, settings.on_loss).await?;
+        let again = steps_between(&pipeline, bus, &progress, (&marker, last), covered).await?;
+        let unfinished = marker.unfinished.map(|unfinished| unfinished.step);
+        stats.restore(&progress.counts);
+
         let mut history = None;
         if let Some(folder) = &settings.history
-            && let Some((queue, task)) = open_history(&pipeline, folder).await?
+            && let Some((queue, task)) = open_history(&pipeline, folder, run.settled()).await?
         {
             history = Some(queue);
             run.tasks.spawn(task);
         }
         let (rebuilt_sender, rebuilt) = oneshot::channel();
+        let mut present = marker.progress.position();
+        for (index, stream) in streams.iter().enumerate() {
+            let last = bus.last_message(&stream.name, &Subject::new(">")?).await?;
+            present.advance(index, last.map_or(StreamSequence(0), |message| message.sequence));
+        }
+        let is_wanted = Arc::new(Notify::new());
+        let replayed = Replay {
+            marked: marker.progress.clone(),
+            on_loss: settings.on_loss,
+            present,
+            rebuilt: Some(rebuilt_sender),
+        };
         let thread = StepThread {
             pipeline: Arc::clone(&pipeline),
             step,
             stats: Arc::clone(&stats),
             scoring: step_queue,
             history,
-            replay: Replay { resumed, present, rebuilt: Some(rebuilt_sender) },
-            position: start,
+            replay: replayed,
+            progress,
+            is_present: false,
+            has_changed: true,
+            save_wanted: Arc::clone(&is_wanted),
         };
         run.spawn_thread("step", move || thread.run(input_queue))?;
         let thread = ScoringThread { pipeline: Arc::clone(&pipeline), arms, swaps, labeller, stats };
         run.spawn_thread("score", move || thread.run(scoring, &publication_queue))?;
-        let publisher = bus.publisher(OUTSTANDING).await?;
-        run.tasks.spawn(publish_all(Arc::clone(&pipeline), publisher, publications, settled_sender));
-        for (index, stream) in pipeline.streams.iter().enumerate() {
-            // Zero linger: a batch is what has arrived, so that a quiet stream is answered at once and a busy one in
-            // large steps.
-            let limits = ReadLimits { rows: STEP_ROWS, linger: Duration::ZERO };
-            let reader = bus.reader(&input_spec(&pipeline, stream).name, StreamSequence::FIRST, limits);
-            let wrap = move |messages| Input::Events { stream: index, messages };
-            run.tasks.spawn(read_all(reader, run.inputs.clone(), wrap, stop.clone()));
+        let (saves, save_queue) = mpsc::channel(QUEUED_SAVES);
+        if let Some(store) = store {
+            let interval = pipeline.state.checkpoint;
+            let wake = Arc::clone(&is_wanted);
+            let task = save_regularly(Arc::clone(&store), interval, wake, run.inputs.clone(), stop.clone());
+            run.tasks.spawn(task);
+            run.tasks.spawn(store_all(worker.clone(), marker.lineage.clone(), store, save_queue));
         }
+        let linger = pipeline.state.epoch;
+        let beginning = Beginning { publisher, worker, epoch: Epoch::new(stored), marker, last, linger };
+        let committer = Committer::new(&pipeline, beginning, settled_sender, saves)?;
+        let impressions = impressions_publisher(&pipeline, bus, OUTSTANDING).await?;
+        run.tasks.spawn(committer.run(impressions, publications));
+        run.tasks.spawn(feed(sources, again, unfinished, run.inputs.clone(), stop.clone()));
+
         if let Some((subject, _)) = pipeline.score.as_ref().and_then(|score| score.service.as_ref()) {
             let spec = ServiceSpec {
                 name: format!("tidewheel-{}", pipeline.name),
@@ -191,9 +250,13 @@ impl Run {
         }
     }
 
-    /// Stops reading, answers and publishes what was taken, and ends.
+    /// Stops reading, answers and commits what was taken, saves the state, and ends.
     pub async fn stop(mut self) -> Result<(), EngineError> {
         self.stop.cancel();
+        if let Some(store) = self.snapshots.take() {
+            // A restart then has nothing to read again. That the last one failed is said where it did.
+            request(&store, &self.inputs).await;
+        }
         let (closed, _) = mpsc::channel(1);
         self.inputs = closed;
         let mut outcome = Ok(());
@@ -231,6 +294,45 @@ impl Run {
         self.threads.push((name, thread));
         Ok(())
     }
+}
+
+/// Says in what ways the broker keeps the pipeline's streams less safely than they need.
+async fn warn_of_durability(pipeline: &Pipeline, bus: &Bus) -> Result<(), EngineError> {
+    let inputs = pipeline.streams.iter().map(|stream| (input_spec(pipeline, stream).name, StreamRole::Input));
+    for (stream, role) in inputs.chain([(output_spec(pipeline).name, StreamRole::Output)]) {
+        for warning in bus.durability(&stream, role).await? {
+            tracing::warn!(fix = warning.fix, "{}", warning.finding);
+        }
+    }
+    Ok(())
+}
+
+/// Reads again what follows the state up to the marker, then everything after it, until told to stop.
+async fn feed(
+    mut sources: Vec<Source>,
+    again: Vec<StepRun>,
+    unfinished: Option<StepRun>,
+    inputs: mpsc::Sender<Input>,
+    stop: CancellationToken,
+) -> Result<(), EngineError> {
+    let replayed = async {
+        let goes_on = replay(&mut sources, &again, false, &inputs).await?
+            && inputs.send(Input::Replayed).await.is_ok()
+            && replay(&mut sources, unfinished.as_slice(), true, &inputs).await?;
+        Ok::<_, EngineError>(goes_on)
+    };
+    let goes_on = tokio::select! {
+        () = stop.cancelled() => false,
+        goes_on = replayed => goes_on?,
+    };
+    if goes_on {
+        let follow = |(stream, source)| {
+            let wrap = move |messages| Input::Events { stream, messages, emits: true, is_present: None };
+            follow_source(source, inputs.clone(), wrap, stop.clone())
+        };
+        futures::future::try_join_all(sources.into_iter().enumerate().map(follow)).await?;
+    }
+    Ok(())
 }
 
 async fn serve_all(

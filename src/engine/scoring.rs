@@ -7,37 +7,54 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::EngineError;
-use super::deadletter::DeadLetter;
+use super::crash::{Place, pass};
 use super::emitted::messages;
 use super::label::{Labelled, Labeller};
+use super::outputs::Given;
 use super::pipeline::Pipeline;
-use super::position::Position;
+use super::progress::{Progress, Run};
+use super::saving::{Save, save_parts};
 use super::stats::Stats;
 use super::step::{Origin, StepOutput};
 use super::telemetry::{record_labels, record_scores};
-use crate::bus::{Outgoing, ServiceError, ServiceRequest};
-use crate::score::{Arms, Ranked, rank};
+use crate::bus::{ServiceError, ServiceRequest};
+use crate::score::{Arm, Arms, Ranked, rank};
+
+/// What comes from the step's thread.
+pub(super) enum Scoring {
+    Step(Box<Scored>),
+    Save(Box<Save>),
+}
 
 /// A step's output on its way to the model, with the requests that wait for it.
-pub(super) struct Scoring {
+pub(super) struct Scored {
     pub(super) output: StepOutput,
     pub(super) requests: Vec<Option<ServiceRequest>>,
     /// Where the streams stood before the step.
     pub(super) before: Arc<str>,
-    /// Where they stand after it.
-    pub(super) after: Position,
+    /// The step, where it read events.
+    pub(super) run: Option<Run>,
+    /// How far the streams have come with it.
+    pub(super) after: Option<Progress>,
+}
+
+/// What goes to the committing task.
+pub(super) enum Publication {
+    Step(Box<Published>),
+    Save(Box<Save>),
 }
 
 /// What is to be published for one step.
-pub(super) struct Publication {
-    pub(super) rankings: Vec<(String, Bytes)>,
+pub(super) struct Published {
     pub(super) replies: Vec<(ServiceRequest, Result<Bytes, ServiceError>)>,
-    pub(super) dead: Vec<DeadLetter>,
-    pub(super) labelled: Labelled,
-    /// Rows of tables of windows.
-    pub(super) emitted: Vec<Outgoing>,
-    pub(super) before: Arc<str>,
-    pub(super) after: Position,
+    /// What requests were answered with, numbered by this worker.
+    pub(super) impressions: Vec<(u64, Bytes)>,
+    /// Absent while the state is rebuilt.
+    pub(super) given: Option<Given>,
+    /// The model that made the rankings, if there are any.
+    pub(super) model: Option<String>,
+    pub(super) run: Option<Run>,
+    pub(super) after: Option<Progress>,
 }
 
 /// What the scoring thread works with.
@@ -60,12 +77,34 @@ impl ScoringThread {
     ) -> Result<(), EngineError> {
         while let Some(step) = steps.blocking_recv() {
             self.swap();
-            let publication = self.take(step)?;
-            if publications.blocking_send(publication).is_err() {
+            let publication = match step {
+                Scoring::Step(step) => Some(Publication::Step(Box::new(self.take(*step)?))),
+                Scoring::Save(save) => self.save(save).map(Publication::Save),
+            };
+            if let Some(publication) = publication
+                && publications.blocking_send(publication).is_err()
+            {
                 return Ok(());
             }
         }
         Ok(())
+    }
+
+    /// Writes this thread's part of a snapshot.
+    fn save(&mut self, mut save: Box<Save>) -> Option<Box<Save>> {
+        let start = Instant::now();
+        if let Some(labeller) = &self.labeller {
+            if let Err(error) =
+                save_parts(&mut save.draft, &labeller.parts(), |part, output| labeller.save_part(part, output))
+            {
+                tracing::error!(%error, "no snapshot: a restart has more to replay");
+                return None;
+            }
+            save.impressions = labeller.shown();
+        }
+        save.paused = save.paused.max(start.elapsed());
+        pass(Place::SnapshotSaved);
+        Some(save)
     }
 
     /// Between two batches: the newest models take over.
@@ -75,8 +114,8 @@ impl ScoringThread {
         }
     }
 
-    fn take(&mut self, step: Scoring) -> Result<Publication, EngineError> {
-        let Scoring { mut output, mut requests, before, after } = step;
+    fn take(&mut self, step: Scored) -> Result<Published, EngineError> {
+        let Scored { mut output, mut requests, before, run, after } = step;
         let mut replies = Vec::new();
         for (index, reason) in output.refused.drain(..) {
             if let Some(request) = requests.get_mut(index).and_then(Option::take) {
@@ -104,11 +143,22 @@ impl ScoringThread {
                 replies.push((request, reply(&ranking)));
             }
             if !is_empty {
-                rankings.push((group.request_id, ranking.payload));
+                // What clients call their requests must not look like what events are called.
+                let kind = if matches!(origin, Origin::Request(_)) { "request" } else { "ranking" };
+                rankings.push((format!("{kind}-{}", group.request_id), ranking.payload));
             }
         }
-        let emitted = if output.is_replay { Vec::new() } else { messages(&self.pipeline, &output.emissions)? };
-        Ok(Publication { rankings, replies, dead: output.dead, labelled, emitted, before, after })
+        let Labelled { examples, impressions } = labelled;
+        let model =
+            self.arms.as_ref().filter(|_| !rankings.is_empty()).map(|arms| arms.version(Arm::Active).to_string());
+        let given = match output.is_replay {
+            true => None,
+            false => {
+                let emitted = messages(&self.pipeline, &output.emissions)?;
+                Some(Given { rankings, examples, emitted, dead: output.dead })
+            }
+        };
+        Ok(Published { replies, impressions, given, model, run, after })
     }
 
     fn rank(&mut self, output: &StepOutput) -> Result<Vec<Ranked>, EngineError> {

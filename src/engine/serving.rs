@@ -46,7 +46,7 @@ pub async fn open_registry(
     copies: Option<PathBuf>,
 ) -> Result<Option<(Registry, Pointer)>, EngineError> {
     let (Some(model), Some(vector)) = (&pipeline.model, &pipeline.vector) else { return Ok(None) };
-    let registry = Registry::open(bus, &pipeline.name, copies).await?;
+    let registry = Registry::open_replicated(bus, &pipeline.name, copies, pipeline.replicas).await?;
     let fingerprint = vector.fingerprint().as_str();
     let folder = ModelVersion::of(&model.bytes);
     if let Some(pointer) = registry.pointer().await? {

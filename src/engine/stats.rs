@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use arc_swap::ArcSwap;
 use serde::Serialize;
 
+use super::progress::Counts;
 use crate::learn::LabelCounts;
 
 /// Counters of a run, shared with whoever shows them.
@@ -63,6 +64,14 @@ impl Stats {
         self.rejected.fetch_add(step.rejected, Ordering::Relaxed);
         self.duplicate.fetch_add(step.duplicate, Ordering::Relaxed);
         self.newest_micros.fetch_max(step.newest_micros, Ordering::Relaxed);
+    }
+
+    /// Begins with what a restored state has counted.
+    pub(super) fn restore(&self, counts: &Counts) {
+        self.counted.store(counts.counted, Ordering::Relaxed);
+        self.late.store(counts.late, Ordering::Relaxed);
+        self.rejected.store(counts.rejected, Ordering::Relaxed);
+        self.duplicate.store(counts.duplicate, Ordering::Relaxed);
     }
 
     /// What became of impressions and feedback so far.

@@ -24,9 +24,9 @@ use crate::window::{Emission, References};
 
 /// The state of a pipeline.
 pub struct Step {
-    pipeline: Arc<Pipeline>,
-    streams: Vec<StreamState>,
-    tables: Tables,
+    pub(super) pipeline: Arc<Pipeline>,
+    pub(super) streams: Vec<StreamState>,
+    pub(super) tables: Tables,
     vector: Option<VectorReads>,
     requests: Option<RequestDecoder>,
     references: References,
@@ -127,9 +127,49 @@ impl Step {
         self.is_present = true;
     }
 
+    /// Whether silence means silence.
+    pub(super) fn is_present(&self) -> bool {
+        self.is_present
+    }
+
+    /// Says whether silence means silence in the steps that follow: done again, a step takes it for what it was.
+    pub(super) fn set_present(&mut self, is_present: bool) {
+        self.is_present = is_present;
+    }
+
+    /// How many of these messages may be one step. The silence of another stream begins with the end of a step, and it must
+    /// be that of the same message however messages are cut into steps.
+    pub fn until_silence(&self, stream: usize, messages: &[Message]) -> usize {
+        if !self.is_present || self.streams.len() < 2 {
+            return messages.len();
+        }
+        let now = self.published();
+        let others = (0..self.streams.len()).filter(|other| *other != stream);
+        let next = others.map(|other| self.silent_after(other)).filter(|silent_after| *silent_after >= now).min();
+        let first = next.and_then(|next| messages.iter().position(|message| message.published_micros > next));
+        first.map_or(messages.len(), |first| first + 1)
+    }
+
+    /// The broker's time of the newest message with an event, of all streams.
+    fn published(&self) -> i64 {
+        self.streams.iter().map(|stream| stream.watermark.published()).max().unwrap_or(i64::MIN)
+    }
+
+    /// The broker's time up to which a stream holds others back.
+    fn silent_after(&self, stream: usize) -> i64 {
+        let idle = i64::try_from(self.pipeline.streams[stream].idle.as_micros()).unwrap_or(i64::MAX);
+        self.streams[stream].watermark.published().saturating_add(idle)
+    }
+
     /// Joins events with this state of a reference table from now on.
     pub fn set_reference(&mut self, table: Arc<ReferenceTable>) {
         self.references.set(table);
+        self.tables.set_references(self.references.clone());
+    }
+
+    /// The reference tables that events are joined with from now on.
+    pub(super) fn set_references(&mut self, references: References) {
+        self.references = references;
         self.tables.set_references(self.references.clone());
     }
 
@@ -152,7 +192,7 @@ impl Step {
             output.feedback = Some(Feedback::of(labels, &arrival.batch, from, arrival.time_index, watermarks)?);
         }
         self.apply(stream, &arrival, messages, &mut output)?;
-        self.leave_silent_out(stream, &mut output.emissions)?;
+        self.leave_silent_out(&mut output.emissions)?;
         let watermark = self.streams[stream].watermark_micros();
         self.tables.settle(stream, watermark, &output.emissions)?;
         Ok(output)
@@ -171,17 +211,16 @@ impl Step {
         Ok(emissions)
     }
 
-    /// Streams that have been silent for longer than their `idle`, by the broker's time of this one's messages, hold back
-    /// nothing.
-    fn leave_silent_out(&mut self, stream: usize, out: &mut Vec<Emission>) -> Result<(), EngineError> {
+    /// Streams that have been silent for longer than their `idle`, by the broker's time of the others' messages, hold back
+    /// nothing. A stream that is read that far behind the others does not either, again after each of its steps.
+    fn leave_silent_out(&mut self, out: &mut Vec<Emission>) -> Result<(), EngineError> {
         if !self.is_present || self.streams.len() < 2 {
             return Ok(());
         }
-        let now = self.streams[stream].watermark.published();
-        for (other, plan) in self.pipeline.streams.iter().enumerate().filter(|(other, _)| *other != stream) {
-            let idle = i64::try_from(plan.idle.as_micros()).unwrap_or(i64::MAX);
-            if now.saturating_sub(idle) > self.streams[other].watermark.published() {
-                self.tables.advance(other, None, out)?;
+        let now = self.published();
+        for stream in 0..self.streams.len() {
+            if now > self.silent_after(stream) {
+                self.tables.advance(stream, None, out)?;
             }
         }
         Ok(())

@@ -4,13 +4,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::EngineError;
+use super::crash::{Place, pass};
+use super::guard::OnLoss;
 use super::keeping::HistoryQueue;
 use super::pipeline::Pipeline;
 use super::position::Position;
-use super::scoring::Scoring;
+use super::progress::{Progress, Run};
+use super::saving::{Save, save_parts};
+use super::scoring::{Scored, Scoring};
 use super::stats::Stats;
 use super::step::{Step, StepOutput};
 use super::telemetry::{TableFigures, record_step, record_table};
@@ -26,7 +30,13 @@ pub(super) enum Input {
     Events {
         stream: usize,
         messages: Vec<Message>,
+        /// Off while the outputs of these are known to be stored.
+        emits: bool,
+        /// Whether silence meant silence when they were first read; absent when they never were.
+        is_present: Option<bool>,
     },
+    /// Everything up to the marker has been read again.
+    Replayed,
     Requests(Vec<ServiceRequest>),
     /// A reference table has changed.
     Reference(Arc<ReferenceTable>),
@@ -35,12 +45,15 @@ pub(super) enum Input {
         tables: Vec<String>,
         reply: oneshot::Sender<Result<Vec<(String, RecordBatch)>, EngineError>>,
     },
+    /// The state as of now, to be stored.
+    Save(Box<Save>),
 }
 
 /// What of the streams was there before.
 pub(super) struct Replay {
-    /// Up to here every output is in the broker.
-    pub(super) resumed: Position,
+    /// What the marker says: the state once everything up to it has been read again.
+    pub(super) marked: Progress,
+    pub(super) on_loss: OnLoss,
     /// Where the streams ended at the start.
     pub(super) present: Position,
     /// Told when the features are as of then.
@@ -56,7 +69,13 @@ pub(super) struct StepThread {
     pub(super) history: Option<HistoryQueue>,
     pub(super) replay: Replay,
     /// How far the streams have been read.
-    pub(super) position: Position,
+    pub(super) progress: Progress,
+    /// Whether the streams have been read up to the present.
+    pub(super) is_present: bool,
+    /// Whether anything has happened since the state was last saved.
+    pub(super) has_changed: bool,
+    /// Told when the state should be saved soon.
+    pub(super) save_wanted: Arc<Notify>,
 }
 
 impl StepThread {
@@ -64,25 +83,36 @@ impl StepThread {
     pub(super) fn run(mut self, mut inputs: mpsc::Receiver<Input>) -> Result<(), EngineError> {
         let mut recorded = Instant::now();
         loop {
-            if self.position.has_reached(&self.replay.present)
+            if self.replay.rebuilt.is_some()
+                && self.progress.position().has_reached(&self.replay.present)
                 && let Some(rebuilt) = self.replay.rebuilt.take()
             {
-                self.step.reach_present();
+                self.is_present = true;
                 // Nobody waits where there are no requests.
                 let _gone = rebuilt.send(()).is_err();
             }
             let Some(input) = inputs.blocking_recv() else { return Ok(()) };
+            self.has_changed |= !matches!(input, Input::Save(_) | Input::Snapshot { .. });
             let goes_on = match input {
-                Input::Events { stream, messages } => self.events(stream, &messages)?,
+                Input::Events { stream, messages, emits, is_present } => {
+                    self.step.set_present(is_present.unwrap_or(self.is_present));
+                    self.events(stream, &messages, emits)?
+                }
+                Input::Replayed => {
+                    self.compare()?;
+                    true
+                }
                 Input::Requests(requests) => {
                     let start = Instant::now();
                     let payloads: Vec<_> = requests.iter().map(|request| request.payload.clone()).collect();
                     let output = self.step.requests(&payloads)?;
-                    let before: Arc<str> = self.position.to_string().into();
-                    self.hand_on(output, requests.into_iter().map(Some).collect(), before, start)
+                    let before: Arc<str> = self.progress.position().to_string().into();
+                    self.hand_on(output, requests.into_iter().map(Some).collect(), (before, None), start)
                 }
                 Input::Reference(table) => {
                     self.step.set_reference(table);
+                    // A restart reads events again with the table as it is then: as few as may be.
+                    self.save_wanted.notify_one();
                     true
                 }
                 Input::Snapshot { tables, reply } => {
@@ -90,6 +120,7 @@ impl StepThread {
                     let _gone = reply.send(snapshot(&self.pipeline, &mut self.step, &tables)).is_err();
                     true
                 }
+                Input::Save(save) => self.save(save),
             };
             if !goes_on {
                 return Ok(());
@@ -101,31 +132,76 @@ impl StepThread {
         }
     }
 
-    /// Applies messages of a stream. What is in a Delta table already ends with a step, so that no step is in it by half.
-    fn events(&mut self, stream: usize, messages: &[Message]) -> Result<bool, EngineError> {
+    /// Applies messages of a stream. What is in a Delta table already ends with a step, so that no step is in it by half; so
+    /// does what was read before another stream was silent for too long.
+    fn events(&mut self, stream: usize, messages: &[Message], emits: bool) -> Result<bool, EngineError> {
         let mut rest = messages;
         while let Some(first) = rest.first() {
             let end = self.history.as_ref().and_then(|history| history.next_end(stream, first.sequence));
             let count = end.map_or(rest.len(), |end| rest.partition_point(|message| message.sequence <= end));
+            let count = count.min(self.step.until_silence(stream, rest));
             let (part, after) = rest.split_at(count.max(1));
             rest = after;
             let start = Instant::now();
-            let before: Arc<str> = self.position.to_string().into();
-            // A batch that reaches past the resumed position is emitted whole: ids drop what is there already.
-            let last = part.last().map_or(StreamSequence(0), |message| message.sequence);
-            let emit = last > self.replay.resumed.of(stream);
-            let output = self.step.events(stream, part, emit)?;
-            self.position.advance(stream, last);
+            let before: Arc<str> = self.progress.position().to_string().into();
+            let output = self.step.events(stream, part, emits)?;
+            if let Some(input) = self.progress.inputs.get_mut(stream) {
+                input.take(part);
+            }
+            self.progress.counts.add(&output.counts);
             if let Some(history) = &mut self.history
-                && !history.take(&output.emissions, &self.position)
+                && !history.take(&output.emissions, &self.progress.position())
             {
                 return Ok(false);
             }
-            if !self.hand_on(output, Vec::new(), before, start) {
+            let last = part.last().map_or(StreamSequence(0), |message| message.sequence);
+            let run = Run { stream, until: last.0, is_present: self.step.is_present() };
+            if !self.hand_on(output, Vec::new(), (before, Some(run)), start) {
                 return Ok(false);
             }
         }
         Ok(true)
+    }
+
+    /// What was read again must be what was read before.
+    fn compare(&mut self) -> Result<(), EngineError> {
+        for (found, marked) in self.progress.inputs.iter_mut().zip(&self.replay.marked.inputs) {
+            if found == marked {
+                continue;
+            }
+            let differ =
+                EngineError::InputsDiffer { stream: marked.stream.clone(), until: StreamSequence(marked.sequence) };
+            match self.replay.on_loss {
+                OnLoss::Stop => return Err(differ),
+                OnLoss::Accept => {
+                    tracing::error!(error = %differ, "going on with what the stream holds, as was asked for")
+                }
+            }
+            *found = marked.clone();
+        }
+        tracing::info!(position = %self.progress.position(), "the state is what was committed");
+        pass(Place::Replayed);
+        Ok(())
+    }
+
+    /// Writes this thread's part of a snapshot and hands it on. While the state is being rebuilt, or when it is as it was,
+    /// there is none.
+    fn save(&mut self, mut save: Box<Save>) -> bool {
+        if self.replay.rebuilt.is_some() || !self.has_changed {
+            return true;
+        }
+        let start = Instant::now();
+        if let Err(error) =
+            save_parts(&mut save.draft, &self.step.parts(), |part, output| self.step.save_part(part, output))
+        {
+            tracing::error!(%error, "no snapshot: a restart has more to replay");
+            return true;
+        }
+        save.progress = self.progress.clone();
+        save.history = self.history.as_ref().and_then(HistoryQueue::flush);
+        save.paused = start.elapsed();
+        self.has_changed = false;
+        self.scoring.blocking_send(Scoring::Save(save)).is_ok()
     }
 
     /// Hands a step's output on; false when nobody takes it any more.
@@ -133,14 +209,14 @@ impl StepThread {
         &mut self,
         output: StepOutput,
         requests: Vec<Option<ServiceRequest>>,
-        before: Arc<str>,
+        (before, run): (Arc<str>, Option<Run>),
         start: Instant,
     ) -> bool {
         self.stats.add_step(&output.counts);
         self.stats.set_emitted_rows(self.step.emitted_rows());
         record_step(&self.pipeline.name, &output.counts, start.elapsed());
-        let after = self.position.clone();
-        self.scoring.blocking_send(Scoring { output, requests, before, after }).is_ok()
+        let after = run.map(|_| self.progress.clone());
+        self.scoring.blocking_send(Scoring::Step(Box::new(Scored { output, requests, before, run, after }))).is_ok()
     }
 }
 

@@ -24,16 +24,16 @@ use crate::window::{Emission, FeatureTable, NewestRows, References, WindowError,
 pub(super) struct Tables {
     pipeline: Arc<Pipeline>,
     pub(super) live: Vec<LiveTable>,
-    windows: WindowTables,
+    pub(super) windows: WindowTables,
     references: References,
     /// For each table of windows, its index in the pipeline.
     places: Vec<usize>,
     /// Per stream.
     of_stream: Vec<OfStream>,
     /// Per table: events that were late for it.
-    late_rows: Vec<u64>,
+    pub(super) late_rows: Vec<u64>,
     /// Per table: rows emitted.
-    emitted_rows: Vec<u64>,
+    pub(super) emitted_rows: Vec<u64>,
     /// Per table, of this step's emissions, those that vectors do not see yet.
     unseen: Vec<VecDeque<usize>>,
     /// How many of this step's emissions are in there or have been.
@@ -54,8 +54,7 @@ impl Tables {
         for (index, table) in pipeline.tables.iter().enumerate() {
             let state = match &table.plan {
                 LivePlan::AsOf(plan) => {
-                    let disorder =
-                        table.streams.first().map_or(Duration::ZERO, |stream| pipeline.streams[*stream].disorder);
+                    let disorder = table.disorder(pipeline);
                     FeatureTable::new(Arc::clone(plan), disorder.as_micros() as i64, table.budget).map(LiveTable::AsOf)
                 }
                 LivePlan::Windows(plan) => {

@@ -23,6 +23,12 @@ const KEYS: &str = "tidewheel_window_keys";
 const STATE: &str = "tidewheel_window_state_bytes";
 const LATE: &str = "tidewheel_table_late_rows_total";
 const EVICTED: &str = "tidewheel_table_evicted_keys_total";
+const COMMIT: &str = "tidewheel_engine_commit_seconds";
+const COMMITTED: &str = "tidewheel_engine_committed_outputs_total";
+const SNAPSHOT: &str = "tidewheel_snapshot_seconds";
+const SNAPSHOT_PAUSE: &str = "tidewheel_snapshot_pause_seconds";
+const SNAPSHOT_STATE: &str = "tidewheel_snapshot_state_bytes";
+const SNAPSHOT_WRITTEN: &str = "tidewheel_snapshot_written_bytes_total";
 
 /// Tells the exporter what the metrics mean.
 pub fn describe() {
@@ -43,8 +49,28 @@ pub fn describe() {
     describe_gauge!(WATERMARK, "newest event time, seconds since 1970");
     describe_gauge!(KEYS, "keys that a feature table holds");
     describe_gauge!(STATE, "memory that a feature table holds, bytes");
+    describe_histogram!(COMMIT, "time from sending an epoch's batch to knowing that it is stored");
+    describe_counter!(COMMITTED, "outputs that are committed");
+    describe_histogram!(SNAPSHOT, "time from asking for a snapshot until it can be used");
+    describe_histogram!(SNAPSHOT_PAUSE, "time that a snapshot stopped the step");
+    describe_gauge!(SNAPSHOT_STATE, "size of the newest snapshot, bytes");
+    describe_counter!(SNAPSHOT_WRITTEN, "bytes that snapshots have written: what had changed");
     describe_counter!(LATE, "events that were late for a table");
     describe_counter!(EVICTED, "keys that a table has given up at its limit of memory");
+}
+
+/// Records one batch of the output stream.
+pub(super) fn record_commit(pipeline: &str, outputs: usize, took: Duration) {
+    histogram!(COMMIT, "pipeline" => pipeline.to_owned()).record(took);
+    counter!(COMMITTED, "pipeline" => pipeline.to_owned()).increment(outputs as u64);
+}
+
+/// Records one snapshot.
+pub(super) fn record_snapshot(pipeline: &str, (state, written): (u64, u64), took: Duration, pause: Duration) {
+    histogram!(SNAPSHOT, "pipeline" => pipeline.to_owned()).record(took);
+    histogram!(SNAPSHOT_PAUSE, "pipeline" => pipeline.to_owned()).record(pause);
+    gauge!(SNAPSHOT_STATE, "pipeline" => pipeline.to_owned()).set(state as f64);
+    counter!(SNAPSHOT_WRITTEN, "pipeline" => pipeline.to_owned()).increment(written);
 }
 
 /// Records one step.

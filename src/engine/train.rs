@@ -1,7 +1,7 @@
 //! Training beside serving: a thread of its own reads the examples, learns, saves where it stands, and promotes.
 //!
 //! ```text
-//!   examples stream ─▶ Reader ─▶ bounded channel ─▶ one thread: Learner ─▶ checkpoint, versions, pointer (registry)
+//!   committed examples ─▶ Reader ─▶ bounded channel ─▶ one thread: Learner ─▶ checkpoint, versions, pointer (registry)
 //!   pointer moved by somebody else ─▶ commands ────────┘
 //! ```
 //!
@@ -22,9 +22,10 @@ use super::EngineError;
 use super::feed::{Moves, read_all};
 use super::learning::Learning;
 use super::pipeline::Pipeline;
+use super::presence::Presence;
 use super::serving::open_registry;
-use super::streams::examples_spec;
-use crate::bus::{Bus, Message, ReadLimits, StreamSequence};
+use super::streams::{examples_subject, output_spec};
+use crate::bus::{Bus, Message, ReadLimits, StreamSequence, Subject};
 use crate::learn::EvaluationReport;
 use crate::model::ModelVersion;
 use crate::registry::{Pointer, Registry};
@@ -93,10 +94,11 @@ impl Training {
     /// # Errors
     /// When the pipeline has no `[train]`, its model cannot be trained, or the broker refuses.
     pub async fn start(pipeline: Arc<Pipeline>, bus: &Bus, options: TrainingOptions) -> Result<Self, EngineError> {
-        let (Some(spec), Some(plan)) = (examples_spec(&pipeline), pipeline.train.clone()) else {
-            return Err(EngineError::NoTraining);
-        };
+        let Some(plan) = pipeline.train.clone() else { return Err(EngineError::NoTraining) };
+        let spec = output_spec(&pipeline);
         bus.ensure_stream(&spec).await?;
+        let presence = Presence::new(bus, "trainer", &pipeline.name);
+        presence.ask_others().await?;
         let opened = open_registry(&pipeline, bus, options.copies.clone()).await?;
         let (registry, pointer) = opened.ok_or(EngineError::NoModel)?;
         let report = Arc::new(ArcSwap::default());
@@ -108,11 +110,13 @@ impl Training {
         let (commands, queue) = mpsc::channel(QUEUED);
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
+        tasks.spawn(presence.answer_others(stop.clone()).await?);
         let state = bus.stream_state(&spec.name).await?;
         if next > state.last.next() {
             return Err(EngineError::ExamplesLost { position: next, last: state.last });
         }
-        let reader = bus.reader(&spec.name, next, ReadLimits { rows: READ_ROWS, linger: plan.linger });
+        let examples = Subject::new(examples_subject(&pipeline.name))?;
+        let reader = bus.reader_of(&spec.name, &examples, next, ReadLimits { rows: READ_ROWS, linger: plan.linger });
         tasks.spawn(read_all(reader, commands.clone(), Command::Examples, stop.clone()));
         tasks.spawn(follow(registry, pointer, commands.clone(), stop.clone()));
         let thread = std::thread::Builder::new()

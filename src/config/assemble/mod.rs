@@ -112,6 +112,9 @@ impl<'a> Assembly<'a> {
             score: self.score,
             labels: self.labels,
             train: self.train,
+            output: self.folder.settings.output.plan(),
+            replicas: self.folder.settings.output.replicas.get(),
+            state: self.folder.settings.state.plan(),
         })
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::Assembly;
 use crate::config::learning;
 use crate::engine::ModelPlan;
-use crate::model::{Binding, Session, onnx::Document, train::Trainer};
+use crate::model::{Binding, ModelVersion, Session, onnx::Document, train::Trainer};
 
 impl Assembly<'_> {
     pub(super) fn training(&mut self) {
@@ -48,6 +48,14 @@ impl Assembly<'_> {
                 return;
             }
         };
+        let found = ModelVersion::of(&bytes);
+        if let Some(version) = model.version.as_ref().filter(|version| *version.get_ref() != found) {
+            let message = format!("{} is version {found}, not {}", show(&path), version.get_ref());
+            let problem = self.folder.source.problem_at(version.span(), message);
+            self.problems
+                .push(problem.suggest("put the file back that this is about, or write the version of this one"));
+            return;
+        }
         let output = model.output.as_ref().map(|output| output.get_ref().clone());
         let binding = Binding {
             columns: vector.columns(),

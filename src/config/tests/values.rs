@@ -54,7 +54,7 @@ folder = ".state"
     pipelines/intent/pipeline.toml:2:1: unknown field `colour`
        2 | colour = "red"
          | ^
-      help: known are `name`, `streams`, `tables`, `references`, `model`, `score`, `labels`, `train`, `state`
+      help: known are `name`, `streams`, `tables`, `references`, `model`, `score`, `labels`, `train`, `state`, `output`
 
     pipelines/intent/pipeline.toml:5:1: unknown field `subject`
        5 | subject = ["shop.behavior"]

@@ -1,0 +1,131 @@
+//! `[state]` and `[output]`: how often the state is saved and outputs are committed, and how the broker keeps them.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::{count, duration, size};
+use crate::engine::{OutputPlan, StatePlan};
+
+/// Where the pipeline keeps its files, how often it saves its state, and how often it commits.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a section [state]")]
+pub struct State {
+    /// The folder, relative to the working folder: `.state/<name>` unless given.
+    pub folder: Option<PathBuf>,
+    /// Where snapshots of the state are kept: a folder, or an object store as `s3://bucket/prefix`, `gs://bucket/prefix` or
+    /// `az://container/prefix`, whose credentials come from the environment. The folder `snapshots` in the state's folder
+    /// unless given.
+    #[schemars(with = "Option<String>")]
+    pub snapshots: Option<Spanned<String>>,
+    /// The time between two snapshots: a restart reads again what came after the last one. Larger states are saved less
+    /// often, so that saving takes a twentieth of the time at most. 10 seconds unless given.
+    #[serde(default = "default::checkpoint", deserialize_with = "duration::positive")]
+    #[schemars(schema_with = "duration::schema", extend("default" = "10s"))]
+    pub checkpoint: Duration,
+    /// How long outputs wait for others, to be committed together: shorter is sooner in the broker, longer is cheaper. 990
+    /// of them are committed at once. Replies to requests do not wait. 50 milliseconds unless given.
+    #[serde(default = "default::epoch", deserialize_with = "duration::positive")]
+    #[schemars(schema_with = "duration::schema", extend("default" = "50ms"))]
+    pub epoch: Duration,
+}
+
+/// How the broker keeps what comes out of the pipeline.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a section [output]")]
+pub struct Output {
+    /// For how long rankings, rows, examples and dead letters are kept; longer where `labels.retain` says so. 7 days unless
+    /// given.
+    #[serde(default = "default::retain", deserialize_with = "duration::positive")]
+    #[schemars(schema_with = "duration::schema", extend("default" = "7d"))]
+    pub retain: Duration,
+    /// How many bytes of them are kept. 4 GiB unless given.
+    #[serde(default = "default::max_bytes", deserialize_with = "size::bytes")]
+    #[schemars(schema_with = "size::schema", extend("default" = "4 GiB"))]
+    pub max_bytes: u64,
+    /// What happens at that many bytes: the pipeline waits until there is room again, and falls behind meanwhile, or the
+    /// oldest outputs are dropped, read or not. `wait` unless given.
+    #[serde(default)]
+    #[schemars(extend("default" = "wait"))]
+    pub full: Full,
+    /// Copies that the broker keeps of each of the pipeline's streams that does not exist yet, on so many servers. 1 unless
+    /// given.
+    #[serde(default = "default::replicas", deserialize_with = "count::positive")]
+    pub replicas: NonZeroUsize,
+}
+
+/// What happens when the outputs fill their stream.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(inline)]
+pub enum Full {
+    /// The pipeline waits.
+    #[default]
+    Wait,
+    /// The oldest outputs are dropped.
+    DropOldest,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self { folder: None, snapshots: None, checkpoint: default::checkpoint(), epoch: default::epoch() }
+    }
+}
+
+impl Default for Output {
+    fn default() -> Self {
+        Self {
+            retain: default::retain(),
+            max_bytes: default::max_bytes(),
+            full: Full::default(),
+            replicas: default::replicas(),
+        }
+    }
+}
+
+impl State {
+    /// As the engine takes it.
+    pub(super) fn plan(&self) -> StatePlan {
+        StatePlan {
+            epoch: self.epoch,
+            checkpoint: self.checkpoint,
+            snapshots: self.snapshots.as_ref().map(|address| address.get_ref().clone()),
+        }
+    }
+}
+
+impl Output {
+    /// As the engine takes it.
+    pub(super) fn plan(&self) -> OutputPlan {
+        OutputPlan { retain: self.retain, max_bytes: self.max_bytes, drops_oldest: self.full == Full::DropOldest }
+    }
+}
+
+mod default {
+    use std::num::NonZeroUsize;
+    use std::time::Duration;
+
+    pub(super) fn checkpoint() -> Duration {
+        Duration::from_secs(10)
+    }
+
+    pub(super) fn epoch() -> Duration {
+        Duration::from_millis(50)
+    }
+
+    pub(super) fn retain() -> Duration {
+        Duration::from_secs(7 * 24 * 3_600)
+    }
+
+    pub(super) fn max_bytes() -> u64 {
+        4 << 30
+    }
+
+    pub(super) fn replicas() -> NonZeroUsize {
+        NonZeroUsize::MIN
+    }
+}

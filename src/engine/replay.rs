@@ -1,0 +1,41 @@
+//! Reading again what was read before: the steps after a snapshot up to the marker, in the order they were made in.
+
+use tokio::sync::mpsc;
+
+use super::EngineError;
+use super::feed::Source;
+use super::progress::Run;
+use super::step_thread::Input;
+use crate::bus::{Message, StreamSequence};
+
+/// Hands the messages of steps on, stream by stream as they interleaved. False when nobody takes them any more.
+///
+/// `emits` is off while their outputs are known to be stored.
+pub(super) async fn replay(
+    sources: &mut [Source],
+    steps: &[Run],
+    emits: bool,
+    inputs: &mpsc::Sender<Input>,
+) -> Result<bool, EngineError> {
+    for Run { stream, until, is_present } in steps.iter().copied() {
+        let Some(source) = sources.get_mut(stream) else { continue };
+        while source.position() <= StreamSequence(until) {
+            let messages = source.next_until(StreamSequence(until)).await?;
+            if messages.is_empty() {
+                break;
+            }
+            let input = Input::Events { stream, messages, emits, is_present: Some(is_present) };
+            if inputs.send(input).await.is_err() {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
+}
+
+/// The messages up to a sequence, and those after it.
+pub(super) fn split(mut messages: Vec<Message>, until: StreamSequence) -> (Vec<Message>, Vec<Message>) {
+    let count = messages.partition_point(|message| message.sequence <= until);
+    let after = messages.split_off(count);
+    (messages, after)
+}

@@ -1,0 +1,142 @@
+//! From a claimed pipeline to a state, and to sources that read on from there.
+
+use std::sync::Arc;
+
+use super::EngineError;
+use super::crash::{Place, pass};
+use super::feed::Source;
+use super::guard::{Input, OnLoss};
+use super::label::Labeller;
+use super::marker::Marker;
+use super::pipeline::Pipeline;
+use super::progress::{InputMark, Progress};
+use super::recorded::recorded_impressions;
+use super::recovery::{Usable, is_covered};
+use super::saving::{Head, Shown};
+use super::step::Step;
+use crate::bus::{Bus, ReadLimits, StreamSequence};
+use crate::snapshot::{Generation, SnapshotStore};
+use crate::window::References;
+
+/// A state and how far it has come.
+pub(super) struct Restored {
+    pub(super) step: Step,
+    pub(super) labeller: Option<Labeller>,
+    pub(super) progress: Progress,
+    /// The message of the output stream whose marker covers it.
+    pub(super) covered: StreamSequence,
+}
+
+/// The state of the newest snapshot that a marker covers and that can be read; the empty one where there is none.
+pub(super) async fn restore(
+    pipeline: &Arc<Pipeline>,
+    (bus, store): (&Bus, Option<&SnapshotStore>),
+    references: &References,
+    usable: Vec<Usable>,
+    (marker, inputs): (&Marker, &[Input]),
+    writer: &str,
+) -> Result<Restored, EngineError> {
+    for Usable { generation, head } in usable {
+        if !is_covered(&head, marker, inputs) {
+            tracing::info!(
+                number = generation.number(),
+                "a snapshot is not of what the broker holds: looking for an older one"
+            );
+            continue;
+        }
+        let number = generation.number();
+        let (plan, references) = (Arc::clone(pipeline), references.clone());
+        let read = tokio::task::spawn_blocking(move || read_state(&plan, references, &generation));
+        match read.await.unwrap_or(Err(EngineError::Thread("restore"))) {
+            Ok((step, labeller)) => {
+                let mut progress = head.progress.clone();
+                // What was lost of a stream stays counted; reading goes on where the marker was set to.
+                let marks = progress.inputs.iter_mut().zip(&marker.progress.inputs).zip(inputs);
+                marks.filter(|(_, input)| input.is_other).for_each(|((mark, marked), _)| *mark = marked.clone());
+                tracing::info!(number, position = %progress.position(), "state restored from its snapshot");
+                let labeller = open_labeller(pipeline, bus, labeller, &head, writer).await?;
+                pass(Place::Restored);
+                return Ok(Restored { step, labeller, progress, covered: StreamSequence(head.output) });
+            }
+            Err(error) => {
+                tracing::error!(number, %error, "a snapshot can't be used: looking for an older one");
+                // It must not be what the next snapshot builds on, nor one of the two that are kept.
+                if let Some(store) = store {
+                    store.distrust(number);
+                }
+            }
+        }
+    }
+    let marks = pipeline.streams.iter().zip(inputs).zip(&marker.progress.inputs).map(|((stream, input), marked)| {
+        match input.is_other {
+            true => marked.clone(),
+            false => InputMark::start(&stream.name, input.state.created_micros),
+        }
+    });
+    let progress = Progress { inputs: marks.collect(), ..Progress::default() };
+    let mut step = Step::new(Arc::clone(pipeline))?;
+    step.set_references(references.clone());
+    let (recorded, until) = recorded_impressions(pipeline, bus, &Shown::default()).await?;
+    let shown = Shown { until: until.0, writer: writer.to_owned(), ordinal: 0 };
+    let labeller = Labeller::new(pipeline, recorded, shown)?;
+    Ok(Restored { step, labeller, progress, covered: StreamSequence(0) })
+}
+
+/// Reads the parts of a snapshot; on a thread that may wait for them.
+fn read_state(
+    pipeline: &Arc<Pipeline>,
+    references: References,
+    generation: &Generation,
+) -> Result<(Step, Option<Labeller>), EngineError> {
+    let step = Step::restore(pipeline, references, |part| Ok(generation.part(part)?))?;
+    let labeller = Labeller::restore(pipeline, generation)?;
+    Ok((step, labeller))
+}
+
+/// Gives a restored label join the impressions that were recorded since.
+async fn open_labeller(
+    pipeline: &Pipeline,
+    bus: &Bus,
+    labeller: Option<Labeller>,
+    head: &Head,
+    writer: &str,
+) -> Result<Option<Labeller>, EngineError> {
+    let Some(mut labeller) = labeller else { return Ok(None) };
+    let (recorded, until) = recorded_impressions(pipeline, bus, &head.impressions).await?;
+    labeller.resume(recorded, Shown { until: until.0, writer: writer.to_owned(), ordinal: 0 });
+    Ok(Some(labeller))
+}
+
+/// Readers that go on after a state.
+///
+/// # Errors
+/// When what has to be read again up to the marker is not there.
+pub(super) async fn open_sources(
+    bus: &Bus,
+    inputs: &[Input],
+    progress: &mut Progress,
+    marker: &Marker,
+    limits: ReadLimits,
+    on_loss: OnLoss,
+) -> Result<Vec<Source>, EngineError> {
+    let mut sources = Vec::new();
+    for ((input, mark), marked) in inputs.iter().zip(&mut progress.inputs).zip(&marker.progress.inputs) {
+        let last = StreamSequence(marked.sequence);
+        // Without the last of the messages nobody could tell when they have all been read.
+        if mark.sequence < marked.sequence && bus.message_at(&input.name, last).await?.is_none() {
+            let differ = EngineError::InputsDiffer { stream: input.name.clone(), until: last };
+            if on_loss == OnLoss::Stop {
+                return Err(differ);
+            }
+            tracing::error!(error = %differ, "going on with what the stream holds, as was asked for");
+            *mark = marked.clone();
+        }
+        let is_fresh = mark.sequence == 0;
+        let mut reader = bus.reader(&input.name, StreamSequence(mark.sequence).next(), limits);
+        if !is_fresh {
+            reader = reader.expecting(mark.anchor());
+        }
+        sources.push(Source::new(reader, &input.name, on_loss, is_fresh));
+    }
+    Ok(sources)
+}

@@ -1,0 +1,182 @@
+//! Snapshots: the state at the end of a step, found once everything up to there is committed.
+//!
+//! ```text
+//!   timer ─▶ step thread ────────▶ scoring thread ─▶ committing task ─▶ saving task
+//!            tables, streams        label join        ends the epoch     Delta tables ─▶ parts ─▶ head: can be found
+//! ```
+//!
+//! A request to save travels through the same channels as the steps do, so each part is of the same moment. A snapshot that
+//! cannot be stored is reported and left: the pipeline goes on, and a restart replays more.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use super::EngineError;
+use super::commit::Committed;
+use super::crash::{Place, pass};
+use super::progress::Progress;
+use super::step_thread::Input;
+use super::telemetry::record_snapshot;
+use super::worker::Worker;
+use crate::snapshot::{Draft, SnapshotStore};
+
+/// Changes when the meaning of a head or the set of parts does.
+pub(super) const FORMAT: u32 = 1;
+
+/// Saving stops the step; it may take this share of the time at most, whatever the interval says.
+const MOST_SHARE: u32 = 20;
+
+/// A snapshot on its way.
+pub(super) struct Save {
+    pub(super) draft: Draft,
+    pub(super) progress: Progress,
+    pub(super) impressions: Shown,
+    /// Told when Delta tables hold everything up to here.
+    pub(super) history: Option<oneshot::Receiver<()>>,
+    /// Told how long the step was stopped, when the snapshot can be found or is given up.
+    pub(super) done: oneshot::Sender<Duration>,
+    pub(super) began: Instant,
+    pub(super) paused: Duration,
+}
+
+/// Which recorded impressions are in a state.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Shown {
+    /// All up to this message of their stream.
+    pub(super) until: u64,
+    /// After it, those of this worker...
+    pub(super) writer: String,
+    /// ...up to this one.
+    pub(super) ordinal: u64,
+}
+
+/// What a snapshot says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Head {
+    pub(super) format: u32,
+    pub(super) lineage: String,
+    /// The marker that covers it.
+    pub(super) epoch: u64,
+    /// Where that marker is in the output stream.
+    pub(super) output: u64,
+    pub(super) progress: Progress,
+    pub(super) impressions: Shown,
+}
+
+/// Asks for a snapshot now and then, until told to stop.
+pub(super) async fn save_regularly(
+    store: Arc<SnapshotStore>,
+    interval: Duration,
+    wanted: Arc<Notify>,
+    inputs: mpsc::Sender<Input>,
+    stop: CancellationToken,
+) -> Result<(), EngineError> {
+    let mut wait = interval;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = tokio::time::sleep(wait) => {}
+            () = wanted.notified() => {}
+        }
+        let Some(done) = request(&store, &inputs).await else { return Ok(()) };
+        wait = tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            // The sender is dropped where a snapshot was given up, or was not due yet.
+            paused = done => paused.map_or(interval, |paused| interval.max(paused * MOST_SHARE)),
+        };
+    }
+}
+
+/// Asks for one snapshot; nothing when nobody is there to make it.
+pub(super) async fn request(
+    store: &SnapshotStore,
+    inputs: &mpsc::Sender<Input>,
+) -> Option<oneshot::Receiver<Duration>> {
+    let (done, answer) = oneshot::channel();
+    let draft = match store.begin() {
+        Ok(draft) => draft,
+        // The one before is still on its way.
+        Err(error) => {
+            tracing::debug!(%error, "no snapshot now");
+            return Some(answer);
+        }
+    };
+    let save = Save {
+        draft,
+        progress: Progress::default(),
+        impressions: Shown::default(),
+        history: None,
+        done,
+        began: Instant::now(),
+        paused: Duration::ZERO,
+    };
+    inputs.send(Input::Save(Box::new(save))).await.is_ok().then_some(answer)
+}
+
+/// Stores what is committed, until nothing comes any more.
+pub(super) async fn store_all(
+    worker: Worker,
+    lineage: String,
+    store: Arc<SnapshotStore>,
+    mut saves: mpsc::Receiver<Committed>,
+) -> Result<(), EngineError> {
+    while let Some(Committed { save, epoch, output }) = saves.recv().await {
+        let Save { draft, progress, impressions, history, done, began, paused } = save;
+        if let Some(history) = history
+            && history.await.is_err()
+        {
+            return Ok(());
+        }
+        let head = Head { format: FORMAT, lineage: lineage.clone(), epoch, output: output.0, progress, impressions };
+        match store_one(&store, &worker, draft, &head).await {
+            Ok(figures) => {
+                record_snapshot(worker.pipeline(), figures, began.elapsed(), paused);
+                tracing::debug!(epoch, bytes = figures.0, written = figures.1, ?paused, "snapshot");
+            }
+            Err(error) => tracing::error!(%error, "no snapshot: a restart has more to replay"),
+        }
+        // Nobody may wait any more.
+        let _gone = done.send(paused).is_err();
+    }
+    Ok(())
+}
+
+/// Writes parts of the state, one after the other; on a thread that may wait for the store.
+pub(super) fn save_parts(
+    draft: &mut Draft,
+    parts: &[String],
+    save: impl Fn(&str, &mut dyn Write) -> Result<(), EngineError>,
+) -> Result<(), EngineError> {
+    for name in parts {
+        let mut part = draft.part(name)?;
+        save(name, &mut part)?;
+        part.finish().map_err(|source| EngineError::Part { part: name.clone(), source })?;
+    }
+    Ok(())
+}
+
+/// Bytes of the state, and bytes that were written.
+async fn store_one(
+    store: &SnapshotStore,
+    worker: &Worker,
+    draft: Draft,
+    head: &Head,
+) -> Result<(u64, u64), EngineError> {
+    let head = serde_json::to_vec(head).map_err(|source| EngineError::Marker { sequence: 0, source })?;
+    let written = draft.write(head).await?;
+    let figures = (written.figures().state_bytes, written.figures().written_bytes);
+    pass(Place::SnapshotWritten);
+    store.publish(&written).await?;
+    pass(Place::SnapshotPublished);
+    // A worker that was asleep must not take away what its successor is writing.
+    if worker.is_current().await? {
+        store.prune().await?;
+        pass(Place::SnapshotPruned);
+    }
+    Ok(figures)
+}
