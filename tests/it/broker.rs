@@ -46,8 +46,9 @@ pub async fn through(run: &Run, bus: &Bus, pipeline: &Pipeline) {
 }
 
 async fn outputs(bus: &Bus, pipeline: &Pipeline) -> Vec<Vec<u8>> {
-    let stored = stored(bus, &output_spec(pipeline).name).await;
-    stored.into_iter().map(|message| message.payload.to_vec()).collect()
+    let commits = format!("{}.commits", pipeline.name);
+    let outputs = stored(bus, &output_spec(pipeline).name).await.into_iter();
+    outputs.filter(|message| message.subject.as_str() != commits).map(|message| message.payload.to_vec()).collect()
 }
 
 /// Everything that is in a stream now.

@@ -62,7 +62,7 @@ async fn rows_are_published_once_through_a_restart_and_can_be_queried() {
     assert_eq!(last.header("Tidewheel-Kind"), Some("final"));
     assert_eq!(last.header("Tidewheel-Key"), Some("[4]"));
     assert_eq!(last.header("Tidewheel-Window"), Some("2023-11-14T22:08:00Z/2023-11-14T22:09:00Z"));
-    assert!(last.header("Tidewheel-Position").is_some());
+    assert!(last.header("Tidewheel-Id").is_some_and(|id| id.starts_with("row-item_minute-final-")));
 
     let run = start(&pipeline, &bus, folder.path()).await;
     publish(&bus, "shop.clicks.eu", [click(9_999, 1, 3, 605_000)]).await;

@@ -20,7 +20,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tidewheel::bus::{Bus, Outgoing, Publisher, ReadLimits, Reader, StreamSequence, Subject};
 use tidewheel::config::Folder;
-use tidewheel::engine::{Pipeline, examples_spec, input_spec};
+use tidewheel::engine::{Pipeline, examples_subject, input_spec, output_spec};
 use tidewheel::learn::{CheckpointHead, ExampleKind, Examples, decode, read_head};
 use tidewheel::registry::Registry;
 use tokio::process::{Child, Command};
@@ -28,7 +28,7 @@ use tokio::process::{Child, Command};
 use crate::broker::server;
 use crate::learning::{a_minute_ago, items, request, until, view};
 use crate::taobao::root;
-use crate::training::{hasty, train};
+use crate::training::{hasty, last_example, train};
 
 /// Event time between two requests, milliseconds; at the end it passes faster, so that few windows are still open then: a
 /// label rate that falls to nothing stops training.
@@ -106,33 +106,34 @@ struct Labels {
 /// The examples stream, read as it grows.
 struct Ledger {
     reader: Reader,
-    stream: String,
     columns: usize,
     fingerprint: String,
     /// By time and place.
     labels: BTreeMap<(u64, u32), Labels>,
-    /// Examples after each message.
-    totals: Vec<u64>,
+    /// Examples up to each message.
+    totals: BTreeMap<u64, u64>,
+    total: u64,
 }
 
 impl Ledger {
     fn new(bus: &Bus, pipeline: &Pipeline) -> Self {
-        let (stream, vector) = (examples_spec(pipeline).unwrap().name, pipeline.vector.as_ref().unwrap());
+        let (stream, vector) = (output_spec(pipeline).name, pipeline.vector.as_ref().unwrap());
+        let subject = Subject::new(examples_subject(&pipeline.name)).unwrap();
         let limits = ReadLimits { rows: 4_096, linger: Duration::ZERO };
         Self {
-            reader: bus.reader(&stream, StreamSequence::FIRST, limits),
-            stream,
+            reader: bus.reader_of(&stream, &subject, StreamSequence::FIRST, limits),
             columns: vector.columns().len(),
             fingerprint: vector.fingerprint().as_str().to_owned(),
             labels: BTreeMap::new(),
-            totals: vec![0],
+            totals: BTreeMap::new(),
+            total: 0,
         }
     }
 
     /// Reads what is there; the last message.
-    async fn catch_up(&mut self, bus: &Bus) -> u64 {
-        let last = bus.stream_state(&self.stream).await.unwrap().last.0;
-        while (self.totals.len() as u64) <= last {
+    async fn catch_up(&mut self, bus: &Bus, pipeline: &Pipeline) -> u64 {
+        let last = last_example(bus, pipeline).await;
+        while self.totals.keys().next_back().is_none_or(|read| *read < last) && last > 0 {
             for message in self.reader.next_batch().await.unwrap() {
                 let mut examples = Examples::new(self.columns);
                 decode(&message.payload, self.columns, &self.fingerprint, &mut examples).unwrap();
@@ -143,8 +144,8 @@ impl Ledger {
                     labels.first += u32::from(example.kind != ExampleKind::Correction);
                     labels.positive += u32::from(example.kind != ExampleKind::Negative);
                 }
-                assert_eq!(message.sequence.0, self.totals.len() as u64, "no gaps");
-                self.totals.push(self.totals.last().unwrap() + examples.len() as u64);
+                self.total += examples.len() as u64;
+                self.totals.insert(message.sequence.0, self.total);
             }
         }
         last
@@ -224,7 +225,7 @@ async fn after_every_kill_each_example_is_there_and_learnt_exactly_once() {
     let pipeline = Arc::new(Folder::read(&hasty(folder.path())).unwrap().assemble().unwrap());
     // The streams are there before the program is, as a shop's would be.
     bus.ensure_stream(&input_spec(&pipeline, &pipeline.streams[0])).await.unwrap();
-    bus.ensure_stream(&examples_spec(&pipeline).unwrap()).await.unwrap();
+    bus.ensure_stream(&output_spec(&pipeline)).await.unwrap();
     let (mut shop, mut ledger) = (Shop::new(&bus, seed).await, Ledger::new(&bus, &pipeline));
     let registry = Registry::open(&bus, &pipeline.name, None).await.unwrap();
     let mut auditor = Auditor { registry, promoted: BTreeSet::new(), position: 0, wrong_model: 0 };
@@ -244,7 +245,7 @@ async fn after_every_kill_each_example_is_there_and_learnt_exactly_once() {
             auditor.check_model(&model).await;
         }
         if kill == kills {
-            let last = finish(&bus, &mut shop, &mut ledger, (child, folder.path())).await;
+            let last = finish((&bus, &pipeline), &mut shop, &mut ledger, (child, folder.path())).await;
             // What the program had not come to yet. A start that is all negatives, because windows closed while nobody was
             // answered, stops training; starting it again is what a person does who has looked.
             let mut head = auditor.check_checkpoint(last).await;
@@ -255,7 +256,7 @@ async fn after_every_kill_each_example_is_there_and_learnt_exactly_once() {
                 assert!(auditor.check_checkpoint(last).await.is_some_and(|head| head.position > before));
             }
             let head = head.unwrap();
-            assert_eq!(head.examples, ledger.totals[last as usize], "each example is learnt once");
+            assert_eq!(head.examples, ledger.totals[&last], "each example is learnt once");
             auditor.note_versions().await;
             break;
         }
@@ -273,12 +274,12 @@ async fn after_every_kill_each_example_is_there_and_learnt_exactly_once() {
         }
         killer.await.unwrap();
         assert!(!child.wait().await.unwrap().success());
-        let last = ledger.catch_up(&bus).await;
+        let last = ledger.catch_up(&bus, &pipeline).await;
         auditor.check_checkpoint(last).await;
     }
     let (lost, twice) = (ledger.lost(&shop.answered), ledger.twice());
     let report = json!({
-        "kills": kills, "promoted": auditor.promoted.len() - 1, "examples": ledger.totals.last(), "lost": lost,
+        "kills": kills, "promoted": auditor.promoted.len() - 1, "examples": ledger.total, "lost": lost,
         "twice": twice, "wrong_model": auditor.wrong_model, "answered": shop.answered.len(), "asked": shop.asked,
     });
     println!("{report}");
@@ -289,7 +290,12 @@ async fn after_every_kill_each_example_is_there_and_learnt_exactly_once() {
 
 /// Closes all windows, waits until everything is labelled, and ends the program as an operator does; the last message of
 /// examples that it left.
-async fn finish(bus: &Bus, shop: &mut Shop, ledger: &mut Ledger, (mut child, folder): (Child, &Path)) -> u64 {
+async fn finish(
+    (bus, pipeline): (&Bus, &Pipeline),
+    shop: &mut Shop,
+    ledger: &mut Ledger,
+    (mut child, folder): (Child, &Path),
+) -> u64 {
     for _ in 0..LAST_REQUESTS {
         shop.visit(LAST_STEP_MS).await;
     }
@@ -301,7 +307,7 @@ async fn finish(bus: &Bus, shop: &mut Shop, ledger: &mut Ledger, (mut child, fol
     // Not a wait for nothing lost: what is lost would never come. The last window to close says that all have.
     let newest = *shop.answered.keys().next_back().unwrap();
     let closed = async || {
-        let last = ledger.catch_up(bus).await;
+        let last = ledger.catch_up(bus, pipeline).await;
         let is_labelled = |place| ledger.labels.contains_key(&(newest, place));
         (0..CANDIDATES as u32).all(is_labelled).then_some(last)
     };
@@ -310,7 +316,7 @@ async fn finish(bus: &Bus, shop: &mut Shop, ledger: &mut Ledger, (mut child, fol
     let ended = child.wait().await.unwrap();
     assert!(ended.success(), "{ended}: {}", log(folder));
     // While it ended it may have published, and learnt, what the last events led to.
-    ledger.catch_up(bus).await
+    ledger.catch_up(bus, pipeline).await
 }
 
 /// The end of what the program said.

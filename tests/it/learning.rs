@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use tidewheel::bus::{Bus, Subject};
-use tidewheel::engine::{Pipeline, Step, examples_spec, input_spec};
+use tidewheel::engine::{Pipeline, Step, examples_subject, input_spec, output_spec};
 use tidewheel::learn::{Example, ExampleKind, Examples, decode};
 use tidewheel::model::{MlpSpec, ModelVersion, build_mlp};
 use tidewheel::registry::{Control, ModelRecord, Registry};
@@ -66,12 +66,14 @@ pub fn items(reply: &Value) -> Vec<u64> {
     reply["items"].as_array().unwrap().iter().map(|item| item["item_id"].as_u64().unwrap()).collect()
 }
 
-/// Everything in the stream of examples.
+/// All examples that were committed.
 pub async fn examples(bus: &Bus, pipeline: &Pipeline) -> Examples {
     let vector = pipeline.vector.as_ref().unwrap();
     let columns = vector.columns().len();
     let mut examples = Examples::new(columns);
-    for message in stored(bus, &examples_spec(pipeline).unwrap().name).await {
+    let subject = examples_subject(&pipeline.name);
+    let outputs = stored(bus, &output_spec(pipeline).name).await;
+    for message in outputs.into_iter().filter(|message| message.subject.as_str() == subject) {
         decode(&message.payload, columns, vector.fingerprint().as_str(), &mut examples).unwrap();
     }
     examples
@@ -237,8 +239,7 @@ async fn one_event_may_close_more_windows_than_a_message_holds() {
 
     // What was shown is read back whole, too.
     let run = start(&pipeline, &bus).await;
-    through(&run, &bus, &pipeline).await;
-    assert_eq!(run.stats().labels().shown, 32_000);
+    until("what was shown", async || (run.stats().labels().shown == 32_000).then_some(())).await;
     run.stop().await.unwrap();
     assert_eq!(examples(&bus, &pipeline).await.len(), 32_000);
     server.stop().await.unwrap();

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use tidewheel::bus::Bus;
+use tidewheel::bus::{Bus, Subject};
 use tidewheel::config::Folder;
-use tidewheel::engine::{Pipeline, Training, TrainingOptions, TrainingReport, examples_spec, examples_subject};
+use tidewheel::engine::{Pipeline, Training, TrainingOptions, TrainingReport, examples_subject, output_spec};
 use tidewheel::learn::{CheckpointHead, Example, ExampleKind, Examples, encode, read_head};
 use tidewheel::registry::{ModelKind, Registry};
 
@@ -20,7 +20,7 @@ use crate::taobao::root;
 /// Examples of a message.
 const ROWS: usize = 50;
 
-fn copy(from: &Path, to: &Path) {
+pub fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
@@ -88,9 +88,16 @@ async fn teach(bus: &Bus, pipeline: &Pipeline, messages: Range<usize>) {
     publish(bus, &examples_subject(&pipeline.name), messages.map(message)).await;
 }
 
+/// Where the newest message of examples is; 0 where there is none.
+pub async fn last_example(bus: &Bus, pipeline: &Pipeline) -> u64 {
+    let subject = Subject::new(examples_subject(&pipeline.name)).unwrap();
+    let last = bus.last_message(&output_spec(pipeline).name, &subject).await.unwrap();
+    last.map_or(0, |message| message.sequence.0)
+}
+
 /// Trains until the last message, or until training stops by itself; what it said, and what it saved.
 pub async fn train(bus: &Bus, pipeline: &Arc<Pipeline>) -> (TrainingReport, CheckpointHead) {
-    let last = bus.stream_state(&examples_spec(pipeline).unwrap().name).await.unwrap().last.0;
+    let last = last_example(bus, pipeline).await;
     let training = Training::start(Arc::clone(pipeline), bus, TrainingOptions::default()).await.unwrap();
     let report = until("training", async || {
         let report = training.report().await.unwrap();
@@ -108,7 +115,7 @@ async fn training_promotes_what_it_learnt_and_goes_on_where_its_checkpoint_ends(
     let folder = tempfile::tempdir().unwrap();
     let (server, bus) = server(folder.path()).await;
     let pipeline = Arc::new(Folder::read(&hasty(folder.path())).unwrap().assemble().unwrap());
-    bus.ensure_stream(&examples_spec(&pipeline).unwrap()).await.unwrap();
+    bus.ensure_stream(&output_spec(&pipeline)).await.unwrap();
 
     teach(&bus, &pipeline, 0..120).await;
     let (report, head) = train(&bus, &pipeline).await;

@@ -1,0 +1,14 @@
+//! What a step remembers, saved and restored: it goes on as if nothing had happened, and damage is never another state.
+//!
+//! ```text
+//!  events ─▶ straight ───────────────────────────────────────────▶ everything that came out
+//!     │                                                                     ‖
+//!     └────▶ steps ─▶ save, restore ─▶ other steps ─▶ save, restore ─▶ ... ─▶ everything that came out
+//! ```
+
+mod damage;
+mod folders;
+mod goes_on;
+mod golden;
+mod passage;
+mod shop;

@@ -1,0 +1,149 @@
+//! A step that messages pass through, and everything that comes out of it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use tidewheel::bus::Message;
+use tidewheel::engine::{EngineError, Pipeline, Snapshot, Step, StepOutput};
+use tidewheel::window::References;
+
+use super::shop::requests;
+
+/// Everything that came out, in an order that does not depend on how messages were cut into steps.
+#[derive(Debug, Default, PartialEq)]
+pub struct Out {
+    /// Per stream.
+    pub counts: BTreeMap<usize, [u64; 4]>,
+    pub dead: Vec<String>,
+    pub emissions: Vec<String>,
+    /// Vectors of events and of requests, in order, bit by bit.
+    pub vectors: Vec<u32>,
+    pub described: Vec<String>,
+    pub feedback: Vec<String>,
+    pub refused: Vec<String>,
+    /// Late rows, emitted rows and evicted keys of each table, at each look.
+    pub tables: Vec<String>,
+    /// All rows of each table at the end.
+    pub rows: Vec<String>,
+}
+
+pub struct Passage {
+    pub pipeline: Arc<Pipeline>,
+    pub step: Step,
+    pub out: Out,
+}
+
+/// The saved parts of a step, by name.
+pub type Parts = BTreeMap<String, Vec<u8>>;
+
+impl Passage {
+    pub fn new(pipeline: &Arc<Pipeline>) -> Self {
+        Self { pipeline: Arc::clone(pipeline), step: Step::new(Arc::clone(pipeline)).unwrap(), out: Out::default() }
+    }
+
+    /// Steps of at most `size` messages, all of one stream.
+    pub fn pass(&mut self, messages: &[(usize, Message)], size: usize) -> Result<(), EngineError> {
+        for run in messages.chunk_by(|left, right| left.0 == right.0) {
+            for part in run.chunks(size.max(1)) {
+                let stream = part[0].0;
+                let batch: Vec<Message> = part.iter().map(|(_, message)| message.clone()).collect();
+                let output = self.step.events(stream, &batch, true)?;
+                self.note(stream, output);
+            }
+        }
+        Ok(())
+    }
+
+    /// Answers requests, and notes what the counters say.
+    pub fn look(&mut self, seed: u64, now: i64) {
+        let output = self.step.requests(&requests(seed, now)).unwrap();
+        self.note(usize::MAX, output);
+        for table in 0..self.pipeline.tables.len() {
+            let counters = (self.step.late_rows(table), self.step.emitted_rows()[table], self.step.evicted_keys(table));
+            self.out.tables.push(format!("{table}: {counters:?}"));
+        }
+    }
+
+    /// Closes all windows, and notes the rows of all tables.
+    pub fn end(mut self) -> Out {
+        for table in self.step.tables_mut() {
+            self.out.rows.push(lines(&table.scan().unwrap()).join("\n"));
+        }
+        let emissions = self.step.close_windows().unwrap();
+        self.note(usize::MAX, StepOutput { emissions, ..StepOutput::default() });
+        self.out.emissions.sort();
+        self.out.dead.sort();
+        self.out
+    }
+
+    fn note(&mut self, stream: usize, output: StepOutput) {
+        let Snapshot { counted, late, rejected, duplicate, .. } = output.counts;
+        let counts = self.out.counts.entry(stream).or_default();
+        for (total, part) in counts.iter_mut().zip([counted, late, rejected, duplicate]) {
+            *total += part;
+        }
+        for letter in output.dead {
+            let place = (letter.stream, letter.sequence, letter.reason);
+            self.out.dead.push(format!("{place:?} {} {:?}", letter.detail, letter.bytes));
+        }
+        for emission in &output.emissions {
+            let rows = lines(&emission.rows).into_iter().zip(&emission.windows);
+            let (kind, at) = (emission.kind.as_str(), emission.at);
+            let line = |(row, window): (String, &(i64, i64))| {
+                format!("{} {kind} at {at} {window:?} {} {row}", emission.table, emission.is_removal)
+            };
+            self.out.emissions.extend(rows.map(line));
+        }
+        self.out.vectors.extend(output.job.matrix.values.iter().map(|value| value.to_bits()));
+        self.out.described.extend(output.origins.iter().map(|origin| format!("{origin:?}")));
+        self.out.described.extend(output.keys.iter().map(|key| format!("{key:?}")));
+        self.out.refused.extend(output.refused.iter().map(|refused| format!("{refused:?}")));
+        if let Some(feedback) = output.feedback {
+            let events = feedback.sequences.iter().zip(&feedback.watermarks);
+            self.out.feedback.extend(events.map(|event| format!("{event:?}")));
+            let positives = feedback.positives.iter();
+            self.out.feedback.extend(positives.map(|positive| {
+                format!("{:?} {:?} {}", feedback.sequences[positive.row], positive.key, positive.at_micros)
+            }));
+        }
+        self.out.feedback.sort();
+        self.out.described.sort();
+    }
+
+    pub fn save(&self) -> Parts {
+        let save = |name: String| {
+            let mut bytes = Vec::new();
+            self.step.save_part(&name, &mut bytes).unwrap();
+            (name, bytes)
+        };
+        self.step.parts().into_iter().map(save).collect()
+    }
+
+    /// Goes on with a step that was restored from what this one saves.
+    pub fn restart(&mut self, is_present: bool) {
+        let parts = self.save();
+        self.step = restore(&self.pipeline, &parts).unwrap();
+        if is_present {
+            self.step.reach_present();
+        }
+        assert!(parts == self.save(), "a restored step saves what it was restored from");
+    }
+}
+
+pub fn restore(pipeline: &Arc<Pipeline>, parts: &Parts) -> Result<Step, EngineError> {
+    let mut references = References::default();
+    pipeline.references.iter().for_each(|reference| references.set(Arc::clone(&reference.table)));
+    Step::restore(pipeline, references, |name| Ok(parts.get(name).map_or(&[][..], Vec::as_slice)))
+}
+
+/// Rows as text; floats as Rust prints them, which tells all bits but those of NaN apart.
+fn lines(rows: &RecordBatch) -> Vec<String> {
+    let options = FormatOptions::default().with_null("NULL");
+    let columns = rows.columns().iter().map(|column| ArrayFormatter::try_new(column.as_ref(), &options).unwrap());
+    let columns: Vec<_> = columns.collect();
+    (0..rows.num_rows())
+        .map(|row| columns.iter().map(|column| column.value(row).to_string()).collect::<Vec<_>>().join(" "))
+        .collect()
+}
