@@ -10,7 +10,7 @@ TENSORFLOW_PYTHON ?= .runtime/tensorflow/bin/python
 phase = @echo "== $(1)"; SECONDS=0; $(2); echo "== $(1): $$SECONDS s"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults-learning runtime build bench bench-features bench-training bench-peers fmt lint clean
+.PHONY: help demo test faults faults-around faults-learning fuzz runtime build bench bench-features bench-recovery bench-training bench-peers fmt lint clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,8 +34,28 @@ test: ## Everything that CI runs: format, tests, the shipped pipelines, a short 
 KILLS ?= 50
 SEED  ?= 1
 
+BROKER_KILLS ?= 5
+
+faults: runtime ## Kill the worker KILLS times (50) and the broker BROKER_KILLS times (5) at instants of SEED (1), and compare all that came out
+	@report=$$(mktemp); \
+	KILLS=$(KILLS) BROKER_KILLS=$(BROKER_KILLS) SEED=$(SEED) REPORT=$$report \
+		cargo test --release --test it faults::kills -- --nocapture; \
+	status=$$?; cat $$report; rm $$report; exit $$status
+
+faults-around: runtime ## Network, cluster, disk and overload in their long forms: NETWORK_FAULTS (64), LEADER_KILLS (20), OVERLOAD_SECONDS (60)
+	NETWORK_FAULTS=$(or $(NETWORK_FAULTS),64) LEADER_KILLS=$(or $(LEADER_KILLS),20) \
+	OVERLOAD_SECONDS=$(or $(OVERLOAD_SECONDS),60) SEED=$(SEED) cargo test --release --test it -- --nocapture \
+		faults::proxy faults::cluster faults::disk faults::overload
+
 faults-learning: runtime ## Kill the program KILLS times (50) at instants of SEED (1) while it serves and learns
-	KILLS=$(KILLS) SEED=$(SEED) cargo test --release --test it kills:: -- --nocapture
+	KILLS=$(KILLS) SEED=$(SEED) cargo test --release --test it kills::after_every_kill -- --nocapture
+
+SECONDS ?= 60
+TARGET  ?=
+
+fuzz: runtime ## Feed broken input to every reader for SECONDS (60) each from SEED (1), or to one: TARGET=events
+	FUZZ_SECONDS=$(SECONDS) FUZZ_SEED=$(SEED) cargo test --release --test it \
+		fuzz::$(TARGET) -- --nocapture --test-threads 1 $(if $(TARGET),--exact)
 
 runtime: ## Fetch nats-server and ONNX Runtime into .runtime/, unless they are there
 	@scripts/fetch-runtime.sh
@@ -48,6 +68,9 @@ bench: runtime ## Measure the whole job beside a bare pull of the same stream
 
 bench-features: ## Measure one table of 20 features over 5 horizons: events, reads, memory (ROWS=, USERS=, RATE=, LIMIT= in MB)
 	cargo bench --bench features
+
+bench-recovery: runtime ## Measure how long a killed worker takes to go on, and what snapshots and commits cost
+	cargo bench --bench recovery
 
 bench-training: runtime $(TENSORFLOW_PYTHON) ## Measure training and scoring beside TensorFlow, which is fetched first
 	TENSORFLOW_PYTHON=$(abspath $(TENSORFLOW_PYTHON)) cargo bench --bench training
