@@ -5,7 +5,7 @@
 //! ```
 //!
 //! The position of the table's stream is the version of the commit; a table over several streams has the sum of their
-//! positions. Rows wait until the outputs of their steps are committed in the broker: how streams interleaved is recorded
+//! positions. The writer is the pipeline in one history of its streams: where they begin anew, so do versions. Rows wait until the outputs of their steps are committed in the broker: how streams interleaved is recorded
 //! up to there. After a restart the rows of steps up to the last version are left out, and the thread of the step sees to
 //! it that no step reaches across one.
 
@@ -86,13 +86,14 @@ struct Buffer {
 pub(super) async fn open_history(
     pipeline: &Pipeline,
     folder: &Path,
+    writer: String,
     settled: watch::Receiver<Position>,
 ) -> Result<Option<(HistoryQueue, impl Future<Output = Result<(), EngineError>> + use<>)>, EngineError> {
     let (mut tables, mut buffers) = (Vec::new(), Vec::new());
     for (table, plan) in pipeline.tables.iter().enumerate().filter(|(_, plan)| plan.history) {
         let schema = kept_schema(plan.plan.schema());
         let mut history = History::open(folder, plan.plan.name(), &schema).await?;
-        let last = history.last_version(&pipeline.name).await?.map_or(0, |version| version.max(0).cast_unsigned());
+        let last = history.last_version(&writer).await?.map_or(0, |version| version.max(0).cast_unsigned());
         tables.push(KeptTable { table, streams: plan.streams.clone(), schema, last });
         let position = Position::default();
         buffers.push(Buffer { history, batches: Vec::new(), rows: 0, version: 0, position });
@@ -101,7 +102,7 @@ pub(super) async fn open_history(
         return Ok(None);
     }
     let (rows, queue) = mpsc::channel(QUEUED_STEPS);
-    Ok(Some((HistoryQueue { rows, tables }, keep_all(pipeline.name.clone(), buffers, settled, queue))))
+    Ok(Some((HistoryQueue { rows, tables }, keep_all(writer, buffers, settled, queue))))
 }
 
 impl HistoryQueue {

@@ -20,6 +20,9 @@ pub(super) struct Marker {
     pub(super) format: u32,
     /// Which history of outputs it belongs to: a new one begins when a pipeline starts from scratch.
     pub(super) lineage: String,
+    /// How often losses were accepted in it: from then on, numbers of messages may mean others than before.
+    #[serde(default)]
+    pub(super) losses: u32,
     /// Counts markers of the lineage from 1.
     pub(super) epoch: u64,
     /// The worker that wrote it.
@@ -57,6 +60,7 @@ impl Marker {
         Self {
             format: FORMAT,
             lineage,
+            losses: 0,
             epoch: 0,
             writer: String::new(),
             host: String::new(),
@@ -71,6 +75,11 @@ impl Marker {
     /// The subject of a pipeline's markers.
     pub(super) fn subject(pipeline: &str) -> Result<Subject, EngineError> {
         Ok(Subject::new(format!("{pipeline}.commits"))?)
+    }
+
+    /// Under which name rows go to Delta tables: numbers of messages are comparable under one name.
+    pub(super) fn history_writer(&self, pipeline: &str) -> String {
+        format!("{pipeline}-{}-{}", self.lineage, self.losses)
     }
 
     /// As a message.

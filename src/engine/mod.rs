@@ -292,7 +292,11 @@ pub enum EngineError {
         last: StreamSequence,
     },
     /// Somebody else writes to the output stream.
-    #[error("output stream {stream} goes on to {last} after the newest marker at {marker}: somebody else writes to it")]
+    #[error(
+        "output stream {stream} goes on to {last} after the newest marker at {marker}: somebody else writes to it, or the broker \
+         has kept a part of a batch. --accept-loss goes on from the marker, and may commit again what is there; --from-scratch \
+         begins anew"
+    )]
     ForeignOutput {
         /// The stream in the broker.
         stream: String,

@@ -78,7 +78,8 @@ pub(super) async fn claim(
         let unfinished = recorded.unfinished;
         let mut progress = Progress { inputs: marks(pipeline, &recorded.progress), counts: recorded.progress.counts };
         check_inputs(bus, &mut inputs, &mut progress, on_loss).await?;
-        let marker = Marker { progress, ..recorded };
+        let losses = recorded.losses + u32::from(inputs.iter().any(|input| input.is_other));
+        let marker = Marker { progress, losses, ..recorded };
         let ids = match unfinished {
             Some(unfinished) => stored_ids(bus, &spec.name, unfinished, state.last).await?,
             None => Vec::new(),
@@ -131,7 +132,13 @@ async fn newest_marker(
         return Ok(Some(of_head(head)));
     };
     if found.sequence != state.last {
-        return Err(EngineError::ForeignOutput { stream: spec.name, marker: found.sequence, last: state.last });
+        let foreign =
+            EngineError::ForeignOutput { stream: spec.name.clone(), marker: found.sequence, last: state.last };
+        // A marker that was stored since we looked where the stream ends is looked at again.
+        if on_loss == OnLoss::Stop || found.sequence > state.last {
+            return Err(foreign);
+        }
+        tracing::error!(error = %foreign, "going on from the newest marker, as was asked for");
     }
     let marker = Marker::of(&found)?;
     match heads.iter().find(|head| head.lineage == marker.lineage && head.epoch > marker.epoch) {

@@ -159,7 +159,8 @@ impl Run {
 
         let mut history = None;
         if let Some(folder) = &settings.history
-            && let Some((queue, task)) = open_history(&pipeline, folder, run.settled()).await?
+            && let Some((queue, task)) =
+                open_history(&pipeline, folder, marker.history_writer(&pipeline.name), run.settled()).await?
         {
             history = Some(queue);
             run.tasks.spawn(task);
