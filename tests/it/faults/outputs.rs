@@ -133,7 +133,7 @@ impl Outputs {
                 self.markers.push((sequence, serde_json::from_slice(&message.payload).unwrap()));
                 return;
             }
-            ".ranked" if header(ID).is_some_and(|id| id.starts_with("ask-")) => What::Answer,
+            ".ranked" if header(ID).is_some_and(|id| id.starts_with("request-")) => What::Answer,
             ".ranked" => What::Ranking,
             ".examples" => What::Example,
             ".dead" => What::Dead {

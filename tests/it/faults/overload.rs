@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tidewheel::bus::{Bus, BusError, ConnectSettings, Subject};
+use tidewheel::engine::output_spec;
 use tokio::task::JoinSet;
 
 use super::compare::compare;
@@ -57,7 +58,11 @@ async fn site() -> Site {
     std::fs::write(&file, format!("{}{after}", before.replace(published, &service))).unwrap();
     let contract = "schemas/ranking_request.json";
     std::fs::copy(root().join(contract), site.pipeline_folder.join(contract)).unwrap();
+    // Its shape has changed: it is created again.
+    let context = async_nats::jetstream::new(async_nats::connect(&site.url).await.unwrap());
+    context.delete_stream(output_spec(&site.pipeline).name).await.unwrap();
     site.pipeline = pipeline::read(&site.pipeline_folder);
+    site.open_streams().await;
     site
 }
 
