@@ -44,7 +44,7 @@ faults: runtime ## Kill the worker KILLS times (50) and the broker BROKER_KILLS 
 
 faults-around: runtime ## Network, cluster, disk and overload in their long forms: NETWORK_FAULTS (64), LEADER_KILLS (20), OVERLOAD_SECONDS (60)
 	NETWORK_FAULTS=$(or $(NETWORK_FAULTS),64) LEADER_KILLS=$(or $(LEADER_KILLS),20) \
-	OVERLOAD_SECONDS=$(or $(OVERLOAD_SECONDS),60) SEED=$(SEED) cargo test --release --test it -- --nocapture \
+	OVERLOAD_SECONDS=$(or $(OVERLOAD_SECONDS),60) OVERLOAD_RATE=1000000 SEED=$(SEED) cargo test --release --test it -- --nocapture \
 		faults::proxy faults::cluster faults::disk faults::overload
 
 faults-learning: runtime ## Kill the program KILLS times (50) at instants of SEED (1) while it serves and learns

@@ -7,6 +7,9 @@
 use async_nats::StatusCode;
 use serde::Deserialize;
 
+/// The server's code for a message id that is on its way to being stored.
+const IN_PROCESS: u16 = 10158;
+
 /// The reply subjects of a publisher, one for each slot, made once and shared by the messages that pass through.
 pub(super) struct Slots {
     inbox: String,
@@ -40,6 +43,8 @@ struct Wire {
 struct WireError {
     #[serde(default)]
     code: u16,
+    #[serde(default)]
+    err_code: u16,
     #[serde(default)]
     description: String,
 }
@@ -89,8 +94,12 @@ impl Answer {
         }
         match serde_json::from_slice::<Wire>(&message.payload) {
             Ok(Wire { error: None, duplicate }) => Self::Stored { duplicate },
-            // Unavailable: the stream is moving or recovering, which passes.
-            Ok(Wire { error: Some(WireError { code: 503, description }), .. }) => Self::NotYet(description),
+            // Unavailable: the stream is moving or recovering, which passes. In process: the servers of a cluster have not
+            // agreed yet on an earlier copy of the message.
+            Ok(Wire { error: Some(WireError { code: 503, description, .. }), .. })
+            | Ok(Wire { error: Some(WireError { err_code: IN_PROCESS, description, .. }), .. }) => {
+                Self::NotYet(description)
+            }
             Ok(Wire { error: Some(error), .. }) => Self::Refused(error.description),
             Err(error) => Self::NotYet(format!("the answer cannot be read: {error}")),
         }
@@ -109,6 +118,28 @@ mod tests {
         slots.renew(1);
         assert_eq!(slots.addressee(&early), None);
         assert_eq!(slots.addressee(&slots.reply(1).unwrap()), Some(1));
+    }
+
+    #[test]
+    fn what_passes_is_told_from_what_is_final() {
+        let read = |payload: &'static str| {
+            Answer::read(&async_nats::Message {
+                subject: "a".into(),
+                reply: None,
+                payload: payload.into(),
+                headers: None,
+                status: None,
+                description: None,
+                length: 0,
+            })
+        };
+        assert_eq!(read(r#"{"stream":"A","seq":3,"duplicate":true}"#), Answer::Stored { duplicate: true });
+        let passes = |text: &str| Answer::NotYet(text.to_owned());
+        assert_eq!(read(r#"{"error":{"code":503,"err_code":10008,"description":"moving"}}"#), passes("moving"));
+        let in_process = r#"{"error":{"code":409,"err_code":10158,"description":"in process"}}"#;
+        assert_eq!(read(in_process), passes("in process"), "an earlier copy may be stored yet");
+        let full = r#"{"error":{"code":400,"err_code":10077,"description":"maximum bytes exceeded"}}"#;
+        assert_eq!(read(full), Answer::Refused("maximum bytes exceeded".to_owned()));
     }
 
     #[test]

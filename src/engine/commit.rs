@@ -255,5 +255,7 @@ pub(super) async fn impressions_publisher(
     if pipeline.labels.is_none() {
         return Ok(None);
     }
-    Ok(Some((bus.publisher(outstanding).await?, Subject::new(impressions_subject(&pipeline.name))?)))
+    // However long nobody leads the stream: waiting is what a pipeline does then.
+    let publisher = bus.publisher(outstanding).await?.tries(u32::MAX);
+    Ok(Some((publisher, Subject::new(impressions_subject(&pipeline.name))?)))
 }
