@@ -6,6 +6,7 @@
 //! ```
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tidewheel::bus::{Bus, ConnectSettings};
 use tidewheel::engine::{Run, RunSettings};
@@ -18,6 +19,8 @@ use super::outputs::newest_marker;
 use super::site::{PATIENCE, Site};
 use super::worker::Start;
 
+/// A worker that has finished everything before its end would come is killed after this.
+const LIFE: Duration = Duration::from_secs(5);
 /// Where one worker after the other ends, and of how many messages the steps of the last one are.
 const CASES: [(&[(&str, u64)], usize); 8] = [
     (&[("commit:sent", 2)], 7),
@@ -41,7 +44,7 @@ async fn a_step_that_is_cut_off_among_its_batches_is_finished_without_a_gap_or_a
         let (before, after) = sent.split_at(sent.len() - 4);
         publish(&site, before).await;
         for (place, passage) in ends {
-            site.start(&Start::crashing(place, *passage)).crashed().await;
+            site.start(&Start::crashing(place, *passage)).crashed_or_killed(LIFE).await;
             let marker = newest_marker(&site.bus, &site.pipeline).await;
             unfinished += usize::from(marker.is_some_and(|marker| !marker.complete));
         }

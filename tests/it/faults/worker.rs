@@ -93,6 +93,16 @@ impl Worker {
         assert!(self.log().contains(ENDING), "{}", self.words());
     }
 
+    /// Ends it after a while, unless it has ended at the place where it was told to: what it had to do may not have led there.
+    pub async fn crashed_or_killed(mut self, after: Duration) {
+        if let Ok(ended) = tokio::time::timeout(after, self.child.wait()).await {
+            assert_eq!(ended.unwrap().signal(), Some(6), "{}", self.words());
+            assert!(self.log().contains(ENDING), "{}", self.words());
+        } else {
+            self.kill().await;
+        }
+    }
+
     /// Waits until it has stopped by itself because of a fault, and gives what it said.
     pub async fn gave_up(mut self) -> String {
         let ended = self.ended(super::site::PATIENCE).await;
