@@ -42,10 +42,10 @@ faults: runtime ## Kill the worker KILLS times (50) and the broker BROKER_KILLS 
 		cargo test --release --test it faults::kills -- --nocapture; \
 	status=$$?; cat $$report; rm $$report; exit $$status
 
-faults-around: runtime ## Network, cluster, disk and overload in their long forms: NETWORK_FAULTS (64), LEADER_KILLS (20), OVERLOAD_SECONDS (60)
-	NETWORK_FAULTS=$(or $(NETWORK_FAULTS),64) LEADER_KILLS=$(or $(LEADER_KILLS),20) \
+faults-around: runtime ## Network, cluster, disk, overload and a broker that is away, in their long forms: NETWORK_FAULTS (64), LEADER_KILLS (20), OVERLOAD_SECONDS (60), AWAY_SECONDS (620)
+	AWAY_SECONDS=$(or $(AWAY_SECONDS),620) NETWORK_FAULTS=$(or $(NETWORK_FAULTS),64) LEADER_KILLS=$(or $(LEADER_KILLS),20) \
 	OVERLOAD_SECONDS=$(or $(OVERLOAD_SECONDS),60) OVERLOAD_RATE=1000000 SEED=$(SEED) cargo test --release --test it -- --nocapture \
-		faults::proxy faults::cluster faults::disk faults::overload
+		faults::proxy faults::cluster faults::disk faults::overload faults::broker
 
 faults-learning: runtime ## Kill the program KILLS times (50) at instants of SEED (1) while it serves and learns
 	KILLS=$(KILLS) SEED=$(SEED) cargo test --release --test it kills::after_every_kill -- --nocapture

@@ -13,6 +13,7 @@
 //! One thread. Times are its CPU time, as the machine may be shared; wall times stand beside them. Events are made as Arrow batches beforehand, 64 batches at a time, and only the table's own calls are
 //! timed. A read is the look-up of 500 keys (chosen by the same law), their values as of a time, and the evaluation of
 //! the rows.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,32 +24,12 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Zipf};
 use tidewheel::window::{Budget, FeaturePlan, FeatureTable, Horizon, Planner, Reads};
 
+mod twenty_features;
+
+use twenty_features::SQL;
+
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-/// Twenty features over five horizons.
-const SQL: &str = "SELECT user_id,
-    count(*)                 FILTER (WHERE within(ts, '10 seconds'))                     AS events_10s,
-    count(*)                 FILTER (WHERE kind = 'view' AND within(ts, '10 seconds'))   AS views_10s,
-    count(*)                 FILTER (WHERE kind = 'view' AND within(ts, '5 minutes'))    AS views_5m,
-    count(*)                 FILTER (WHERE kind = 'cart' AND within(ts, '5 minutes'))    AS carts_5m,
-    avg(price)               FILTER (WHERE kind = 'view' AND within(ts, '5 minutes'))    AS price_5m,
-    max(price)               FILTER (WHERE kind = 'view' AND within(ts, '5 minutes'))    AS dearest_5m,
-    count(*)                 FILTER (WHERE kind = 'view' AND within(ts, '1 hour'))       AS views_1h,
-    count(*)                 FILTER (WHERE kind = 'cart' AND within(ts, '1 hour'))       AS carts_1h,
-    count(*)                 FILTER (WHERE kind = 'buy' AND within(ts, '1 hour'))        AS buys_1h,
-    sum(price)               FILTER (WHERE kind = 'buy' AND within(ts, '1 hour'))        AS spend_1h,
-    max(price)               FILTER (WHERE kind = 'view' AND within(ts, '1 hour'))       AS dearest_1h,
-    count(DISTINCT item_id)  FILTER (WHERE within(ts, '1 hour'))                         AS items_1h,
-    count(*)                 FILTER (WHERE kind = 'view' AND within(ts, '1 day'))        AS views_1d,
-    count(*)                 FILTER (WHERE kind = 'cart' AND within(ts, '1 day'))        AS carts_1d,
-    count(*)                 FILTER (WHERE kind = 'buy' AND within(ts, '1 day'))         AS buys_1d,
-    sum(price)               FILTER (WHERE kind = 'buy' AND within(ts, '1 day'))         AS spend_1d,
-    last_n(item_id, 10)      FILTER (WHERE kind <> 'buy' AND within(ts, '1 day'))        AS recent_1d,
-    count(*)                 FILTER (WHERE within(ts, '7 days'))                         AS events_7d,
-    count(*)                 FILTER (WHERE kind = 'buy' AND within(ts, '7 days'))        AS buys_7d,
-    sum(price)               FILTER (WHERE kind = 'buy' AND within(ts, '7 days'))        AS spend_7d
-    FROM clicks GROUP BY user_id";
 
 const BATCH: usize = 4_096;
 const CHUNK: usize = 64;
@@ -94,7 +75,7 @@ fn main() {
                 table.apply(row);
             }
             table.settle().expect("states merge");
-            let step = cpu() - start;
+            let step = cpu().checked_sub(start).unwrap();
             (spent, part, slowest) = (spent + step, part + step, slowest.max(step));
         }
         wall += start_of_chunk.elapsed();
@@ -133,7 +114,7 @@ fn main() {
                 table.apply(row);
             }
             table.settle().expect("states merge");
-            spent += cpu() - start;
+            spent += cpu().checked_sub(start).unwrap();
             times.push(time.0);
             walls.push(time.1);
         }
@@ -172,7 +153,7 @@ fn read(table: &mut FeatureTable, ids: &ArrayRef, at: i64) -> (Duration, Duratio
     }
     let rows = table.evaluate(&reads).expect("rows evaluate");
     assert_eq!(rows.num_rows(), KEYS);
-    (cpu() - start, start_wall.elapsed())
+    (cpu().checked_sub(start).unwrap(), start_wall.elapsed())
 }
 
 /// CPU time of this thread.
@@ -221,7 +202,7 @@ impl Shop {
                 _ => "view",
             });
             prices.push(f64::from(self.random.random_range(100..50_000)) / 100.0);
-            let most = if self.random.next_u32() % 4 == 0 { 4 * SECOND } else { SECOND / 10 };
+            let most = if self.random.next_u32().is_multiple_of(4) { 4 * SECOND } else { SECOND / 10 };
             let now = START + (self.sent as i64 * SECOND) / self.rate as i64;
             let ts = now - self.random.random_range(0..most);
             if row == BATCH / 2 {

@@ -13,6 +13,7 @@
 //! `save` is what stops a step: the state written to memory by the thread that keeps it. `restore` makes the table of it
 //! again. `second` are the bytes that a snapshot in a local folder adds when the one before it was taken before one more
 //! second of events, from one user in a hundred.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,32 +25,12 @@ use rand_distr::{Distribution, Zipf};
 use tidewheel::snapshot::{Location, SnapshotStore};
 use tidewheel::window::{Budget, FeaturePlan, FeatureTable, Horizon, Planner};
 
+mod twenty_features;
+
+use twenty_features::SQL;
+
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-/// Twenty features over five horizons.
-const SQL: &str = "SELECT user_id,
-    count(*)                 FILTER (WHERE within(ts, '10 seconds'))                     AS events_10s,
-    count(*)                 FILTER (WHERE kind = 'view' AND within(ts, '10 seconds'))   AS views_10s,
-    count(*)                 FILTER (WHERE kind = 'view' AND within(ts, '5 minutes'))    AS views_5m,
-    count(*)                 FILTER (WHERE kind = 'cart' AND within(ts, '5 minutes'))    AS carts_5m,
-    avg(price)               FILTER (WHERE kind = 'view' AND within(ts, '5 minutes'))    AS price_5m,
-    max(price)               FILTER (WHERE kind = 'view' AND within(ts, '5 minutes'))    AS dearest_5m,
-    count(*)                 FILTER (WHERE kind = 'view' AND within(ts, '1 hour'))       AS views_1h,
-    count(*)                 FILTER (WHERE kind = 'cart' AND within(ts, '1 hour'))       AS carts_1h,
-    count(*)                 FILTER (WHERE kind = 'buy' AND within(ts, '1 hour'))        AS buys_1h,
-    sum(price)               FILTER (WHERE kind = 'buy' AND within(ts, '1 hour'))        AS spend_1h,
-    max(price)               FILTER (WHERE kind = 'view' AND within(ts, '1 hour'))       AS dearest_1h,
-    count(DISTINCT item_id)  FILTER (WHERE within(ts, '1 hour'))                         AS items_1h,
-    count(*)                 FILTER (WHERE kind = 'view' AND within(ts, '1 day'))        AS views_1d,
-    count(*)                 FILTER (WHERE kind = 'cart' AND within(ts, '1 day'))        AS carts_1d,
-    count(*)                 FILTER (WHERE kind = 'buy' AND within(ts, '1 day'))         AS buys_1d,
-    sum(price)               FILTER (WHERE kind = 'buy' AND within(ts, '1 day'))         AS spend_1d,
-    last_n(item_id, 10)      FILTER (WHERE kind <> 'buy' AND within(ts, '1 day'))        AS recent_1d,
-    count(*)                 FILTER (WHERE within(ts, '7 days'))                         AS events_7d,
-    count(*)                 FILTER (WHERE kind = 'buy' AND within(ts, '7 days'))        AS buys_7d,
-    sum(price)               FILTER (WHERE kind = 'buy' AND within(ts, '7 days'))        AS spend_7d
-    FROM clicks GROUP BY user_id";
 
 const BATCH: usize = 2_048;
 const SECOND: i64 = 1_000_000;
@@ -184,7 +165,7 @@ impl Shop {
                 _ => "view",
             });
             prices.push(f64::from(self.random.random_range(100..50_000)) / 100.0);
-            let most = if self.random.next_u32() % 4 == 0 { 4 * SECOND } else { SECOND / 10 };
+            let most = if self.random.next_u32().is_multiple_of(4) { 4 * SECOND } else { SECOND / 10 };
             times.push(START + self.sent * SECOND / RATE - self.random.random_range(0..most));
             self.sent += 1;
         }

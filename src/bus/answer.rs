@@ -96,10 +96,10 @@ impl Answer {
             Ok(Wire { error: None, duplicate }) => Self::Stored { duplicate },
             // Unavailable: the stream is moving or recovering, which passes. In process: the servers of a cluster have not
             // agreed yet on an earlier copy of the message.
-            Ok(Wire { error: Some(WireError { code: 503, description, .. }), .. })
-            | Ok(Wire { error: Some(WireError { err_code: IN_PROCESS, description, .. }), .. }) => {
-                Self::NotYet(description)
-            }
+            Ok(
+                Wire { error: Some(WireError { code: 503, description, .. }), .. }
+                | Wire { error: Some(WireError { err_code: IN_PROCESS, description, .. }), .. },
+            ) => Self::NotYet(description),
             Ok(Wire { error: Some(error), .. }) => Self::Refused(error.description),
             Err(error) => Self::NotYet(format!("the answer cannot be read: {error}")),
         }

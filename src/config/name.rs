@@ -31,6 +31,11 @@ impl PipelineName {
         Subject::below(self, "dead")
     }
 
+    /// Where the markers of what is committed go: `<name>.commits`.
+    pub fn commit_subject(&self) -> Subject {
+        Subject::below(self, "commits")
+    }
+
     /// Where candidates that were scored are kept until their feedback comes: `<name>.impressions`.
     pub fn impression_subject(&self) -> Subject {
         Subject::below(self, "impressions")

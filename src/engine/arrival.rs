@@ -68,10 +68,9 @@ impl StreamState {
         let decoded = self.decoder.decode(messages)?;
         counts.rejected = decoded.rejects.len() as u64;
         if let Some(letters) = letters {
-            letters.extend(decoded.rejects.into_iter().enumerate().map(|(ordinal, reject)| DeadLetter {
+            letters.extend(decoded.rejects.into_iter().map(|reject| DeadLetter {
                 stream,
                 sequence: messages[reject.message as usize].sequence,
-                ordinal: ordinal as u32,
                 reason: reject.reason.as_str(),
                 detail: reject.detail,
                 bytes: reject.bytes,
@@ -150,7 +149,6 @@ impl Arrival {
                 letters.push(DeadLetter {
                     stream,
                     sequence: message.sequence,
-                    ordinal: letters.len() as u32,
                     reason: LATE,
                     detail: format!("event time {time} is older than every window, watermark {watermark}"),
                     bytes: message.payload.clone(),

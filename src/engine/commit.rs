@@ -173,19 +173,12 @@ impl Committer {
         }
         let mut outputs = Vec::new();
         self.outputs.append(given, &mut outputs);
-        let had_outputs = self.epoch.has_outputs();
-        let was_empty = self.epoch.is_empty();
         for batch in self.epoch.take(outputs, run, after) {
             self.send(batch, None).await?;
         }
-        let now = Instant::now();
-        match (self.epoch.is_empty(), self.epoch.has_outputs()) {
-            (true, _) => self.due = now + self.heartbeat,
-            (false, true) if !had_outputs => {
-                self.due = (now + self.linger).min(if was_empty { now + self.heartbeat } else { self.due })
-            }
-            (false, false) if was_empty => self.due = now + PROGRESS_WAIT,
-            _ => {}
+        if !self.epoch.is_empty() {
+            let wait = if self.epoch.has_outputs() { self.linger } else { PROGRESS_WAIT };
+            self.due = self.due.min(Instant::now() + wait);
         }
         Ok(())
     }

@@ -16,8 +16,6 @@ pub struct DeadLetter {
     pub stream: usize,
     /// Its message.
     pub sequence: StreamSequence,
-    /// Which of the message's dead letters it is.
-    pub ordinal: u32,
     /// Why, in a word.
     pub reason: &'static str,
     /// Why, in a sentence.

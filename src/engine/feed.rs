@@ -31,7 +31,7 @@ impl Source {
     }
 
     /// The next messages; at least one. May be cancelled.
-    pub(super) async fn next(&mut self) -> Result<Vec<Message>, EngineError> {
+    async fn next_messages(&mut self) -> Result<Vec<Message>, EngineError> {
         if !self.rest.is_empty() {
             return Ok(std::mem::take(&mut self.rest));
         }
@@ -70,15 +70,33 @@ impl Source {
 
     /// The next messages up to `until`; none when the next one is after it.
     pub(super) async fn next_until(&mut self, until: StreamSequence) -> Result<Vec<Message>, EngineError> {
-        let (messages, rest) = split(self.next().await?, until);
+        let (messages, rest) = split(self.next_messages().await?, until);
         self.rest = rest;
         Ok(messages)
     }
 }
 
-/// Hands the messages of a stream on until told to stop, or until nobody takes them any more.
-pub(super) async fn follow_source<T>(
-    mut source: Source,
+/// Something that gives batches of messages in their order; asking may be cancelled.
+pub(super) trait Batches {
+    /// The next one, of at least one message.
+    fn next(&mut self) -> impl Future<Output = Result<Vec<Message>, EngineError>> + Send;
+}
+
+impl Batches for Source {
+    async fn next(&mut self) -> Result<Vec<Message>, EngineError> {
+        self.next_messages().await
+    }
+}
+
+impl Batches for Reader {
+    async fn next(&mut self) -> Result<Vec<Message>, EngineError> {
+        Ok(self.next_batch().await?)
+    }
+}
+
+/// Hands batches on until told to stop, or until nobody takes them any more.
+pub(super) async fn hand_on<T>(
+    mut batches: impl Batches,
     inputs: mpsc::Sender<T>,
     wrap: impl Fn(Vec<Message>) -> T,
     stop: CancellationToken,
@@ -86,7 +104,7 @@ pub(super) async fn follow_source<T>(
     loop {
         let messages = tokio::select! {
             () = stop.cancelled() => return Ok(()),
-            messages = source.next() => messages?,
+            messages = batches.next() => messages?,
         };
         if inputs.send(wrap(messages)).await.is_err() {
             return Ok(());
@@ -94,23 +112,6 @@ pub(super) async fn follow_source<T>(
     }
 }
 
-/// Hands the batches of a reader on until told to stop, or until nobody takes them any more.
-pub(super) async fn read_all<T>(
-    mut reader: Reader,
-    inputs: mpsc::Sender<T>,
-    wrap: impl Fn(Vec<Message>) -> T,
-    stop: CancellationToken,
-) -> Result<(), EngineError> {
-    loop {
-        let messages = tokio::select! {
-            () = stop.cancelled() => return Ok(()),
-            messages = reader.next_batch() => messages?,
-        };
-        if inputs.send(wrap(messages)).await.is_err() {
-            return Ok(());
-        }
-    }
-}
 /// The moves of a registry's pointer after a known one, until told to stop.
 pub(super) struct Moves {
     watch: PointerWatch,

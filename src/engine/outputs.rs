@@ -111,7 +111,6 @@ mod tests {
         DeadLetter {
             stream: 0,
             sequence: StreamSequence(sequence),
-            ordinal: 9,
             reason,
             detail: "two\nlines".to_owned(),
             bytes: Bytes::from_static(b"{}"),

@@ -79,7 +79,7 @@ pub(super) async fn claim(
         let mut progress = Progress { inputs: marks(pipeline, &recorded.progress), counts: recorded.progress.counts };
         check_inputs(bus, &mut inputs, &mut progress, on_loss).await?;
         let losses = recorded.losses + u32::from(inputs.iter().any(|input| input.is_other));
-        let marker = Marker { progress, losses, ..recorded };
+        let marker = Marker { losses, progress, ..recorded };
         let ids = match unfinished {
             Some(unfinished) => stored_ids(bus, &spec.name, unfinished, state.last).await?,
             None => Vec::new(),

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::EngineError;
 use super::commit::{Beginning, Committer, impressions_publisher};
 use super::epoch::Epoch;
-use super::feed::{Source, follow_source};
+use super::feed::{Source, hand_on};
 use super::guard::OnLoss;
 use super::keeping::open_history;
 use super::pipeline::Pipeline;
@@ -329,7 +329,7 @@ async fn feed(
     if goes_on {
         let follow = |(stream, source)| {
             let wrap = move |messages| Input::Events { stream, messages, emits: true, is_present: None };
-            follow_source(source, inputs.clone(), wrap, stop.clone())
+            hand_on(source, inputs.clone(), wrap, stop.clone())
         };
         futures::future::try_join_all(sources.into_iter().enumerate().map(follow)).await?;
     }

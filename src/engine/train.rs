@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::EngineError;
-use super::feed::{Moves, read_all};
+use super::feed::{Moves, hand_on};
 use super::learning::Learning;
 use super::pipeline::Pipeline;
 use super::presence::Presence;
@@ -117,7 +117,7 @@ impl Training {
         }
         let examples = Subject::new(examples_subject(&pipeline.name))?;
         let reader = bus.reader_of(&spec.name, &examples, next, ReadLimits { rows: READ_ROWS, linger: plan.linger });
-        tasks.spawn(read_all(reader, commands.clone(), Command::Examples, stop.clone()));
+        tasks.spawn(hand_on(reader, commands.clone(), Command::Examples, stop.clone()));
         tasks.spawn(follow(registry, pointer, commands.clone(), stop.clone()));
         let thread = std::thread::Builder::new()
             .name("tidewheel-train".to_owned())

@@ -68,7 +68,6 @@ pub(super) fn describe_events(
         DeadLetter {
             stream,
             sequence: message.sequence,
-            ordinal: u32::MAX - bad.row as u32,
             reason: UNSCORABLE,
             detail: format!("vector column {} is {:?}", bad.column, bad.value),
             bytes: message.payload.clone(),

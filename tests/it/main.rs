@@ -1,5 +1,13 @@
 //! One binary for all integration tests: linking DataFusion more than once would cost minutes.
 #![allow(unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+// Texts of reports and small columns are made the short way: nothing here is hot.
+#![allow(
+    clippy::format_push_string,
+    clippy::format_collect,
+    clippy::from_iter_instead_of_collect,
+    clippy::match_wild_err_arm,
+    clippy::needless_pass_by_value
+)]
 
 mod broker;
 mod check;

@@ -48,6 +48,7 @@ impl Facts<'_> {
             self.draft.tables.sound.values().map(|(_, table)| given("rows of a table", table.publish.as_ref()));
         let own = [
             named("dead letters", PipelineName::dead_letter_subject),
+            named("commits", PipelineName::commit_subject),
             named("impressions", PipelineName::impression_subject).filter(|_| learns),
             named("examples", PipelineName::example_subject).filter(|_| learns),
             given("requests", score.and_then(|score| score.service.as_ref())),

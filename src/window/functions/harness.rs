@@ -151,7 +151,7 @@ impl Subject {
         let mut accumulator = self.accumulator();
         self.update(accumulator.as_mut(), rows, filtered);
         let state = accumulator.state(EmitTo::All).unwrap();
-        assert!(accumulator.state(EmitTo::All).unwrap().iter().all(|column| column.is_empty()), "state drains");
+        assert!(accumulator.state(EmitTo::All).unwrap().iter().all(arrow::array::Array::is_empty), "state drains");
         let fields = self.function.state_fields().unwrap();
         for (field, column) in fields.iter().zip(&state) {
             assert_eq!(field.data_type(), column.data_type(), "{}", field.name());

@@ -150,12 +150,12 @@ fn functions_work_without_groups_over_frames_and_when_aggregation_is_skipped() {
         "SELECT ts, first_n(price, 2, ts), top_k(price, 2), decayed_sum(price, '1 s', ts), quantile(price, 0.5)
         FROM clicks GROUP BY ts ORDER BY ts";
     let straight = plain(sparse, steps(&clicks, 1_000)).unwrap();
-    let skipped = partitioned(&[skipping, sparse], steps(&clicks, 1_000)).unwrap();
+    let skipped = partitioned(&[skipping, sparse], &steps(&clicks, 1_000)).unwrap();
     assert_eq!(straight.columns()[2..], skipped.columns()[2..]);
 }
 
 /// The last of several statements, in two partitions.
-fn partitioned(statements: &[&str], batches: Vec<RecordBatch>) -> Result<RecordBatch, DataFusionError> {
+fn partitioned(statements: &[&str], batches: &[RecordBatch]) -> Result<RecordBatch, DataFusionError> {
     use datafusion::datasource::MemTable;
     use datafusion::prelude::{SessionConfig, SessionContext};
     let context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(2).with_batch_size(64));

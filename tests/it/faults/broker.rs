@@ -7,19 +7,20 @@ use std::time::Duration;
 use rustix::process::Signal;
 use tidewheel::engine::{input_spec, output_spec};
 
-use super::alone;
 use super::compare::compare;
 use super::outputs::newest_marker;
 use super::producer::Producer;
 use super::site::{Site, patiently};
 use super::worker::{Start, Worker};
+use super::{alone, number};
 use crate::training::copy;
 
 const RATE: u64 = 400;
 /// Longer than anybody waits for an answer, and than the broker keeps half a batch.
 const ASLEEP: Duration = Duration::from_secs(12);
-/// Outputs carry no message ids, so that how long the broker remembers them is of no importance: any time will do.
-const AWAY: Duration = Duration::from_secs(3);
+/// Outputs carry no message ids, so that how long the broker remembers them is of no importance. `AWAY_SECONDS` in the
+/// environment sets another time.
+const AWAY_SECONDS: u64 = 3;
 
 /// The worker goes on by itself, and everything is there.
 async fn goes_on(site: Site, producer: Producer, mut worker: Worker) {
@@ -41,7 +42,7 @@ async fn a_worker_outlives_a_broker_that_is_killed_away_or_asleep() {
     site.restart_broker().await;
     site.runs(&mut worker).await;
     site.kill_broker();
-    tokio::time::sleep(AWAY).await;
+    tokio::time::sleep(Duration::from_secs(number("AWAY_SECONDS", AWAY_SECONDS))).await;
     worker.must_run();
     site.restart_broker().await;
     site.runs(&mut worker).await;

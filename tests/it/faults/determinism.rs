@@ -1,7 +1,7 @@
 //! However messages are cut into steps, and wherever a run is broken off, the same comes out.
 //!
 //! ```text
-//!   one stream    events ─▶ Run, 1 | 7 | 4,096 messages a step ─▶ outputs by name ─┐
+//!   one stream    events ─▶ Run, 1 | 7 | 4,096 messages a step ─▶ outputs by name ─┐   on 1, 2 or 4 threads
 //!                 in one go | stopped in order | abandoned, with or without        ├─▶ byte for byte the same
 //!                 snapshots, and started again                                     ┘
 //!   two streams   how they interleaved is in the markers: what comes out is compared with a step that follows those
@@ -18,6 +18,7 @@ use serde_json::Value;
 use tidewheel::bus::{Bus, ConnectSettings, Outgoing, Subject};
 use tidewheel::engine::{Run, RunSettings};
 use tidewheel::snapshot::{Location, SnapshotStore};
+use tokio::runtime::{Builder, Runtime};
 
 use super::compare::compare;
 use super::events::{Generator, Kind, Sent};
@@ -54,6 +55,8 @@ enum Ending {
 #[derive(Debug, Clone, Copy)]
 struct Way {
     step_rows: usize,
+    /// Of the runtime around the threads of the engine.
+    threads: usize,
     has_snapshots: bool,
     ending: Ending,
 }
@@ -62,26 +65,34 @@ struct Way {
 struct Running {
     run: Run,
     bus: Bus,
+    runtime: Runtime,
 }
 
 /// Every size of a step with every way to go on, and one that begins anew without a snapshot.
 fn ways() -> Vec<Way> {
     let endings = [(false, Ending::Never), (true, Ending::Stopped), (true, Ending::Abandoned)];
-    let of_size = |step_rows| endings.map(|(has_snapshots, ending)| Way { step_rows, has_snapshots, ending });
-    let mut ways: Vec<Way> = [1, 7, 4_096].into_iter().flat_map(of_size).collect();
-    ways.push(Way { step_rows: 7, has_snapshots: false, ending: Ending::Abandoned });
+    let of_size =
+        |(step_rows, threads)| endings.map(|(has_snapshots, ending)| Way { step_rows, threads, has_snapshots, ending });
+    let mut ways: Vec<Way> = [(1, 4), (7, 1), (4_096, 2)].into_iter().flat_map(of_size).collect();
+    ways.push(Way { step_rows: 7, threads: 4, has_snapshots: false, ending: Ending::Abandoned });
     ways
 }
 
 impl Running {
     async fn start(site: &Site, way: Way) -> Self {
-        let bus = Bus::connect(&ConnectSettings::to_url(site.url.clone())).await.unwrap();
+        let runtime = Builder::new_multi_thread().worker_threads(way.threads).enable_all().build().unwrap();
         let settings = RunSettings {
             snapshots: way.has_snapshots.then(|| snapshots(site)),
             step_rows: Some(way.step_rows),
             ..RunSettings::default()
         };
-        Self { run: Run::start(Arc::clone(&site.pipeline), &bus, &settings).await.unwrap(), bus }
+        let (url, pipeline) = (site.url.clone(), Arc::clone(&site.pipeline));
+        let start = async move {
+            let bus = Bus::connect(&ConnectSettings::to_url(url)).await.unwrap();
+            (Run::start(pipeline, &bus, &settings).await.unwrap(), bus)
+        };
+        let (run, bus) = runtime.spawn(start).await.unwrap();
+        Self { run, bus, runtime }
     }
 
     /// Waits until so many messages of each stream are done and committed.
@@ -93,11 +104,16 @@ impl Running {
     }
 
     async fn end(self, ending: Ending) {
-        match ending {
-            Ending::Abandoned => drop(self.run),
-            Ending::Never | Ending::Stopped => self.run.stop().await.unwrap(),
-        }
-        self.bus.close().await.unwrap();
+        let Self { run, bus, runtime } = self;
+        let end = async move {
+            match ending {
+                Ending::Abandoned => drop(run),
+                Ending::Never | Ending::Stopped => run.stop().await.unwrap(),
+            }
+            bus.close().await.unwrap();
+        };
+        runtime.spawn(end).await.unwrap();
+        runtime.shutdown_background();
     }
 }
 

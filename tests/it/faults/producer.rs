@@ -28,7 +28,7 @@ pub struct Producer {
 impl Producer {
     /// Publishes so many messages a second.
     pub async fn start(bus: &Bus, seed: u64, rate: u64) -> Self {
-        let start = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() - HEAD_START;
+        let start = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().checked_sub(HEAD_START).unwrap();
         let generator = Generator::new(seed, start.as_millis() as u64);
         let publisher = bus.publisher(OUTSTANDING).await.unwrap();
         let publisher = publisher.ack_wait(Duration::from_millis(500)).tries(10_000);

@@ -104,7 +104,7 @@ async fn read(pipeline: &Pipeline, url: &str, after: StreamSequence) -> Committe
     let start = jetstream::consumer::DeliverPolicy::ByStartSequence { start_sequence: after.0 + 1 };
     let config = jetstream::consumer::pull::OrderedConfig { deliver_policy: start, ..Default::default() };
     let mut messages = stream.create_consumer(config).await.unwrap().messages().await.unwrap();
-    let ranked = pipeline.score.as_ref().and_then(|score| score.publish.as_ref()).map(|subject| subject.as_str());
+    let ranked = pipeline.score.as_ref().and_then(|score| score.publish.as_ref()).map(tidewheel::bus::Subject::as_str);
     let (commits, examples) = (format!("{}.commits", pipeline.name), examples_subject(&pipeline.name));
     let mut committed = Committed::default();
     loop {

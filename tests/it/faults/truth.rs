@@ -106,7 +106,7 @@ impl Truth {
                 let watermark = if newest == i64::MIN { i64::MIN } else { newest - DISORDER };
                 newest = newest.max(event.ts);
                 let age = watermark.saturating_sub(event.ts);
-                assert!(watermark == i64::MIN || age < HORIZON - GAP || age > 10 * HORIZON, "nobody can tell");
+                assert!(watermark == i64::MIN || !(HORIZON - GAP..=10 * HORIZON).contains(&age), "nobody can tell");
                 if age > HORIZON {
                     self.counts.late += 1;
                     late.push("late");

@@ -117,7 +117,7 @@ fn compare(
     for batch in batches {
         let bounds: Vec<_> = batch.columns()[columns + select.keys..]
             .iter()
-            .map(|column| column.as_primitive::<TimestampMicrosecondType>())
+            .map(arrow::array::AsArray::as_primitive::<TimestampMicrosecondType>)
             .collect();
         for row in 0..batch.num_rows() {
             let keys = batch.columns()[columns..columns + select.keys].iter().map(|key| show(key, row)).collect();

@@ -94,7 +94,7 @@ fn is_same_value((one, one_row): (&ArrayRef, usize), (two, two_row): (&ArrayRef,
         (DataType::List(_), DataType::List(_)) => {
             let values = |list: &ArrayRef, row: usize| list.is_valid(row).then(|| list.as_list::<i32>().value(row));
             let (one, two) = (values(one, one_row), values(two, two_row));
-            let length = |values: &Option<ArrayRef>| values.as_ref().map_or(0, |values| values.len());
+            let length = |values: &Option<ArrayRef>| values.as_ref().map_or(0, arrow::array::Array::len);
             length(&one) == length(&two)
                 && one
                     .zip(two)

@@ -73,7 +73,7 @@ pub const TARGET: Target = Target {
                 }
             };
             assert_eq!(Contract::parse(&text).as_ref(), Ok(&contract));
-            let names: Vec<&str> = contract.fields().iter().map(|field| field.name()).collect();
+            let names: Vec<&str> = contract.fields().iter().map(tidewheel::event::ContractField::name).collect();
             let columns: Vec<&String> = contract.schema().fields().iter().map(|column| column.name()).collect();
             assert_eq!(names, columns);
             for (index, name) in names.iter().enumerate() {
