@@ -55,6 +55,11 @@ request = "schemas/none.json"
          |        ^
       help: choose another subject, or narrow the stream's
 
+    pipelines/intent/pipeline.toml:1:8: commits go to `intent.commits`, which stream `behavior` reads through `intent.*`
+       1 | name = "intent"
+         |        ^
+      help: choose another subject, or narrow the stream's
+
     pipelines/intent/pipeline.toml:5:12: contract "schemas/behaviour.json" not found
        5 | contract = "schemas/behaviour.json"
          |            ^
