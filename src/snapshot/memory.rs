@@ -127,7 +127,8 @@ impl Known {
         let chunks = self.good.iter().filter(|(_, place)| packs.contains_key(&place.pack));
         let chunks = chunks.filter(|(_, place)| !retiring.contains(&place.pack));
         let chunks = chunks.map(|(hash, place)| (*hash, *place)).collect();
-        self.highest += 1;
+        // After the last number there is none: publishing then says that another was there first.
+        self.highest = self.highest.saturating_add(1);
         let turn = Arc::new(());
         self.draft = (self.highest, Arc::downgrade(&turn));
         Ok(Start { number: self.highest, seed: self.seed, chunks, packs, turn })

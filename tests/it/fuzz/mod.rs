@@ -65,4 +65,17 @@ macro_rules! targets {
     };
 }
 
-targets!(checkpoints, contracts, events, examples, features, folders, models, queries, references, requests, states);
+targets!(
+    checkpoints,
+    contracts,
+    events,
+    examples,
+    features,
+    folders,
+    models,
+    queries,
+    references,
+    requests,
+    snapshots,
+    states,
+);
