@@ -82,15 +82,18 @@ pub(super) async fn restore(
     Ok(Restored { step, labeller, progress, covered: StreamSequence(0) })
 }
 
-/// Reads the parts of a snapshot; on a thread that may wait for them.
+/// Reads the parts of a snapshot, several at once; on a thread that may wait for them.
 fn read_state(
     pipeline: &Arc<Pipeline>,
     references: References,
     generation: &Generation,
 ) -> Result<(Step, Option<Labeller>), EngineError> {
-    let step = Step::restore(pipeline, references, |part| Ok(generation.part(part)?))?;
-    let labeller = Labeller::restore(pipeline, generation)?;
-    Ok((step, labeller))
+    std::thread::scope(|scope| {
+        let labeller = scope.spawn(|| Labeller::restore(pipeline, generation));
+        let step = Step::restore(pipeline, references, |part| Ok(generation.part(part)?));
+        let labeller = labeller.join().unwrap_or(Err(EngineError::Thread("restore")));
+        Ok((step?, labeller?))
+    })
 }
 
 /// Gives a restored label join the impressions that were recorded since.

@@ -136,11 +136,7 @@ impl Run {
         run.tasks.spawn(worker.presence.answer_others(stop.clone()).await?);
         warn_of_durability(&pipeline, bus).await?;
         let (swap_queue, swaps) = mpsc::channel(QUEUED_SWAPS);
-        let mut arms = None;
-        if let Some((registry, pointer)) = open_registry(&pipeline, bus, settings.copies.clone()).await? {
-            arms = Some(load_arms(&pipeline, &registry, &pointer).await?);
-            run.tasks.spawn(follow(Arc::clone(&pipeline), registry, pointer, swap_queue, stop.clone()));
-        }
+        let models = open_registry(&pipeline, bus, settings.copies.clone()).await?;
         let mut references = References::default();
         for plan in &pipeline.references {
             let reference = OpenReference::open(plan, bus).await?;
@@ -148,8 +144,16 @@ impl Run {
             let inputs = run.inputs.clone();
             run.tasks.spawn(follow_reference(reference, plan.refresh, inputs, Input::Reference, stop.clone()));
         }
+        let arms = async {
+            let Some((registry, pointer)) = &models else { return Ok(None) };
+            load_arms(&pipeline, registry, pointer).await.map(Some)
+        };
         let restored =
-            restore(&pipeline, (bus, store.as_deref()), &references, usable, (&marker, &streams), worker.id()).await?;
+            restore(&pipeline, (bus, store.as_deref()), &references, usable, (&marker, &streams), worker.id());
+        let (arms, restored) = tokio::try_join!(arms, restored)?;
+        if let Some((registry, pointer)) = models {
+            run.tasks.spawn(follow(Arc::clone(&pipeline), registry, pointer, swap_queue, stop.clone()));
+        }
         let Restored { step, labeller, mut progress, covered } = restored;
         let limits = ReadLimits { rows: settings.step_rows.unwrap_or(STEP_ROWS), linger: Duration::ZERO };
         let sources = open_sources(bus, &streams, &mut progress, &marker, limits, settings.on_loss).await?;

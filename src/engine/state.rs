@@ -11,7 +11,8 @@
 //! was made: one of other settings is refused, and the state is then made anew from the streams.
 
 use std::io::{Read, Write};
-use std::sync::Arc;
+use std::num::NonZero;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, FixedSizeBinaryArray, Int64Array, RecordBatch, StringArray,
@@ -23,6 +24,7 @@ use super::EngineError;
 use super::arrival::StreamState;
 use super::pipeline::{Pipeline, StreamPlan, TablePlan};
 use super::step::Step;
+use super::tables::Tables;
 use crate::bus::StreamSequence;
 use crate::event::{EventTime, SavedPartition, SavedWatermark, SeenIds};
 use crate::feature::{LivePlan, LiveTable};
@@ -40,7 +42,7 @@ const HASH: usize = 16;
 /// A part by its name.
 enum Part<'a> {
     Stream(usize, &'a StreamPlan),
-    Table(usize, &'a TablePlan),
+    Table(usize),
     Windows,
     Counters,
 }
@@ -49,7 +51,7 @@ fn parts(pipeline: &Pipeline) -> impl Iterator<Item = (String, Part<'_>)> {
     let streams = pipeline.streams.iter().enumerate();
     let streams = streams.map(|(index, plan)| (format!("stream {}", plan.name), Part::Stream(index, plan)));
     let tables = pipeline.tables.iter().enumerate();
-    let tables = tables.map(|(index, plan)| (format!("table {}", plan.plan.name()), Part::Table(index, plan)));
+    let tables = tables.map(|(index, plan)| (format!("table {}", plan.plan.name()), Part::Table(index)));
     let others = [(WINDOWS.to_owned(), Part::Windows), (COUNTERS.to_owned(), Part::Counters)];
     streams.chain(tables).chain(others)
 }
@@ -69,7 +71,7 @@ impl Step {
         let Some((_, part)) = found else { return Ok(()) };
         let saved = match part {
             Part::Stream(index, plan) => save_stream(&self.streams[index], plan, output),
-            Part::Table(index, _) => match &self.tables.live[index] {
+            Part::Table(index) => match &self.tables.live[index] {
                 LiveTable::AsOf(table) => table.save(output).map_err(saving),
                 LiveTable::Windows(rows) => rows.save(output),
             },
@@ -79,31 +81,54 @@ impl Step {
         saved.map_err(in_part(name))
     }
 
-    /// The state whose parts `read` gives.
+    /// The state whose parts `read` gives; several are read at once.
     ///
     /// # Errors
     /// When a part is missing, damaged, or of other settings.
     pub fn restore<R: Read>(
         pipeline: &Arc<Pipeline>,
         references: References,
-        read: impl Fn(&str) -> Result<R, EngineError>,
+        read: impl Fn(&str) -> Result<R, EngineError> + Sync,
     ) -> Result<Self, EngineError> {
         let mut step = Self::new(Arc::clone(pipeline))?;
-        for (name, part) in parts(pipeline) {
-            let mut input = read(&name)?;
-            let restored = match part {
-                Part::Stream(index, plan) => restore_stream(&mut step.streams[index], plan, &mut input),
-                Part::Table(index, plan) => {
-                    restore_table(pipeline, plan, &mut input).map(|table| step.tables.live[index] = table)
-                }
-                Part::Windows => WindowTables::restore(step.tables.windows.plans().to_vec(), &mut input)
-                    .map(|windows| step.tables.windows = windows),
-                Part::Counters => step.restore_counters(&mut input),
-            };
-            restored.map_err(in_part(&name))?;
-        }
+        step.restore_parts(read)?;
         step.set_references(references);
         Ok(step)
+    }
+
+    fn restore_parts<R: Read>(
+        &mut self,
+        read: impl Fn(&str) -> Result<R, EngineError> + Sync,
+    ) -> Result<(), EngineError> {
+        let (pipeline, names) = (Arc::clone(&self.pipeline), self.parts());
+        let threads = std::thread::available_parallelism().map_or(1, NonZero::get).min(names.len());
+        let waiting = Mutex::new(names.iter().zip(self.places()).enumerate());
+        let restore_some = || {
+            loop {
+                let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
+                let Some((index, (name, place))) = next else { return Ok(()) };
+                let restored =
+                    read(name).and_then(|mut input| place.restore(&pipeline, &mut input).map_err(in_part(name)));
+                restored.map_err(|error| (index, error))?;
+            }
+        };
+        let failed: Vec<(usize, EngineError)> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..threads).map(|_| scope.spawn(restore_some)).collect();
+            let ended = threads.into_iter().map(|thread| thread.join());
+            ended.filter_map(|ended| ended.unwrap_or(Err((0, EngineError::Thread("restore")))).err()).collect()
+        });
+        // The first part that can't be restored, whichever thread was faster.
+        failed.into_iter().min_by_key(|(index, _)| *index).map_or(Ok(()), |(_, error)| Err(error))
+    }
+
+    /// Where each of the [`parts`](Self::parts) belongs.
+    fn places(&mut self) -> impl Iterator<Item = Place<'_>> {
+        let Tables { live, windows, late_rows, emitted_rows, .. } = &mut self.tables;
+        let streams = self.streams.iter_mut().zip(&self.pipeline.streams);
+        let streams = streams.map(|(state, plan)| Place::Stream(state, plan));
+        let tables = live.iter_mut().zip(&self.pipeline.tables).map(|(table, plan)| Place::Table(table, plan));
+        let others = [Place::Windows(windows), Place::Counters { late: late_rows, emitted: emitted_rows }];
+        streams.chain(tables).chain(others)
     }
 
     fn save_counters(&self, output: &mut dyn Write) -> Result<(), SaveError> {
@@ -112,15 +137,24 @@ impl Step {
         writer.numbers(COUNTERS, &counters.map(|count| count.cast_signed()).collect::<Vec<_>>())?;
         writer.finish()
     }
+}
 
-    fn restore_counters(&mut self, input: &mut dyn Read) -> Result<(), SaveError> {
-        let mut reader = SectionReader::new(input, COUNTERS, counters_fingerprint(&self.pipeline))?;
-        let tables = self.pipeline.tables.len();
-        let numbers = reader.numbers(COUNTERS, 2 * tables)?;
-        reader.finish()?;
-        let (late, emitted) = numbers.split_at(tables);
-        self.tables.late_rows = late.iter().map(|count| count.cast_unsigned()).collect();
-        self.tables.emitted_rows = emitted.iter().map(|count| count.cast_unsigned()).collect();
+/// Where a part of the state belongs.
+enum Place<'a> {
+    Stream(&'a mut StreamState, &'a StreamPlan),
+    Table(&'a mut LiveTable, &'a TablePlan),
+    Windows(&'a mut WindowTables),
+    Counters { late: &'a mut Vec<u64>, emitted: &'a mut Vec<u64> },
+}
+
+impl Place<'_> {
+    fn restore(self, pipeline: &Pipeline, input: &mut dyn Read) -> Result<(), SaveError> {
+        match self {
+            Self::Stream(state, plan) => restore_stream(state, plan, input)?,
+            Self::Table(table, plan) => *table = restore_table(pipeline, plan, input)?,
+            Self::Windows(windows) => *windows = WindowTables::restore(windows.plans().to_vec(), input)?,
+            Self::Counters { late, emitted } => (*late, *emitted) = restore_counters(pipeline, input)?,
+        }
         Ok(())
     }
 }
@@ -150,6 +184,17 @@ fn restore_table(pipeline: &Pipeline, plan: &TablePlan, input: &mut dyn Read) ->
             NewestRows::restore(Arc::clone(windows), retention, input).map(LiveTable::Windows)
         }
     }
+}
+
+/// Late and emitted rows of each table.
+fn restore_counters(pipeline: &Pipeline, input: &mut dyn Read) -> Result<(Vec<u64>, Vec<u64>), SaveError> {
+    let mut reader = SectionReader::new(input, COUNTERS, counters_fingerprint(pipeline))?;
+    let tables = pipeline.tables.len();
+    let numbers = reader.numbers(COUNTERS, 2 * tables)?;
+    reader.finish()?;
+    let (late, emitted) = numbers.split_at(tables);
+    let counts = |numbers: &[i64]| numbers.iter().map(|count| count.cast_unsigned()).collect();
+    Ok((counts(late), counts(emitted)))
 }
 
 /// Tells settings of a stream apart under which other events count, or at other times.
