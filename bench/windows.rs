@@ -200,8 +200,12 @@ fn tidewheel(options: &Options, sink: &mut Sink) -> anyhow::Result<usize> {
         tables.push("clicks", &batch, &series, &mut late, &mut emissions)?;
         take(&mut emissions, sink)?;
     }
-    tables.advance("clicks", Some(i64::MAX), &mut emissions)?;
-    take(&mut emissions, sink)?;
+    // The windows that are still open close one after the other, as they would if events went on.
+    let closes = (0..=options.size / options.slide).map(|place| watermark + (place * options.slide) * 1_000_000);
+    for watermark in closes.chain([i64::MAX]) {
+        tables.advance("clicks", Some(watermark), &mut emissions)?;
+        take(&mut emissions, sink)?;
+    }
     if tables.late_rows(0) > 0 {
         bail!("{} late rows", tables.late_rows(0));
     }

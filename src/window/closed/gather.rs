@@ -4,11 +4,11 @@ use arrow::array::ArrayRef;
 use datafusion::logical_expr::EmitTo;
 use hashbrown::HashSet;
 
-use super::aggregate::{Additive, Aggregates, OutputSource};
+use super::aggregate::{AdditiveAggregate, Aggregates, OutputSource};
 use super::emit::Values;
 use super::group::Panes;
 use super::pane::Column;
-use super::running::{Running, Totals, add};
+use super::running::{Running, Totals};
 use crate::window::WindowError;
 use crate::window::keys::KeyIndex;
 
@@ -66,27 +66,11 @@ impl Gather<'_> {
         outputs: &[OutputSource],
     ) -> Result<Values, WindowError> {
         let needed = Needed::of(outputs, self.aggregates);
-        let from = match range {
-            Range::Running((start, _)) => running.included_until.max(start),
-            Range::Closed((start, _)) => start,
-        };
         let mut values = Values {
-            additive: Vec::with_capacity(self.aggregates.additive.len()),
+            additive: self.additive(running, range, slots, &needed.additive),
             distinct: Vec::with_capacity(self.aggregates.distinct.len()),
             merged: Vec::with_capacity(self.aggregates.merged.len()),
         };
-        for index in 0..self.aggregates.additive.len() {
-            let totals = match range {
-                Range::Running(_) => running.additive[index].as_ref(),
-                Range::Closed(_) => None,
-            };
-            let needed = needed.additive[index];
-            values.additive.push(if needed {
-                self.additive(index, totals, (from, range), slots)
-            } else {
-                Column::new(Additive::Count)
-            });
-        }
         for index in 0..self.aggregates.distinct.len() {
             values.distinct.push(match (needed.distinct[index], range, &running.distinct[index]) {
                 (false, ..) => Vec::new(),
@@ -104,49 +88,41 @@ impl Gather<'_> {
         Ok(values)
     }
 
-    /// Totals and the panes that are not in them; without totals, all panes.
-    fn additive(&self, index: usize, totals: Option<&Totals>, (from, range): (i64, Range), slots: &[u32]) -> Column {
+    /// Totals and the panes that are not in them; of a window that has closed, all its panes.
+    fn additive(&self, running: &Running, range: Range, slots: &[u32], needed: &[bool]) -> Vec<Column> {
         let (start, end) = range.window();
-        let rows = |from: i64, slot: u32| {
-            let panes = self.panes.by_start.range(from..end.max(from)).map(|(_, pane)| pane);
-            panes.filter_map(move |pane| pane.row_of(slot).map(|row| (&pane.additive[index], row)))
+        let (totals, from) = match range {
+            Range::Running(_) => (running.additive.as_slice(), running.included_until.max(start)),
+            Range::Closed(_) => (&[][..], start),
         };
-        let is_open = self.panes.by_start.range(from..end.max(from)).next().is_some();
-        match self.aggregates.additive[index].kind {
-            Additive::Count | Additive::Integer => {
-                let mut values: Vec<i64> = match totals {
-                    Some(Totals::Integers(totals)) => slots.iter().map(|slot| totals[*slot as usize]).collect(),
-                    _ => vec![0; slots.len()],
-                };
-                for (value, slot) in values.iter_mut().zip(slots).filter(|_| is_open) {
-                    for (column, row) in rows(from, *slot) {
-                        if let Column::Integers(column) = column {
-                            *value = value.wrapping_add(column[row]);
-                        }
-                    }
+        let begin = |(index, one): (usize, &AdditiveAggregate)| {
+            needed[index].then(|| match totals.get(index) {
+                Some(Some(totals)) => totals.of(slots),
+                _ => Totals::zero(one.kind, slots.len()),
+            })
+        };
+        let mut sums: Vec<Option<Totals>> = self.aggregates.additive.iter().enumerate().map(begin).collect();
+        let mut rows: Vec<Option<usize>> = Vec::with_capacity(slots.len());
+        for (_, pane) in self.panes.by_start.range(from..end.max(from)) {
+            rows.clear();
+            rows.extend(slots.iter().map(|slot| pane.row_of(*slot)));
+            for (sums, column) in sums.iter_mut().zip(&pane.additive) {
+                if let Some(sums) = sums {
+                    sums.add_rows(&rows, column);
                 }
-                Column::Integers(values)
-            }
-            Additive::Float => {
-                let part = |from: i64, slot: u32, mut total: (f64, f64)| {
-                    for (column, row) in rows(from, slot) {
-                        if let Column::Floats(column) = column {
-                            total = add(total, column[row]);
-                        }
-                    }
-                    total
-                };
-                let value = |slot: &u32| {
-                    let total = match totals {
-                        Some(Totals::Floats(totals)) => totals[*slot as usize],
-                        _ => (0.0, 0.0),
-                    };
-                    let total = if is_open { part(from, *slot, total).0 } else { total.0 };
-                    if total.is_finite() { total } else { self.plain_sum(index, (start, end), *slot) }
-                };
-                Column::Floats(slots.iter().map(value).collect())
             }
         }
+        let finish = |(index, sums): (usize, Option<Totals>)| match sums {
+            None => Column::Integers(Vec::new()),
+            Some(Totals::Integers(sums)) => Column::Integers(sums),
+            Some(Totals::Floats(sums)) => {
+                let value = |((sum, _), slot): (&(f64, f64), &u32)| {
+                    if sum.is_finite() { *sum } else { self.plain_sum(index, (start, end), *slot) }
+                };
+                Column::Floats(sums.iter().zip(slots).map(value).collect())
+            }
+        };
+        sums.into_iter().enumerate().map(finish).collect()
     }
 
     /// A sum with infinities or NaN in it, which can't be taken away again: from the panes.

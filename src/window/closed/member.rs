@@ -20,6 +20,10 @@ use crate::window::keys::{NO_SLOT, doubled, hashed};
 /// Event time between two looks at late events of windows that have closed, microseconds.
 const LATE_EVERY: i64 = 1_000_000;
 
+/// Rows that are read and made together, where that costs nothing: their columns stay in the cache, and memory that was
+/// given back is used again instead of being asked of the system, which has to clear it.
+const TOGETHER: usize = 4_096;
+
 /// Keys whose rows of an open window were emitted, and whether they still are as they were told.
 pub(super) type Told = HashMap<u32, bool, SlotHash>;
 
@@ -127,13 +131,16 @@ impl Member {
         }
         if let (true, Some((start, end))) = (self.follows_changes(), self.running.window) {
             let is_followed = start <= pane && pane < end;
+            // A later window was followed before an earlier one opened.
+            let has_others = self.told.keys().any(|told| *told != end);
             for slot in slots {
                 if is_followed {
                     self.mark(slot);
                 }
-                // A later window was followed before an earlier one opened.
-                for (_, told) in self.told.iter_mut().filter(|(told, _)| **told != end) {
-                    told.entry(slot).and_modify(|is_current| *is_current = false);
+                if has_others {
+                    for (_, told) in self.told.iter_mut().filter(|(told, _)| **told != end) {
+                        told.entry(slot).and_modify(|is_current| *is_current = false);
+                    }
                 }
             }
         }
@@ -232,13 +239,16 @@ impl Member {
         for slot in &slots {
             self.is_dirty[*slot as usize] = false;
         }
-        let passing = self.emit(gather, Range::Running(window), &slots, (EmissionKind::Early, at), out)?;
-        let told = self.told.entry(window.1).or_default();
-        for (row, slot) in slots.iter().enumerate() {
-            if passing.as_ref().is_none_or(|passing| passing.value(row)) {
-                told.insert(*slot, true);
-            } else {
-                told.remove(slot);
+        let range = Range::Running(window);
+        for slots in slots.chunks(self.together(range)) {
+            let passing = self.emit_part(gather, range, slots, (EmissionKind::Early, at), out)?;
+            let told = self.told.entry(window.1).or_default();
+            for (row, slot) in slots.iter().enumerate() {
+                if passing.as_ref().is_none_or(|passing| passing.value(row)) {
+                    told.insert(*slot, true);
+                } else {
+                    told.remove(slot);
+                }
             }
         }
         Ok(())
@@ -258,7 +268,33 @@ impl Member {
         Ok(())
     }
 
+    /// How many keys are read together. What is not read key by key, but by going through what a window holds, is read in
+    /// one go for all of them.
+    fn together(&self, range: Range) -> usize {
+        let is_merged =
+            |output: &OutputSource| matches!(output, OutputSource::Merged { .. } | OutputSource::Decayed { .. });
+        match range {
+            Range::Running(_) if !self.outputs.iter().any(is_merged) => TOGETHER,
+            _ => usize::MAX,
+        }
+    }
+
     fn emit(
+        &self,
+        gather: &mut Gather<'_>,
+        range: Range,
+        slots: &[u32],
+        why: (EmissionKind, i64),
+        out: &mut Vec<Emission>,
+    ) -> Result<(), WindowError> {
+        for slots in slots.chunks(self.together(range)) {
+            self.emit_part(gather, range, slots, why, out)?;
+        }
+        Ok(())
+    }
+
+    /// Tells which rows HAVING lets through, all without a mask.
+    fn emit_part(
         &self,
         gather: &mut Gather<'_>,
         range: Range,
@@ -266,9 +302,6 @@ impl Member {
         (kind, at): (EmissionKind, i64),
         out: &mut Vec<Emission>,
     ) -> Result<Option<BooleanArray>, WindowError> {
-        if slots.is_empty() {
-            return Ok(None);
-        }
         let values = gather.values(&self.running, range, slots, &self.outputs)?;
         let (start, end) = range.window();
         // What a window that has closed has emitted is not remembered.

@@ -23,6 +23,7 @@ mod gather;
 mod group;
 mod input;
 mod member;
+mod pair_table;
 mod pane;
 mod partial;
 mod plan;

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::aggregate::{Additive, Aggregates};
+use super::aggregate::{Additive, AdditiveAggregate, Aggregates};
 use super::pane::{Column, Pairs, Pane};
 use super::seen::Seen;
 use crate::window::keys::{NO_SLOT, doubled};
@@ -19,10 +19,36 @@ pub(super) enum Totals {
 }
 
 impl Totals {
-    fn new(kind: Additive) -> Self {
+    /// So many zeros.
+    pub(super) fn zero(kind: Additive, count: usize) -> Self {
         match kind {
-            Additive::Count | Additive::Integer => Self::Integers(Vec::new()),
-            Additive::Float => Self::Floats(Vec::new()),
+            Additive::Count | Additive::Integer => Self::Integers(vec![0; count]),
+            Additive::Float => Self::Floats(vec![(0.0, 0.0); count]),
+        }
+    }
+
+    /// The values of some slots.
+    pub(super) fn of(&self, slots: &[u32]) -> Self {
+        match self {
+            Self::Integers(totals) => Self::Integers(slots.iter().map(|slot| totals[*slot as usize]).collect()),
+            Self::Floats(totals) => Self::Floats(slots.iter().map(|slot| totals[*slot as usize]).collect()),
+        }
+    }
+
+    /// Adds to each value the row of the column that belongs to it, if there is one.
+    pub(super) fn add_rows(&mut self, rows: &[Option<usize>], part: &Column) {
+        match (self, part) {
+            (Self::Integers(totals), Column::Integers(part)) => {
+                for (total, row) in totals.iter_mut().zip(rows) {
+                    *total = row.map_or(*total, |row| total.wrapping_add(part[row]));
+                }
+            }
+            (Self::Floats(totals), Column::Floats(part)) => {
+                for (total, row) in totals.iter_mut().zip(rows) {
+                    *total = row.map_or(*total, |row| add(*total, part[row]));
+                }
+            }
+            _ => debug_assert!(false, "the columns of an aggregate have its type"),
         }
     }
 
@@ -113,8 +139,7 @@ pub(super) struct Running {
 impl Running {
     /// An empty one for the aggregates that `needs` tells, additive first.
     pub(super) fn new(aggregates: &Aggregates, additive: &[bool], distinct: &[bool]) -> Self {
-        let totals =
-            |(one, needed): (&super::aggregate::AdditiveAggregate, &bool)| needed.then(|| Totals::new(one.kind));
+        let totals = |(one, needed): (&AdditiveAggregate, &bool)| needed.then(|| Totals::zero(one.kind, 0));
         Self {
             window: None,
             included_until: i64::MIN,

@@ -7,9 +7,9 @@ use std::io::{Read as _, Write as _};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use object_store::ObjectStoreExt as _;
 use object_store::memory::InMemory;
 use object_store::path::Path;
-use object_store::ObjectStoreExt as _;
 use tidewheel::snapshot::{Generation, SnapshotStore};
 use tokio::runtime::Runtime;
 use xxhash_rust::xxh3::xxh3_128;
