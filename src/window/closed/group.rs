@@ -53,6 +53,13 @@ impl Panes {
     pub(super) fn number(&self, start: i64) -> u32 {
         start.div_euclid(self.width) as u32
     }
+
+    /// The pane that starts here; a new one is expected to hold as much as the one before.
+    fn at(&mut self, start: i64, aggregates: &Aggregates) -> &mut Pane {
+        let before = self.by_start.last_key_value().filter(|(last, _)| **last < start);
+        let likely = before.map(|(_, last)| Pane::like(last, aggregates));
+        self.by_start.entry(start).or_insert_with(|| likely.unwrap_or_else(|| Pane::new(aggregates)))
+    }
 }
 
 impl PaneGroup {
@@ -216,7 +223,7 @@ impl PaneGroup {
             }
         }
         for (start, rows) in batches {
-            let pane = self.panes.by_start.entry(start).or_insert_with(|| Pane::new(&self.aggregates));
+            let pane = self.panes.at(start, &self.aggregates);
             pane.add(&self.aggregates, input, &rows, &mut self.scratch)?;
             for member in &mut self.members {
                 member.changed(&self.panes, start, self.watermark, rows.iter().map(|row| input.slots[*row as usize]));

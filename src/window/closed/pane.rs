@@ -24,6 +24,13 @@ impl Column {
         }
     }
 
+    fn with_capacity(kind: Additive, rows: usize) -> Self {
+        match kind {
+            Additive::Count | Additive::Integer => Self::Integers(Vec::with_capacity(rows)),
+            Additive::Float => Self::Floats(Vec::with_capacity(rows)),
+        }
+    }
+
     fn resize(&mut self, rows: usize) {
         match self {
             Self::Integers(values) => values.resize(rows, 0),
@@ -92,6 +99,22 @@ impl Pane {
             additive: aggregates.additive.iter().map(|one| Column::new(one.kind)).collect(),
             distinct: aggregates.distinct.iter().map(|_| Pairs::default()).collect(),
             merged: aggregates.merged.iter().map(|_| Partial::default()).collect(),
+        }
+    }
+
+    /// A pane that will hold about as much as another: it need not be copied from smaller memory to larger as it grows.
+    pub(super) fn like(other: &Self, aggregates: &Aggregates) -> Self {
+        let rows = other.slots.len();
+        let pairs = |pairs: &Pairs| Pairs {
+            slots: Vec::with_capacity(pairs.slots.len()),
+            values: Vec::with_capacity(pairs.values.len()),
+        };
+        Self {
+            rows: HashMap::with_capacity_and_hasher(rows, SlotHash),
+            slots: Vec::with_capacity(rows),
+            additive: aggregates.additive.iter().map(|one| Column::with_capacity(one.kind, rows)).collect(),
+            distinct: other.distinct.iter().map(pairs).collect(),
+            ..Self::new(aggregates)
         }
     }
 
