@@ -4,18 +4,16 @@
 //! could reach at most; the whole job decodes, keeps the features of `pipelines/intent`, scores and publishes.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
-use std::path::Path;
+mod intent;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Zipf};
-use tidewheel::bus::{
-    Bus, ConnectSettings, EmbeddedServer, Outgoing, ReadLimits, ServerBinary, StreamSequence, Subject,
-};
-use tidewheel::config::Folder;
-use tidewheel::engine::{Pipeline, Run, RunSettings, input_spec};
+use tidewheel::bus::{Bus, Outgoing, ReadLimits, StreamSequence, Subject};
+use tidewheel::engine::{Run, RunSettings, input_spec};
 
 const EVENT_BYTES: usize = 256;
 const ROUNDS: usize = 3;
@@ -36,17 +34,6 @@ fn main() {
     }
     runtime.block_on(latency());
     println!("peak memory of this process: {} MiB", status_kib("VmHWM") / 1024);
-}
-
-fn pipeline() -> Arc<Pipeline> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines/intent");
-    Arc::new(Folder::read(&folder).unwrap().assemble().unwrap())
-}
-
-async fn server(folder: &Path) -> (EmbeddedServer, Bus) {
-    let server = EmbeddedServer::start(&ServerBinary::find().unwrap(), folder).await.unwrap();
-    let bus = Bus::connect(&ConnectSettings::to_url(server.url())).await.unwrap();
-    (server, bus)
 }
 
 /// Makes events of 100,000 people and 10,000 items, both Zipf.
@@ -87,8 +74,8 @@ async fn throughput(name: &str, events: usize, scored: f64) {
     for _ in 0..ROUNDS {
         // A broker of its own: rankings of an earlier round would tell the job where it was.
         let folder = tempfile::tempdir().unwrap();
-        let (server, bus) = server(folder.path()).await;
-        let pipeline = pipeline();
+        let (server, bus) = intent::broker(folder.path()).await;
+        let pipeline = Arc::new(intent::pipeline());
         let stream = input_spec(&pipeline, &pipeline.streams[0]);
         bus.ensure_stream(&stream).await.unwrap();
         fill(&bus, events, scored).await;
@@ -148,8 +135,8 @@ async fn pull(bus: &Bus, stream: &str, events: usize) -> f64 {
 /// From the publication of an event to the arrival of its published score.
 async fn latency() {
     let folder = tempfile::tempdir().unwrap();
-    let (server, bus) = server(folder.path()).await;
-    let pipeline = pipeline();
+    let (server, bus) = intent::broker(folder.path()).await;
+    let pipeline = Arc::new(intent::pipeline());
     let run =
         Run::start(Arc::clone(&pipeline), &bus, &RunSettings { version: "0.0.1".to_owned(), ..RunSettings::default() })
             .await

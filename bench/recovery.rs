@@ -9,6 +9,8 @@
 //!   only when a batch is full; by turns, from scratch each time.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod intent;
+
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -19,10 +21,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Zipf};
-use tidewheel::bus::{
-    Bus, ConnectSettings, EmbeddedServer, Outgoing, Publisher, ReadLimits, ServerBinary, StreamSequence, Subject,
-};
-use tidewheel::config::Folder;
+use tidewheel::bus::{Bus, Outgoing, Publisher, ReadLimits, StreamSequence, Subject};
 use tidewheel::engine::{Pipeline, Run, RunSettings, input_spec, output_spec};
 use tidewheel::snapshot::Location;
 use tokio::sync::watch;
@@ -54,24 +53,10 @@ fn main() {
     let mut numbers = std::env::args().skip(1).filter_map(|argument| argument.parse::<u64>().ok());
     let state_events = numbers.next().unwrap_or(500_000);
     let kills = numbers.next().unwrap_or(20);
-    let cost_events = numbers.next().unwrap_or(2_000_000);
+    let cost_events = numbers.next().unwrap_or(1_500_000).max(2 * LAST_STEPS);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(recovery(state_events, kills));
     runtime.block_on(cost(cost_events));
-}
-
-fn intent() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines/intent")
-}
-
-fn pipeline() -> Pipeline {
-    Folder::read(&intent()).unwrap().assemble().unwrap()
-}
-
-async fn server(folder: &Path) -> (EmbeddedServer, Bus) {
-    let server = EmbeddedServer::start(&ServerBinary::find().unwrap(), folder).await.unwrap();
-    let bus = Bus::connect(&ConnectSettings::to_url(server.url())).await.unwrap();
-    (server, bus)
 }
 
 /// Events of 100,000 people and 10,000 items, both Zipf.
@@ -119,7 +104,7 @@ async fn fill(publisher: &mut Publisher, generator: &mut Generator, events: u64)
 fn start(folder: &Path, url: &str, number: u64) -> (Child, PathBuf) {
     let log = folder.join(format!("worker-{number}.log"));
     let mut command = Command::new(env!("CARGO_BIN_EXE_tidewheel"));
-    command.arg("run").arg(intent()).args(["--nats", url, "--no-train"]);
+    command.arg("run").arg(intent::folder()).args(["--nats", url, "--no-train"]);
     command.env("TIDEWHEEL_LOG", "info,tidewheel::engine=debug,async_nats=warn,ort=warn").current_dir(folder);
     // The program looks for it above its working folder, which is elsewhere here.
     let runtime = Path::new(env!("CARGO_MANIFEST_DIR")).join(".runtime/libonnxruntime.so");
@@ -148,8 +133,8 @@ fn watch_outputs(bus: &Bus, pipeline: &Pipeline) -> watch::Receiver<(u64, System
 
 async fn recovery(events: u64, kills: u64) {
     let folder = tempfile::tempdir().unwrap();
-    let (server, bus) = server(&folder.path().join("broker")).await;
-    let pipeline = pipeline();
+    let (server, bus) = intent::broker(&folder.path().join("broker")).await;
+    let pipeline = intent::pipeline();
     let stream = input_spec(&pipeline, &pipeline.streams[0]);
     bus.ensure_stream(&stream).await.unwrap();
     bus.ensure_stream(&output_spec(&pipeline)).await.unwrap();
@@ -243,11 +228,12 @@ fn percentiles(took: &mut [Duration]) -> String {
 
 async fn cost(events: u64) {
     let folder = tempfile::tempdir().unwrap();
-    let (server, bus) = server(&folder.path().join("broker")).await;
-    let stream = input_spec(&pipeline(), &pipeline().streams[0]).name;
-    bus.ensure_stream(&input_spec(&pipeline(), &pipeline().streams[0])).await.unwrap();
+    let (server, bus) = intent::broker(&folder.path().join("broker")).await;
+    let pipeline = intent::pipeline();
+    let input = input_spec(&pipeline, &pipeline.streams[0]);
+    bus.ensure_stream(&input).await.unwrap();
     fill(&mut bus.publisher(2_000).await.unwrap(), &mut Generator::new(), events).await;
-    assert_eq!(bus.stream_state(&stream).await.unwrap().last.0, events);
+    assert_eq!(bus.stream_state(&input.name).await.unwrap().last.0, events);
     let (mut safe, mut bare, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..ROUNDS {
         let store = folder.path().join(format!("snapshots-{round}"));
@@ -271,8 +257,10 @@ async fn cost(events: u64) {
 
 /// Events per second of the whole job over all events, from scratch.
 async fn work(bus: &Bus, events: u64, snapshots: Option<&PathBuf>) -> f64 {
-    let mut pipeline = pipeline();
+    let mut pipeline = intent::pipeline();
     pipeline.state.checkpoint = CHECKPOINT;
+    // Nobody reads the outputs of the jobs before, and for all of them there is no room.
+    pipeline.output.drops_oldest = true;
     if snapshots.is_none() {
         pipeline.state.epoch = Duration::from_secs(3_600);
     }

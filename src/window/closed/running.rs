@@ -66,36 +66,19 @@ impl Totals {
         }
     }
 
-    fn add(&mut self, slots: &[u32], part: &Column) {
+    /// Adds a row of the column to each slot, or takes it away.
+    fn change(&mut self, slots: &[u32], part: &Column, adds: bool) {
         match (self, part) {
             (Self::Integers(totals), Column::Integers(part)) => {
                 for (slot, value) in slots.iter().zip(part) {
                     let total = &mut totals[*slot as usize];
-                    *total = total.wrapping_add(*value);
+                    *total = if adds { total.wrapping_add(*value) } else { total.wrapping_sub(*value) };
                 }
             }
             (Self::Floats(totals), Column::Floats(part)) => {
                 for (slot, value) in slots.iter().zip(part) {
                     let total = &mut totals[*slot as usize];
-                    *total = add(*total, *value);
-                }
-            }
-            _ => debug_assert!(false, "the columns of an aggregate have its type"),
-        }
-    }
-
-    fn take_away(&mut self, slots: &[u32], part: &Column) {
-        match (self, part) {
-            (Self::Integers(totals), Column::Integers(part)) => {
-                for (slot, value) in slots.iter().zip(part) {
-                    let total = &mut totals[*slot as usize];
-                    *total = total.wrapping_sub(*value);
-                }
-            }
-            (Self::Floats(totals), Column::Floats(part)) => {
-                for (slot, value) in slots.iter().zip(part) {
-                    let total = &mut totals[*slot as usize];
-                    *total = add(*total, -*value);
+                    *total = add(*total, if adds { *value } else { -*value });
                 }
             }
             _ => debug_assert!(false, "the columns of an aggregate have its type"),
@@ -166,7 +149,7 @@ impl Running {
     pub(super) fn include(&mut self, pane: &Pane) {
         for (totals, column) in self.additive.iter_mut().zip(&pane.additive) {
             if let Some(totals) = totals {
-                totals.add(&pane.slots, column);
+                totals.change(&pane.slots, column, true);
             }
         }
         for slot in &pane.slots {
@@ -181,7 +164,7 @@ impl Running {
     pub(super) fn exclude(&mut self, start: i64, number: u32, pane: &Pane) {
         for (totals, column) in self.additive.iter_mut().zip(&pane.additive) {
             if let Some(totals) = totals {
-                totals.take_away(&pane.slots, column);
+                totals.change(&pane.slots, column, false);
             }
         }
         if let Some(Some(Totals::Integers(rows))) = self.additive.first() {
