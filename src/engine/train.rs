@@ -11,6 +11,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use serde::Serialize;
@@ -23,7 +24,7 @@ use super::feed::{Moves, hand_on};
 use super::learning::Learning;
 use super::pipeline::Pipeline;
 use super::presence::Presence;
-use super::serving::open_registry;
+use super::serving::{now_micros, open_registry};
 use super::streams::{examples_subject, output_spec};
 use crate::bus::{Bus, Message, ReadLimits, StreamSequence, Subject};
 use crate::learn::EvaluationReport;
@@ -34,6 +35,8 @@ use crate::registry::{Pointer, Registry};
 const READ_ROWS: usize = 1_024;
 /// Batches that wait for the thread.
 const QUEUED: usize = 4;
+/// No model takes so long to store.
+const ABANDONED_AFTER: Duration = Duration::from_secs(3_600);
 
 /// How training runs.
 #[derive(Debug, Clone, Default)]
@@ -101,6 +104,11 @@ impl Training {
         presence.ask_others().await?;
         let opened = open_registry(&pipeline, bus, options.copies.clone()).await?;
         let (registry, pointer) = opened.ok_or(EngineError::NoModel)?;
+        // A process that died while it stored a model has left chunks that nobody names.
+        let abandoned = registry.remove_abandoned(now_micros() - ABANDONED_AFTER.as_micros() as i64).await?;
+        if abandoned > 0 {
+            tracing::info!(abandoned, "cleared away models whose storing was interrupted");
+        }
         let report = Arc::new(ArcSwap::default());
         let handle = tokio::runtime::Handle::current();
         let learning =

@@ -9,10 +9,11 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::emit::Emission;
 use super::group::PaneGroup;
-use super::plan::WindowPlan;
+use super::plan::{WindowPlan, WindowSettings};
 use super::session::SessionTable;
 use super::spec::WindowSpec;
 use crate::window::WindowError;
+use crate::window::budget::Budget;
 use crate::window::save::{SaveError, SectionReader, SectionWriter};
 use crate::window::source::References;
 
@@ -183,13 +184,15 @@ impl WindowTables {
 /// What the state of tables calls itself.
 const KIND: &str = "tables of windows";
 
-/// Tells plans apart: a state fits those it was saved under.
+/// Tells plans apart: a state fits those it was saved under. How much memory they may hold is not part of it: who raises a
+/// limit that was reached goes on with the state.
 pub(in crate::window) fn fingerprint(plans: &[Arc<WindowPlan>]) -> u64 {
     let mut hasher = Xxh3::new();
     for plan in plans {
+        let settings = WindowSettings { budget: Budget::UNLIMITED, ..plan.settings() };
         hasher.update(plan.name().as_bytes());
         hasher.update(plan.logical().as_bytes());
-        hasher.update(format!("{:?} {:?}", plan.spec(), plan.settings()).as_bytes());
+        hasher.update(format!("{:?} {settings:?}", plan.spec()).as_bytes());
     }
     hasher.digest()
 }

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use super::folders::{ALL, AS_OF, Files, WINDOWS};
-use super::passage::{Out, Passage};
+use super::passage::{Out, Passage, restore};
 use super::shop::{START, messages};
 
 /// Where steps end in all runs: after so many messages, requests are answered or the state is saved.
@@ -84,6 +84,20 @@ fn limits_such_as_are_tried_below_make_tables_give_up_keys() {
             out.is_ok_and(|out| out.tables.iter().any(|line| !line.ends_with(", 0)")))
         });
         assert!(gave_up.count() >= 3, "{}", files.name);
+    }
+}
+
+#[test]
+fn a_state_goes_on_under_another_limit_of_memory() {
+    for files in [&AS_OF, &WINDOWS] {
+        let (without, with) = (files.pipeline(), files.with_settings(&limited(files, 68)));
+        let mut passage = Passage::new(&without);
+        passage.pass(&messages(7, 200, without.streams.len()), 20).unwrap();
+        let parts = passage.save();
+        passage.step = restore(&with, &parts).unwrap();
+        assert!(passage.save() == parts, "{}: nothing is given up before the next step", files.name);
+        passage.step = restore(&without, &parts).unwrap();
+        assert!(passage.save() == parts, "{}", files.name);
     }
 }
 
