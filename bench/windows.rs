@@ -4,7 +4,7 @@
 //! cargo bench --bench windows -- --file clicks.jsonl --size 60 --slide 10 --engine tidewheel --out -
 //! ```
 //!
-//! One JSON line tells rows, wall and processor time, peak memory and rows out. With `--out FILE` the rows are written as
+//! One JSON line tells rows, wall and processor time, peak memory, rows out, and the slowest step of the table. With `--out FILE` the rows are written as
 //! CSV: user, start of the window in seconds, count, sum, filtered count, distinct count.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::naive_bytecount, missing_docs)]
 
@@ -76,9 +76,10 @@ fn main() -> anyhow::Result<()> {
     let options = Options::read()?;
     let out = options.out.as_ref().map(File::create).transpose()?;
     let mut sink = Sink { out: out.map(BufWriter::new), rows: 0 };
+    let mut slowest = Duration::ZERO;
     let start = Instant::now();
     let rows = match options.engine.as_str() {
-        "tidewheel" => tidewheel(&options, &mut sink)?,
+        "tidewheel" => tidewheel(&options, &mut sink, &mut slowest)?,
         "datafusion" => datafusion(&options, &mut sink)?,
         other => bail!("--engine {other}: expected tidewheel or datafusion"),
     };
@@ -89,9 +90,10 @@ fn main() -> anyhow::Result<()> {
     let cpu = clock_gettime(ClockId::ProcessCPUTime);
     let cpu = Duration::new(cpu.tv_sec.unsigned_abs(), u32::try_from(cpu.tv_nsec)?).as_secs_f64();
     println!(
-        r#"{{"rows":{rows},"wall_s":{wall:.3},"cpu_s":{cpu:.3},"peak_bytes":{},"rows_out":{}}}"#,
+        r#"{{"rows":{rows},"wall_s":{wall:.3},"cpu_s":{cpu:.3},"peak_bytes":{},"rows_out":{},"slowest_step_s":{:.4}}}"#,
         peak_bytes()?,
-        sink.rows
+        sink.rows,
+        slowest.as_secs_f64()
     );
     Ok(())
 }
@@ -164,7 +166,8 @@ impl Chunks {
     }
 }
 
-fn tidewheel(options: &Options, sink: &mut Sink) -> anyhow::Result<usize> {
+/// `slowest`: the longest time that the table took for one chunk of lines, the rows of windows that closed included.
+fn tidewheel(options: &Options, sink: &mut Sink, slowest: &mut Duration) -> anyhow::Result<usize> {
     let mut decoder =
         Decoder::new(Arc::new(Contract::parse(CONTRACT).ok().context("contract")?), &DecodeSettings::new("ts"))?;
     let planner = Planner::new();
@@ -197,7 +200,9 @@ fn tidewheel(options: &Options, sink: &mut Sink) -> anyhow::Result<usize> {
         }
         late.clear();
         late.resize(series.len(), true);
+        let start = Instant::now();
         tables.push("clicks", &batch, &series, &mut late, &mut emissions)?;
+        *slowest = start.elapsed().max(*slowest);
         take(&mut emissions, sink)?;
     }
     // The windows that are still open close one after the other, as they would if events went on.
