@@ -1,8 +1,12 @@
 //! The models that serve: the active one, and for a share of the people another one, to compare with.
 
+use std::borrow::Cow;
+use std::ops::Range;
+
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::job::Job;
+use crate::feature::Matrix;
 use crate::model::{ModelError, ModelVersion, Scorer};
 
 /// Which model serves a ranking.
@@ -47,7 +51,7 @@ impl Arms {
     }
 
     /// Scores a job, at most `batch_rows` rows at a time: a score per row and an arm per group. `width` is the number of the
-    /// vector's columns.
+    /// vector's columns. No model sees a row that cannot be scored; its score is not a number.
     ///
     /// # Errors
     /// When a model fails on a whole batch.
@@ -70,8 +74,9 @@ impl Arms {
             let groups = &job.groups[first_group..first_group + run.len()];
             first_group += run.len();
             let rows = groups.iter().map(|group| group.rows).sum::<usize>();
-            let values = &job.matrix.values[first_row * width..(first_row + rows) * width];
-            first_row += rows;
+            let rows = first_row..first_row + rows;
+            first_row = rows.end;
+            let values = scorable(&job.matrix, &rows, width);
             let scorer = match (&mut self.control, run.first()) {
                 (Some((control, _)), Some(Arm::Control)) => control,
                 _ => &mut self.active,
@@ -80,8 +85,41 @@ impl Arms {
                 scorer.score(chunk, chunk.len() / width.max(1), &mut part)?;
                 scores.extend_from_slice(&part);
             }
+            spread(scores, &job.matrix, rows);
         }
         Ok(())
+    }
+}
+
+/// The vectors of those of these rows that can be scored: one that is not finite would cost all of its batch their scores.
+fn scorable<'a>(matrix: &'a Matrix, rows: &Range<usize>, width: usize) -> Cow<'a, [f32]> {
+    let values = &matrix.values[rows.start * width..rows.end * width];
+    let unscorable = matrix.unscorable_in(rows);
+    if unscorable.is_empty() {
+        return Cow::Borrowed(values);
+    }
+    let mut kept = Vec::with_capacity(values.len() - unscorable.len() * width);
+    let mut from = 0;
+    for bad in unscorable {
+        let at = (bad.row - rows.start) * width;
+        kept.extend_from_slice(&values[from..at]);
+        from = at + width;
+    }
+    kept.extend_from_slice(&values[from..]);
+    Cow::Owned(kept)
+}
+
+/// Moves the newest scores, those of [`scorable`] rows, to the places of their rows.
+fn spread(scores: &mut Vec<f32>, matrix: &Matrix, rows: Range<usize>) {
+    let unscorable = matrix.unscorable_in(&rows);
+    if unscorable.is_empty() {
+        return;
+    }
+    let scored = scores.split_off(rows.start);
+    let (mut scored, mut unscorable) = (scored.into_iter(), unscorable.iter().peekable());
+    for row in rows {
+        let is_bad = unscorable.next_if(|bad| bad.row == row).is_some();
+        scores.push(if is_bad { f32::NAN } else { scored.next().unwrap_or(f32::NAN) });
     }
 }
 

@@ -25,4 +25,5 @@ mod scripts;
 mod silence;
 mod taobao;
 mod training;
+mod unscorable;
 mod windows;

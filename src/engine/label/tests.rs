@@ -6,7 +6,7 @@ use super::*;
 use crate::config::Folder;
 use crate::engine::EngineError;
 use crate::engine::feedback::Positive;
-use crate::feature::Matrix;
+use crate::feature::{Matrix, Unscorable};
 use crate::learn::{ExampleKind, decode};
 use crate::score::{Group, Job};
 use crate::window::SaveError;
@@ -93,6 +93,20 @@ fn what_was_shown_before_a_restart_gives_the_same_messages_under_the_same_ids() 
     let again = after.take(&events(&[4, 5, 5], Some((1, 2)), true), &[], "clicks=3").unwrap().examples;
     assert_eq!(pairs(&again), pairs(&made));
     assert_eq!(after.counts(), before.counts());
+}
+
+#[test]
+fn an_event_that_no_model_could_score_becomes_no_example() {
+    let pipeline = pipeline();
+    let mut labeller = labeller(&pipeline, Vec::new());
+    let (StepOutput { mut job, keys, .. }, _) = request(&pipeline, 2);
+    job.matrix.unscorable = vec![Unscorable { row: 0, column: 0, value: None }];
+    job.groups = vec![Group { rows: 1, ..job.groups[0].clone() }; 2];
+    let output = StepOutput { job, keys, triggers: vec![0, 1], ..events(&[1, 2, 3], None, true) };
+    let made = labeller.take(&output, &[], "clicks=0").unwrap().examples;
+    let examples = decoded(&pipeline, &made);
+    assert_eq!((labeller.counts().shown, examples.len(), examples[0].1.labels()), (1, 1, &[0.0][..]));
+    assert!(examples[0].1.vectors().iter().all(|value| *value == 1.0));
 }
 
 #[test]
