@@ -27,7 +27,7 @@ use tokio::process::{Child, Command};
 
 use crate::broker::server;
 use crate::learning::{a_minute_ago, items, request, until, view};
-use crate::taobao::root;
+use crate::taobao::{PATIENCE, root};
 use crate::training::{hasty, last_example, train};
 
 /// Event time between two requests, milliseconds; at the end it passes faster, so that few windows are still open then: a
@@ -134,7 +134,8 @@ impl Ledger {
     async fn catch_up(&mut self, bus: &Bus, pipeline: &Pipeline) -> u64 {
         let last = last_example(bus, pipeline).await;
         while self.totals.keys().next_back().is_none_or(|read| *read < last) && last > 0 {
-            for message in self.reader.next_batch().await.unwrap() {
+            let batch = tokio::time::timeout(PATIENCE, self.reader.next_batch()).await;
+            for message in batch.expect("examples that are stored can be read").unwrap() {
                 let mut examples = Examples::new(self.columns);
                 decode(&message.payload, self.columns, &self.fingerprint, &mut examples).unwrap();
                 for row in 0..examples.len() {

@@ -14,7 +14,7 @@ use tidewheel::engine::{Pipeline, Run, RunSettings, Step, input_spec, output_spe
 
 use crate::broker::{publish, server, stored};
 use crate::learning::until;
-use crate::taobao::root;
+use crate::taobao::{PATIENCE, root};
 
 const SETTINGS: &str = r#"name = "both"
 
@@ -65,7 +65,9 @@ fn event(at_seconds: u64) -> Vec<u8> {
 async fn send(run: &Run, bus: &Bus, pipeline: &Pipeline, stream: usize, at_seconds: u64) {
     publish(bus, pipeline.streams[stream].subjects[0].as_str(), [event(at_seconds)]).await;
     let last = bus.stream_state(&input_spec(pipeline, &pipeline.streams[stream]).name).await.unwrap().last;
-    run.settled().wait_for(|position| position.of(stream) >= last).await.unwrap();
+    let mut settled = run.settled();
+    let reached = settled.wait_for(|position| position.of(stream) >= last);
+    tokio::time::timeout(PATIENCE, reached).await.expect("the event is committed").unwrap();
 }
 
 async fn silence() {

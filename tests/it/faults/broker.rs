@@ -58,7 +58,7 @@ async fn with_a_past(site: &mut Site, seed: u64) -> (Producer, Worker) {
     let producer = Producer::start(&site.bus, seed, RATE).await;
     let mut worker = site.start(&Start::default());
     site.runs(&mut worker).await;
-    tokio::time::sleep(Duration::from_millis(700)).await;
+    patiently("a snapshot", async || (snapshots(site.path()) > 0).then_some(())).await;
     // In order, so that the copy is whole.
     let store = site.broker_folder().join("jetstream");
     let server = site.server.as_mut().unwrap();

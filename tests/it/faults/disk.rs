@@ -88,6 +88,15 @@ async fn saved(state: &Path, worker: &mut Worker) {
     .await;
 }
 
+/// Waits until a worker says that it could not save.
+async fn unsaved(worker: &mut Worker) {
+    patiently("a snapshot to fail", async || {
+        worker.must_run();
+        worker.log().contains("no snapshot: a restart has more to replay").then_some(())
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_disk_costs_snapshots_and_nothing_else_and_they_go_on_when_there_is_room() {
     let _alone = alone().await;
@@ -100,15 +109,14 @@ async fn a_full_disk_costs_snapshots_and_nothing_else_and_they_go_on_when_there_
 
     disk.fill();
     let full = names(&state, "manifests").pop();
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    unsaved(&mut worker).await;
     site.runs(&mut worker).await;
-    assert!(worker.log().contains("no snapshot: a restart has more to replay"), "{}", worker.log());
     // A worker that starts now has what was saved before, and nothing to write to.
     disk.fill();
     worker.kill().await;
     let mut worker = site.start(&Start::default());
     site.runs(&mut worker).await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    unsaved(&mut worker).await;
     site.runs(&mut worker).await;
     assert_eq!(names(&state, "manifests").pop(), full, "it was full");
 

@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use super::compare::{Report, compare};
 use super::outputs::newest_marker;
 use super::producer::Producer;
-use super::site::{Site, patiently};
+use super::site::{PATIENCE, Site, patiently};
 use super::worker::{Start, restored};
 use super::{alone, number};
 
@@ -87,6 +87,7 @@ async fn after_kills_at_random_instants_everything_is_there_exactly_once() {
         let deadline = Instant::now() + life;
         while Instant::now() < deadline || is_patient {
             worker.must_run();
+            assert!(worker.spawned().elapsed() < PATIENCE, "no output of a worker within {PATIENCE:?}");
             let newest = *outputs.borrow();
             if let Some((at, sequence)) = newest
                 && sequence > known

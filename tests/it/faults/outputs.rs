@@ -7,7 +7,7 @@ use async_nats::jetstream;
 use bytes::Bytes;
 use futures::StreamExt;
 use serde::Deserialize;
-use tidewheel::bus::{Bus, Message, ReadLimits, StreamSequence, Subject};
+use tidewheel::bus::{Bus, BusError, Message, ReadLimits, StreamSequence, Subject};
 use tidewheel::engine::{Pipeline, input_spec, output_spec};
 
 use super::site::{PATIENCE, Site, patiently};
@@ -24,6 +24,8 @@ pub struct Marker {
     pub lineage: String,
     pub epoch: u64,
     pub writer: String,
+    /// The machine and process of the writer.
+    pub host: String,
     pub complete: bool,
     pub inputs: Vec<Input>,
     pub counts: Counts,
@@ -90,11 +92,23 @@ pub struct Outputs {
     pub markers: Vec<(u64, Marker)>,
 }
 
+impl Marker {
+    /// Whether this process wrote it after a step: what a worker begins with is a marker, too.
+    pub fn is_step_of(&self, process: u32) -> bool {
+        self.host.ends_with(&format!(", process {process}")) && !self.steps.is_empty()
+    }
+}
+
 /// The newest marker, if there is one and the broker says so.
 pub async fn newest_marker(bus: &Bus, pipeline: &Pipeline) -> Option<Marker> {
+    ask_for_marker(bus, pipeline).await.ok()?
+}
+
+/// The newest marker, if there is one.
+pub async fn ask_for_marker(bus: &Bus, pipeline: &Pipeline) -> Result<Option<Marker>, BusError> {
     let subject = Subject::new(format!("{}.commits", pipeline.name)).unwrap();
-    let newest = bus.last_message(&output_spec(pipeline).name, &subject).await.ok()??;
-    Some(serde_json::from_slice(&newest.payload).unwrap())
+    let newest = bus.last_message(&output_spec(pipeline).name, &subject).await?;
+    Ok(newest.map(|newest| serde_json::from_slice(&newest.payload).unwrap()))
 }
 
 /// Reads everything that is in the output stream.

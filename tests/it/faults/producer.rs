@@ -8,6 +8,7 @@ use tidewheel::bus::{Bus, Outgoing, Publisher, Subject};
 use tokio::task::JoinHandle;
 
 use super::events::Generator;
+use super::site::PATIENCE;
 
 /// Messages without an acknowledgement: what is sent again comes behind at most so many others, which is less event time
 /// than the streams' disorder allows for.
@@ -45,7 +46,9 @@ impl Producer {
     /// Stops, closes all windows, and tells how many messages are in the input streams because of it.
     pub async fn finish(self) -> u64 {
         self.stop.store(true, Ordering::Relaxed);
-        let (mut generator, mut publisher, mut count) = self.task.await.unwrap();
+        let stored =
+            tokio::time::timeout(PATIENCE, self.task).await.expect("the broker takes what is still to be published");
+        let (mut generator, mut publisher, mut count) = stored.unwrap();
         // Everything is stored before event time leaps: nothing that is sent again comes after that.
         publisher.settle().await.unwrap();
         for sent in generator.closing() {

@@ -1,7 +1,5 @@
 //! Two workers of one pipeline: the second one is refused, and one that was thought dead can do no harm.
 
-use std::time::Duration;
-
 use rustix::process::Signal;
 
 use super::alone;
@@ -35,8 +33,7 @@ async fn of_two_workers_one_commits_and_the_other_names_it() {
         let stopped = first.gave_up().await;
         let names_it = stopped.contains("was taken over by") && stopped.contains(&format!("process {}", second.id()));
         assert!(names_it, "{stopped}");
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        second.must_run();
+        site.runs(&mut second).await;
         first = second;
     }
     let sent = producer.finish().await;

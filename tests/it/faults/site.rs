@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tidewheel::bus::{Bus, ConnectSettings, EmbeddedServer, ServerBinary};
 use tidewheel::engine::{Pipeline, input_spec, output_spec};
 
-use super::outputs::{Marker, newest_marker};
+use super::outputs::{Marker, ask_for_marker, newest_marker};
 use super::pipeline::{self, Changes};
 use super::worker::{Start, Worker};
 
@@ -125,12 +125,15 @@ impl Site {
         .await
     }
 
-    /// Waits for a marker of this worker's.
+    /// Waits until this worker has committed a step. What another one had under way may be stored meanwhile, and a broker
+    /// that does not answer yet may hold markers.
     pub async fn runs(&self, worker: &mut Worker) -> Marker {
-        let before = newest_marker(&self.bus, &self.pipeline).await.map_or(0, |marker| marker.epoch);
+        let ask = async || ask_for_marker(&self.bus, &self.pipeline).await.ok();
+        let before = patiently("the newest marker", ask).await.map_or(0, |marker| marker.epoch);
         patiently("the worker to commit", async || {
             worker.must_run();
-            newest_marker(&self.bus, &self.pipeline).await.filter(|marker| marker.epoch > before)
+            let newest = newest_marker(&self.bus, &self.pipeline).await;
+            newest.filter(|marker| marker.epoch > before && marker.is_step_of(worker.id()))
         })
         .await
     }
