@@ -13,7 +13,8 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Zipf};
 use tidewheel::bus::{Bus, Outgoing, ReadLimits, StreamSequence, Subject};
-use tidewheel::engine::{Run, RunSettings, input_spec};
+use tidewheel::engine::{Run, RunSettings};
+use tidewheel::pipeline::input_spec;
 
 const EVENT_BYTES: usize = 256;
 const ROUNDS: usize = 3;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use tidewheel::bus::{Bus, ConnectSettings, EmbeddedServer, ServerBinary};
 use tidewheel::config::Folder;
-use tidewheel::engine::Pipeline;
+use tidewheel::pipeline::Pipeline;
 
 pub(crate) fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines/intent")

@@ -22,7 +22,8 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Zipf};
 use tidewheel::bus::{Bus, Outgoing, Publisher, ReadLimits, StreamSequence, Subject};
-use tidewheel::engine::{Pipeline, Run, RunSettings, input_spec, output_spec};
+use tidewheel::engine::{Run, RunSettings};
+use tidewheel::pipeline::{Pipeline, input_spec, output_spec};
 use tidewheel::snapshot::Location;
 use tokio::sync::watch;
 

@@ -21,6 +21,7 @@ pub mod feature;
 pub mod history;
 pub mod learn;
 pub mod model;
+pub mod pipeline;
 pub mod query;
 pub mod reference;
 pub mod registry;

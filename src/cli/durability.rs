@@ -7,7 +7,7 @@ use super::doctor::Finding;
 use super::run::runtime;
 use super::{BrokerArguments, assemble};
 use crate::bus::{Bus, BusError, DurabilityWarning, SYNC_ADVICE, StreamRole};
-use crate::engine::{Pipeline, input_spec, output_spec};
+use crate::pipeline::{Pipeline, input_spec, output_spec};
 
 const SERVER: &str = "server";
 const STREAM: &str = "stream";

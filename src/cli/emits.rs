@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::case::Emits;
 use super::json_rows::{as_json, same};
-use crate::engine::Pipeline;
+use crate::pipeline::Pipeline;
 use crate::window::Emission;
 
 /// Compares the rows of a table, in the order in which they were emitted.

@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use super::{Format, observe};
 use crate::config::{Folder, nearest};
-use crate::engine::{Pipeline, ReferenceSource, TablePlan};
 use crate::feature::LivePlan;
+use crate::pipeline::{Pipeline, ReferenceSource, TablePlan};
 use crate::window::{AtLimit, Emit, FeaturePlan, WindowPlan, WindowSpec};
 
 /// Bytes of what finds a key: its hash, place and slot, beside the key itself.
@@ -160,7 +160,7 @@ fn explain(pipeline: &Pipeline, only: Option<&str>) -> anyhow::Result<Explained>
     })
 }
 
-fn watermark(stream: &crate::engine::StreamPlan) -> String {
+fn watermark(stream: &crate::pipeline::StreamPlan) -> String {
     let disorder = words(stream.disorder);
     match stream.partition_by_subject {
         false => format!("newest event time, less {disorder}"),

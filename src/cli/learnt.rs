@@ -8,8 +8,9 @@ use serde::Serialize;
 
 use super::run::interrupted;
 use crate::bus::{Bus, Subject};
-use crate::engine::{Pipeline, Training, TrainingOptions, examples_subject, output_spec};
+use crate::engine::{Training, TrainingOptions};
 use crate::learn::{EvaluationReport, Interval, LabelCounts};
+use crate::pipeline::{Pipeline, examples_subject, output_spec};
 
 /// The share of the examples after which a copy of the model is frozen; all figures are about the rest.
 const FROZEN_AFTER: f64 = 0.2;

@@ -150,7 +150,7 @@ pub fn main() -> ExitCode {
 }
 
 /// The pipeline in a folder, with all its problems as the error.
-fn assemble(folder: &std::path::Path) -> anyhow::Result<(Folder, crate::engine::Pipeline)> {
+fn assemble(folder: &std::path::Path) -> anyhow::Result<(Folder, crate::pipeline::Pipeline)> {
     let folder = Folder::read(folder)?;
     let pipeline = folder.assemble()?;
     Ok((folder, pipeline))

@@ -16,7 +16,8 @@ use super::run::{interrupted, runtime, settings};
 use super::source::EventFile;
 use super::{BrokerArguments, Format, assemble, observe};
 use crate::bus::{Bus, Outgoing, StreamSequence, Subject};
-use crate::engine::{Pipeline, Run, StreamPlan, input_spec};
+use crate::engine::Run;
+use crate::pipeline::{Pipeline, StreamPlan, input_spec};
 
 /// Messages that wait for the broker's acknowledgement.
 const OUTSTANDING: usize = 2_000;

@@ -12,7 +12,7 @@ use super::rules::Facts;
 use super::settings::Settings;
 use super::source::Source;
 use super::text::Refusal;
-use crate::engine::Pipeline;
+use crate::pipeline::Pipeline;
 
 /// The file that makes a folder a pipeline.
 pub(super) const SETTINGS_FILE: &str = "pipeline.toml";

@@ -9,12 +9,12 @@ use super::labels::Labels;
 use super::nearest::did_you_mean;
 use super::optimizer::Optimizer;
 use super::train::{Loss, Metric, Train};
-use crate::engine::{LabelPlan, TrainPlan};
 use crate::feature::VectorPlan;
 use crate::learn::{GateMetric, GateSettings, JoinSettings, LearnerSettings, can_join};
 use crate::model::gradient::Loss as ModelLoss;
 use crate::model::optimiser::OptimizerSpec;
 use crate::model::train::TrainSettings;
+use crate::pipeline::{LabelPlan, TrainPlan};
 use crate::window::Planner;
 
 /// Examples that evaluation looks back on.

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::{count, duration, size};
-use crate::engine::{OutputPlan, StatePlan};
+use crate::pipeline::{OutputPlan, StatePlan};
 
 /// Where the pipeline keeps its files, how often it saves its state, and how often it commits.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]

@@ -9,10 +9,10 @@ use arrow::datatypes::TimestampMicrosecondType;
 
 use super::EngineError;
 use super::deadletter::{DeadLetter, LATE};
-use super::pipeline::StreamPlan;
 use super::stats::Snapshot;
 use crate::bus::{Message, StreamSequence};
 use crate::event::{Decoder, EventTime, PartitionedWatermark, SeenIds};
+use crate::pipeline::StreamPlan;
 
 /// What is remembered of a stream.
 pub(super) struct StreamState {

@@ -24,10 +24,10 @@ use super::position::Position;
 use super::progress::Progress;
 use super::saving::Save;
 use super::scoring::{Publication, Published};
-use super::streams::{impressions_subject, output_spec};
 use super::telemetry::record_commit;
 use super::worker::Worker;
 use crate::bus::{AtomicPublisher, BusError, Outgoing, Publisher, StreamSequence, Subject};
+use crate::pipeline::{impressions_subject, output_spec};
 
 /// How long progress without outputs waits to be committed.
 const PROGRESS_WAIT: Duration = Duration::from_millis(250);
@@ -89,7 +89,7 @@ pub(super) struct Beginning {
 
 impl Committer {
     pub(super) fn new(
-        pipeline: &super::Pipeline,
+        pipeline: &crate::pipeline::Pipeline,
         beginning: Beginning,
         settled: watch::Sender<Position>,
         saves: mpsc::Sender<Committed>,
@@ -241,7 +241,7 @@ impl Committer {
 
 /// What impressions are published with, for a pipeline that labels.
 pub(super) async fn impressions_publisher(
-    pipeline: &super::Pipeline,
+    pipeline: &crate::pipeline::Pipeline,
     bus: &crate::bus::Bus,
     outstanding: usize,
 ) -> Result<Option<(Publisher, Subject)>, BusError> {

@@ -13,9 +13,9 @@ use sha2::{Digest, Sha256};
 
 use super::EngineError;
 use super::outputs::ID;
-use super::pipeline::Pipeline;
 use crate::bus::{Outgoing, Subject};
 use crate::event::EventTime;
+use crate::pipeline::Pipeline;
 use crate::window::Emission;
 
 const TABLE: &str = "Tidewheel-Table";

@@ -6,9 +6,9 @@ use arrow::compute::prep_null_mask_filter;
 use arrow::datatypes::TimestampMicrosecondType;
 
 use super::EngineError;
-use super::pipeline::LabelPlan;
 use crate::bus::{Message, StreamSequence};
 use crate::learn::{JoinKey, join_keys};
+use crate::pipeline::LabelPlan;
 use crate::window::WindowError;
 
 /// One entry per event of the feedback's stream that counts, in the order of the stream.

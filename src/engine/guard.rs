@@ -4,10 +4,9 @@
 //! shows in sequences alone, so the stream's time of creation and its message at the recorded sequence are compared.
 
 use super::EngineError;
-use super::pipeline::Pipeline;
 use super::progress::{InputMark, Progress};
-use super::streams::input_spec;
 use crate::bus::{Bus, StreamSequence, StreamState};
+use crate::pipeline::{Pipeline, input_spec};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// What to do about messages that were read and are not there any more, or are gone unread.

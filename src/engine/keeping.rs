@@ -18,10 +18,10 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::EngineError;
-use super::pipeline::Pipeline;
 use super::position::Position;
 use crate::bus::StreamSequence;
 use crate::history::{History, HistoryError};
+use crate::pipeline::Pipeline;
 use crate::window::Emission;
 
 /// How long rows wait for others.

@@ -16,12 +16,12 @@ mod saving;
 use bytes::Bytes;
 
 use super::feedback::Feedback;
-use super::pipeline::{LabelPlan, Pipeline};
 use super::recorded::{Made, Recorded, in_order};
 use super::saving::Shown;
 use super::step::StepOutput;
 use crate::bus::StreamSequence;
 use crate::learn::{ExampleError, Examples, Impression, Impressions, JoinError, LabelCounts, LabelJoin, encode};
+use crate::pipeline::{LabelPlan, Pipeline};
 use crate::score::Ranked;
 
 /// A message of examples or impressions has about so many bytes at most, half of what a broker takes.

@@ -9,7 +9,6 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use super::EngineError;
-use super::pipeline::{Pipeline, TrainPlan};
 use super::serving::{fetch, load, now_micros};
 use super::telemetry::{record_evaluation, record_training};
 use super::train::{Command, TrainingOptions, TrainingReport};
@@ -18,7 +17,10 @@ use crate::learn::{
     CHECKPOINT_FORMAT, CheckpointHead, Examples, GateDecision, LearnError, Learner, Learnt, MOST_SKIPPED, decode,
     read_head,
 };
-use crate::model::{Binding, ModelVersion, onnx::Document, train::Trainer};
+use crate::model::onnx::Document;
+use crate::model::train::Trainer;
+use crate::model::{Binding, ModelVersion};
+use crate::pipeline::{Pipeline, TrainPlan};
 use crate::registry::{Control, ModelRecord, Pointer, Registry, Training as TrainedTo};
 
 /// The state of training.

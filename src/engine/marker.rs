@@ -7,9 +7,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::EngineError;
-use super::pipeline::StreamPlan;
 use super::progress::{Progress, Run};
 use crate::bus::{Outgoing, StoredMessage, Subject};
+use crate::pipeline::StreamPlan;
 
 /// Changes when the meaning of a field does.
 const FORMAT: u32 = 1;

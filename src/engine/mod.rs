@@ -34,7 +34,6 @@ mod label;
 mod learning;
 mod marker;
 mod outputs;
-mod pipeline;
 mod position;
 mod presence;
 mod progress;
@@ -51,7 +50,6 @@ mod state;
 mod stats;
 mod step;
 mod step_thread;
-mod streams;
 mod tables;
 mod telemetry;
 mod train;
@@ -61,17 +59,12 @@ mod worker;
 pub use deadletter::{DeadLetter, LATE, UNSCORABLE};
 pub use feedback::{Feedback, Positive};
 pub use guard::OnLoss;
-pub use pipeline::{
-    LabelPlan, ModelPlan, OutputPlan, Pipeline, ReferencePlan, ReferenceSource, ScorePlan, StatePlan, StreamPlan,
-    TablePlan, TrainPlan, Trigger,
-};
 pub use position::Position;
 pub use run::{Run, RunSettings};
 pub use serving::{load_model, open_registry};
 pub use stats::{Snapshot, Stats};
 pub use step::{Origin, Step, StepOutput};
 pub use step_thread::Snapshots;
-pub use streams::{examples_subject, input_spec, output_spec};
 pub use telemetry::describe as describe_metrics;
 pub use train::{Training, TrainingOptions, TrainingReport};
 

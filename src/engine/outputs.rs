@@ -8,9 +8,8 @@ use bytes::Bytes;
 use super::EngineError;
 use super::deadletter::DeadLetter;
 use super::label::ExampleMessage;
-use super::pipeline::Pipeline;
-use super::streams::examples_subject;
 use crate::bus::{Outgoing, StreamSequence, Subject};
+use crate::pipeline::{Pipeline, examples_subject};
 
 /// The header that names an output.
 pub(super) const ID: &str = "Tidewheel-Id";

@@ -4,12 +4,11 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::EngineError;
-use super::pipeline::Pipeline;
 use super::position::Position;
 use super::saving::Shown;
-use super::streams::impressions_spec;
 use crate::bus::{Bus, ReadLimits, StreamSequence};
 use crate::learn::Impressions;
+use crate::pipeline::{Pipeline, impressions_spec};
 
 /// Messages that are read at once.
 const READ_ROWS: usize = 1_024;

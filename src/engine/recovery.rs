@@ -16,12 +16,11 @@ use super::epoch::Stored;
 use super::guard::{Input, OnLoss, check_inputs, open_inputs};
 use super::marker::{Marker, Unfinished};
 use super::outputs::ID;
-use super::pipeline::Pipeline;
 use super::progress::{InputMark, Progress, Run};
 use super::saving::{FORMAT, Head};
-use super::streams::{impressions_spec, output_spec};
 use super::worker::Worker;
 use crate::bus::{AtomicPublisher, Bus, ReadLimits, StreamSequence, StreamState};
+use crate::pipeline::{Pipeline, impressions_spec, output_spec};
 use crate::snapshot::{Generation, SnapshotStore};
 
 /// Markers that are read at once.

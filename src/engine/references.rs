@@ -10,8 +10,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::EngineError;
-use super::pipeline::{ReferencePlan, ReferenceSource};
 use crate::bus::Bus;
+use crate::pipeline::{ReferencePlan, ReferenceSource};
 use crate::reference::{ReferenceBucket, ReferenceError, ReferenceFile, ReferenceTable};
 
 /// The source of a reference table, read.

@@ -8,13 +8,13 @@ use super::feed::Source;
 use super::guard::{Input, OnLoss};
 use super::label::Labeller;
 use super::marker::Marker;
-use super::pipeline::Pipeline;
 use super::progress::{InputMark, Progress};
 use super::recorded::recorded_impressions;
 use super::recovery::{Usable, is_covered};
 use super::saving::{Head, Shown};
 use super::step::Step;
 use crate::bus::{Bus, ReadLimits, StreamSequence};
+use crate::pipeline::Pipeline;
 use crate::snapshot::{Generation, SnapshotStore};
 use crate::window::References;
 

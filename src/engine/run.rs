@@ -15,7 +15,6 @@ use super::epoch::Epoch;
 use super::feed::{Source, hand_on};
 use super::guard::OnLoss;
 use super::keeping::open_history;
-use super::pipeline::Pipeline;
 use super::position::Position;
 use super::progress::Run as StepRun;
 use super::recovery::{Claimed, claim, read_heads, steps_between};
@@ -27,11 +26,11 @@ use super::scoring::ScoringThread;
 use super::serving::{follow, load_arms, open_registry};
 use super::stats::Stats;
 use super::step_thread::{Input, Replay, Snapshots, StepThread};
-use super::streams::{input_spec, output_spec};
 use super::worker::Worker;
 use crate::bus::{
     Bus, EndpointSpec, ReadLimits, ServiceError, ServiceHandle, ServiceSpec, StreamRole, StreamSequence, Subject,
 };
+use crate::pipeline::{Pipeline, input_spec, output_spec};
 use crate::snapshot::{Location, SnapshotStore};
 use crate::window::References;
 

@@ -11,13 +11,13 @@ use super::crash::{Place, pass};
 use super::emitted::messages;
 use super::label::{Labelled, Labeller};
 use super::outputs::Given;
-use super::pipeline::Pipeline;
 use super::progress::{Progress, Run};
 use super::saving::{Save, save_parts};
 use super::stats::Stats;
 use super::step::{Origin, StepOutput};
 use super::telemetry::{record_labels, record_scores};
 use crate::bus::{ServiceError, ServiceRequest};
+use crate::pipeline::Pipeline;
 use crate::score::{Arm, Arms, Ranked, rank};
 
 /// What comes from the step's thread.

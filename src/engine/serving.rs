@@ -16,9 +16,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::EngineError;
 use super::feed::Moves;
-use super::pipeline::Pipeline;
 use crate::bus::Bus;
 use crate::model::{Binding, ModelVersion, Scorer, Session};
+use crate::pipeline::Pipeline;
 use crate::registry::{ModelRecord, Pointer, Registry};
 use crate::score::Arms;
 

@@ -22,12 +22,12 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::EngineError;
 use super::arrival::StreamState;
-use super::pipeline::{Pipeline, StreamPlan, TablePlan};
 use super::step::Step;
 use super::tables::Tables;
 use crate::bus::StreamSequence;
 use crate::event::{EventTime, SavedPartition, SavedWatermark, SeenIds};
 use crate::feature::{LivePlan, LiveTable};
+use crate::pipeline::{Pipeline, StreamPlan, TablePlan};
 use crate::window::{
     FeatureTable, NewestRows, References, SaveError, SectionReader, SectionWriter, WindowError, WindowTables,
 };

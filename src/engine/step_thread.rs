@@ -10,7 +10,6 @@ use super::EngineError;
 use super::crash::{Place, pass};
 use super::guard::OnLoss;
 use super::keeping::HistoryQueue;
-use super::pipeline::Pipeline;
 use super::position::Position;
 use super::progress::{Progress, Run};
 use super::saving::{Save, save_parts};
@@ -20,6 +19,7 @@ use super::step::{Step, StepOutput};
 use super::telemetry::{TableFigures, record_step, record_table};
 use crate::bus::{Message, ServiceRequest, StreamSequence};
 use crate::feature::LiveTable;
+use crate::pipeline::Pipeline;
 use crate::reference::ReferenceTable;
 
 /// How often the size of tables is recorded.

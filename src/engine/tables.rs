@@ -15,9 +15,9 @@ use arrow::array::RecordBatch;
 
 use super::EngineError;
 use super::arrival::Arrival;
-use super::pipeline::Pipeline;
 use crate::event::{EventTime, is_late};
 use crate::feature::{LivePlan, LiveTable};
+use crate::pipeline::Pipeline;
 use crate::window::{Emission, FeatureTable, NewestRows, References, WindowError, WindowPlan, WindowTables};
 
 /// See the module.

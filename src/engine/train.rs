@@ -22,13 +22,12 @@ use tokio_util::sync::CancellationToken;
 use super::EngineError;
 use super::feed::{Moves, hand_on};
 use super::learning::Learning;
-use super::pipeline::Pipeline;
 use super::presence::Presence;
 use super::serving::{now_micros, open_registry};
-use super::streams::{examples_subject, output_spec};
 use crate::bus::{Bus, Message, ReadLimits, StreamSequence, Subject};
 use crate::learn::EvaluationReport;
 use crate::model::ModelVersion;
+use crate::pipeline::{Pipeline, examples_subject, output_spec};
 use crate::registry::{Pointer, Registry};
 
 /// Messages of examples that are read at once.

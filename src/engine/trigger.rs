@@ -8,9 +8,9 @@ use arrow::datatypes::SchemaRef;
 
 use super::arrival::Arrival;
 use super::deadletter::{DeadLetter, UNSCORABLE};
-use super::pipeline::Pipeline;
 use super::step::{Origin, StepOutput};
 use crate::bus::{Message, StreamSequence};
+use crate::pipeline::Pipeline;
 use crate::score::{Group, ItemIds};
 use crate::window::WindowError;
 

@@ -11,10 +11,9 @@ use std::sync::Arc;
 use super::EngineError;
 use super::crash::{Place, pass};
 use super::marker::Marker;
-use super::pipeline::Pipeline;
 use super::presence::Presence;
-use super::streams::output_spec;
 use crate::bus::{AtomicPublisher, Bus, BusError, StreamSequence};
+use crate::pipeline::{Pipeline, output_spec};
 
 /// Batches of outputs without an answer.
 const IN_FLIGHT: usize = 4;

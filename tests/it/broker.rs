@@ -8,7 +8,8 @@ use tidewheel::bus::{
     Bus, ConnectSettings, EmbeddedServer, Message, Outgoing, ReadLimits, ServerBinary, StreamSequence, Subject,
 };
 use tidewheel::config::Folder;
-use tidewheel::engine::{Pipeline, Run, RunSettings, input_spec, output_spec};
+use tidewheel::engine::{Run, RunSettings};
+use tidewheel::pipeline::{Pipeline, input_spec, output_spec};
 use tidewheel::query;
 
 use crate::taobao::{PATIENCE, root};

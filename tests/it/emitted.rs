@@ -7,8 +7,9 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tidewheel::bus::{Encoding, Message, StreamSequence, Subject};
 use tidewheel::config::Folder;
-use tidewheel::engine::{Pipeline, Run, RunSettings, Step, output_spec};
+use tidewheel::engine::{Run, RunSettings, Step};
 use tidewheel::history::History;
+use tidewheel::pipeline::{Pipeline, output_spec};
 use tidewheel::query;
 
 use crate::broker::{pipeline, publish, server, stored, through};

@@ -20,8 +20,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tidewheel::bus::{Bus, Outgoing, Publisher, ReadLimits, Reader, StreamSequence, Subject};
 use tidewheel::config::Folder;
-use tidewheel::engine::{Pipeline, examples_subject, input_spec, output_spec};
 use tidewheel::learn::{CheckpointHead, ExampleKind, Examples, decode, read_head};
+use tidewheel::pipeline::{Pipeline, examples_subject, input_spec, output_spec};
 use tidewheel::registry::Registry;
 use tokio::process::{Child, Command};
 

@@ -10,7 +10,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tidewheel::bus::{Bus, ConnectSettings, Encoding, Message, StreamSequence, Subject};
 use tidewheel::config::Folder;
-use tidewheel::engine::{Pipeline, Run, RunSettings, Step, input_spec, output_spec};
+use tidewheel::engine::{Run, RunSettings, Step};
+use tidewheel::pipeline::{Pipeline, input_spec, output_spec};
 
 use crate::broker::{publish, server, stored};
 use crate::learning::until;

@@ -9,8 +9,9 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tidewheel::bus::{Bus, Subject};
 use tidewheel::config::Folder;
-use tidewheel::engine::{Pipeline, Training, TrainingOptions, TrainingReport, examples_subject, output_spec};
+use tidewheel::engine::{Training, TrainingOptions, TrainingReport};
 use tidewheel::learn::{CheckpointHead, Example, ExampleKind, Examples, encode, read_head};
+use tidewheel::pipeline::{Pipeline, examples_subject, output_spec};
 use tidewheel::registry::{ModelKind, Registry};
 
 use crate::broker::{publish, server};

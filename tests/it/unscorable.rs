@@ -7,8 +7,9 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tidewheel::bus::{BusError, Encoding, Message, StreamSequence, Subject};
 use tidewheel::config::Folder;
-use tidewheel::engine::{Pipeline, Step, UNSCORABLE, load_model};
+use tidewheel::engine::{Step, UNSCORABLE, load_model};
 use tidewheel::model::{MlpSpec, build_mlp};
+use tidewheel::pipeline::Pipeline;
 use tidewheel::score::{Arms, rank};
 
 use crate::broker::{pipeline, publish, server, start, through};

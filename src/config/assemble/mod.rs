@@ -18,8 +18,8 @@ use arrow::datatypes::SchemaRef;
 use super::folder::Folder;
 use super::problem::{Problem, Problems};
 use super::source::{Place, Source};
-use crate::engine::{LabelPlan, ModelPlan, Pipeline, ReferencePlan, ScorePlan, StreamPlan, TablePlan, TrainPlan};
 use crate::feature::VectorPlan;
+use crate::pipeline::{LabelPlan, ModelPlan, Pipeline, ReferencePlan, ScorePlan, StreamPlan, TablePlan, TrainPlan};
 use crate::window::{PlanError, Planner};
 
 impl Folder {

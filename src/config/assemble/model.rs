@@ -4,8 +4,10 @@ use std::path::Path;
 
 use super::Assembly;
 use crate::config::learning;
-use crate::engine::ModelPlan;
-use crate::model::{Binding, ModelVersion, Session, onnx::Document, train::Trainer};
+use crate::model::onnx::Document;
+use crate::model::train::Trainer;
+use crate::model::{Binding, ModelVersion, Session};
+use crate::pipeline::ModelPlan;
 
 impl Assembly<'_> {
     pub(super) fn training(&mut self) {

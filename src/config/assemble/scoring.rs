@@ -7,8 +7,8 @@ use arrow::datatypes::{Schema, SchemaRef};
 use super::{Assembly, in_sql};
 use crate::bus::Subject;
 use crate::config::learning;
-use crate::engine::{ScorePlan, Trigger};
 use crate::feature::{REQUESTS, VectorPlan};
+use crate::pipeline::{ScorePlan, Trigger};
 use crate::score::RequestDecoder;
 use crate::window::PlanError;
 

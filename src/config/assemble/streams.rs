@@ -6,8 +6,8 @@ use super::Assembly;
 use crate::config::reference::Reference;
 use crate::config::source::{Place, Source};
 use crate::config::stream::{Late, Partition, Stream, TimeUnit};
-use crate::engine::{ReferencePlan, ReferenceSource, StreamPlan};
 use crate::event::{self, Contract, DecodeSettings, Decoder, Limits};
+use crate::pipeline::{ReferencePlan, ReferenceSource, StreamPlan};
 use crate::reference::{ReferenceFile, ReferenceSpec, ReferenceTable, Validity};
 
 impl Assembly<'_> {

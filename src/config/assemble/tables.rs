@@ -7,8 +7,8 @@ use crate::bus::Subject;
 use crate::config::folder::SqlFile;
 use crate::config::nearest::did_you_mean;
 use crate::config::table::Table;
-use crate::engine::TablePlan;
 use crate::feature::LivePlan;
+use crate::pipeline::TablePlan;
 use crate::window::{FeaturePlan, Horizon, PlanError, TableForm, WindowPlan};
 
 impl Assembly<'_> {

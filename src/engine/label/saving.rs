@@ -16,10 +16,10 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::Labeller;
 use crate::bus::StreamSequence;
 use crate::engine::EngineError;
-use crate::engine::pipeline::Pipeline;
 use crate::engine::recorded::Recorded;
 use crate::engine::saving::Shown;
 use crate::learn::{Impression, Impressions};
+use crate::pipeline::Pipeline;
 use crate::snapshot::Generation;
 use crate::window::{SaveError, SectionReader, SectionWriter};
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rustix::process::Signal;
-use tidewheel::engine::{input_spec, output_spec};
+use tidewheel::pipeline::{input_spec, output_spec};
 
 use super::compare::compare;
 use super::outputs::newest_marker;

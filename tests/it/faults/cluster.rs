@@ -17,7 +17,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rustix::process::{Pid, Signal, kill_process};
 use tidewheel::bus::ServerBinary;
-use tidewheel::engine::{input_spec, output_spec};
+use tidewheel::pipeline::{input_spec, output_spec};
 
 use super::alone;
 use super::compare::compare;

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
-use tidewheel::engine::Pipeline;
 use tidewheel::learn::{ExampleKind, Examples, decode};
+use tidewheel::pipeline::Pipeline;
 
 use super::faultless::{Faultless, in_words};
 use super::outputs::{Marker, Output, Outputs, What, newest_marker, read, read_input};

@@ -10,11 +10,11 @@ use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 use arrow::json::LineDelimitedWriter;
 use serde_json::{Value, json};
-use tidewheel::bus::Message;
-use tidewheel::bus::StreamSequence;
-use tidewheel::engine::{Pipeline, Step, StepOutput};
+use tidewheel::bus::{Message, StreamSequence};
+use tidewheel::engine::{Step, StepOutput};
 use tidewheel::learn::{Examples, Impression, LabelJoin};
 use tidewheel::model::{Binding, Scorer, Session};
+use tidewheel::pipeline::Pipeline;
 use tidewheel::window::Emission;
 
 /// Messages of one step: not what the program takes, so that nothing may depend on it.

@@ -14,7 +14,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::json;
 use tidewheel::bus::{Bus, ReadLimits, StreamSequence};
-use tidewheel::engine::output_spec;
+use tidewheel::pipeline::output_spec;
 use tokio::sync::watch;
 
 use super::compare::{Report, compare};

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use serde::Deserialize;
 use tidewheel::bus::{Bus, BusError, Message, ReadLimits, StreamSequence, Subject};
-use tidewheel::engine::{Pipeline, input_spec, output_spec};
+use tidewheel::pipeline::{Pipeline, input_spec, output_spec};
 
 use super::site::{PATIENCE, Site, patiently};
 

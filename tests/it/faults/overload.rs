@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tidewheel::bus::{Bus, BusError, ConnectSettings, Subject};
-use tidewheel::engine::output_spec;
+use tidewheel::pipeline::output_spec;
 use tokio::task::JoinSet;
 
 use super::compare::compare;

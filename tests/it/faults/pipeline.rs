@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tidewheel::config::Folder;
-use tidewheel::engine::Pipeline;
 use tidewheel::model::{MlpSpec, build_mlp};
+use tidewheel::pipeline::Pipeline;
 
 use crate::taobao::root;
 use crate::training::copy;

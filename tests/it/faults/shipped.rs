@@ -23,8 +23,9 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 use tidewheel::bus::{Bus, StreamSequence};
 use tidewheel::config::Folder;
-use tidewheel::engine::{Pipeline, Run, RunSettings, examples_subject, input_spec, output_spec};
+use tidewheel::engine::{Run, RunSettings};
 use tidewheel::learn::{Examples, decode};
+use tidewheel::pipeline::{Pipeline, examples_subject, input_spec, output_spec};
 use tidewheel::snapshot::Location;
 
 use super::alone;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tidewheel::bus::{Bus, ConnectSettings, EmbeddedServer, ServerBinary};
-use tidewheel::engine::{Pipeline, input_spec, output_spec};
+use tidewheel::pipeline::{Pipeline, input_spec, output_spec};
 
 use super::outputs::{Marker, ask_for_marker, newest_marker};
 use super::pipeline::{self, Changes};

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use tidewheel::engine::Pipeline;
+use tidewheel::pipeline::Pipeline;
 
 use super::folders::ALL;
 use super::passage::{Parts, Passage, restore};

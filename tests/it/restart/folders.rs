@@ -4,7 +4,7 @@ use std::fs;
 use std::sync::Arc;
 
 use tidewheel::config::Folder;
-use tidewheel::engine::Pipeline;
+use tidewheel::pipeline::Pipeline;
 
 use crate::taobao::root;
 

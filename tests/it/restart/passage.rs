@@ -6,7 +6,8 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use tidewheel::bus::Message;
-use tidewheel::engine::{EngineError, Pipeline, Snapshot, Step, StepOutput};
+use tidewheel::engine::{EngineError, Snapshot, Step, StepOutput};
+use tidewheel::pipeline::Pipeline;
 use tidewheel::window::References;
 
 use super::shop::requests;

@@ -32,12 +32,12 @@ pub fn examples_subject(pipeline: &str) -> String {
 }
 
 /// The subject of what was shown in answer to requests.
-pub(super) fn impressions_subject(pipeline: &str) -> String {
+pub(crate) fn impressions_subject(pipeline: &str) -> String {
     format!("{pipeline}.impressions")
 }
 
 /// The stream that holds what was shown in answer to requests, for as long as feedback on it may come.
-pub(super) fn impressions_spec(pipeline: &Pipeline) -> Option<StreamSpec> {
+pub(crate) fn impressions_spec(pipeline: &Pipeline) -> Option<StreamSpec> {
     let labels = pipeline.labels.as_ref()?;
     // A closed window is remembered for one more; the rest is for clocks that differ and for a worker that is down.
     let window = Duration::from_micros(labels.settings.window_micros.cast_unsigned());

@@ -14,7 +14,7 @@ use crate::model::train::TrainSettings;
 use crate::reference::{ReferenceSpec, ReferenceTable};
 use crate::window::Budget;
 
-/// Everything a [`Step`](super::Step) and a [`Run`](super::Run) need to know.
+/// Everything a [`Step`](crate::engine::Step) and a [`Run`](crate::engine::Run) need to know.
 pub struct Pipeline {
     /// Its name: dead letters go to `<name>.dead`.
     pub name: String,
@@ -44,14 +44,14 @@ pub struct Pipeline {
 
 impl StreamPlan {
     /// The stream's watermark before its first event.
-    pub(super) fn watermark(&self) -> PartitionedWatermark {
+    pub(crate) fn watermark(&self) -> PartitionedWatermark {
         PartitionedWatermark::new(self.disorder, self.idle)
     }
 }
 
 impl TablePlan {
     /// How far the events of an as-of table may be out of order.
-    pub(super) fn disorder(&self, pipeline: &Pipeline) -> Duration {
+    pub(crate) fn disorder(&self, pipeline: &Pipeline) -> Duration {
         self.streams.first().map_or(Duration::ZERO, |stream| pipeline.streams[*stream].disorder)
     }
 }
