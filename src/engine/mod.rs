@@ -76,8 +76,8 @@ use crate::model::ModelError;
 use crate::reference::ReferenceError;
 use crate::registry::RegistryError;
 use crate::score::RequestError;
-use crate::snapshot::SnapshotError;
-use crate::window::{PlanError, SaveError, WindowError};
+use crate::snapshot::{SaveError, SnapshotError};
+use crate::window::{PlanError, WindowError};
 
 /// Why a pipeline stops.
 #[derive(Debug, thiserror::Error)]

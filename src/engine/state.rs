@@ -28,9 +28,8 @@ use crate::bus::StreamSequence;
 use crate::event::{EventTime, SavedPartition, SavedWatermark, SeenIds};
 use crate::feature::{LivePlan, LiveTable};
 use crate::pipeline::{Pipeline, StreamPlan, TablePlan};
-use crate::window::{
-    FeatureTable, NewestRows, References, SaveError, SectionReader, SectionWriter, WindowError, WindowTables,
-};
+use crate::snapshot::{SaveError, SectionReader, SectionWriter};
+use crate::window::{FeatureTable, NewestRows, References, WindowError, WindowTables};
 
 const STREAM: &str = "stream";
 const COUNTERS: &str = "counters";

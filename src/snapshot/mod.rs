@@ -44,6 +44,7 @@ mod objects;
 mod pack;
 mod part_reader;
 mod prune;
+mod section;
 mod shelf;
 mod store;
 #[cfg(test)]
@@ -56,6 +57,7 @@ pub use generation::Generation;
 pub use location::Location;
 pub use part_reader::PartReader;
 pub use prune::Pruned;
+pub use section::{SaveError, SectionReader, SectionWriter};
 pub use store::{DamagedGeneration, SnapshotStore};
 
 #[cfg(test)]

@@ -76,7 +76,7 @@ mod tests {
     use arrow::buffer::NullBuffer;
 
     use super::*;
-    use crate::window::{SectionReader, SectionWriter};
+    use crate::snapshot::{SectionReader, SectionWriter};
 
     /// The column as a saved and restored state has it.
     fn restored(column: &ArrayRef) -> ArrayRef {

@@ -32,7 +32,6 @@ mod functions;
 mod keys;
 mod newest;
 mod planner;
-mod save;
 mod shape;
 mod source;
 mod table;
@@ -42,7 +41,6 @@ pub use budget::{AtLimit, Budget};
 pub use closed::{Emission, EmissionKind, Emit, WindowKey, WindowPlan, WindowSettings, WindowSpec, WindowTables};
 pub use newest::{NewestRows, RowReads};
 pub use planner::{PlanError, Planner};
-pub use save::{SaveError, SectionReader, SectionWriter};
 pub(crate) use shape::{MAX_NESTED_WITH, Shape};
 pub use source::{References, Source};
 pub use table::TableForm;
@@ -51,6 +49,7 @@ use arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
 
 use crate::reference::ReferenceError;
+use crate::snapshot::SaveError;
 
 /// What can go wrong while events are applied to a table or values are read from it.
 #[derive(Debug, thiserror::Error)]

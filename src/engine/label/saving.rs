@@ -20,8 +20,7 @@ use crate::engine::recorded::Recorded;
 use crate::engine::saving::Shown;
 use crate::learn::{Impression, Impressions};
 use crate::pipeline::Pipeline;
-use crate::snapshot::Generation;
-use crate::window::{SaveError, SectionReader, SectionWriter};
+use crate::snapshot::{Generation, SaveError, SectionReader, SectionWriter};
 
 const LABELS: &str = "labels";
 

@@ -9,7 +9,7 @@ use crate::engine::feedback::Positive;
 use crate::feature::{Matrix, Unscorable};
 use crate::learn::{ExampleKind, decode};
 use crate::score::{Group, Job};
-use crate::window::SaveError;
+use crate::snapshot::SaveError;
 
 /// Microseconds of event time.
 const SHOWN: i64 = 1_000_000_000;

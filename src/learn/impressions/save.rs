@@ -13,7 +13,7 @@ use arrow::datatypes::{Float32Type, Int64Type, UInt32Type};
 
 use super::Impressions;
 use crate::learn::Impression;
-use crate::window::{SaveError, SectionReader, SectionWriter};
+use crate::snapshot::{SaveError, SectionReader, SectionWriter};
 
 const KEY_BYTES: i32 = 16;
 

@@ -24,7 +24,7 @@ use super::label_join::LabelJoin;
 use super::ring::{Ring, RowState};
 use super::settings::{JoinSettings, LabelCounts};
 use crate::learn::{ExampleError, Impression, Impressions};
-use crate::window::{SaveError, SectionReader, SectionWriter};
+use crate::snapshot::{SaveError, SectionReader, SectionWriter};
 
 const KIND: &str = "label join";
 

@@ -35,7 +35,8 @@ use super::plan::FeaturePlan;
 use super::recent::{DistinctInput, LastInput, MergedInput, RecentBatch, Values};
 use super::run::Run;
 use super::table::FeatureTable;
-use crate::window::{Budget, SaveError, SectionReader, SectionWriter, WindowError};
+use crate::snapshot::{SaveError, SectionReader, SectionWriter};
+use crate::window::{Budget, WindowError};
 
 const KIND: &str = "as-of table";
 

@@ -14,7 +14,7 @@ use super::member::Member;
 use super::pane::{Column, Pairs, Pane};
 use super::partial::{Chunk, Partial, Rows};
 use super::running::Totals;
-use crate::window::save::{SaveError, SectionReader, SectionWriter};
+use crate::snapshot::{SaveError, SectionReader, SectionWriter};
 
 impl PaneGroup {
     /// Writes everything that later output depends on.

@@ -12,9 +12,9 @@ use super::group::PaneGroup;
 use super::plan::{WindowPlan, WindowSettings};
 use super::session::SessionTable;
 use super::spec::WindowSpec;
+use crate::snapshot::{SaveError, SectionReader, SectionWriter};
 use crate::window::WindowError;
 use crate::window::budget::Budget;
-use crate::window::save::{SaveError, SectionReader, SectionWriter};
 use crate::window::source::References;
 
 /// The state of several [`WindowPlan`]s.

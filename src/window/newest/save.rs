@@ -20,8 +20,8 @@ use arrow::compute::interleave_record_batch;
 use arrow::datatypes::{Field, Int64Type, Schema};
 
 use super::{NO_ROW, NewestRows, Row};
+use crate::snapshot::{SaveError, SectionReader, SectionWriter};
 use crate::window::closed::{WindowPlan, fingerprint};
-use crate::window::{SaveError, SectionReader, SectionWriter};
 
 const KIND: &str = "newest rows";
 

@@ -3,9 +3,10 @@
 use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::datatypes::{Int64Type, UInt32Type};
 
+use crate::snapshot::SaveError;
+use crate::window::WindowError;
 use crate::window::asof::recent::Values;
 use crate::window::keys::NO_SLOT;
-use crate::window::{SaveError, WindowError};
 
 /// See the module.
 pub(super) struct Columns<'a> {

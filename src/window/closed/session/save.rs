@@ -13,9 +13,9 @@ use super::emission::Removal;
 use super::evaluated::Chain;
 use super::sessions::{NONE, Phase, Session, Shown};
 use super::table::SessionTable;
+use crate::snapshot::{SaveError, SectionReader, SectionWriter};
 use crate::window::closed::aggregate::Additive;
 use crate::window::closed::save::{batch, floats, integers, slots_column, slots_of};
-use crate::window::save::{SaveError, SectionReader, SectionWriter};
 
 /// Rows of events that are written together.
 const ROWS: usize = 1 << 16;

@@ -24,7 +24,7 @@ use arrow::ipc::root_as_message;
 use arrow::ipc::writer::StreamWriter;
 use xxhash_rust::xxh3::Xxh3;
 
-use super::WindowError;
+use crate::window::WindowError;
 
 const MAGIC: [u8; 8] = *b"tidestat";
 
