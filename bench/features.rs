@@ -22,7 +22,7 @@ use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray,
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Zipf};
-use tidewheel::window::{Budget, FeaturePlan, FeatureTable, Horizon, Planner, Reads};
+use tidewheel::window::{Budget, FeaturePlan, FeatureTable, Horizon, Reads};
 
 mod twenty_features;
 
@@ -50,7 +50,7 @@ fn main() {
     let reads = number("READS", 2_000);
     let limit = number("LIMIT", 0);
     let mut shop = Shop::new(users, rate);
-    let planner = Planner::new();
+    let planner = tidewheel::window::planner();
     planner.add_relation("clicks", shop.batch().schema()).expect("the stream is new");
     let plan =
         FeaturePlan::new(&planner, "user_activity", SQL, "ts", Horizon::new(7 * 86_400 * SECOND)).expect("valid");

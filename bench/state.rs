@@ -23,7 +23,7 @@ use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Zipf};
 use tidewheel::snapshot::{Location, SnapshotStore};
-use tidewheel::window::{Budget, FeaturePlan, FeatureTable, Horizon, Planner};
+use tidewheel::window::{Budget, FeaturePlan, FeatureTable, Horizon};
 
 mod twenty_features;
 
@@ -46,7 +46,7 @@ fn main() {
     }
     let (users, megabytes, hours) = (number("USERS", 100_000), number("MB", 100), number("HOURS", 30));
     let mut shop = Shop { random: ChaCha8Rng::seed_from_u64(7), sent: 0 };
-    let planner = Planner::new();
+    let planner = tidewheel::window::planner();
     planner.add_relation("clicks", shop.batch(1, users as f64).schema()).expect("the stream is new");
     let retention = Horizon::new(7 * 86_400 * SECOND);
     let plan = Arc::new(FeaturePlan::new(&planner, "user_activity", SQL, "ts", retention).expect("valid"));

@@ -23,7 +23,7 @@ use futures::StreamExt;
 use rustix::time::{ClockId, clock_gettime};
 use tidewheel::bus::{Encoding, Message, StreamSequence, Subject};
 use tidewheel::event::{Contract, DecodeSettings, Decoder};
-use tidewheel::window::{Emission, Emit, Horizon, Planner, TableForm, WindowSettings, WindowTables};
+use tidewheel::window::{Emission, Emit, Horizon, TableForm, WindowSettings, WindowTables};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -170,7 +170,7 @@ impl Chunks {
 fn tidewheel(options: &Options, sink: &mut Sink, slowest: &mut Duration) -> anyhow::Result<usize> {
     let mut decoder =
         Decoder::new(Arc::new(Contract::parse(CONTRACT).ok().context("contract")?), &DecodeSettings::new("ts"))?;
-    let planner = Planner::new();
+    let planner = tidewheel::window::planner();
     planner.add_relation("clicks", Arc::clone(decoder.schema()))?;
     let sql = select(&format!("hop(ts, '{} seconds', '{} seconds')", options.slide, options.size));
     let settings = WindowSettings { emit: options.emit, ..WindowSettings::default() };

@@ -28,4 +28,5 @@ pub mod registry;
 pub mod score;
 pub mod simulate;
 pub mod snapshot;
+pub mod sql;
 pub mod window;

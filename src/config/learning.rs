@@ -15,7 +15,7 @@ use crate::model::gradient::Loss as ModelLoss;
 use crate::model::optimiser::OptimizerSpec;
 use crate::model::train::TrainSettings;
 use crate::pipeline::{LabelPlan, TrainPlan};
-use crate::window::Planner;
+use crate::sql::Planner;
 
 /// Examples that evaluation looks back on.
 const REMEMBERED: usize = 100_000;

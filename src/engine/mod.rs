@@ -77,7 +77,8 @@ use crate::reference::ReferenceError;
 use crate::registry::RegistryError;
 use crate::score::RequestError;
 use crate::snapshot::{SaveError, SnapshotError};
-use crate::window::{PlanError, WindowError};
+use crate::sql::PlanError;
+use crate::window::WindowError;
 
 /// Why a pipeline stops.
 #[derive(Debug, thiserror::Error)]

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::SchemaRef;
 
-use crate::window::{FeaturePlan, FeatureTable, NewestRows, PlanError, Reads, RowReads, WindowError, WindowPlan};
+use crate::sql::PlanError;
+use crate::window::{FeaturePlan, FeatureTable, NewestRows, Reads, RowReads, WindowError, WindowPlan};
 
 /// A checked table of either form.
 #[derive(Clone)]

@@ -12,7 +12,7 @@
 //! emitted by then); the select list is evaluated for many rows
 //! at once. The columns, in order, are the model's inputs, tied to it by a [`Fingerprint`].
 //!
-//! It does not score. It fails with [`PlanError`](crate::window::PlanError) when the select has another form or a column
+//! It does not score. It fails with [`PlanError`](crate::sql::PlanError) when the select has another form or a column
 //! could be NULL, and reports rows that cannot be scored (not a finite number) one by one.
 
 mod fingerprint;

@@ -11,7 +11,7 @@ use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Join, LogicalPla
 use datafusion::physical_expr::PhysicalExpr;
 
 use super::{Fingerprint, LivePlan, REQUESTS};
-use crate::window::{PlanError, Planner};
+use crate::sql::{PlanError, Planner};
 
 /// A checked vector.
 pub struct VectorPlan {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::QueryError;
-use crate::window::{MAX_NESTED_WITH, Shape};
+use crate::sql::{MAX_NESTED_WITH, Shape};
 
 /// What one statement may use.
 #[derive(Debug, Clone)]

@@ -12,7 +12,7 @@ use datafusion::prelude::SessionContext;
 use serde_json::{Value, json};
 
 use super::{Shop, ShopSettings};
-use crate::window::{FeaturePlan, Horizon, Planner};
+use crate::window::{FeaturePlan, Horizon};
 
 const DAY: i64 = 86_400_000_000;
 
@@ -37,7 +37,7 @@ fn columns(contract: &str) -> SchemaRef {
 
 /// Every feature file of a pipeline, planned.
 fn plans(pipeline: &str, stream: &str, contract: &str) -> Vec<FeaturePlan> {
-    let planner = Planner::new();
+    let planner = crate::window::planner();
     planner.add_relation(stream, columns(contract)).unwrap();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("pipelines/{pipeline}/features"));
     let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());

@@ -19,20 +19,16 @@
 //! - State is a deterministic function of the order of the input. It is saved and restored as a whole, and held to a
 //!   [`Budget`].
 //!
-//! It does not know about streams, brokers or threads. It fails with [`PlanError`] when a select has another form, and
+//! It does not know about streams, brokers or threads. It fails with [`PlanError`](crate::sql::PlanError) when a select has another form, and
 //! with [`WindowError`] when an expression fails on the data.
 
 mod asof;
 mod budget;
 mod closed;
 mod content;
-mod duration;
-mod evaluate;
-mod functions;
 mod keys;
 mod newest;
 mod planner;
-mod shape;
 mod source;
 mod table;
 
@@ -40,8 +36,7 @@ pub use asof::{FeaturePlan, FeatureTable, Horizon, Reads};
 pub use budget::{AtLimit, Budget};
 pub use closed::{Emission, EmissionKind, Emit, WindowKey, WindowPlan, WindowSettings, WindowSpec, WindowTables};
 pub use newest::{NewestRows, RowReads};
-pub use planner::{PlanError, Planner};
-pub(crate) use shape::{MAX_NESTED_WITH, Shape};
+pub use planner::planner;
 pub use source::{References, Source};
 pub use table::TableForm;
 

@@ -264,12 +264,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::window::{EmissionKind, Horizon, Planner, TableForm, WindowSettings};
+    use crate::window::{EmissionKind, Horizon, TableForm, WindowSettings};
 
     const SQL: &str = "SELECT user_id, count(*) AS events FROM clicks GROUP BY user_id, tumble(ts, '1 minute')";
 
     pub(super) fn plan() -> Arc<WindowPlan> {
-        let planner = Planner::new();
+        let planner = crate::window::planner();
         let time = DataType::Timestamp(TimeUnit::Microsecond, Some("+00:00".into()));
         let schema = Schema::new(vec![Field::new("user_id", DataType::Int64, true), Field::new("ts", time, true)]);
         planner.add_relation("clicks", Arc::new(schema)).unwrap();

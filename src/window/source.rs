@@ -21,9 +21,8 @@ use hashbrown::HashMap;
 
 use super::WindowError;
 use super::asof::mentions_within;
-use super::evaluate::evaluate;
-use super::planner::{PlanError, Planner};
 use crate::reference::ReferenceTable;
+use crate::sql::{PlanError, Planner, evaluate};
 
 /// The FROM and WHERE of a select.
 pub struct Source {
@@ -333,7 +332,7 @@ mod tests {
     }
 
     fn plan(aggregates: &str, group: &str) -> (TableForm, References) {
-        let mut planner = Planner::new();
+        let mut planner = crate::window::planner();
         planner.add_relation("clicks", clicks().schema()).unwrap();
         planner.add_reference(&items()).unwrap();
         let sql = format!(

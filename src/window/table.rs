@@ -2,7 +2,7 @@
 
 use super::asof::{FeaturePlan, Horizon};
 use super::closed::{WindowPlan, WindowSettings, take_window};
-use super::planner::{PlanError, Planner};
+use crate::sql::{PlanError, Planner};
 
 /// A checked table of either form.
 pub enum TableForm {

@@ -9,7 +9,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
 use datafusion::prelude::SessionContext;
 use proptest::prelude::*;
-use tidewheel::window::{Budget, FeaturePlan, FeatureTable, Horizon, Planner, Reads};
+use tidewheel::window::{Budget, FeaturePlan, FeatureTable, Horizon, Reads};
 
 use crate::oracle::{self, View};
 
@@ -121,7 +121,7 @@ proptest! {
         size in 1_usize..40,
         reads in prop::collection::vec((any::<prop::sample::Index>(), 0_i64..5, 0_i64..5_000_000), 12),
     ) {
-        let planner = Planner::new();
+        let planner = tidewheel::window::planner();
         let all = batch(&events, 0);
         planner.add_relation("clicks", all.schema()).unwrap();
         let retention = Horizon::new(6 * 3_600_000_000);

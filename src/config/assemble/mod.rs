@@ -20,7 +20,7 @@ use super::problem::{Problem, Problems};
 use super::source::{Place, Source};
 use crate::feature::VectorPlan;
 use crate::pipeline::{LabelPlan, ModelPlan, Pipeline, ReferencePlan, ScorePlan, StreamPlan, TablePlan, TrainPlan};
-use crate::window::{PlanError, Planner};
+use crate::sql::{PlanError, Planner};
 
 impl Folder {
     /// The executable pipeline.
@@ -68,7 +68,7 @@ impl<'a> Assembly<'a> {
         Self {
             folder,
             problems: Vec::new(),
-            planner: Planner::new(),
+            planner: crate::window::planner(),
             streams: Vec::new(),
             schemas: Vec::new(),
             references: Vec::new(),

@@ -10,7 +10,7 @@ use crate::config::learning;
 use crate::feature::{REQUESTS, VectorPlan};
 use crate::pipeline::{ScorePlan, Trigger};
 use crate::score::RequestDecoder;
-use crate::window::PlanError;
+use crate::sql::PlanError;
 
 impl Assembly<'_> {
     pub(super) fn scoring(&mut self) {

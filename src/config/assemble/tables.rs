@@ -9,7 +9,8 @@ use crate::config::nearest::did_you_mean;
 use crate::config::table::Table;
 use crate::feature::LivePlan;
 use crate::pipeline::TablePlan;
-use crate::window::{FeaturePlan, Horizon, PlanError, TableForm, WindowPlan};
+use crate::sql::PlanError;
+use crate::window::{FeaturePlan, Horizon, TableForm, WindowPlan};
 
 impl Assembly<'_> {
     pub(super) fn features(&mut self) {

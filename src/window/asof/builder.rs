@@ -13,10 +13,7 @@ use super::plan::{
 };
 use super::tile::Horizon;
 use super::within::{mentions_within, split_horizon};
-use crate::window::evaluate::new_accumulator;
-use crate::window::functions::MOST_VALUES;
-use crate::window::functions::{DecayedParts, decayed_parts, needs_time};
-use crate::window::planner::{PlanError, Planner};
+use crate::sql::{DecayedParts, MOST_VALUES, PlanError, Planner, decayed_parts, needs_time, new_accumulator};
 
 pub(super) struct Builder<'a> {
     pub(super) planner: &'a Planner,

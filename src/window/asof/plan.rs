@@ -17,7 +17,7 @@ use super::column::Combine;
 use super::extreme::Extreme;
 use super::select::{SelectForm, keys};
 use super::tile::Horizon;
-use crate::window::planner::{PlanError, Planner};
+use crate::sql::{PlanError, Planner};
 use crate::window::source::Source;
 
 /// A checked feature table: everything that [`FeatureTable`](super::FeatureTable) needs to run.

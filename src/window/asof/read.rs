@@ -17,9 +17,8 @@ use super::column::as_float;
 use super::level::Levels;
 use super::plan::{CellRef, FeaturePlan, OutputSource, RunningKind};
 use super::recent::Recent;
+use crate::sql::{decayed, evaluate, new_accumulator};
 use crate::window::WindowError;
-use crate::window::evaluate::{evaluate, new_accumulator};
-use crate::window::functions::decayed;
 use crate::window::keys::{KeyIndex, NO_SLOT};
 
 /// Look-ups into one table, in the order they were made.

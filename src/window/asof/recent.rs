@@ -12,8 +12,8 @@ use arrow::datatypes::{DataType, Float64Type, Int64Type, TimestampMicrosecondTyp
 
 use super::column::to_word;
 use super::plan::{FeaturePlan, RunningKind};
+use crate::sql::{evaluate, evaluate_filter};
 use crate::window::WindowError;
-use crate::window::evaluate::{evaluate, evaluate_filter};
 use crate::window::keys::{KeyIndex, NO_SLOT};
 
 /// The place of a row: batch number and row, newest first in every chain.

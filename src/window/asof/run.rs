@@ -11,9 +11,9 @@ use super::column::Column;
 use super::plan::FeaturePlan;
 use super::recent::RecentBatch;
 use super::tile::tile_start;
+use crate::sql::new_accumulator;
 use crate::window::WindowError;
 use crate::window::content::content_size;
-use crate::window::evaluate::new_accumulator;
 use crate::window::keys::NO_SLOT;
 
 /// The partial aggregates of one tile.

@@ -4,7 +4,7 @@ use datafusion::common::DFSchema;
 use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, Projection};
 
 use super::plan::FeatureKey;
-use crate::window::planner::{PlanError, Planner, group_columns};
+use crate::sql::{PlanError, Planner, group_columns};
 
 /// The parts of `SELECT ... FROM stream [WHERE ...] GROUP BY ...`.
 pub(super) struct SelectForm<'a> {

@@ -7,7 +7,7 @@ use arrow::ipc::writer::StreamWriter;
 use proptest::prelude::*;
 
 use super::{FeaturePlan, FeatureTable, Horizon, Reads};
-use crate::window::{Budget, Planner, WindowError};
+use crate::window::{Budget, WindowError};
 
 const SQL: &str = "SELECT user_id,
     count(*) FILTER (WHERE kind = 'view' AND within(ts, '10 seconds')) AS views_10s,
@@ -51,7 +51,7 @@ fn batch(events: &[Event]) -> RecordBatch {
 }
 
 fn plan(sql: &str) -> Arc<FeaturePlan> {
-    let planner = Planner::new();
+    let planner = crate::window::planner();
     planner.add_relation("clicks", batch(&[]).schema()).unwrap();
     Arc::new(FeaturePlan::new(&planner, "user_activity", sql, "ts", Horizon::new(6 * 3_600 * SECOND)).unwrap())
 }

@@ -10,8 +10,7 @@ use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion::logical_expr::{ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility};
 
 use super::tile::Horizon;
-use crate::window::duration::parse_duration;
-use crate::window::planner::PlanError;
+use crate::sql::{PlanError, parse_duration};
 
 /// Name of the function in SQL.
 pub(crate) const WITHIN: &str = "within";

@@ -18,9 +18,7 @@ use datafusion::logical_expr::{Expr, ExprSchemable, GroupsAccumulator};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 
-use crate::window::evaluate::new_accumulator;
-use crate::window::functions::{DecayedParts, decayed_parts, needs_time};
-use crate::window::planner::{PlanError, Planner};
+use crate::sql::{DecayedParts, PlanError, Planner, decayed_parts, needs_time, new_accumulator};
 
 /// What an event adds to an additive aggregate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,9 +10,8 @@ use arrow::datatypes::{Float64Type, TimestampMicrosecondType};
 use super::aggregate::OutputSource;
 use super::pane::Column;
 use super::plan::{GroupColumn, WindowPlan};
+use crate::sql::{decayed, evaluate, evaluate_filter};
 use crate::window::WindowError;
-use crate::window::evaluate::{evaluate, evaluate_filter};
-use crate::window::functions::decayed;
 use crate::window::keys::KeyIndex;
 
 /// Why rows are emitted.

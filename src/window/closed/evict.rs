@@ -159,7 +159,7 @@ mod tests {
     use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
     use arrow::datatypes::Int64Type;
 
-    use crate::window::{Budget, Horizon, Planner, TableForm, WindowError, WindowSettings, WindowTables};
+    use crate::window::{Budget, Horizon, TableForm, WindowError, WindowSettings, WindowTables};
 
     const SECOND: i64 = 1_000_000;
     const SQL: &str = "SELECT user_id, count(*) AS events, count(DISTINCT item_id) AS items, max(note) AS note \
@@ -179,7 +179,7 @@ mod tests {
     }
 
     fn tables(budget: Budget) -> WindowTables {
-        let planner = Planner::new();
+        let planner = crate::window::planner();
         planner.add_relation("clicks", clicks(0..1, 0).schema()).unwrap();
         let settings = WindowSettings { budget, ..WindowSettings::default() };
         let form = TableForm::plan(&planner, "activity", SQL, "ts", Horizon::new(SECOND), settings).unwrap();

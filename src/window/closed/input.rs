@@ -8,8 +8,8 @@ use arrow::datatypes::{Float64Type, Int64Type, TimestampMicrosecondType};
 use datafusion::physical_expr::PhysicalExpr;
 
 use super::aggregate::{Additive, AdditiveAggregate, Aggregates};
+use crate::sql::{evaluate, evaluate_filter};
 use crate::window::WindowError;
-use crate::window::evaluate::{evaluate, evaluate_filter};
 use crate::window::keys::KeyIndex;
 
 /// Columns over the rows of one batch.

@@ -12,9 +12,9 @@ use hashbrown::HashMap;
 use super::aggregate::MergedAggregate;
 use super::input::MergedInput;
 use super::pane::SlotHash;
+use crate::sql::new_accumulator;
 use crate::window::WindowError;
 use crate::window::content::content_size;
-use crate::window::evaluate::new_accumulator;
 
 /// Rows that are drained together.
 const CHUNK_ROWS: usize = 4_096;

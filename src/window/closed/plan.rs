@@ -9,9 +9,9 @@ use datafusion::physical_expr::PhysicalExpr;
 use super::aggregate::{AggregateBuilder, Aggregates, OutputSource};
 use super::rewrite::{GroupWindow, WINDOW_END, WINDOW_START};
 use super::spec::WindowSpec;
+use crate::sql::{PlanError, Planner, group_columns};
 use crate::window::asof::mentions_within;
 use crate::window::budget::Budget;
-use crate::window::planner::{PlanError, Planner, group_columns};
 use crate::window::source::Source;
 
 /// When rows of a table are emitted.

@@ -15,8 +15,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::spec::WindowSpec;
-use crate::window::duration::parse_duration;
-use crate::window::planner::PlanError;
+use crate::sql::{PlanError, parse_duration};
 
 /// Names of the two columns, and of the placeholders behind them.
 pub(in crate::window) const WINDOW_START: &str = "window_start";

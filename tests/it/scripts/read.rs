@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::compute::{cast, concat_batches};
-use tidewheel::window::{Budget, FeaturePlan, FeatureTable, Horizon, Planner, Reads, TableForm, WindowSettings};
+use tidewheel::sql::Planner;
+use tidewheel::window::{Budget, FeaturePlan, FeatureTable, Horizon, Reads, TableForm, WindowSettings};
 
 use super::batch::context;
 use super::compare::is_same;

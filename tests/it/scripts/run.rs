@@ -6,7 +6,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use tidewheel::window::{Emission, Horizon, Planner, TableForm, WindowPlan, WindowSettings, WindowTables};
+use tidewheel::sql::Planner;
+use tidewheel::window::{Emission, Horizon, TableForm, WindowPlan, WindowSettings, WindowTables};
 
 use super::read::{ReadRow, run_reads};
 use super::script::{Action, Form, Script, Step};
@@ -129,7 +130,7 @@ pub fn pieces(step: &Step, mode: Mode) -> Vec<(usize, Range<usize>)> {
 
 /// A planner that knows the streams.
 fn planner(script: &Script) -> Planner {
-    let planner = Planner::new();
+    let planner = tidewheel::window::planner();
     for stream in &script.streams {
         planner.add_relation(&stream.name, script.events.batch(0..0, false).schema()).unwrap();
     }

@@ -12,11 +12,11 @@ use datafusion::logical_expr::EmitTo;
 use super::layout::{Argument, Stored};
 use super::sessions::{Phase, Shown};
 use super::table::{PENDING_ROWS, SessionTable};
+use crate::sql::evaluate;
 use crate::window::WindowError;
 use crate::window::closed::aggregate::MergedAggregate;
 use crate::window::closed::emit::{Emission, EmissionKind, Rows, Values};
 use crate::window::closed::plan::GroupColumn;
-use crate::window::evaluate::evaluate;
 
 /// A row that was emitted for bounds that no session has any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

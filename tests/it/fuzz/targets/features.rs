@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use tidewheel::window::{
-    Budget, FeaturePlan, FeatureTable, Horizon, Planner, References, TableForm, WindowPlan, WindowSettings,
-    WindowTables,
+    Budget, FeaturePlan, FeatureTable, Horizon, References, TableForm, WindowPlan, WindowSettings, WindowTables,
 };
 
 use super::shipped_text;
@@ -105,7 +104,7 @@ pub const TARGET: Target = Target {
         shipped.map(shipped_text).into_iter().chain(own.map(str::to_owned)).map(String::into_bytes).collect()
     },
     reader: || {
-        let planner = Planner::new();
+        let planner = tidewheel::window::planner();
         planner.add_relation("clicks", events(0).schema()).unwrap();
         Box::new(move |input| {
             let sql = String::from_utf8_lossy(input);

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use tidewheel::window::{
-    Budget, FeaturePlan, FeatureTable, Horizon, Planner, References, TableForm, WindowPlan, WindowSettings,
-    WindowTables,
+    Budget, FeaturePlan, FeatureTable, Horizon, References, TableForm, WindowPlan, WindowSettings, WindowTables,
 };
 use xxhash_rust::xxh3::Xxh3;
 
@@ -66,7 +65,7 @@ struct Plans {
 
 impl Plans {
     fn new() -> Self {
-        let planner = Planner::new();
+        let planner = tidewheel::window::planner();
         planner.add_relation("clicks", events(0).schema()).unwrap();
         let plan = |sql: &str| {
             TableForm::plan(&planner, "saved", sql, "ts", Horizon::new(3_600 * SECOND), WindowSettings::default())

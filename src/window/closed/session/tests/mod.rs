@@ -9,7 +9,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 
 use crate::window::closed::{Emission, EmissionKind, WindowPlan, WindowSettings, WindowTables};
-use crate::window::{Horizon, Planner, TableForm};
+use crate::window::{Horizon, TableForm};
 
 pub(super) const SECOND: i64 = 1_000_000;
 
@@ -36,7 +36,7 @@ pub(super) fn batch(events: &[Event]) -> RecordBatch {
 }
 
 pub(super) fn plan(sql: &str, settings: WindowSettings) -> Arc<WindowPlan> {
-    let planner = Planner::new();
+    let planner = crate::window::planner();
     planner.add_relation("clicks", batch(&[]).schema()).unwrap();
     match TableForm::plan(&planner, "sessions", sql, "ts", Horizon::new(SECOND), settings).unwrap() {
         TableForm::Windows(plan) => Arc::new(plan),

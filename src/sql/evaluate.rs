@@ -10,15 +10,15 @@ use datafusion::logical_expr::GroupsAccumulator;
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion::physical_expr::{GroupsAccumulatorAdapter, PhysicalExpr};
 
-use super::WindowError;
+use crate::window::WindowError;
 
 /// The value of an expression for every row.
-pub(super) fn evaluate(expression: &Arc<dyn PhysicalExpr>, batch: &RecordBatch) -> Result<ArrayRef, WindowError> {
+pub(crate) fn evaluate(expression: &Arc<dyn PhysicalExpr>, batch: &RecordBatch) -> Result<ArrayRef, WindowError> {
     Ok(expression.evaluate(batch)?.into_array(batch.num_rows())?)
 }
 
 /// The rows for which a condition is true; NULL is not true. `None` when there is no condition.
-pub(super) fn evaluate_filter(
+pub(crate) fn evaluate_filter(
     condition: Option<&Arc<dyn PhysicalExpr>>,
     batch: &RecordBatch,
 ) -> Result<Option<BooleanArray>, WindowError> {
@@ -32,7 +32,7 @@ pub(super) fn evaluate_filter(
 }
 
 /// A fresh accumulator; functions without a vectorised one go through DataFusion's adapter.
-pub(super) fn new_accumulator(
+pub(crate) fn new_accumulator(
     function: &Arc<AggregateFunctionExpr>,
 ) -> Result<Box<dyn GroupsAccumulator>, DataFusionError> {
     if function.groups_accumulator_supported() {

@@ -15,7 +15,8 @@ use datafusion::logical_expr::{
 
 use super::harness::plain;
 use super::needs_time;
-use crate::window::{Budget, FeaturePlan, FeatureTable, Horizon, PlanError, Planner, Reads};
+use crate::sql::planner::{PlanError, Planner};
+use crate::window::{Budget, FeaturePlan, FeatureTable, Horizon, Reads};
 
 const USERS: i64 = 7;
 const MINUTE: i64 = 60_000_000;
@@ -114,7 +115,7 @@ fn feature_tables_equal_the_batch_select() {
     let expected = plain(&batch_sql, steps(&clicks, 1_000)).unwrap();
     assert_eq!(expected.num_rows() as i64, USERS - 1);
     for size in [37, 1_000, 30_000] {
-        let found = live(&Planner::new(), &call("", "within(ts, '10 minutes')"), &clicks, size);
+        let found = live(&crate::window::planner(), &call("", "within(ts, '10 minutes')"), &clicks, size);
         let known = take_record_batch(&found, &UInt64Array::from_iter_values(0..USERS as u64 - 1)).unwrap();
         for (index, field) in expected.schema().fields().iter().enumerate() {
             assert_eq!(known.column(index), expected.column(index), "{} in steps of {size}", field.name());
@@ -182,7 +183,7 @@ fn decay_moves_a_sum_to_another_time() {
     for row in 0..found.len() {
         assert!((found.value(row) - exact.value(row)).abs() <= 1e-9 * exact.value(row).abs(), "{found:?} {exact:?}");
     }
-    let constant = |sql: &str| plain(&format!("SELECT {sql} AS a FROM clicks"), vec![super::tests::clicks(1)]);
+    let constant = |sql: &str| plain(&format!("SELECT {sql} AS a FROM clicks"), vec![self::clicks(1)]);
     let found = constant("decay(8, to_timestamp(0), to_timestamp(3), '1 s')").unwrap();
     assert_eq!(found.column(0).as_primitive::<Float64Type>().value(0), 1.0);
     let found = constant("decay(8, to_timestamp(0), CAST(NULL AS TIMESTAMP), '1 s')").unwrap();
@@ -210,11 +211,13 @@ fn hll_distinct_is_within_a_few_standard_errors() {
 
 #[test]
 fn wrong_arguments_are_errors_of_planning_a_feature_table() {
-    let error =
-        |call: &str| match planned(&Planner::new(), &format!("SELECT user_id, {call} FROM clicks GROUP BY user_id")) {
-            Ok(_) => panic!("{call} was planned"),
-            Err(error) => error.message,
-        };
+    let error = |call: &str| match planned(
+        &crate::window::planner(),
+        &format!("SELECT user_id, {call} FROM clicks GROUP BY user_id"),
+    ) {
+        Ok(_) => panic!("{call} was planned"),
+        Err(error) => error.message,
+    };
     assert!(error("top_k(item_id, 5000)").contains("must be a number from 1 to 1000, found `5000`"));
     assert!(error("quantile(price, 50)").contains("must be a number from 0 to 1, such as 0.95, found `50`"));
     assert!(error("decayed_sum(price, 'soon')").contains("'soon' is none"));
@@ -284,7 +287,7 @@ fn sign(name: &str, volatility: Volatility) -> ScalarUDF {
 
 #[test]
 fn functions_of_the_user_work_in_feature_tables() {
-    let planner = Planner::new();
+    let planner = crate::window::planner();
     planner.add_function(sign("sign_of", Volatility::Immutable)).unwrap();
     planner.add_aggregate(product("product")).unwrap();
     let clicks = clicks(20_000);
@@ -301,7 +304,7 @@ fn functions_of_the_user_work_in_feature_tables() {
 
 #[test]
 fn names_that_are_taken_and_volatile_functions_are_refused() {
-    let planner = Planner::new();
+    let planner = crate::window::planner();
     let message = |result: Result<(), PlanError>| result.unwrap_err().message;
     assert_eq!(message(planner.add_aggregate(product("count"))), "a function `count` exists");
     assert_eq!(message(planner.add_aggregate(product("hll_distinct"))), "a function `hll_distinct` exists");

@@ -25,30 +25,30 @@ use super::one_group::OneGroup;
 use super::rows::{each_row_alone, for_each_row, wanted};
 
 /// The most values that are kept per key.
-pub(in crate::window) const MOST_VALUES: usize = 10_000;
+pub(crate) const MOST_VALUES: usize = 10_000;
 
-pub(super) const LAST_N: &str = "last_n";
-pub(super) const FIRST_N: &str = "first_n";
+pub(crate) const LAST_N: &str = "last_n";
+pub(crate) const FIRST_N: &str = "first_n";
 
 /// Stored rows below which chunks are not copied together.
 const FEW_ROWS: usize = 65_536;
 
 /// Which end of time the kept values are nearest to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum End {
+pub(crate) enum End {
     Oldest,
     Newest,
 }
 
 /// The aggregate function itself.
 #[derive(Debug, PartialEq, Eq, Hash)]
-pub(super) struct NearestN {
+pub(crate) struct NearestN {
     end: End,
     signature: Signature,
 }
 
 impl NearestN {
-    pub(super) fn new(end: End) -> Self {
+    pub(crate) fn new(end: End) -> Self {
         Self { end, signature: Signature::user_defined(Volatility::Immutable) }
     }
 
@@ -302,8 +302,8 @@ mod tests {
     use arrow::array::AsArray;
     use proptest::prelude::*;
 
-    use super::super::harness::{GROUPS, Route, Row, Subject, integers, refusal, route, rows, taken};
     use super::*;
+    use crate::sql::functions::harness::{GROUPS, Route, Row, Subject, integers, refusal, route, rows, taken};
 
     /// Sorts every value that counts, and keeps one end.
     fn model(rows: &[Row], group: usize, filtered: bool, end: End, n: usize) -> Vec<i64> {

@@ -24,12 +24,12 @@ const CALL: &str = "quantile(x, q)";
 
 /// The aggregate function itself.
 #[derive(Debug, PartialEq, Eq, Hash)]
-pub(super) struct Quantile {
+pub(crate) struct Quantile {
     signature: Signature,
 }
 
 impl Quantile {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { signature: Signature::user_defined(Volatility::Immutable) }
     }
 }
@@ -166,8 +166,8 @@ impl GroupsAccumulator for SketchGroups {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::harness::{GROUPS, Row, Subject, floats, refusal, route, rows, taken};
     use super::*;
+    use crate::sql::functions::harness::{GROUPS, Row, Subject, floats, refusal, route, rows, taken};
 
     proptest! {
         #[test]

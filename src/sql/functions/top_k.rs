@@ -33,12 +33,12 @@ const CALL: &str = "top_k(column, k)";
 
 /// The aggregate function itself.
 #[derive(Debug, PartialEq, Eq, Hash)]
-pub(super) struct TopK {
+pub(crate) struct TopK {
     signature: Signature,
 }
 
 impl TopK {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { signature: Signature::user_defined(Volatility::Immutable) }
     }
 }
@@ -307,8 +307,8 @@ mod tests {
     use arrow::datatypes::Int64Type;
     use proptest::prelude::*;
 
-    use super::super::harness::{GROUPS, Row, Subject, integers, refusal, route, rows, taken};
     use super::*;
+    use crate::sql::functions::harness::{GROUPS, Row, Subject, integers, refusal, route, rows, taken};
 
     fn best_of<V: Ord + Clone>(values: impl Iterator<Item = V>, k: usize) -> Vec<(V, i64)> {
         let mut counts: BTreeMap<V, i64> = BTreeMap::new();

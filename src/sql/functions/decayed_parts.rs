@@ -9,22 +9,22 @@ use datafusion::logical_expr::expr::{AggregateFunction, AggregateFunctionParams}
 
 use super::arguments;
 use super::decay::HalfLife;
-use crate::window::planner::PlanError;
+use crate::sql::planner::PlanError;
 
 const CALL: &str = "decayed_sum(x, half_life)";
 
 /// A decayed sum in parts.
-pub(in crate::window) struct DecayedParts {
+pub(crate) struct DecayedParts {
     /// The sum as of the newest event.
-    pub(in crate::window) sum: Expr,
+    pub(crate) sum: Expr,
     /// The time of that event.
-    pub(in crate::window) newest: Expr,
+    pub(crate) newest: Expr,
     /// Microseconds.
-    pub(in crate::window) half_life: i64,
+    pub(crate) half_life: i64,
 }
 
 /// The parts of the call `decayed_sum(x, half_life)`; `time` is the event-time column.
-pub(in crate::window) fn decayed_parts(call: &Expr, time: &Expr) -> Result<DecayedParts, PlanError> {
+pub(crate) fn decayed_parts(call: &Expr, time: &Expr) -> Result<DecayedParts, PlanError> {
     let Expr::AggregateFunction(AggregateFunction { func, params }) = call else {
         return Err(PlanError::new(format!("`{call}` is not an aggregate")));
     };
@@ -47,6 +47,6 @@ pub(in crate::window) fn decayed_parts(call: &Expr, time: &Expr) -> Result<Decay
 }
 
 /// A sum as it is `elapsed` microseconds later, as `decay` has it.
-pub(in crate::window) fn decayed(sum: f64, elapsed: i128, half_life: i64) -> f64 {
+pub(crate) fn decayed(sum: f64, elapsed: i128, half_life: i64) -> f64 {
     HalfLife { micros: half_life }.decayed(sum, elapsed)
 }

@@ -27,17 +27,17 @@ use super::decay::{HalfLife, times_power_of_two};
 use super::one_group::OneGroup;
 use super::rows::{each_row_alone, for_each_row, wanted};
 
-pub(super) const DECAYED_SUM: &str = "decayed_sum";
+pub(crate) const DECAYED_SUM: &str = "decayed_sum";
 const CALL: &str = "decayed_sum(x, half_life)";
 
 /// The aggregate function itself.
 #[derive(Debug, PartialEq, Eq, Hash)]
-pub(super) struct DecayedSum {
+pub(crate) struct DecayedSum {
     signature: Signature,
 }
 
 impl DecayedSum {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { signature: Signature::user_defined(Volatility::Immutable) }
     }
 }
@@ -248,7 +248,7 @@ impl GroupsAccumulator for DecayedGroups {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::harness::{GROUPS, Row, Subject, floats, refusal, route, rows, taken};
+    use crate::sql::functions::harness::{GROUPS, Row, Subject, floats, refusal, route, rows, taken};
     fn model(rows: &[Row], group: usize, filtered: bool, half_life_micros: f64) -> Option<f64> {
         let found: Vec<(i64, f64)> =
             taken(rows, group, filtered).filter_map(|row| Some((row.ts, row.price?))).collect();

@@ -20,7 +20,7 @@
 //! parentheses are refused, because they would have no effect.
 //!
 //! An aggregate that DataFusion accepts works in every table as soon as it stands in [`register`], or was added by
-//! [`Planner::add_aggregate`](super::Planner::add_aggregate).
+//! [`Planner::add_aggregate`](super::planner::Planner::add_aggregate).
 
 mod arguments;
 mod decay;
@@ -43,16 +43,16 @@ use datafusion::execution::context::SessionContext;
 use datafusion::functions_aggregate::approx_distinct::approx_distinct_udaf;
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 
-use self::decay::Decay;
-pub(in crate::window) use self::decayed_parts::{DecayedParts, decayed, decayed_parts};
-use self::decayed_sum::DecayedSum;
-pub(in crate::window) use self::nearest_n::MOST_VALUES;
-use self::nearest_n::{End, NearestN};
-use self::quantile::Quantile;
-use self::top_k::TopK;
+use decay::Decay;
+pub(crate) use decayed_parts::{DecayedParts, decayed, decayed_parts};
+use decayed_sum::DecayedSum;
+pub(crate) use nearest_n::MOST_VALUES;
+use nearest_n::{End, NearestN};
+use quantile::Quantile;
+use top_k::TopK;
 
 /// Makes the functions known.
-pub(super) fn register(context: &SessionContext) {
+pub(crate) fn register(context: &SessionContext) {
     context.register_udaf(AggregateUDF::from(NearestN::new(End::Newest)));
     context.register_udaf(AggregateUDF::from(NearestN::new(End::Oldest)));
     context.register_udaf(AggregateUDF::from(DecayedSum::new()));
@@ -65,6 +65,6 @@ pub(super) fn register(context: &SessionContext) {
 }
 
 /// Whether the function wants the stream's time column as its third argument when only two are written.
-pub(in crate::window) fn needs_time(name: &str) -> bool {
+pub(crate) fn needs_time(name: &str) -> bool {
     matches!(name, nearest_n::LAST_N | nearest_n::FIRST_N | decayed_sum::DECAYED_SUM)
 }

@@ -1,0 +1,270 @@
+//! The door to DataFusion's planner: SQL text → analysed logical plan, expressions → physical expressions.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use datafusion::common::DFSchema;
+use datafusion::datasource::empty::EmptyTable;
+use datafusion::error::DataFusionError;
+use datafusion::execution::context::SessionContext;
+use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion::logical_expr::simplify::SimplifyContext;
+use datafusion::logical_expr::{Aggregate, AggregateUDF, Expr, LogicalPlan, ScalarUDF, Volatility};
+use datafusion::optimizer::simplify_expressions::ExprSimplifier;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::aggregate::{LoweredAggregate, LoweredAggregateBuilder};
+use datafusion::prelude::SessionConfig;
+use datafusion::sql::parser::Statement;
+use futures::executor::block_on;
+
+use super::functions;
+use super::shape::{MAX_NESTED_WITH, Shape};
+use crate::reference::ReferenceTable;
+
+/// The longest text, bytes.
+const LONGEST_SQL: usize = 256 * 1024;
+
+/// Operators and keywords on one way down the tree of a statement. On the usual stack of a thread (2 MiB) four times as many
+/// overflow it.
+const LONGEST_CHAIN: usize = 1_000;
+
+/// Levels of parentheses, brackets and CASE.
+const MAX_DEPTH: usize = 100;
+
+/// Plans selects over a set of relations of known schema.
+pub struct Planner {
+    context: SessionContext,
+    /// Key columns of the reference tables.
+    references: HashMap<String, Vec<String>>,
+}
+
+impl Planner {
+    /// A planner that knows DataFusion's functions, those of [this folder](super::functions), the given ones that stand for
+    /// something else in a plan, and no relation yet.
+    pub fn new(functions: impl IntoIterator<Item = ScalarUDF>) -> Self {
+        let mut config = SessionConfig::new();
+        config.options_mut().sql_parser.collect_spans = true;
+        let context = SessionContext::new_with_config(config);
+        for function in functions {
+            context.register_udf(function);
+        }
+        functions::register(&context);
+        Self { context, references: HashMap::new() }
+    }
+
+    /// Makes a relation known by name.
+    pub fn add_relation(&self, name: &str, schema: SchemaRef) -> Result<(), PlanError> {
+        self.context.register_table(name, Arc::new(EmptyTable::new(schema)))?;
+        Ok(())
+    }
+
+    /// Makes a reference table known, that streams can be joined with.
+    pub fn add_reference(&mut self, table: &ReferenceTable) -> Result<(), PlanError> {
+        self.add_relation(table.name(), table.schema())?;
+        let key = table.key().into_iter().map(str::to_owned).collect();
+        self.references.insert(table.name().to_owned(), key);
+        Ok(())
+    }
+
+    /// The key columns of a reference table; `None` when there is none of this name.
+    pub(crate) fn reference_key(&self, name: &str) -> Option<Vec<String>> {
+        self.references.get(name).cloned()
+    }
+
+    /// Makes a scalar function known, for every select that is planned afterwards.
+    ///
+    /// It may be called for an event more than once (a restart, a batch over history) and must answer the same each time.
+    ///
+    /// # Errors
+    /// When its name is taken, or when it says of itself that its value varies ([`Volatility::Volatile`]).
+    pub fn add_function(&self, function: ScalarUDF) -> Result<(), PlanError> {
+        let names = std::iter::once(function.name()).chain(function.aliases().iter().map(String::as_str));
+        self.refuse_function(names, function.signature().volatility)?;
+        self.context.register_udf(function);
+        Ok(())
+    }
+
+    /// Makes an aggregate function known, for every select that is planned afterwards.
+    ///
+    /// Its states are kept in tiles and merged in the order of arrival: `merge_batch` over `state` must give what
+    /// `update_batch` over all rows would give. A vectorised accumulator is used where it has one, else one per key. The
+    /// time column is not added to its arguments.
+    ///
+    /// # Errors
+    /// When its name is taken, or when it says of itself that its value varies ([`Volatility::Volatile`]).
+    pub fn add_aggregate(&self, function: AggregateUDF) -> Result<(), PlanError> {
+        let names = std::iter::once(function.name()).chain(function.aliases().iter().map(String::as_str));
+        self.refuse_function(names, function.signature().volatility)?;
+        self.context.register_udaf(function);
+        Ok(())
+    }
+
+    /// Some names mean more than a function to the feature planner, and replacing any would change selects that exist.
+    fn refuse_function<'a>(
+        &self,
+        mut names: impl Iterator<Item = &'a str>,
+        volatility: Volatility,
+    ) -> Result<(), PlanError> {
+        let state = self.context.state();
+        let is_known = |name: &&str| {
+            state.scalar_functions().contains_key(*name)
+                || state.aggregate_functions().contains_key(*name)
+                || state.window_functions().contains_key(*name)
+        };
+        if let Some(name) = names.by_ref().find(is_known) {
+            return Err(PlanError::new(format!("a function `{name}` exists")).suggest("give yours another name"));
+        }
+        if volatility == Volatility::Volatile {
+            return Err(PlanError::new("a volatile function gives features that cannot be computed again")
+                .suggest("make its value depend on its arguments only"));
+        }
+        Ok(())
+    }
+
+    /// Parses and type-checks one select.
+    pub(crate) fn plan(&self, sql: &str) -> Result<LogicalPlan, PlanError> {
+        self.plan_statement(self.parse(sql)?)
+    }
+
+    /// Parses one statement.
+    pub(crate) fn parse(&self, sql: &str) -> Result<Statement, PlanError> {
+        check_shape(sql)?;
+        let state = self.context.state();
+        Ok(state.sql_to_statement(sql, &state.config_options().sql_parser.dialect)?)
+    }
+
+    /// Type-checks a statement.
+    pub(crate) fn plan_statement(&self, statement: Statement) -> Result<LogicalPlan, PlanError> {
+        let state = self.context.state();
+        let plan = block_on(state.statement_to_plan(statement))?;
+        Ok(state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})?)
+    }
+
+    /// The select in DataFusion's own words, independent of white space and comments; what fingerprints are made of.
+    pub fn canonical(&self, sql: &str) -> Result<String, PlanError> {
+        check_shape(sql)?;
+        Ok(block_on(self.context.state().create_logical_plan(sql))?.display_indent().to_string())
+    }
+
+    /// An expression over columns of `schema`, such as the condition that makes an event worth scoring.
+    pub fn expression(&self, sql: &str, schema: &Schema) -> Result<Arc<dyn PhysicalExpr>, PlanError> {
+        check_shape(sql)?;
+        let schema = DFSchema::try_from(schema.clone())?;
+        let expression = self.context.state().create_logical_expr(sql, &schema)?;
+        self.physical(&expression, &schema)
+    }
+
+    /// The executable form of an expression of a plan.
+    pub fn physical(&self, expression: &Expr, schema: &DFSchema) -> Result<Arc<dyn PhysicalExpr>, PlanError> {
+        let expression = self.simplify(expression.clone(), schema)?;
+        Ok(self.context.state().create_physical_expr(expression, schema)?)
+    }
+
+    /// Types made equal, constants folded, and functions that exist only in SQL (such as `coalesce`) rewritten.
+    pub(crate) fn simplify(&self, expression: Expr, schema: &DFSchema) -> Result<Expr, PlanError> {
+        let state = self.context.state();
+        let context = SimplifyContext::builder()
+            .with_schema(Arc::new(schema.clone()))
+            .with_config_options(Arc::clone(state.config_options()))
+            .build();
+        let simplifier = ExprSimplifier::new(context);
+        Ok(simplifier.simplify(simplifier.coerce(expression, schema)?)?)
+    }
+
+    /// The executable form of an aggregate call.
+    pub(crate) fn aggregate(&self, call: &Expr, schema: &DFSchema) -> Result<LoweredAggregate, PlanError> {
+        let state = self.context.state();
+        let planning = PhysicalPlanningContext::default();
+        let arrow_schema = schema.as_arrow();
+        let builder = LoweredAggregateBuilder::new(call, schema, arrow_schema, state.execution_props(), &planning);
+        Ok(builder.build()?)
+    }
+}
+
+/// The expressions of a GROUP BY with the columns that they become: one that stands there twice is one column.
+pub(crate) fn group_columns(aggregate: &Aggregate) -> impl Iterator<Item = (&Expr, &Arc<Field>)> {
+    let groups = &aggregate.group_expr;
+    let is_first = |(index, group): &(usize, &Expr)| groups.iter().position(|other| other == *group) == Some(*index);
+    groups.iter().enumerate().filter(is_first).map(|(_, group)| group).zip(aggregate.schema.fields())
+}
+
+/// Refuses text whose tree would overflow the stack while it is planned, or that takes for ever to plan.
+fn check_shape(sql: &str) -> Result<(), PlanError> {
+    if sql.len() > LONGEST_SQL {
+        return Err(PlanError::new(format!("the text has {} bytes, the limit is {LONGEST_SQL}", sql.len()))
+            .suggest("split the table into several"));
+    }
+    // What is not made of SQL's words is the parser's to refuse, which knows the place.
+    let Ok(shape) = Shape::of(sql) else { return Ok(()) };
+    if shape.depth > MAX_DEPTH {
+        return Err(PlanError::new(format!("the text nests {} levels deep, the limit is {MAX_DEPTH}", shape.depth))
+            .suggest("write it with fewer parentheses"));
+    }
+    if shape.nested_withs > MAX_NESTED_WITH {
+        return Err(PlanError::new(format!("WITH is nested deeper than {MAX_NESTED_WITH} levels"))
+            .suggest("list all parts in one WITH"));
+    }
+    if shape.chain > LONGEST_CHAIN {
+        return Err(PlanError::new(format!(
+            "an expression has {} operators and keywords, the limit is {LONGEST_CHAIN}",
+            shape.chain
+        ))
+        .suggest("use IN lists, or several columns"));
+    }
+    Ok(())
+}
+
+/// Why a select cannot be kept as a feature table or a vector, and what to write instead.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct PlanError {
+    /// What is wrong, with the text that is.
+    pub message: String,
+    /// Line and column in the SQL text, from one, where they are known.
+    pub place: Option<(usize, usize)>,
+    /// What would be right.
+    pub suggestion: Option<String>,
+}
+
+impl PlanError {
+    /// An error without a place.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), place: None, suggestion: None }
+    }
+
+    /// The same error with advice.
+    #[must_use]
+    pub fn suggest(self, suggestion: impl Into<String>) -> Self {
+        Self { suggestion: Some(suggestion.into()), ..self }
+    }
+}
+
+impl From<DataFusionError> for PlanError {
+    fn from(error: DataFusionError) -> Self {
+        let (place, suggestion) = match error.diagnostic() {
+            Some(diagnostic) => (
+                diagnostic.span.map(|span| (span.start.line as usize, span.start.column as usize)),
+                diagnostic.helps.first().map(|help| help.message.clone()),
+            ),
+            None => (None, None),
+        };
+        let message = error.strip_backtrace();
+        let place = place.or_else(|| parser_place(&message));
+        let message = own_words(&message).unwrap_or(&message).to_owned();
+        Self { message, place, suggestion }
+    }
+}
+
+/// What a function says of its arguments, without what DataFusion wraps around it.
+fn own_words(message: &str) -> Option<&str> {
+    let (_, own) = message.split_once("user-defined coercion failed with: Error during planning: ")?;
+    Some(own.split_once(". No function matches").map_or(own, |(own, _)| own))
+}
+
+/// The place that the SQL parser writes at the end of its messages: `... at Line: 3, Column: 7`.
+fn parser_place(message: &str) -> Option<(usize, usize)> {
+    let (line, column) = message.rsplit_once("Line: ")?.1.split_once(", Column: ")?;
+    let digits: String = column.chars().take_while(char::is_ascii_digit).collect();
+    Some((line.parse().ok()?, digits.parse().ok()?))
+}
