@@ -14,6 +14,7 @@
 
 pub mod bus;
 pub mod cli;
+pub mod commit;
 pub mod config;
 pub mod engine;
 pub mod event;
@@ -29,4 +30,5 @@ pub mod score;
 pub mod simulate;
 pub mod snapshot;
 pub mod sql;
+pub mod step;
 pub mod window;

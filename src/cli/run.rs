@@ -11,7 +11,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::broker::Broker;
 use super::{BrokerArguments, assemble, observe};
-use crate::engine::{EngineError, OnLoss, Run, RunSettings, Training, TrainingOptions};
+use crate::commit::OnLoss;
+use crate::engine::{EngineError, Run, RunSettings, Training, TrainingOptions};
 use crate::query::serve_sql;
 use crate::snapshot::Location;
 

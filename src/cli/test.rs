@@ -18,10 +18,11 @@ use super::emits::check_emits;
 use super::json_rows::{TOLERANCE, as_json, one_row, same};
 use super::replay::concrete;
 use crate::bus::{Encoding, Message, StreamSequence, Subject};
-use crate::engine::{Snapshot, Step, load_model};
+use crate::engine::{Snapshot, load_model};
 use crate::feature::LiveReads;
 use crate::pipeline::{Pipeline, StreamPlan};
 use crate::score::{Arms, rank};
+use crate::step::Step;
 
 /// The broker's time of every message: after all events of a case.
 const PUBLISHED_MICROS: i64 = 4_102_444_800_000_000;

@@ -4,9 +4,9 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::EngineError;
-use super::guard::OnLoss;
 use super::replay::split;
 use crate::bus::{BusError, Message, Reader, Revision, StreamSequence};
+use crate::commit::OnLoss;
 use crate::registry::{Pointer, PointerWatch, Registry, RegistryError};
 
 /// An input stream that is read in order. A message that is gone before it was read is an error, unless losses are accepted.

@@ -18,8 +18,8 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::EngineError;
-use super::position::Position;
 use crate::bus::StreamSequence;
+use crate::commit::Position;
 use crate::history::{History, HistoryError};
 use crate::pipeline::Pipeline;
 use crate::window::Emission;

@@ -20,52 +20,27 @@
 //!
 //! It fails with [`EngineError`], and then stops as a whole: what was not published follows after the restart.
 
-mod arrival;
-mod commit;
-mod crash;
-mod deadletter;
-mod emitted;
-mod epoch;
 mod feed;
-mod feedback;
-mod guard;
 mod keeping;
-mod label;
-mod learning;
-mod marker;
-mod outputs;
-mod position;
-mod presence;
-mod progress;
-mod recorded;
-mod recovery;
 mod references;
 mod replay;
 mod restore;
 mod run;
 mod saving;
-mod scoring;
-mod serving;
-mod state;
+mod serve;
 mod stats;
-mod step;
 mod step_thread;
-mod tables;
 mod telemetry;
 mod train;
-mod trigger;
-mod worker;
 
-pub use deadletter::{DeadLetter, LATE, UNSCORABLE};
-pub use feedback::{Feedback, Positive};
-pub use guard::OnLoss;
-pub use position::Position;
 pub use run::{Run, RunSettings};
-pub use serving::{load_model, open_registry};
+pub(crate) use saving::{FORMAT, Head, Save, Shown};
+pub(crate) use serve::{Publication, Published};
+pub use serve::{load_model, open_registry};
 pub use stats::{Snapshot, Stats};
-pub use step::{Origin, Step, StepOutput};
 pub use step_thread::Snapshots;
 pub use telemetry::describe as describe_metrics;
+pub(crate) use telemetry::record_commit;
 pub use train::{Training, TrainingOptions, TrainingReport};
 
 use crate::bus::{BusError, StreamSequence};

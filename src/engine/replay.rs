@@ -4,9 +4,9 @@ use tokio::sync::mpsc;
 
 use super::EngineError;
 use super::feed::Source;
-use super::progress::Run;
 use super::step_thread::Input;
 use crate::bus::{Message, StreamSequence};
+use crate::commit::Run;
 
 /// Hands the messages of steps on, stream by stream as they interleaved. False when nobody takes them any more.
 ///

@@ -3,19 +3,15 @@
 use std::sync::Arc;
 
 use super::EngineError;
-use super::crash::{Place, pass};
 use super::feed::Source;
-use super::guard::{Input, OnLoss};
-use super::label::Labeller;
-use super::marker::Marker;
-use super::progress::{InputMark, Progress};
-use super::recorded::recorded_impressions;
-use super::recovery::{Usable, is_covered};
 use super::saving::{Head, Shown};
-use super::step::Step;
 use crate::bus::{Bus, ReadLimits, StreamSequence};
+use crate::commit::{
+    Input, InputMark, Marker, OnLoss, Place, Progress, Usable, is_covered, pass, recorded_impressions,
+};
 use crate::pipeline::Pipeline;
 use crate::snapshot::{Generation, SnapshotStore};
+use crate::step::{Labeller, Step};
 use crate::window::References;
 
 /// A state and how far it has come.

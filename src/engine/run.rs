@@ -10,25 +10,21 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::EngineError;
-use super::commit::{Beginning, Committer, impressions_publisher};
-use super::epoch::Epoch;
 use super::feed::{Source, hand_on};
-use super::guard::OnLoss;
 use super::keeping::open_history;
-use super::position::Position;
-use super::progress::Run as StepRun;
-use super::recovery::{Claimed, claim, read_heads, steps_between};
 use super::references::{OpenReference, follow_reference};
 use super::replay::replay;
 use super::restore::{Restored, open_sources, restore};
 use super::saving::{request, save_regularly, store_all};
-use super::scoring::ScoringThread;
-use super::serving::{follow, load_arms, open_registry};
+use super::serve::{ScoringThread, follow, load_arms, open_registry};
 use super::stats::Stats;
 use super::step_thread::{Input, Replay, Snapshots, StepThread};
-use super::worker::Worker;
 use crate::bus::{
     Bus, EndpointSpec, ReadLimits, ServiceError, ServiceHandle, ServiceSpec, StreamRole, StreamSequence, Subject,
+};
+use crate::commit::{
+    Beginning, Claimed, Committer, Epoch, OnLoss, Position, Run as StepRun, Worker, claim, impressions_publisher,
+    read_heads, steps_between,
 };
 use crate::pipeline::{Pipeline, input_spec, output_spec};
 use crate::snapshot::{Location, SnapshotStore};

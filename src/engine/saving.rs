@@ -17,59 +17,56 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::EngineError;
-use super::commit::Committed;
-use super::crash::{Place, pass};
-use super::progress::Progress;
 use super::step_thread::Input;
 use super::telemetry::record_snapshot;
-use super::worker::Worker;
+use crate::commit::{Committed, Place, Progress, Worker, pass};
 use crate::snapshot::{Draft, SnapshotStore};
 
 /// Changes when the meaning of a head or the set of parts does.
-pub(super) const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 1;
 
 /// Saving stops the step; it may take this share of the time at most, whatever the interval says.
 const MOST_SHARE: u32 = 20;
 
 /// A snapshot on its way.
-pub(super) struct Save {
-    pub(super) draft: Draft,
-    pub(super) progress: Progress,
-    pub(super) impressions: Shown,
+pub(crate) struct Save {
+    pub(crate) draft: Draft,
+    pub(crate) progress: Progress,
+    pub(crate) impressions: Shown,
     /// Told when Delta tables hold everything up to here.
-    pub(super) history: Option<oneshot::Receiver<()>>,
+    pub(crate) history: Option<oneshot::Receiver<()>>,
     /// Told how long the step was stopped, when the snapshot can be found or is given up.
-    pub(super) done: oneshot::Sender<Duration>,
-    pub(super) began: Instant,
-    pub(super) paused: Duration,
+    pub(crate) done: oneshot::Sender<Duration>,
+    pub(crate) began: Instant,
+    pub(crate) paused: Duration,
 }
 
 /// Which recorded impressions are in a state.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Shown {
+pub(crate) struct Shown {
     /// All up to this message of their stream.
-    pub(super) until: u64,
+    pub(crate) until: u64,
     /// After it, those of this worker...
-    pub(super) writer: String,
+    pub(crate) writer: String,
     /// ...up to this one.
-    pub(super) ordinal: u64,
+    pub(crate) ordinal: u64,
 }
 
 /// What a snapshot says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Head {
-    pub(super) format: u32,
-    pub(super) lineage: String,
+pub(crate) struct Head {
+    pub(crate) format: u32,
+    pub(crate) lineage: String,
     /// The marker that covers it.
-    pub(super) epoch: u64,
+    pub(crate) epoch: u64,
     /// Where that marker is in the output stream.
-    pub(super) output: u64,
-    pub(super) progress: Progress,
-    pub(super) impressions: Shown,
+    pub(crate) output: u64,
+    pub(crate) progress: Progress,
+    pub(crate) impressions: Shown,
 }
 
 /// Asks for a snapshot now and then, until told to stop.
-pub(super) async fn save_regularly(
+pub(crate) async fn save_regularly(
     store: Arc<SnapshotStore>,
     interval: Duration,
     wanted: Arc<Notify>,
@@ -93,7 +90,7 @@ pub(super) async fn save_regularly(
 }
 
 /// Asks for one snapshot; nothing when nobody is there to make it.
-pub(super) async fn request(
+pub(crate) async fn request(
     store: &SnapshotStore,
     inputs: &mpsc::Sender<Input>,
 ) -> Option<oneshot::Receiver<Duration>> {
@@ -119,7 +116,7 @@ pub(super) async fn request(
 }
 
 /// Stores what is committed, until nothing comes any more.
-pub(super) async fn store_all(
+pub(crate) async fn store_all(
     worker: Worker,
     lineage: String,
     store: Arc<SnapshotStore>,
@@ -147,7 +144,7 @@ pub(super) async fn store_all(
 }
 
 /// Writes parts of the state, one after the other; on a thread that may wait for the store.
-pub(super) fn save_parts(
+pub(crate) fn save_parts(
     draft: &mut Draft,
     parts: &[String],
     save: impl Fn(&str, &mut dyn Write) -> Result<(), EngineError>,

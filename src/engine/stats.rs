@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use arc_swap::ArcSwap;
 use serde::Serialize;
 
-use super::progress::Counts;
+use crate::commit::Counts;
 use crate::learn::LabelCounts;
 
 /// Counters of a run, shared with whoever shows them.
@@ -58,7 +58,7 @@ impl Stats {
     }
 
     /// Adds what a step did.
-    pub(super) fn add_step(&self, step: &Snapshot) {
+    pub(crate) fn add_step(&self, step: &Snapshot) {
         self.counted.fetch_add(step.counted, Ordering::Relaxed);
         self.late.fetch_add(step.late, Ordering::Relaxed);
         self.rejected.fetch_add(step.rejected, Ordering::Relaxed);
@@ -67,7 +67,7 @@ impl Stats {
     }
 
     /// Begins with what a restored state has counted.
-    pub(super) fn restore(&self, counts: &Counts) {
+    pub(crate) fn restore(&self, counts: &Counts) {
         self.counted.store(counts.counted, Ordering::Relaxed);
         self.late.store(counts.late, Ordering::Relaxed);
         self.rejected.store(counts.rejected, Ordering::Relaxed);
@@ -80,7 +80,7 @@ impl Stats {
     }
 
     /// Replaces what became of impressions and feedback.
-    pub(super) fn set_labels(&self, counts: &LabelCounts) {
+    pub(crate) fn set_labels(&self, counts: &LabelCounts) {
         self.labels.store(Arc::new(*counts));
     }
 
@@ -90,14 +90,14 @@ impl Stats {
     }
 
     /// Replaces the rows that each table has emitted.
-    pub(super) fn set_emitted_rows(&self, rows: &[u64]) {
+    pub(crate) fn set_emitted_rows(&self, rows: &[u64]) {
         if self.emitted.load().as_slice() != rows {
             self.emitted.store(Arc::new(rows.to_vec()));
         }
     }
 
     /// Adds rankings.
-    pub(super) fn add_rankings(&self, rankings: u64, scored: u64) {
+    pub(crate) fn add_rankings(&self, rankings: u64, scored: u64) {
         self.rankings.fetch_add(rankings, Ordering::Relaxed);
         self.scored.fetch_add(scored, Ordering::Relaxed);
     }

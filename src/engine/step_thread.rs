@@ -7,26 +7,23 @@ use arrow::array::RecordBatch;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::EngineError;
-use super::crash::{Place, pass};
-use super::guard::OnLoss;
 use super::keeping::HistoryQueue;
-use super::position::Position;
-use super::progress::{Progress, Run};
 use super::saving::{Save, save_parts};
-use super::scoring::{Scored, Scoring};
+use super::serve::{Scored, Scoring};
 use super::stats::Stats;
-use super::step::{Step, StepOutput};
 use super::telemetry::{TableFigures, record_step, record_table};
 use crate::bus::{Message, ServiceRequest, StreamSequence};
+use crate::commit::{OnLoss, Place, Position, Progress, Run, pass};
 use crate::feature::LiveTable;
 use crate::pipeline::Pipeline;
 use crate::reference::ReferenceTable;
+use crate::step::{Step, StepOutput};
 
 /// How often the size of tables is recorded.
 const TABLE_METRICS: Duration = Duration::from_secs(5);
 
 /// What the step's thread takes.
-pub(super) enum Input {
+pub(crate) enum Input {
     Events {
         stream: usize,
         messages: Vec<Message>,
@@ -50,37 +47,37 @@ pub(super) enum Input {
 }
 
 /// What of the streams was there before.
-pub(super) struct Replay {
+pub(crate) struct Replay {
     /// What the marker says: the state once everything up to it has been read again.
-    pub(super) marked: Progress,
-    pub(super) on_loss: OnLoss,
+    pub(crate) marked: Progress,
+    pub(crate) on_loss: OnLoss,
     /// Where the streams ended at the start.
-    pub(super) present: Position,
+    pub(crate) present: Position,
     /// Told when the features are as of then.
-    pub(super) rebuilt: Option<oneshot::Sender<()>>,
+    pub(crate) rebuilt: Option<oneshot::Sender<()>>,
 }
 
 /// What the step's thread works with.
-pub(super) struct StepThread {
-    pub(super) pipeline: Arc<Pipeline>,
-    pub(super) step: Step,
-    pub(super) stats: Arc<Stats>,
-    pub(super) scoring: mpsc::Sender<Scoring>,
-    pub(super) history: Option<HistoryQueue>,
-    pub(super) replay: Replay,
+pub(crate) struct StepThread {
+    pub(crate) pipeline: Arc<Pipeline>,
+    pub(crate) step: Step,
+    pub(crate) stats: Arc<Stats>,
+    pub(crate) scoring: mpsc::Sender<Scoring>,
+    pub(crate) history: Option<HistoryQueue>,
+    pub(crate) replay: Replay,
     /// How far the streams have been read.
-    pub(super) progress: Progress,
+    pub(crate) progress: Progress,
     /// Whether the streams have been read up to the present.
-    pub(super) is_present: bool,
+    pub(crate) is_present: bool,
     /// Whether anything has happened since the state was last saved.
-    pub(super) has_changed: bool,
+    pub(crate) has_changed: bool,
     /// Told when the state should be saved soon.
-    pub(super) save_wanted: Arc<Notify>,
+    pub(crate) save_wanted: Arc<Notify>,
 }
 
 impl StepThread {
     /// Applies what comes until nothing does any more.
-    pub(super) fn run(mut self, mut inputs: mpsc::Receiver<Input>) -> Result<(), EngineError> {
+    pub(crate) fn run(mut self, mut inputs: mpsc::Receiver<Input>) -> Result<(), EngineError> {
         let mut recorded = Instant::now();
         loop {
             if self.replay.rebuilt.is_some()
@@ -222,7 +219,7 @@ impl StepThread {
 
 /// Asks a running pipeline for rows. It does not keep the pipeline running.
 #[derive(Clone)]
-pub struct Snapshots(pub(super) mpsc::WeakSender<Input>);
+pub struct Snapshots(pub(crate) mpsc::WeakSender<Input>);
 
 impl Snapshots {
     /// Rows of the named tables.

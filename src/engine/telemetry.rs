@@ -60,13 +60,13 @@ pub fn describe() {
 }
 
 /// Records one batch of the output stream.
-pub(super) fn record_commit(pipeline: &str, outputs: usize, took: Duration) {
+pub(crate) fn record_commit(pipeline: &str, outputs: usize, took: Duration) {
     histogram!(COMMIT, "pipeline" => pipeline.to_owned()).record(took);
     counter!(COMMITTED, "pipeline" => pipeline.to_owned()).increment(outputs as u64);
 }
 
 /// Records one snapshot.
-pub(super) fn record_snapshot(pipeline: &str, (state, written): (u64, u64), took: Duration, pause: Duration) {
+pub(crate) fn record_snapshot(pipeline: &str, (state, written): (u64, u64), took: Duration, pause: Duration) {
     histogram!(SNAPSHOT, "pipeline" => pipeline.to_owned()).record(took);
     histogram!(SNAPSHOT_PAUSE, "pipeline" => pipeline.to_owned()).record(pause);
     gauge!(SNAPSHOT_STATE, "pipeline" => pipeline.to_owned()).set(state as f64);
@@ -74,7 +74,7 @@ pub(super) fn record_snapshot(pipeline: &str, (state, written): (u64, u64), took
 }
 
 /// Records one step.
-pub(super) fn record_step(pipeline: &str, counts: &Snapshot, took: Duration) {
+pub(crate) fn record_step(pipeline: &str, counts: &Snapshot, took: Duration) {
     let outcomes = [
         ("counted", counts.counted),
         ("late", counts.late),
@@ -91,21 +91,21 @@ pub(super) fn record_step(pipeline: &str, counts: &Snapshot, took: Duration) {
 }
 
 /// Records one micro-batch.
-pub(super) fn record_scores(pipeline: &str, rankings: u64, scored: u64, took: Duration) {
+pub(crate) fn record_scores(pipeline: &str, rankings: u64, scored: u64, took: Duration) {
     counter!(RANKINGS, "pipeline" => pipeline.to_owned()).increment(rankings);
     counter!(SCORED, "pipeline" => pipeline.to_owned()).increment(scored);
     histogram!(SCORE, "pipeline" => pipeline.to_owned()).record(took.as_secs_f64());
 }
 
 /// Records what became of impressions and feedback so far.
-pub(super) fn record_labels(pipeline: &str, counts: &LabelCounts) {
+pub(crate) fn record_labels(pipeline: &str, counts: &LabelCounts) {
     for (outcome, count) in counts.by_outcome() {
         counter!(LABELS, "pipeline" => pipeline.to_owned(), "outcome" => outcome).absolute(count);
     }
 }
 
 /// Records one step of training.
-pub(super) fn record_training(pipeline: &str, examples: u64, took: Duration, learnt: &Learnt) {
+pub(crate) fn record_training(pipeline: &str, examples: u64, took: Duration, learnt: &Learnt) {
     let outcome = if matches!(learnt, Learnt::Updated { .. }) { "updated" } else { "skipped" };
     counter!(EXAMPLES, "pipeline" => pipeline.to_owned(), "outcome" => outcome).increment(examples);
     histogram!(TRAIN, "pipeline" => pipeline.to_owned()).record(took.as_secs_f64());
@@ -115,7 +115,7 @@ pub(super) fn record_training(pipeline: &str, examples: u64, took: Duration, lea
 }
 
 /// Records how well the model in training and its reference do on the longest horizon.
-pub(super) fn record_evaluation(pipeline: &str, horizon: &HorizonReport) {
+pub(crate) fn record_evaluation(pipeline: &str, horizon: &HorizonReport) {
     for (model, report) in [("learning", &horizon.learning), ("reference", &horizon.reference)] {
         if let Some(auc) = report.metrics.auc {
             gauge!(AUC, "pipeline" => pipeline.to_owned(), "model" => model).set(auc);
@@ -125,17 +125,17 @@ pub(super) fn record_evaluation(pipeline: &str, horizon: &HorizonReport) {
 }
 
 /// Figures of a table.
-pub(super) struct TableFigures {
-    pub(super) keys: usize,
-    pub(super) bytes: usize,
+pub(crate) struct TableFigures {
+    pub(crate) keys: usize,
+    pub(crate) bytes: usize,
     /// Since the start.
-    pub(super) late_rows: u64,
+    pub(crate) late_rows: u64,
     /// Since the start.
-    pub(super) evicted_keys: u64,
+    pub(crate) evicted_keys: u64,
 }
 
 /// Records the size of a table, and what was late for it.
-pub(super) fn record_table(pipeline: &str, table: &str, figures: &TableFigures) {
+pub(crate) fn record_table(pipeline: &str, table: &str, figures: &TableFigures) {
     gauge!(KEYS, "pipeline" => pipeline.to_owned(), "table" => table.to_owned()).set(figures.keys as f64);
     gauge!(STATE, "pipeline" => pipeline.to_owned(), "table" => table.to_owned()).set(figures.bytes as f64);
     counter!(LATE, "pipeline" => pipeline.to_owned(), "table" => table.to_owned()).absolute(figures.late_rows);

@@ -1,4 +1,14 @@
-//! TODO ('crate', 'pipeline').
+//! What a checked pipeline is: its plans, and the names and shapes of its streams in the broker.
+//!
+//! ```text
+//!   config: files ─▶ checked ─▶ Pipeline ─┬─ streams, tables, references      what is read and kept
+//!                                         ├─ vector, model, score            what is answered
+//!                                         ├─ labels, train                   what is learnt
+//!                                         └─ output, state                   how it is committed and saved
+//! ```
+//!
+//! A [`Pipeline`] that exists is valid: every name is resolved, every select planned, every contract parsed, and nothing later
+//! checks it again. It is data: it opens nothing, runs nothing and cannot fail.
 
 mod pipeline;
 mod streams;

@@ -14,7 +14,7 @@ use crate::model::train::TrainSettings;
 use crate::reference::{ReferenceSpec, ReferenceTable};
 use crate::window::Budget;
 
-/// Everything a [`Step`](crate::engine::Step) and a [`Run`](crate::engine::Run) need to know.
+/// Everything a [`Step`](crate::step::Step) and a [`Run`](crate::engine::Run) need to know.
 pub struct Pipeline {
     /// Its name: dead letters go to `<name>.dead`.
     pub name: String,

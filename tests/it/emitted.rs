@@ -7,10 +7,11 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tidewheel::bus::{Encoding, Message, StreamSequence, Subject};
 use tidewheel::config::Folder;
-use tidewheel::engine::{Run, RunSettings, Step};
+use tidewheel::engine::{Run, RunSettings};
 use tidewheel::history::History;
 use tidewheel::pipeline::{Pipeline, output_spec};
 use tidewheel::query;
+use tidewheel::step::Step;
 
 use crate::broker::{pipeline, publish, server, stored, through};
 use crate::taobao::root;

@@ -8,12 +8,13 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::json;
 use tidewheel::bus::StreamSequence;
-use tidewheel::engine::{Step, load_model};
+use tidewheel::engine::load_model;
 use tidewheel::learn::{Example, ExampleKind, Examples, Learner};
 use tidewheel::model::Binding;
 use tidewheel::model::onnx::Document;
 use tidewheel::model::train::Trainer;
 use tidewheel::pipeline::{Pipeline, input_spec};
+use tidewheel::step::Step;
 
 use crate::broker::{pipeline, publish, server, start, stored, through};
 use crate::learning::{examples, rows};

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use tidewheel::bus::{Bus, Subject};
-use tidewheel::engine::Step;
 use tidewheel::learn::{Example, ExampleKind, Examples, decode};
 use tidewheel::model::{MlpSpec, ModelVersion, build_mlp};
 use tidewheel::pipeline::{Pipeline, examples_subject, input_spec, output_spec};
 use tidewheel::registry::{Control, ModelRecord, Registry};
+use tidewheel::step::Step;
 
 use crate::broker::{pipeline, publish, server, start, stored, through};
 use crate::taobao::PATIENCE;

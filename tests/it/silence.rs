@@ -10,8 +10,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tidewheel::bus::{Bus, ConnectSettings, Encoding, Message, StreamSequence, Subject};
 use tidewheel::config::Folder;
-use tidewheel::engine::{Run, RunSettings, Step};
+use tidewheel::engine::{Run, RunSettings};
 use tidewheel::pipeline::{Pipeline, input_spec, output_spec};
+use tidewheel::step::Step;
 
 use crate::broker::{publish, server, stored};
 use crate::learning::until;

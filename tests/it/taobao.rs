@@ -17,8 +17,8 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tidewheel::bus::{Encoding, Message, StreamSequence, Subject};
 use tidewheel::config::Folder;
-use tidewheel::engine::Step;
 use tidewheel::feature::LiveReads;
+use tidewheel::step::Step;
 
 use crate::oracle::{self, View};
 

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tidewheel::bus::{BusError, Encoding, Message, StreamSequence, Subject};
 use tidewheel::config::Folder;
-use tidewheel::engine::{Step, UNSCORABLE, load_model};
+use tidewheel::engine::load_model;
 use tidewheel::model::{MlpSpec, build_mlp};
 use tidewheel::pipeline::Pipeline;
 use tidewheel::score::{Arms, rank};
+use tidewheel::step::{Step, UNSCORABLE};
 
 use crate::broker::{pipeline, publish, server, start, through};
 use crate::learning::{a_minute_ago, items, request, until};

@@ -11,10 +11,10 @@ use arrow::datatypes::Int64Type;
 use arrow::json::LineDelimitedWriter;
 use serde_json::{Value, json};
 use tidewheel::bus::{Message, StreamSequence};
-use tidewheel::engine::{Step, StepOutput};
 use tidewheel::learn::{Examples, Impression, LabelJoin};
 use tidewheel::model::{Binding, Scorer, Session};
 use tidewheel::pipeline::Pipeline;
+use tidewheel::step::{Step, StepOutput};
 use tidewheel::window::Emission;
 
 /// Messages of one step: not what the program takes, so that nothing may depend on it.

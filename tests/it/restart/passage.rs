@@ -6,8 +6,9 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use tidewheel::bus::Message;
-use tidewheel::engine::{EngineError, Snapshot, Step, StepOutput};
+use tidewheel::engine::{EngineError, Snapshot};
 use tidewheel::pipeline::Pipeline;
+use tidewheel::step::{Step, StepOutput};
 use tidewheel::window::References;
 
 use super::shop::requests;

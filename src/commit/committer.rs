@@ -1,0 +1,251 @@
+//! The committing task: replies at once, everything else in epochs, each one atomic batch that ends with a marker.
+//!
+//! ```text
+//!   scoring ─▶ publication ─┬─ impressions, then replies ─▶ at once
+//!                           ├─ outputs ─▶ epoch ──50 ms, or 990 messages──▶ batch + marker ─▶ in flight ─▶ stored
+//!                           └─ save ────▶ ends the epoch; when it is stored, the snapshot may be found
+//! ```
+//!
+//! Batches are sent without waiting for the answers to those before. A broker that is slow, or an output stream that is
+//! full, stops this task from taking publications, and with it scoring, the step and reading.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+use super::crash::{Place, pass};
+use super::epoch::{Batch, Epoch};
+use super::marker::{Marker, Unfinished};
+use super::outputs::Outputs;
+use super::position::Position;
+use super::progress::Progress;
+use super::worker::Worker;
+use crate::bus::{AtomicPublisher, BusError, Outgoing, Publisher, StreamSequence, Subject};
+use crate::engine::{EngineError, Publication, Published, Save, record_commit};
+use crate::pipeline::{impressions_subject, output_spec};
+
+/// How long progress without outputs waits to be committed.
+const PROGRESS_WAIT: Duration = Duration::from_millis(250);
+/// A pipeline without events commits so often all the same, so that its newest marker does not expire...
+const HEARTBEAT: Duration = Duration::from_secs(3_600);
+/// ...and no less than so many times while the output stream keeps it.
+const HEARTBEATS: u32 = 4;
+
+/// Commits what a pipeline gives.
+pub(crate) struct Committer {
+    publisher: AtomicPublisher,
+    worker: Worker,
+    outputs: Outputs,
+    subject: Subject,
+    epoch: Epoch,
+    /// How long outputs wait for others.
+    linger: Duration,
+    /// When the open epoch ends.
+    due: Instant,
+    heartbeat: Duration,
+    /// The newest marker that was sent.
+    marker: Marker,
+    /// The last message of the output stream once everything that was sent is stored.
+    last: StreamSequence,
+    /// Whether how streams interleave has to be recorded.
+    has_several_streams: bool,
+    flights: VecDeque<Flight>,
+    settled: watch::Sender<Position>,
+    saves: mpsc::Sender<Committed>,
+}
+
+/// A batch without an answer.
+struct Flight {
+    sent: Instant,
+    outputs: usize,
+    position: Option<Position>,
+    save: Option<Save>,
+    epoch: u64,
+}
+
+/// A snapshot whose inputs and outputs are committed.
+pub(crate) struct Committed {
+    pub(crate) save: Save,
+    pub(crate) epoch: u64,
+    /// Where the output stream stood.
+    pub(crate) output: StreamSequence,
+}
+
+/// Where a committer begins.
+pub(crate) struct Beginning {
+    pub(crate) publisher: AtomicPublisher,
+    pub(crate) worker: Worker,
+    pub(crate) epoch: Epoch,
+    /// This worker's claim, as it is stored.
+    pub(crate) marker: Marker,
+    pub(crate) last: StreamSequence,
+    pub(crate) linger: Duration,
+}
+
+impl Committer {
+    pub(crate) fn new(
+        pipeline: &crate::pipeline::Pipeline,
+        beginning: Beginning,
+        settled: watch::Sender<Position>,
+        saves: mpsc::Sender<Committed>,
+    ) -> Result<Self, EngineError> {
+        let Beginning { publisher, worker, epoch, marker, last, linger } = beginning;
+        let heartbeat = output_spec(pipeline).max_age.map_or(HEARTBEAT, |age| HEARTBEAT.min(age / HEARTBEATS));
+        Ok(Self {
+            publisher,
+            worker,
+            outputs: Outputs::of(pipeline)?,
+            subject: Marker::subject(&pipeline.name)?,
+            epoch,
+            linger,
+            due: Instant::now() + heartbeat,
+            heartbeat,
+            marker,
+            last,
+            has_several_streams: pipeline.streams.len() > 1,
+            flights: VecDeque::new(),
+            settled,
+            saves,
+        })
+    }
+
+    /// Commits until the steps end and everything is stored.
+    pub(crate) async fn run(
+        mut self,
+        impressions: Option<(Publisher, Subject)>,
+        mut publications: mpsc::Receiver<Publication>,
+    ) -> Result<(), EngineError> {
+        let mut impressions = impressions;
+        let mut is_open = true;
+        while is_open || !self.flights.is_empty() {
+            tokio::select! {
+                stored = self.publisher.committed(), if !self.flights.is_empty() => {
+                    match stored {
+                        Ok(Some(end)) => self.land(end).await?,
+                        Ok(None) => {}
+                        Err(error) => return Err(self.worker.explain(error).await),
+                    }
+                }
+                () = tokio::time::sleep_until(self.due), if is_open => self.close(None, true).await?,
+                publication = publications.recv(), if is_open => match publication {
+                    Some(Publication::Step(published)) => self.take(*published, impressions.as_mut()).await?,
+                    Some(Publication::Save(save)) => self.close(Some(*save), true).await?,
+                    None => {
+                        is_open = false;
+                        self.close(None, false).await?;
+                    }
+                }
+            }
+        }
+        if let Some((publisher, _)) = &mut impressions {
+            publisher.settle().await?;
+        }
+        Ok(())
+    }
+
+    async fn take(
+        &mut self,
+        published: Published,
+        impressions: Option<&mut (Publisher, Subject)>,
+    ) -> Result<(), EngineError> {
+        let Published { replies, impressions: shown, given, model, run, after } = published;
+        // Before the reply: feedback on what is not yet remembered would be lost by a crash in between.
+        if let Some((publisher, subject)) = impressions {
+            for (ordinal, payload) in shown {
+                // They are never made again, but a message without an answer is sent again.
+                let id = format!("shown-{}-{ordinal}", self.worker.id());
+                publisher.publish(Outgoing::new(subject.clone(), payload).message_id(id)).await?;
+            }
+        }
+        for (request, reply) in replies {
+            if let Err(error) = request.respond(reply).await {
+                tracing::warn!(%error, "reply not sent");
+            }
+        }
+        let Some(given) = given else { return Ok(()) };
+        if model.is_some() {
+            self.marker.model = model;
+        }
+        let mut outputs = Vec::new();
+        self.outputs.append(given, &mut outputs);
+        for batch in self.epoch.take(outputs, run, after) {
+            self.send(batch, None).await?;
+        }
+        if !self.epoch.is_empty() {
+            let wait = if self.epoch.has_outputs() { self.linger } else { PROGRESS_WAIT };
+            self.due = self.due.min(Instant::now() + wait);
+        }
+        Ok(())
+    }
+
+    /// Ends the epoch. `is_forced` commits a marker even without anything new.
+    async fn close(&mut self, save: Option<Save>, is_forced: bool) -> Result<(), EngineError> {
+        self.due = Instant::now() + self.heartbeat;
+        if self.epoch.is_empty() && !is_forced {
+            return Ok(());
+        }
+        let batch = self.epoch.close();
+        self.send(batch, save).await
+    }
+
+    async fn send(&mut self, batch: Batch, save: Option<Save>) -> Result<(), EngineError> {
+        pass(Place::EpochFilled);
+        let Batch { outputs: mut messages, steps, progress, unfinished, resumed } = batch;
+        let outputs = messages.len();
+        let begins = match self.marker.unfinished {
+            // The step's first outputs are where its first batch began.
+            Some(known) if unfinished.is_some_and(|step| known.step == step) => known.since,
+            _ => self.last.0,
+        };
+        let position = progress.as_ref().map(Progress::position);
+        self.marker = Marker {
+            epoch: self.marker.epoch + 1,
+            complete: unfinished.is_none() && resumed.is_none(),
+            progress: progress.unwrap_or_else(|| self.marker.progress.clone()),
+            steps: if self.has_several_streams { steps } else { Vec::new() },
+            // Of a step that was unfinished when another worker died, the first outputs are where that worker put them.
+            unfinished: resumed.or_else(|| unfinished.map(|step| Unfinished { since: begins, step })),
+            ..self.marker.clone()
+        };
+        messages.push(self.marker.message(self.subject.clone())?);
+        self.last = StreamSequence(self.last.0 + messages.len() as u64);
+        let flight = Flight { sent: Instant::now(), outputs, position, save, epoch: self.marker.epoch };
+        if let Err(error) = self.publisher.send(messages).await {
+            return Err(self.worker.explain(error).await);
+        }
+        self.flights.push_back(flight);
+        pass(Place::EpochSent);
+        Ok(())
+    }
+
+    /// A batch is stored.
+    async fn land(&mut self, end: StreamSequence) -> Result<(), EngineError> {
+        pass(Place::EpochAnswered);
+        let Some(Flight { sent, outputs, position, save, epoch }) = self.flights.pop_front() else { return Ok(()) };
+        record_commit(self.worker.pipeline(), outputs, sent.elapsed());
+        if let Some(position) = position {
+            self.settled.send_replace(position);
+        }
+        if let Some(save) = save {
+            // Without anybody who saves, the snapshot is not wanted any more.
+            let _gone = self.saves.send(Committed { save, epoch, output: end }).await.is_err();
+        }
+        Ok(())
+    }
+}
+
+/// What impressions are published with, for a pipeline that labels.
+pub(crate) async fn impressions_publisher(
+    pipeline: &crate::pipeline::Pipeline,
+    bus: &crate::bus::Bus,
+    outstanding: usize,
+) -> Result<Option<(Publisher, Subject)>, BusError> {
+    if pipeline.labels.is_none() {
+        return Ok(None);
+    }
+    // However long nobody leads the stream: waiting is what a pipeline does then.
+    let publisher = bus.publisher(outstanding).await?.tries(u32::MAX);
+    Ok(Some((publisher, Subject::new(impressions_subject(&pipeline.name))?)))
+}

@@ -1,0 +1,233 @@
+//! An epoch that fills: outputs of whole steps, until it is time to commit them in one batch.
+//!
+//! ```text
+//!   step ─▶ fits? ──yes──▶ wait for more ──due, or a snapshot──▶ batch + marker
+//!            └──no──▶ batch of what waited + marker, then the step by itself;
+//!                     more than a batch holds ─▶ batches whose markers say that the step is unfinished
+//! ```
+
+use std::collections::HashMap;
+use std::mem;
+
+use super::marker::Unfinished;
+use super::outputs;
+use super::progress::{Progress, Run};
+use crate::bus::Outgoing;
+
+/// Outputs of one batch; the broker takes 1,000 messages with the marker.
+pub(crate) const MOST_OUTPUTS: usize = 990;
+/// Bytes of one batch, about: the broker holds a batch back until it is whole.
+const MOST_BYTES: usize = 4 << 20;
+
+/// Outputs that are ready to be committed, and what their marker says.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    pub(crate) outputs: Vec<Outgoing>,
+    pub(crate) steps: Vec<Run>,
+    /// How far the outputs are complete after this batch; unchanged where absent.
+    pub(crate) progress: Option<Progress>,
+    /// The step that goes on in the next batch.
+    pub(crate) unfinished: Option<Run>,
+    /// The step that another worker left unfinished, while it is being done again.
+    pub(crate) resumed: Option<Unfinished>,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Epoch {
+    outputs: Vec<Outgoing>,
+    bytes: usize,
+    steps: Vec<Run>,
+    progress: Option<Progress>,
+    stored: Stored,
+}
+
+/// Outputs of an unfinished step that are stored already: they are left out when the step is done again.
+#[derive(Debug, Default)]
+pub(crate) struct Stored {
+    by_id: HashMap<String, u32>,
+    /// The step, and what the marker says of it.
+    unfinished: Option<Unfinished>,
+}
+
+impl Stored {
+    /// What was read back of an unfinished step.
+    pub(crate) fn new(unfinished: Unfinished, ids: impl Iterator<Item = String>) -> Self {
+        let mut by_id = HashMap::new();
+        ids.for_each(|id| *by_id.entry(id).or_insert(0) += 1);
+        Self { by_id, unfinished: Some(unfinished) }
+    }
+
+    fn leave_out(&mut self, outputs: &mut Vec<Outgoing>) {
+        if self.by_id.is_empty() {
+            return;
+        }
+        outputs.retain(|output| {
+            let Some(left) = outputs::id(output).and_then(|id| self.by_id.get_mut(id)) else { return true };
+            let is_stored = *left > 0;
+            *left = left.saturating_sub(1);
+            !is_stored
+        });
+    }
+}
+
+impl Epoch {
+    /// An empty one; what is `stored` of an unfinished step is left out.
+    pub(crate) fn new(stored: Stored) -> Self {
+        Self { stored, ..Self::default() }
+    }
+
+    /// Whether there is nothing to be committed.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.outputs.is_empty() && self.progress.is_none()
+    }
+
+    /// Whether somebody may wait for what is in it.
+    pub(crate) fn has_outputs(&self) -> bool {
+        !self.outputs.is_empty()
+    }
+
+    /// Takes a step, and gives the batches that are full now. `run` is absent where it read nothing.
+    pub(crate) fn take(
+        &mut self,
+        mut outputs: Vec<Outgoing>,
+        run: Option<Run>,
+        progress: Option<Progress>,
+    ) -> Vec<Batch> {
+        if run.is_some() {
+            self.stored.leave_out(&mut outputs);
+        }
+        let bytes: usize = outputs.iter().map(size).sum();
+        let mut batches = Vec::new();
+        let fits = self.outputs.len() + outputs.len() <= MOST_OUTPUTS && self.bytes + bytes <= MOST_BYTES;
+        if !fits && !self.is_empty() {
+            batches.push(self.close());
+        }
+        if let Some(run) = run {
+            self.add_run(run);
+        }
+        for output in outputs {
+            if self.outputs.len() == MOST_OUTPUTS || (self.bytes + size(&output) > MOST_BYTES && self.has_outputs()) {
+                let outputs = mem::take(&mut self.outputs);
+                self.bytes = 0;
+                // Outputs of requests alone follow from no step: each batch of them is complete.
+                let resumed = self.stored.unfinished;
+                batches.push(Batch { outputs, steps: Vec::new(), progress: None, unfinished: run, resumed });
+            }
+            self.bytes += size(&output);
+            self.outputs.push(output);
+        }
+        if let Some(progress) = progress {
+            let step = self.stored.unfinished.map(|unfinished| unfinished.step);
+            if step.is_some_and(|step| progress.sequence(step.stream) >= step.until) {
+                self.stored = Stored::default();
+            }
+            self.progress = Some(progress);
+        }
+        batches
+    }
+
+    /// Ends the epoch: what is to be committed, which may be nothing.
+    pub(crate) fn close(&mut self) -> Batch {
+        self.bytes = 0;
+        Batch {
+            outputs: mem::take(&mut self.outputs),
+            steps: mem::take(&mut self.steps),
+            progress: self.progress.take(),
+            unfinished: None,
+            resumed: self.stored.unfinished,
+        }
+    }
+
+    /// Steps of one stream after another are one run: steps give the same however they are cut.
+    fn add_run(&mut self, run: Run) {
+        match self.steps.last_mut() {
+            Some(last) if last.goes_on_in(run) => last.until = run.until,
+            _ => self.steps.push(run),
+        }
+    }
+}
+
+fn size(output: &Outgoing) -> usize {
+    output.payload.len() + output.headers.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bus::Subject;
+    use crate::commit::progress::{Counts, InputMark};
+
+    fn outputs(ids: std::ops::Range<usize>, bytes: usize) -> Vec<Outgoing> {
+        let subject = Subject::new("out.a").unwrap();
+        ids.map(|id| Outgoing::new(subject.clone(), vec![0; bytes].into()).header(outputs::ID, id.to_string()))
+            .collect()
+    }
+
+    fn progress(sequence: u64) -> Progress {
+        let input = InputMark { sequence, ..InputMark::start("clicks", 7) };
+        Progress { inputs: vec![input], counts: Counts::default() }
+    }
+
+    fn run(stream: usize, until: u64) -> Run {
+        Run { stream, until, is_present: true }
+    }
+
+    /// Outputs, last sequence if complete, unfinished step.
+    fn shapes(batches: &[Batch]) -> Vec<(usize, Option<u64>, Option<Run>)> {
+        let shape = |batch: &Batch| {
+            (batch.outputs.len(), batch.progress.as_ref().map(|progress| progress.sequence(0)), batch.unfinished)
+        };
+        batches.iter().map(shape).collect()
+    }
+
+    #[test]
+    fn steps_wait_for_one_another_until_they_no_longer_fit() {
+        let mut epoch = Epoch::default();
+        assert!(epoch.is_empty());
+        assert!(epoch.take(outputs(0..500, 1), Some(run(0, 5)), Some(progress(5))).is_empty());
+        assert!(epoch.take(outputs(0..490, 1), Some(run(0, 6)), Some(progress(6))).is_empty());
+        let full = epoch.take(outputs(0..1, 1), Some(run(0, 7)), Some(progress(7)));
+        assert_eq!(shapes(&full), [(990, Some(6), None)]);
+        assert_eq!(full[0].steps, [run(0, 6)]);
+        assert_eq!(shapes(&[epoch.close()]), [(1, Some(7), None)]);
+    }
+
+    #[test]
+    fn a_step_of_many_outputs_is_unfinished_until_its_last_batch() {
+        let mut epoch = Epoch::default();
+        epoch.take(outputs(0..3, 1), Some(run(0, 4)), Some(progress(4)));
+        let full = epoch.take(outputs(0..2_000, 1), Some(run(0, 9)), Some(progress(9)));
+        assert_eq!(shapes(&full), [(3, Some(4), None), (990, None, Some(run(0, 9))), (990, None, Some(run(0, 9)))]);
+        assert_eq!(shapes(&[epoch.close()]), [(20, Some(9), None)]);
+        let large = epoch.take(outputs(0..5, 3 << 20), Some(run(0, 10)), Some(progress(10)));
+        assert_eq!(large.len(), 4, "bytes count too");
+    }
+
+    #[test]
+    fn outputs_of_an_unfinished_step_that_are_stored_are_left_out_once_each() {
+        let unfinished = Unfinished { since: 40, step: run(0, 9) };
+        let ids = ["1", "2", "2"].map(str::to_owned).into_iter();
+        let mut epoch = Epoch::new(Stored::new(unfinished, ids));
+        let twice = [outputs(0..3, 1), outputs(2..4, 1)].concat();
+        assert!(epoch.take(twice, Some(run(0, 6)), Some(progress(6))).is_empty());
+        let batch = epoch.close();
+        assert_eq!(batch.resumed, Some(unfinished), "the step goes on to 9");
+        let ids: Vec<String> = batch.outputs.iter().map(|output| outputs::id(output).unwrap().to_owned()).collect();
+        assert_eq!(ids, ["0", "3"]);
+        epoch.take(outputs(1..3, 1), None, None);
+        assert_eq!(epoch.close().outputs.len(), 2, "requests are not of the step");
+        epoch.take(outputs(7..8, 1), Some(run(0, 9)), Some(progress(9)));
+        assert_eq!(epoch.close().resumed, None);
+    }
+
+    #[test]
+    fn runs_of_streams_that_interleave_are_kept_in_their_order() {
+        let mut epoch = Epoch::default();
+        let absent = Run { is_present: false, ..run(0, 7) };
+        for run in [run(0, 3), run(0, 5), run(1, 2), run(0, 6), absent, run(0, 8)] {
+            epoch.take(Vec::new(), Some(run), Some(progress(run.until)));
+        }
+        assert_eq!(epoch.close().steps, [run(0, 5), run(1, 2), run(0, 6), absent, run(0, 8)]);
+    }
+}

@@ -1,0 +1,148 @@
+//! The marker that ends every batch of the output stream: how far the inputs are committed, and by whom.
+//!
+//! Outputs and marker are stored together or not at all, so the newest marker is the truth after any crash. One step may
+//! give more outputs than a batch holds; then the earlier batches end with markers that say which step is under way, and
+//! from where in the output stream its outputs can be read back.
+
+use serde::{Deserialize, Serialize};
+
+use super::progress::{Progress, Run};
+use crate::bus::{Outgoing, StoredMessage, Subject};
+use crate::engine::EngineError;
+use crate::pipeline::StreamPlan;
+
+/// Changes when the meaning of a field does.
+const FORMAT: u32 = 1;
+
+/// See the module.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Marker {
+    pub(crate) format: u32,
+    /// Which history of outputs it belongs to: a new one begins when a pipeline starts from scratch.
+    pub(crate) lineage: String,
+    /// How often losses were accepted in it: from then on, numbers of messages may mean others than before.
+    #[serde(default)]
+    pub(crate) losses: u32,
+    /// Counts markers of the lineage from 1.
+    pub(crate) epoch: u64,
+    /// The worker that wrote it.
+    pub(crate) writer: String,
+    /// The machine and process of that worker, for people.
+    pub(crate) host: String,
+    /// Whether every output of every step so far is in the stream.
+    pub(crate) complete: bool,
+    /// How far the outputs are complete.
+    #[serde(flatten)]
+    pub(crate) progress: Progress,
+    /// The steps of this epoch in their order, where the pipeline has several streams: how they interleaved.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) steps: Vec<Run>,
+    /// The step whose outputs are being written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) unfinished: Option<Unfinished>,
+    /// The model that made the newest rankings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) model: Option<String>,
+}
+
+/// A step some of whose outputs are in the output stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Unfinished {
+    /// Outputs of the step come after this message of the output stream.
+    pub(crate) since: u64,
+    /// The step.
+    pub(crate) step: Run,
+}
+
+impl Marker {
+    /// The first one of a lineage, before anything was read.
+    pub(crate) fn first(lineage: String, progress: Progress) -> Self {
+        Self {
+            format: FORMAT,
+            lineage,
+            losses: 0,
+            epoch: 0,
+            writer: String::new(),
+            host: String::new(),
+            complete: true,
+            progress,
+            steps: Vec::new(),
+            unfinished: None,
+            model: None,
+        }
+    }
+
+    /// The subject of a pipeline's markers.
+    pub(crate) fn subject(pipeline: &str) -> Result<Subject, EngineError> {
+        Ok(Subject::new(format!("{pipeline}.commits"))?)
+    }
+
+    /// Under which name rows go to Delta tables: numbers of messages are comparable under one name.
+    pub(crate) fn history_writer(&self, pipeline: &str) -> String {
+        format!("{pipeline}-{}-{}", self.lineage, self.losses)
+    }
+
+    /// As a message.
+    pub(crate) fn message(&self, subject: Subject) -> Result<Outgoing, EngineError> {
+        let payload = serde_json::to_vec(self).map_err(|source| EngineError::Marker { sequence: 0, source })?;
+        Ok(Outgoing::new(subject, payload.into()))
+    }
+
+    /// Reads a marker back.
+    ///
+    /// # Errors
+    /// When it is no marker, or one of another version.
+    pub(crate) fn read(payload: &[u8], sequence: u64) -> Result<Self, EngineError> {
+        let marker: Self =
+            serde_json::from_slice(payload).map_err(|source| EngineError::Marker { sequence, source })?;
+        if marker.format != FORMAT {
+            return Err(EngineError::MarkerFormat { sequence, found: marker.format, expected: FORMAT });
+        }
+        Ok(marker)
+    }
+
+    /// With the steps' streams counted as a pipeline counts them now; steps of streams that it no longer reads are left out.
+    pub(crate) fn in_terms_of(mut self, streams: &[StreamPlan]) -> Self {
+        let names: Vec<String> = self.progress.inputs.iter().map(|input| input.stream.clone()).collect();
+        let now = |run: Run| {
+            let name = names.get(run.stream)?;
+            Some(Run { stream: streams.iter().position(|plan| plan.name == *name)?, ..run })
+        };
+        self.steps = self.steps.into_iter().filter_map(now).collect();
+        self.unfinished =
+            self.unfinished.and_then(|unfinished| Some(Unfinished { step: now(unfinished.step)?, ..unfinished }));
+        self
+    }
+
+    /// Reads a stored marker back.
+    pub(crate) fn of(message: &StoredMessage) -> Result<Self, EngineError> {
+        Self::read(&message.payload, message.sequence.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commit::progress::{Counts, InputMark};
+
+    #[test]
+    fn a_marker_is_one_json_object_and_comes_back() {
+        let progress = Progress {
+            inputs: vec![InputMark { sequence: 9, digest: u64::MAX, ..InputMark::start("clicks", 7) }],
+            counts: Counts { counted: 8, late: 1, ..Counts::default() },
+        };
+        let marker = Marker {
+            epoch: 3,
+            writer: "w".to_owned(),
+            complete: false,
+            steps: vec![Run { stream: 0, until: 9, is_present: true }],
+            unfinished: Some(Unfinished { since: 4, step: Run { stream: 0, until: 12, is_present: false } }),
+            ..Marker::first("l".to_owned(), progress)
+        };
+        let message = marker.message(Marker::subject("shop").unwrap()).unwrap();
+        insta::assert_snapshot!(String::from_utf8_lossy(&message.payload));
+        assert_eq!(Marker::read(&message.payload, 1).unwrap(), marker);
+        let other = String::from_utf8_lossy(&message.payload).replace("\"format\":1", "\"format\":2");
+        insta::assert_snapshot!(Marker::read(other.as_bytes(), 5).unwrap_err());
+    }
+}

@@ -1,0 +1,44 @@
+//! Exactly once: what a pipeline gives is committed in epochs, and a restart goes on from the newest one.
+//!
+//! ```text
+//!   start:  output stream ─▶ newest marker ─▶ are the inputs still those? ─▶ claim ─▶ snapshot ─▶ steps since
+//!   run:    publication ─▶ epoch ─▶ one atomic batch of the broker: outputs, then a marker of how far the inputs are done
+//!   rival:  its claim lies on top of our marker ─▶ our next batch is refused ─▶ we stop and say who took over
+//! ```
+//!
+//! - A marker says how far each input stream has been read, with a digest of everything read before: what is read again after a
+//!   restart is checked to be what was read before.
+//! - Outputs carry ids; those of a step that was committed in part are left out when it is done again.
+//! - One worker writes: the fence of the output stream decides, and [`Presence`] asks politely before.
+//! - Places where a process may die have names ([`Place`]), so that tests kill it exactly there.
+//!
+//! It runs no thread and makes no output itself.
+
+mod committer;
+mod crash;
+mod emitted;
+mod epoch;
+mod guard;
+mod marker;
+mod outputs;
+mod position;
+mod presence;
+mod progress;
+mod recorded;
+mod recovery;
+mod worker;
+
+pub(crate) use committer::{Beginning, Committed, Committer, impressions_publisher};
+pub(crate) use crash::{Place, pass};
+pub(crate) use emitted::messages;
+pub(crate) use epoch::Epoch;
+pub(crate) use guard::Input;
+pub use guard::OnLoss;
+pub(crate) use marker::Marker;
+pub(crate) use outputs::Given;
+pub use position::Position;
+pub(crate) use presence::Presence;
+pub(crate) use progress::{Counts, InputMark, Progress, Run};
+pub(crate) use recorded::{Made, Recorded, in_order, recorded_impressions};
+pub(crate) use recovery::{Claimed, Usable, claim, is_covered, read_heads, steps_between};
+pub(crate) use worker::Worker;

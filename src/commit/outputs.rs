@@ -1,0 +1,143 @@
+//! What a step gives, as messages of the output stream, each named by what identifies it.
+//!
+//! The name does not depend on how events were grouped into steps, so that a step which is done again after a crash can
+//! leave out what is stored already.
+
+use bytes::Bytes;
+
+use crate::bus::{Outgoing, StreamSequence, Subject};
+use crate::engine::EngineError;
+use crate::pipeline::{Pipeline, examples_subject};
+use crate::step::{DeadLetter, ExampleMessage};
+
+/// The header that names an output.
+pub(crate) const ID: &str = "Tidewheel-Id";
+const REASON: &str = "Tidewheel-Reason";
+const DETAIL: &str = "Tidewheel-Detail";
+const SEQUENCE: &str = "Tidewheel-Sequence";
+const STREAM: &str = "Tidewheel-Stream";
+
+/// The longest detail in a header.
+const LONGEST_DETAIL: usize = 500;
+
+/// The subjects of a pipeline's outputs.
+pub(crate) struct Outputs {
+    streams: Vec<String>,
+    ranked: Option<Subject>,
+    dead: Subject,
+    examples: Subject,
+}
+
+/// What of one step goes to the output stream.
+pub(crate) struct Given {
+    /// Rankings with their names.
+    pub(crate) rankings: Vec<(String, Bytes)>,
+    pub(crate) examples: Vec<ExampleMessage>,
+    /// Rows of tables of windows.
+    pub(crate) emitted: Vec<Outgoing>,
+    pub(crate) dead: Vec<DeadLetter>,
+}
+
+impl Outputs {
+    pub(crate) fn of(pipeline: &Pipeline) -> Result<Self, EngineError> {
+        Ok(Self {
+            streams: pipeline.streams.iter().map(|stream| stream.name.clone()).collect(),
+            ranked: pipeline.score.as_ref().and_then(|score| score.publish.clone()),
+            dead: Subject::new(format!("{}.dead", pipeline.name))?,
+            examples: Subject::new(examples_subject(&pipeline.name))?,
+        })
+    }
+
+    /// The messages, appended to `messages`.
+    pub(crate) fn append(&self, given: Given, messages: &mut Vec<Outgoing>) {
+        if let Some(ranked) = &self.ranked {
+            messages.extend(given.rankings.into_iter().map(|(id, payload)| {
+                let id = id.replace(['\r', '\n'], " ");
+                Outgoing::new(ranked.clone(), payload).header(ID, id)
+            }));
+        }
+        messages.extend(given.examples.into_iter().map(|ExampleMessage { id, payload }| {
+            Outgoing::new(self.examples.clone(), payload).header(ID, format!("example-{id}"))
+        }));
+        messages.extend(given.emitted);
+        self.append_dead(given.dead, messages);
+    }
+
+    /// Dead letters in the order of their stream; those of one message are counted.
+    fn append_dead(&self, mut letters: Vec<DeadLetter>, messages: &mut Vec<Outgoing>) {
+        letters.sort_by_key(|letter| (letter.stream, letter.sequence));
+        let (mut last, mut ordinal) = ((usize::MAX, StreamSequence(0)), 0_u32);
+        for letter in letters {
+            let place = (letter.stream, letter.sequence);
+            ordinal = if place == last { ordinal + 1 } else { 0 };
+            last = place;
+            let stream = self.streams.get(letter.stream).map_or("", String::as_str);
+            messages.push(
+                Outgoing::new(self.dead.clone(), shortened(letter.bytes))
+                    .header(ID, format!("dead-{stream}-{}-{ordinal}", letter.sequence))
+                    .header(STREAM, stream)
+                    .header(SEQUENCE, letter.sequence.to_string())
+                    .header(REASON, letter.reason)
+                    .header(DETAIL, one_line(&letter.detail)),
+            );
+        }
+    }
+}
+
+/// The name of an output.
+pub(crate) fn id(message: &Outgoing) -> Option<&str> {
+    message.headers.iter().find(|(name, _)| *name == ID).map(|(_, id)| id.as_str())
+}
+
+/// A dead letter carries the original bytes; headers must fit beside them.
+fn shortened(bytes: Bytes) -> Bytes {
+    const MOST: usize = (1 << 20) - 4_096;
+    if bytes.len() > MOST { bytes.slice(..MOST) } else { bytes }
+}
+
+fn one_line(detail: &str) -> String {
+    let line: String = detail.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
+    let end = line.char_indices().map(|(index, _)| index).take_while(|index| *index <= LONGEST_DETAIL).last();
+    if line.len() > LONGEST_DETAIL { line[..end.unwrap_or(0)].to_owned() } else { line }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn letter(sequence: u64, reason: &'static str) -> DeadLetter {
+        DeadLetter {
+            stream: 0,
+            sequence: StreamSequence(sequence),
+            reason,
+            detail: "two\nlines".to_owned(),
+            bytes: Bytes::from_static(b"{}"),
+        }
+    }
+
+    #[test]
+    fn dead_letters_are_named_alike_however_they_were_grouped() {
+        let outputs = Outputs {
+            streams: vec!["clicks".to_owned()],
+            ranked: None,
+            dead: Subject::new("shop.dead").unwrap(),
+            examples: Subject::new("shop.examples").unwrap(),
+        };
+        let names = |groups: &[&[DeadLetter]]| -> Vec<String> {
+            let mut messages = Vec::new();
+            groups.iter().for_each(|group| outputs.append_dead(group.to_vec(), &mut messages));
+            messages.iter().map(|message| format!("{} {}", id(message).unwrap(), message.headers[3].1)).collect()
+        };
+        let (bad, late) = (letter(4, "malformed"), letter(4, "late"));
+        let together = names(&[&[bad.clone(), letter(5, "malformed"), late.clone()]]);
+        assert_eq!(together, ["dead-clicks-4-0 malformed", "dead-clicks-4-1 late", "dead-clicks-5-0 malformed"]);
+        assert_eq!(names(&[&[bad, late], &[letter(5, "malformed")]]), together);
+    }
+
+    #[test]
+    fn a_long_detail_is_cut_between_letters() {
+        let long = "ä".repeat(400);
+        assert!(one_line(&long).len() <= LONGEST_DETAIL);
+        assert_eq!(one_line("two\nlines"), "two lines");
+    }
+}

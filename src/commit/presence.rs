@@ -1,0 +1,139 @@
+//! Whether somebody else does the same work already: a question over the bus.
+//!
+//! Asking is the polite half, with an answer that names the other; it can't be relied on, since whoever is there may be
+//! asleep. What decides is elsewhere: the fence of the output stream, and compare-and-set in the registry.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use rand::RngExt;
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+
+use crate::bus::{Bus, BusError, EndpointSpec, ServiceSpec, Subject};
+use crate::engine::EngineError;
+
+/// How long somebody who is there may take to say so.
+const ANSWER: Duration = Duration::from_secs(1);
+/// Questions that wait for an answer.
+const QUESTIONS: usize = 16;
+
+/// What somebody says of themselves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Identity {
+    /// Of this start, and of no other.
+    pub(crate) worker: String,
+    /// Machine and process, for people.
+    pub(crate) host: String,
+}
+
+/// A piece of work that one process at a time does.
+#[derive(Clone)]
+pub(crate) struct Presence {
+    bus: Bus,
+    /// `worker` or `trainer`.
+    role: &'static str,
+    pipeline: String,
+    pub(crate) identity: Identity,
+}
+
+impl Presence {
+    pub(crate) fn new(bus: &Bus, role: &'static str, pipeline: &str) -> Self {
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let identity = Identity {
+            worker: format!("{:016x}", rand::rng().random::<u64>()),
+            host: format!("{host}, process {}", std::process::id()),
+        };
+        Self { bus: bus.clone(), role, pipeline: pipeline.to_owned(), identity }
+    }
+
+    fn subject(&self) -> Result<Subject, EngineError> {
+        Ok(Subject::new(format!("tidewheel.{}.{}", self.role, self.pipeline))?)
+    }
+
+    /// Fails when somebody answers.
+    pub(crate) async fn ask_others(&self) -> Result<(), EngineError> {
+        match self.bus.request(&self.subject()?, Bytes::new(), ANSWER).await {
+            Ok(answer) => match serde_json::from_slice::<Identity>(&answer) {
+                Ok(other) => Err(EngineError::AlreadyRunning {
+                    role: self.role,
+                    pipeline: self.pipeline.clone(),
+                    host: other.host,
+                }),
+                // A stream that takes every subject acknowledges the question.
+                Err(_) => Ok(()),
+            },
+            Err(BusError::TimedOut { .. }) => {
+                tracing::warn!(role = self.role, "another one is connected and does not answer: taking over from it");
+                Ok(())
+            }
+            Err(BusError::NoResponders { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Answers others that ask, until told to stop.
+    pub(crate) async fn answer_others(
+        &self,
+        stop: CancellationToken,
+    ) -> Result<impl Future<Output = Result<(), EngineError>> + use<>, EngineError> {
+        let spec = ServiceSpec {
+            name: format!("tidewheel-{}-{}", self.pipeline, self.role),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            description: format!("The {} of the pipeline {}", self.role, self.pipeline),
+            endpoints: vec![EndpointSpec { name: self.role.to_owned(), subject: self.subject()? }],
+        };
+        let mut service = self.bus.serve(spec, QUESTIONS).await?;
+        let answer =
+            serde_json::to_vec(&self.identity).map_err(|source| EngineError::Marker { sequence: 0, source })?;
+        let answer = Bytes::from(answer);
+        Ok(async move {
+            loop {
+                let question = tokio::select! {
+                    () = stop.cancelled() => break,
+                    question = service.next() => question,
+                };
+                let Some(question) = question else { break };
+                if let Err(error) = question.respond(Ok(answer.clone())).await {
+                    tracing::debug!(%error, "whoever asked is not there any more");
+                }
+            }
+            service.stop().await;
+            Ok(())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bus::testing;
+
+    #[tokio::test]
+    async fn a_second_one_is_told_who_the_first_is_until_that_one_stops() {
+        let (server, bus) = testing::server().await;
+        let first = Presence::new(&bus, "worker", "shop");
+        first.ask_others().await.unwrap();
+        let stop = CancellationToken::new();
+        let answering = tokio::spawn(first.answer_others(stop.clone()).await.unwrap());
+        let second = Presence::new(&bus, "worker", "shop");
+        let error = second.ask_others().await.unwrap_err().to_string();
+        assert!(
+            error.starts_with("the worker of pipeline shop is ") && error.contains(&first.identity.host),
+            "{error}"
+        );
+        Presence::new(&bus, "trainer", "shop").ask_others().await.unwrap();
+        stop.cancel();
+        answering.await.unwrap().unwrap();
+        second.ask_others().await.unwrap();
+        server.stop().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_takes_the_question_is_nobody() {
+        let (server, bus) = testing::server().await;
+        bus.ensure_stream(&testing::spec("ALL", "tidewheel.>")).await.unwrap();
+        Presence::new(&bus, "worker", "shop").ask_others().await.unwrap();
+        server.stop().await.unwrap();
+    }
+}

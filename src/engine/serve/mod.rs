@@ -1,0 +1,13 @@
+//! Serving: models become sessions, jobs become rankings and replies.
+//!
+//! ```text
+//!   registry's pointer ─▶ models: fetch, verify, load, try ─▶ Arms ─┐ between two batches
+//!   steps ─────────────────────────────────────────────────────────▶ scoring thread ─▶ publications
+//! ```
+
+mod models;
+mod scoring;
+
+pub(crate) use models::{fetch, follow, load, load_arms, now_micros};
+pub use models::{load_model, open_registry};
+pub(crate) use scoring::{Publication, Published, Scored, Scoring, ScoringThread};

@@ -1,0 +1,183 @@
+//! The scoring thread: owns the models' sessions, turns jobs into rankings and feedback into examples.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+use crate::bus::{ServiceError, ServiceRequest};
+use crate::commit::{Given, Place, Progress, Run, messages, pass};
+use crate::engine::EngineError;
+use crate::engine::saving::{Save, save_parts};
+use crate::engine::stats::Stats;
+use crate::engine::telemetry::{record_labels, record_scores};
+use crate::pipeline::Pipeline;
+use crate::score::{Arm, Arms, Ranked, rank};
+use crate::step::{Labelled, Labeller, Origin, StepOutput};
+
+/// What comes from the step's thread.
+pub(crate) enum Scoring {
+    Step(Box<Scored>),
+    Save(Box<Save>),
+}
+
+/// A step's output on its way to the model, with the requests that wait for it.
+pub(crate) struct Scored {
+    pub(crate) output: StepOutput,
+    pub(crate) requests: Vec<Option<ServiceRequest>>,
+    /// Where the streams stood before the step.
+    pub(crate) before: Arc<str>,
+    /// The step, where it read events.
+    pub(crate) run: Option<Run>,
+    /// How far the streams have come with it.
+    pub(crate) after: Option<Progress>,
+}
+
+/// What goes to the committing task.
+pub(crate) enum Publication {
+    Step(Box<Published>),
+    Save(Box<Save>),
+}
+
+/// What is to be published for one step.
+pub(crate) struct Published {
+    pub(crate) replies: Vec<(ServiceRequest, Result<Bytes, ServiceError>)>,
+    /// What requests were answered with, numbered by this worker.
+    pub(crate) impressions: Vec<(u64, Bytes)>,
+    /// Absent while the state is rebuilt.
+    pub(crate) given: Option<Given>,
+    /// The model that made the rankings, if there are any.
+    pub(crate) model: Option<String>,
+    pub(crate) run: Option<Run>,
+    pub(crate) after: Option<Progress>,
+}
+
+/// What the scoring thread works with.
+pub(crate) struct ScoringThread {
+    pub(crate) pipeline: Arc<Pipeline>,
+    /// The models in service, where there is anything to score.
+    pub(crate) arms: Option<Arms>,
+    /// Models that are to serve from now on; each was loaded and tried on another thread.
+    pub(crate) swaps: mpsc::Receiver<Arms>,
+    pub(crate) labeller: Option<Labeller>,
+    pub(crate) stats: Arc<Stats>,
+}
+
+impl ScoringThread {
+    /// Scores until the steps end.
+    pub(crate) fn run(
+        mut self,
+        mut steps: mpsc::Receiver<Scoring>,
+        publications: &mpsc::Sender<Publication>,
+    ) -> Result<(), EngineError> {
+        while let Some(step) = steps.blocking_recv() {
+            self.swap();
+            let publication = match step {
+                Scoring::Step(step) => Some(Publication::Step(Box::new(self.take(*step)?))),
+                Scoring::Save(save) => self.save(save).map(Publication::Save),
+            };
+            if let Some(publication) = publication
+                && publications.blocking_send(publication).is_err()
+            {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes this thread's part of a snapshot.
+    fn save(&mut self, mut save: Box<Save>) -> Option<Box<Save>> {
+        let start = Instant::now();
+        if let Some(labeller) = &self.labeller {
+            if let Err(error) =
+                save_parts(&mut save.draft, &labeller.parts(), |part, output| labeller.save_part(part, output))
+            {
+                tracing::error!(%error, "no snapshot: a restart has more to replay");
+                return None;
+            }
+            save.impressions = labeller.shown();
+        }
+        save.paused = save.paused.max(start.elapsed());
+        pass(Place::SnapshotSaved);
+        Some(save)
+    }
+
+    /// Between two batches: the newest models take over.
+    fn swap(&mut self) {
+        while let Ok(arms) = self.swaps.try_recv() {
+            self.arms = Some(arms);
+        }
+    }
+
+    fn take(&mut self, step: Scored) -> Result<Published, EngineError> {
+        let Scored { mut output, mut requests, before, run, after } = step;
+        let mut replies = Vec::new();
+        for (index, reason) in output.refused.drain(..) {
+            if let Some(request) = requests.get_mut(index).and_then(Option::take) {
+                replies.push((request, Err(ServiceError { code: 400, message: reason })));
+            }
+        }
+        let ranked = self.rank(&output)?;
+        let labelled = match &mut self.labeller {
+            Some(labeller) => {
+                let labelled = labeller.take(&output, &ranked, &before)?;
+                self.stats.set_labels(&labeller.counts());
+                if !output.is_replay {
+                    record_labels(&self.pipeline.name, &labeller.counts());
+                }
+                labelled
+            }
+            None => Labelled::default(),
+        };
+        let mut rankings = Vec::new();
+        for ((ranking, group), origin) in ranked.into_iter().zip(output.job.groups).zip(output.origins) {
+            let is_empty = ranking.order.is_empty();
+            if let Origin::Request(index) = origin
+                && let Some(request) = requests.get_mut(index).and_then(Option::take)
+            {
+                replies.push((request, reply(&ranking)));
+            }
+            if !is_empty {
+                // What clients call their requests must not look like what events are called.
+                let kind = if matches!(origin, Origin::Request(_)) { "request" } else { "ranking" };
+                rankings.push((format!("{kind}-{}", group.request_id), ranking.payload));
+            }
+        }
+        let Labelled { examples, impressions } = labelled;
+        let model =
+            self.arms.as_ref().filter(|_| !rankings.is_empty()).map(|arms| arms.version(Arm::Active).to_string());
+        let given = match output.is_replay {
+            true => None,
+            false => {
+                let emitted = messages(&self.pipeline, &output.emissions)?;
+                Some(Given { rankings, examples, emitted, dead: output.dead })
+            }
+        };
+        Ok(Published { replies, impressions, given, model, run, after })
+    }
+
+    fn rank(&mut self, output: &StepOutput) -> Result<Vec<Ranked>, EngineError> {
+        let (Some(arms), Some(vector), Some(score)) = (&mut self.arms, &self.pipeline.vector, &self.pipeline.score)
+        else {
+            return Ok(Vec::new());
+        };
+        if output.is_replay || output.job.groups.is_empty() {
+            return Ok(Vec::new());
+        }
+        let start = Instant::now();
+        let ranked = rank(arms, &output.job, vector.columns(), score.batch_rows)?;
+        let scored: usize = ranked.iter().map(|ranking| ranking.order.len()).sum();
+        let made = ranked.iter().filter(|ranking| !ranking.order.is_empty()).count();
+        self.stats.add_rankings(made as u64, scored as u64);
+        record_scores(&self.pipeline.name, made as u64, scored as u64, start.elapsed());
+        Ok(ranked)
+    }
+}
+
+fn reply(ranking: &Ranked) -> Result<Bytes, ServiceError> {
+    match (&ranking.left_out, ranking.order.len()) {
+        (Some(reason), 0) => Err(ServiceError { code: 422, message: format!("nothing could be scored: {reason}") }),
+        _ => Ok(ranking.payload.clone()),
+    }
+}

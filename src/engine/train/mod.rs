@@ -1,0 +1,12 @@
+//! Training: examples of the output stream become better weights, and those become versions in the registry.
+//!
+//! ```text
+//!   examples ─▶ tasks ─▶ commands ─▶ training thread: learn, evaluate, checkpoint ─▶ gate ─▶ registry
+//! ```
+//!
+//! It runs beside serving, in the same process or in one of its own.
+
+mod learning;
+mod training;
+
+pub use training::{Training, TrainingOptions, TrainingReport};

@@ -1,0 +1,173 @@
+//! A stream on its way into the tables: decoded, without repeats, and how far event time has come after each event.
+
+use std::sync::Arc;
+
+use arrow::array::{AsArray, BooleanArray, RecordBatch};
+use arrow::buffer::BooleanBuffer;
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::TimestampMicrosecondType;
+
+use super::deadletter::{DeadLetter, LATE};
+use crate::bus::{Message, StreamSequence};
+use crate::engine::{EngineError, Snapshot};
+use crate::event::{Decoder, EventTime, PartitionedWatermark, SeenIds};
+use crate::pipeline::StreamPlan;
+
+/// What is remembered of a stream.
+pub(crate) struct StreamState {
+    decoder: Decoder,
+    pub(crate) seen: Option<SeenIds>,
+    pub(crate) watermark: PartitionedWatermark,
+    /// The last message that was applied.
+    pub(crate) last: StreamSequence,
+    pub(crate) time_index: usize,
+}
+
+/// Events in the order of their stream.
+pub(crate) struct Arrival {
+    pub(crate) batch: RecordBatch,
+    /// For each event, the index of its message.
+    pub(crate) origin: Vec<u32>,
+    /// The watermark before the first, microseconds; `i64::MIN` while there is none.
+    pub(crate) before: i64,
+    /// The watermark after each.
+    pub(crate) watermarks: Vec<i64>,
+    pub(crate) time_index: usize,
+}
+
+impl StreamState {
+    pub(crate) fn new(plan: &StreamPlan) -> Result<Self, EngineError> {
+        let decoder = Decoder::new(Arc::clone(&plan.contract), &plan.decode)?;
+        let time_index = decoder.schema().index_of(&plan.decode.time_column).unwrap_or(0);
+        Ok(Self {
+            decoder,
+            seen: plan.ids.as_ref().map(|(_, remember)| SeenIds::new(*remember)),
+            watermark: plan.watermark(),
+            last: StreamSequence(0),
+            time_index,
+        })
+    }
+
+    /// The watermark, microseconds; `i64::MIN` while there is none.
+    pub(crate) fn watermark_micros(&self) -> i64 {
+        self.watermark.value().map_or(i64::MIN, EventTime::micros)
+    }
+
+    /// Decodes messages and drops repeats. `letters` takes what cannot be decoded, where it is wanted.
+    pub(crate) fn take(
+        &mut self,
+        (stream, plan): (usize, &StreamPlan),
+        messages: &[Message],
+        counts: &mut Snapshot,
+        letters: Option<&mut Vec<DeadLetter>>,
+    ) -> Result<Arrival, EngineError> {
+        if let Some(last) = messages.last() {
+            self.last = last.sequence;
+        }
+        let decoded = self.decoder.decode(messages)?;
+        counts.rejected = decoded.rejects.len() as u64;
+        if let Some(letters) = letters {
+            letters.extend(decoded.rejects.into_iter().map(|reject| DeadLetter {
+                stream,
+                sequence: messages[reject.message as usize].sequence,
+                reason: reject.reason.as_str(),
+                detail: reject.detail,
+                bytes: reject.bytes,
+            }));
+        }
+        let mut arrival = Arrival {
+            batch: decoded.batch,
+            origin: decoded.origin,
+            before: self.watermark_micros(),
+            watermarks: Vec::new(),
+            time_index: self.time_index,
+        };
+        if let (Some(seen), Some((id, _))) = (self.seen.as_mut(), plan.ids.as_ref())
+            && let Some(ids) = arrival.batch.column_by_name(id)
+        {
+            let first = seen.first_seen(ids)?;
+            counts.duplicate = (first.len() - first.count_set_bits()) as u64;
+            arrival.keep(&first)?;
+        }
+        self.observe(plan, messages, &mut arrival)?;
+        counts.newest_micros = self.watermark.newest().map_or(0, EventTime::micros);
+        Ok(arrival)
+    }
+
+    /// The watermark follows event by event.
+    fn observe(&mut self, plan: &StreamPlan, messages: &[Message], arrival: &mut Arrival) -> Result<(), EngineError> {
+        let mut watermarks = Vec::with_capacity(arrival.origin.len());
+        let (mut message, mut partition) = (u32::MAX, 0);
+        for (time, origin) in arrival.times().iter().zip(&arrival.origin) {
+            let published = &messages[*origin as usize];
+            if *origin != message {
+                message = *origin;
+                let name = if plan.partition_by_subject { published.subject.as_str() } else { "" };
+                partition = self
+                    .watermark
+                    .number(name)
+                    .map_err(|source| EngineError::Partitions { stream: plan.name.clone(), source })?;
+            }
+            self.watermark.observe(partition, EventTime(*time), published.published_micros);
+            watermarks.push(self.watermark_micros());
+        }
+        arrival.watermarks = watermarks;
+        Ok(())
+    }
+}
+
+impl Arrival {
+    /// Event times, microseconds.
+    pub(crate) fn times(&self) -> &[i64] {
+        self.batch.column(self.time_index).as_primitive::<TimestampMicrosecondType>().values()
+    }
+
+    /// The watermark before each event.
+    pub(crate) fn watermarks_before(&self) -> impl Iterator<Item = i64> {
+        std::iter::once(self.before).chain(self.watermarks.iter().copied())
+    }
+
+    /// Leaves the late events out. `letters` takes them, where they are wanted.
+    pub(crate) fn leave_late_out(
+        &mut self,
+        stream: usize,
+        messages: &[Message],
+        late: &[bool],
+        letters: Option<&mut Vec<DeadLetter>>,
+    ) -> Result<u64, EngineError> {
+        let wanted: BooleanBuffer = late.iter().map(|late| !late).collect();
+        let count = wanted.len() - wanted.count_set_bits();
+        if count == 0 {
+            return Ok(0);
+        }
+        if let Some(letters) = letters {
+            let rows = late.iter().zip(self.times()).zip(self.watermarks_before()).zip(&self.origin);
+            for (((_, time), watermark), origin) in rows.filter(|(((late, _), _), _)| **late) {
+                let message = &messages[*origin as usize];
+                let (time, watermark) = (EventTime(*time), EventTime(watermark));
+                letters.push(DeadLetter {
+                    stream,
+                    sequence: message.sequence,
+                    reason: LATE,
+                    detail: format!("event time {time} is older than every window, watermark {watermark}"),
+                    bytes: message.payload.clone(),
+                });
+            }
+        }
+        self.keep(&wanted)?;
+        Ok(count as u64)
+    }
+
+    fn keep(&mut self, wanted: &BooleanBuffer) -> Result<(), EngineError> {
+        if wanted.count_set_bits() == wanted.len() {
+            return Ok(());
+        }
+        let mut keeps = wanted.iter();
+        self.origin.retain(|_| keeps.next().unwrap_or(true));
+        let mut keeps = wanted.iter();
+        self.watermarks.retain(|_| keeps.next().unwrap_or(true));
+        let batch = filter_record_batch(&self.batch, &BooleanArray::new(wanted.clone(), None));
+        self.batch = batch.map_err(crate::event::DecoderError::Columns)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,74 @@
+//! What a step tells the label join: feedback, and how far event time has come, event by event.
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
+use arrow::buffer::BooleanBuffer;
+use arrow::compute::prep_null_mask_filter;
+use arrow::datatypes::TimestampMicrosecondType;
+
+use crate::bus::{Message, StreamSequence};
+use crate::engine::EngineError;
+use crate::learn::{JoinKey, join_keys};
+use crate::pipeline::LabelPlan;
+use crate::window::WindowError;
+
+/// One entry per event of the feedback's stream that counts, in the order of the stream.
+#[derive(Debug, Default)]
+pub struct Feedback {
+    /// The event's message.
+    pub sequences: Vec<StreamSequence>,
+    /// The watermark after it, microseconds; `i64::MIN` while there is none.
+    pub watermarks: Vec<i64>,
+    /// The events that say that something shown was wanted, by their index.
+    pub positives: Vec<Positive>,
+}
+
+/// An event that says that something shown was wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Positive {
+    /// Which of the events.
+    pub row: usize,
+    /// What it joins on; absent where a join column is NULL.
+    pub key: Option<JoinKey>,
+    /// Its event time, microseconds.
+    pub at_micros: i64,
+}
+
+impl Feedback {
+    /// Reads feedback off a batch of events whose messages are `messages[origin[row]]`.
+    pub(crate) fn of(
+        plan: &LabelPlan,
+        batch: &RecordBatch,
+        (messages, origin): (&[Message], &[u32]),
+        time_index: usize,
+        watermarks: Vec<i64>,
+    ) -> Result<Self, EngineError> {
+        let sequences = origin.iter().map(|index| messages[*index as usize].sequence).collect();
+        let is_positive = condition(&plan.positive, batch).map_err(EngineError::Positive)?;
+        let rows: Vec<usize> = is_positive.set_indices().collect();
+        let columns = join_columns(&plan.join, batch);
+        // Feedback is rare: keys are made for its rows alone.
+        let picked = arrow::array::UInt32Array::from_iter_values(rows.iter().map(|row| *row as u32));
+        let columns: Vec<ArrayRef> = arrow::compute::take_arrays(&columns, &picked, None)
+            .map_err(|error| EngineError::Positive(error.into()))?;
+        let times = batch.column(time_index).as_primitive::<TimestampMicrosecondType>().values();
+        let keys = join_keys(&columns, rows.len());
+        let positives =
+            rows.into_iter().zip(keys).map(|(row, key)| Positive { row, key, at_micros: times[row] }).collect();
+        Ok(Self { sequences, watermarks, positives })
+    }
+}
+
+/// Which rows a condition holds for; NULL counts as no.
+pub(crate) fn condition(
+    condition: &std::sync::Arc<dyn datafusion::physical_expr::PhysicalExpr>,
+    batch: &RecordBatch,
+) -> Result<BooleanBuffer, WindowError> {
+    let holds = condition.evaluate(batch)?.into_array(batch.num_rows())?;
+    let holds: &BooleanArray = holds.as_boolean();
+    Ok(if holds.null_count() > 0 { prep_null_mask_filter(holds).values().clone() } else { holds.values().clone() })
+}
+
+/// The columns of a batch that are joined on, in the order of the settings.
+pub(crate) fn join_columns(names: &[String], batch: &RecordBatch) -> Vec<ArrayRef> {
+    names.iter().filter_map(|name| batch.column_by_name(name).cloned()).collect()
+}

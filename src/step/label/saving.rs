@@ -1,0 +1,153 @@
+//! The label join's part of a snapshot, and back.
+//!
+//! ```text
+//!   labels    recorded impressions that wait for their position, then the join
+//!     waiting         how many rows
+//!     positions N     the position of each row                      (parts of about 16,384 rows)
+//!     recorded N      the impressions: two sections
+//! ```
+//!
+//! Which recorded impressions are in there stands in the snapshot's head.
+
+use std::io::{Read, Write};
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::Labeller;
+use crate::bus::StreamSequence;
+use crate::commit::Recorded;
+use crate::engine::{EngineError, Shown};
+use crate::learn::{Impression, Impressions};
+use crate::pipeline::Pipeline;
+use crate::snapshot::{Generation, SaveError, SectionReader, SectionWriter};
+
+const LABELS: &str = "labels";
+
+/// Rows of one section: what is held in memory beside the state while it is saved.
+const PART: usize = 1 << 14;
+
+impl Labeller {
+    /// The parts of its state.
+    #[expect(clippy::unused_self, reason = "the parts of a state are asked of the state, as those of a step are")]
+    pub(crate) fn parts(&self) -> Vec<String> {
+        vec![LABELS.to_owned()]
+    }
+
+    /// Writes a part of the state, between two steps; nothing for a name that is none.
+    ///
+    /// # Errors
+    /// When the output can't be written.
+    pub(crate) fn save_part(&self, part: &str, output: &mut dyn Write) -> Result<(), EngineError> {
+        if part != LABELS {
+            return Ok(());
+        }
+        self.save_recorded(output).and_then(|()| self.join.save(output)).map_err(in_part)
+    }
+
+    /// The join of a pipeline that has one, as a snapshot has it.
+    ///
+    /// # Errors
+    /// When the part is missing, damaged, or of other settings.
+    pub(crate) fn restore(pipeline: &Pipeline, from: &Generation) -> Result<Option<Self>, EngineError> {
+        if pipeline.labels.is_none() || pipeline.vector.is_none() {
+            return Ok(None);
+        }
+        Self::restored(pipeline, &mut from.part(LABELS)?)
+    }
+
+    /// The join of a pipeline that has one, as the part `labels` has it.
+    pub(crate) fn restored(pipeline: &Pipeline, input: &mut dyn Read) -> Result<Option<Self>, EngineError> {
+        let Some(mut labeller) = Self::new(pipeline, Recorded::new(), Shown::default())? else { return Ok(None) };
+        labeller.recorded = labeller.restore_recorded(input).map_err(in_part)?;
+        labeller.join = labeller.join.restored(input).map_err(in_part)?;
+        Ok(Some(labeller))
+    }
+
+    fn save_recorded(&self, output: &mut dyn Write) -> Result<(), SaveError> {
+        let mut writer = SectionWriter::new(output, LABELS, self.settings)?;
+        let rows: usize = self.recorded.iter().map(|(_, impressions)| impressions.len()).sum();
+        writer.numbers("waiting", &[rows as i64])?;
+        let (mut positions, mut impressions) = (Vec::new(), Impressions::new(self.columns));
+        let mut part = 0;
+        let all = self.recorded.iter().flat_map(|(position, shown)| shown.iter().map(|shown| (*position, shown)));
+        for (position, impression) in all {
+            positions.push(position.0.cast_signed());
+            impressions.push(impression).map_err(|error| misplaced(&error.to_string()))?;
+            if positions.len() == PART {
+                save_rows(part, &positions, &impressions, &mut writer)?;
+                positions.clear();
+                impressions.clear();
+                part += 1;
+            }
+        }
+        if !positions.is_empty() {
+            save_rows(part, &positions, &impressions, &mut writer)?;
+        }
+        writer.finish()
+    }
+
+    fn restore_recorded(&self, input: &mut dyn Read) -> Result<Recorded, SaveError> {
+        let mut reader = SectionReader::new(input, LABELS, self.settings)?;
+        let waiting = reader.numbers("waiting", 1)?.first().and_then(|rows| usize::try_from(*rows).ok());
+        let waiting = waiting.ok_or_else(|| misplaced("no number of rows"))?;
+        let mut recorded = Recorded::new();
+        for part in 0..waiting.div_ceil(PART) {
+            let positions = reader.numbers(&format!("positions {part}"), PART.min(waiting - part * PART))?;
+            let impressions = Impressions::restore(self.columns, &format!("recorded {part}"), &mut reader)?;
+            if impressions.len() != positions.len() {
+                return Err(misplaced("another number of rows than of positions"));
+            }
+            for (position, impression) in positions.into_iter().zip(impressions.iter()) {
+                add(&mut recorded, StreamSequence(position.cast_unsigned()), impression, self.columns)?;
+            }
+        }
+        reader.finish()?;
+        Ok(recorded)
+    }
+}
+
+/// Tells settings apart that lead to other examples; those of the join itself are compared by the join.
+pub(crate) fn settings_fingerprint(pipeline: &Pipeline, vector: &str) -> u64 {
+    let labels = pipeline.labels.as_ref().map(|labels| {
+        let stream = pipeline.streams.get(labels.stream).map(|stream| &stream.name);
+        (stream, &labels.join, labels.positive.to_string())
+    });
+    xxh3_64(format!("{labels:?} {vector}").as_bytes())
+}
+
+fn save_rows(
+    part: usize,
+    positions: &[i64],
+    impressions: &Impressions,
+    writer: &mut SectionWriter<'_>,
+) -> Result<(), SaveError> {
+    writer.numbers(&format!("positions {part}"), positions)?;
+    impressions.save(&format!("recorded {part}"), writer)
+}
+
+/// Adds an impression to the last ones, or behind them when its position is another.
+fn add(
+    recorded: &mut Recorded,
+    position: StreamSequence,
+    impression: Impression<'_>,
+    columns: usize,
+) -> Result<(), SaveError> {
+    let width = |error: crate::learn::ExampleError| misplaced(&error.to_string());
+    if let Some((last, impressions)) = recorded.back_mut()
+        && *last == position
+    {
+        return impressions.push(impression).map_err(width);
+    }
+    let mut impressions = Impressions::new(columns);
+    impressions.push(impression).map_err(width)?;
+    recorded.push_back((position, impressions));
+    Ok(())
+}
+
+fn misplaced(found: &str) -> SaveError {
+    SaveError::Unexpected { found: found.to_owned(), expected: "recorded impressions".to_owned() }
+}
+
+fn in_part(source: SaveError) -> EngineError {
+    EngineError::State { part: LABELS.to_owned(), source }
+}

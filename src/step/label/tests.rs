@@ -1,0 +1,230 @@
+//! The label join at work, and across restarts.
+
+use std::path::Path;
+
+use super::*;
+use crate::config::Folder;
+use crate::engine::EngineError;
+use crate::feature::{Matrix, Unscorable};
+use crate::learn::{ExampleKind, decode};
+use crate::score::{Group, Job};
+use crate::snapshot::SaveError;
+use crate::step::feedback::Positive;
+
+/// Microseconds of event time.
+const SHOWN: i64 = 1_000_000_000;
+
+fn pipeline() -> Pipeline {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    Folder::read(&root.join("pipelines/recommend")).unwrap().assemble_without_model().unwrap()
+}
+
+fn labeller(pipeline: &Pipeline, recorded: Vec<(u64, Impressions)>) -> Labeller {
+    let recorded = recorded.into_iter().map(|(position, shown)| (StreamSequence(position), shown)).collect();
+    Labeller::new(pipeline, recorded, Shown::default()).unwrap().unwrap()
+}
+
+fn columns(pipeline: &Pipeline) -> usize {
+    pipeline.vector.as_ref().unwrap().columns().len()
+}
+
+/// A request for `rows` candidates, of which row `n` has key `n` and a vector of `n`s, and its ranking: the last first.
+fn request(pipeline: &Pipeline, rows: usize) -> (StepOutput, Vec<Ranked>) {
+    let values = (0..rows).flat_map(|row| vec![row as f32; columns(pipeline)]).collect();
+    let group = Group { request_id: "r".to_owned(), user: None, at_micros: SHOWN, rows };
+    let output = StepOutput {
+        job: Job { matrix: Matrix { values, rows, unscorable: Vec::new() }, groups: vec![group], ..Job::default() },
+        keys: (0..rows).map(|row| Some(row as u128)).collect(),
+        ..StepOutput::default()
+    };
+    let ranked = Ranked { payload: Bytes::new(), order: (0..rows).rev().collect(), left_out: None };
+    (output, vec![ranked])
+}
+
+/// Events of these messages, of which the `row`th is feedback on `key`; the last one closes the window if it is to.
+fn events(sequences: &[u64], positive: Option<(usize, u128)>, closes: bool) -> StepOutput {
+    let window = 60_000_000;
+    let mut watermarks = vec![SHOWN; sequences.len()];
+    if closes && let Some(last) = watermarks.last_mut() {
+        *last += window;
+    }
+    let positive = positive.map(|(row, key)| Positive { row, key: Some(key), at_micros: SHOWN + 1_000 });
+    let sequences = sequences.iter().map(|sequence| StreamSequence(*sequence)).collect();
+    let feedback = Feedback { sequences, watermarks, positives: positive.into_iter().collect() };
+    StepOutput { feedback: Some(feedback), ..StepOutput::default() }
+}
+
+fn decoded(pipeline: &Pipeline, messages: &[ExampleMessage]) -> Vec<(String, Examples)> {
+    let vector = pipeline.vector.as_ref().unwrap();
+    let decode_one = |message: &ExampleMessage| {
+        let mut examples = Examples::new(columns(pipeline));
+        let fingerprint = vector.fingerprint().as_str();
+        decode(&message.payload, columns(pipeline), fingerprint, &mut examples).unwrap();
+        (message.id.clone(), examples)
+    };
+    messages.iter().map(decode_one).collect()
+}
+
+#[test]
+fn what_was_shown_before_a_restart_gives_the_same_messages_under_the_same_ids() {
+    let pipeline = pipeline();
+    let mut before = labeller(&pipeline, Vec::new());
+    let (output, ranked) = request(&pipeline, 3);
+    let shown = before.take(&output, &ranked, "clicks=3").unwrap();
+    assert!(shown.examples.is_empty());
+    let made = before.take(&events(&[4, 5, 5], Some((1, 2)), true), &[], "clicks=3").unwrap().examples;
+
+    let examples = decoded(&pipeline, &made);
+    let ids: Vec<&str> = examples.iter().map(|(id, _)| id.as_str()).collect();
+    assert_eq!(ids, ["clicks-5-0", "clicks-5-1"], "two events of one message have names of their own");
+    let (click, closed) = (&examples[0].1, &examples[1].1);
+    assert_eq!((click.kinds(), click.places()), (&[ExampleKind::Positive][..], &[0][..]));
+    assert_eq!((closed.labels(), closed.places()), (&[0.0, 0.0][..], &[1, 2][..]));
+    assert!(click.vectors().iter().all(|value| *value == 2.0));
+
+    let fingerprint = pipeline.vector.as_ref().unwrap().fingerprint().as_str();
+    let read = |bytes: &Bytes| Impressions::decode(bytes, columns(&pipeline), fingerprint).unwrap();
+    let recorded: Vec<(u64, Impressions)> = shown.impressions.iter().map(|(_, bytes)| (3, read(bytes).0)).collect();
+    assert_eq!(read(&shown.impressions[0].1).1, "clicks=3@:1");
+    let mut after = labeller(&pipeline, recorded);
+    let replayed = StepOutput { is_replay: true, ..events(&[1, 2, 3], None, false) };
+    assert!(after.take(&replayed, &[], "").unwrap().examples.is_empty());
+    assert_eq!(after.counts().shown, 0, "they come back before the first event that followed them");
+    let again = after.take(&events(&[4, 5, 5], Some((1, 2)), true), &[], "clicks=3").unwrap().examples;
+    assert_eq!(pairs(&again), pairs(&made));
+    assert_eq!(after.counts(), before.counts());
+}
+
+#[test]
+fn an_event_that_no_model_could_score_becomes_no_example() {
+    let pipeline = pipeline();
+    let mut labeller = labeller(&pipeline, Vec::new());
+    let (StepOutput { mut job, keys, .. }, _) = request(&pipeline, 2);
+    job.matrix.unscorable = vec![Unscorable { row: 0, column: 0, value: None }];
+    job.groups = vec![Group { rows: 1, ..job.groups[0].clone() }; 2];
+    let output = StepOutput { job, keys, triggers: vec![0, 1], ..events(&[1, 2, 3], None, true) };
+    let made = labeller.take(&output, &[], "clicks=0").unwrap().examples;
+    let examples = decoded(&pipeline, &made);
+    assert_eq!((labeller.counts().shown, examples.len(), examples[0].1.labels()), (1, 1, &[0.0][..]));
+    assert!(examples[0].1.vectors().iter().all(|value| *value == 1.0));
+}
+
+#[test]
+fn while_the_state_is_rebuilt_labels_are_counted_and_nothing_comes_out() {
+    let pipeline = pipeline();
+    let mut labeller = labeller(&pipeline, Vec::new());
+    let (output, ranked) = request(&pipeline, 3);
+    labeller.take(&output, &ranked, "clicks=0").unwrap();
+    let replayed = StepOutput { is_replay: true, ..events(&[1, 2], Some((0, 1)), true) };
+    assert!(labeller.take(&replayed, &[], "clicks=0").unwrap().examples.is_empty());
+    assert_eq!((labeller.counts().positives, labeller.counts().negatives), (1, 2));
+}
+
+#[test]
+fn what_is_more_than_a_message_holds_comes_in_several_that_are_named_apart() {
+    let pipeline = pipeline();
+    let mut labeller = labeller(&pipeline, Vec::new());
+    let rows = 2 * labeller.most_rows + 1;
+    let (output, ranked) = request(&pipeline, rows);
+    let shown = labeller.take(&output, &ranked, "clicks=0").unwrap().impressions;
+    let made = labeller.take(&events(&[1], None, true), &[], "clicks=0").unwrap().examples;
+    assert_eq!(shown.len(), 3);
+    let sizes = shown.iter().map(|(_, bytes)| bytes.len()).chain(made.iter().map(|message| message.payload.len()));
+    assert!(sizes.max().unwrap() < 1_000_000);
+
+    let examples = decoded(&pipeline, &made);
+    let ids: Vec<&str> = examples.iter().map(|(id, _)| id.as_str()).collect();
+    assert_eq!(ids, ["clicks-1-0.0", "clicks-1-0.1", "clicks-1-0.2"]);
+    let places: Vec<u32> = examples.iter().flat_map(|(_, examples)| examples.places().to_vec()).collect();
+    assert_eq!(places, (0..rows as u32).collect::<Vec<_>>());
+}
+
+fn saved(labeller: &Labeller) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for part in labeller.parts() {
+        labeller.save_part(&part, &mut bytes).unwrap();
+    }
+    bytes
+}
+
+fn pairs(messages: &[ExampleMessage]) -> Vec<(String, Bytes)> {
+    messages.iter().map(|message| (message.id.clone(), message.payload.clone())).collect()
+}
+
+/// Impressions of these keys.
+fn impressions(pipeline: &Pipeline, keys: &[u128]) -> Impressions {
+    let mut impressions = Impressions::new(columns(pipeline));
+    for key in keys {
+        let vector = vec![*key as f32; columns(pipeline)];
+        impressions.push(Impression { key: *key, at_micros: SHOWN, place: 5, vector: &vector }).unwrap();
+    }
+    impressions
+}
+
+#[test]
+fn one_that_is_saved_and_restored_gives_the_same_messages_under_the_same_ids() {
+    let pipeline = pipeline();
+    let recorded = vec![
+        (2, impressions(&pipeline, &[50])),
+        (6, impressions(&pipeline, &[51, 52])),
+        (6, impressions(&pipeline, &[53])),
+        (8, impressions(&pipeline, &[54])),
+    ];
+    let mut before = labeller(&pipeline, recorded);
+    let (output, ranked) = request(&pipeline, 3);
+    before.take(&output, &ranked, "clicks=0").unwrap();
+    before.take(&events(&[1, 3], Some((0, 2)), false), &[], "clicks=0").unwrap();
+
+    let state = saved(&before);
+    let mut after = Labeller::restored(&pipeline, &mut state.as_slice()).unwrap().unwrap();
+    assert_eq!((after.recorded.len(), after.counts()), (2, before.counts()), "one position is one entry");
+    assert_eq!(saved(&after), state);
+
+    // Somebody else answered requests since.
+    let shown = Shown { until: 9, writer: "new".to_owned(), ordinal: 0 };
+    for labeller in [&mut before, &mut after] {
+        let newer = [(4, impressions(&pipeline, &[55])), (8, impressions(&pipeline, &[56]))];
+        let newer = newer.map(|(position, impressions)| (StreamSequence(position), impressions));
+        labeller.resume(newer.into(), shown.clone());
+    }
+    for (sequences, key, closes) in [([4, 5], 1, false), ([6, 7], 53, false), ([8, 9], 56, true)] {
+        let events = events(&sequences, Some((1, key)), closes);
+        let expected = before.take(&events, &[], "clicks=3").unwrap();
+        let found = after.take(&events, &[], "clicks=3").unwrap();
+        assert!(!expected.examples.is_empty());
+        assert_eq!(pairs(&found.examples), pairs(&expected.examples));
+        let (output, ranked) = request(&pipeline, 2);
+        let position = format!("clicks={}", sequences[1]);
+        let expected = before.take(&output, &ranked, &position).unwrap();
+        assert_eq!(after.take(&output, &ranked, &position).unwrap().impressions, expected.impressions);
+    }
+    assert_eq!((after.counts(), after.shown()), (before.counts(), before.shown()));
+}
+
+#[test]
+fn a_state_of_another_vector_is_refused_and_without_labels_there_is_none() {
+    let mut pipeline = pipeline();
+    let state = saved(&labeller(&pipeline, Vec::new()));
+    let restore = |pipeline: &Pipeline| Labeller::restored(pipeline, &mut state.as_slice());
+    assert!(restore(&pipeline).unwrap().is_some());
+    pipeline.labels.as_mut().unwrap().join.reverse();
+    let error = restore(&pipeline).err().unwrap();
+    assert!(matches!(error, EngineError::State { source: SaveError::Foreign { .. }, .. }), "{error}");
+    pipeline.labels = None;
+    assert!(restore(&pipeline).unwrap().is_none());
+}
+
+#[test]
+fn many_recorded_impressions_come_back_in_their_order() {
+    let pipeline = pipeline();
+    let keys: Vec<u128> = (0..3_000).collect();
+    let recorded = (0..12).map(|position| (position / 2 + 3, impressions(&pipeline, &keys))).collect();
+    let before = labeller(&pipeline, recorded);
+    let after = Labeller::restored(&pipeline, &mut saved(&before).as_slice()).unwrap().unwrap();
+    let rows = |labeller: &Labeller| -> Vec<(u64, u128)> {
+        let entries = labeller.recorded.iter();
+        entries.flat_map(|(position, shown)| shown.iter().map(|shown| (position.0, shown.key))).collect()
+    };
+    assert_eq!(rows(&after), rows(&before));
+    assert_eq!(rows(&after).len(), 36_000);
+}

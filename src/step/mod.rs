@@ -1,0 +1,30 @@
+//! The step: events and requests in, state on, outputs out.
+//!
+//! ```text
+//!   messages ─▶ Arrival: decoded, no repeats, watermarks ─▶ Tables ─▶ Trigger ─▶ vectors ─┐
+//!                   │ dead letters                            │ rows of windows           ├─▶ StepOutput
+//!   requests ───────┼─────────────────────────────────────────┴──────────▶ vectors ───────┤
+//!                   └─▶ Feedback ────────────────────────────────────────────────────────┘
+//!   StepOutput + rankings ─▶ Labeller: impressions wait for feedback ─▶ examples
+//! ```
+//!
+//! - [`Step`] is the whole computation over a pipeline's streams: no broker, no clock, no thread, no file. The same inputs in
+//!   the same order give the same state and the same outputs, however they are cut into steps.
+//! - Events in = counted + late + rejected + duplicate, always.
+//! - Its state is saved as named parts and restored from them, between two steps.
+//!
+//! It does not score, publish or commit.
+
+mod arrival;
+mod deadletter;
+mod feedback;
+mod label;
+mod saving;
+mod step;
+mod tables;
+mod trigger;
+
+pub use deadletter::{DeadLetter, LATE, UNSCORABLE};
+pub use feedback::{Feedback, Positive};
+pub(crate) use label::{ExampleMessage, Labelled, Labeller};
+pub use step::{Origin, Step, StepOutput};

@@ -1,0 +1,310 @@
+//! The step: a batch of messages or requests in; state moved on, vectors, emitted rows and dead letters out.
+
+use std::sync::Arc;
+
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::TimestampMicrosecondType;
+use bytes::Bytes;
+
+use super::arrival::{Arrival, StreamState};
+use super::deadletter::DeadLetter;
+use super::feedback::{Feedback, condition, join_columns};
+use super::tables::Tables;
+use super::trigger::{describe_events, fit, select};
+use crate::bus::{Message, StreamSequence};
+use crate::engine::{EngineError, Snapshot};
+use crate::event::EventTime;
+use crate::feature::{LiveTable, Matrix, VectorReads};
+use crate::learn::{JoinKey, join_keys};
+use crate::pipeline::Pipeline;
+use crate::reference::ReferenceTable;
+use crate::score::{Job, RequestDecoder};
+use crate::window::{Emission, References};
+
+/// The state of a pipeline.
+pub struct Step {
+    pub(crate) pipeline: Arc<Pipeline>,
+    pub(crate) streams: Vec<StreamState>,
+    pub(crate) tables: Tables,
+    vector: Option<VectorReads>,
+    requests: Option<RequestDecoder>,
+    references: References,
+    /// Whether silence means silence: while the streams are read from their beginning, each at its own speed, it does not.
+    is_present: bool,
+}
+
+/// What one step gives.
+#[derive(Default)]
+pub struct StepOutput {
+    /// What to score.
+    pub job: Job,
+    /// For each group of the job: the message of its event, or which request it answers.
+    pub origins: Vec<Origin>,
+    /// Rows of tables of windows, in the order in which they were emitted; [`Emission::table`] counts the pipeline's
+    /// tables. They are there also when the state is only being rebuilt.
+    pub emissions: Vec<Emission>,
+    /// What could not be used.
+    pub dead: Vec<DeadLetter>,
+    /// Requests that could not be read: which one, and why.
+    pub refused: Vec<(usize, String)>,
+    /// What became of the events.
+    pub counts: Snapshot,
+    /// Whether the state is only being rebuilt: nothing of this step is to be scored or published.
+    pub is_replay: bool,
+    /// For each row of the job, what feedback on it joins on; empty without a label join.
+    pub keys: Vec<Option<JoinKey>>,
+    /// For each row of a job that events triggered, which of the events of [`feedback`](Self::feedback) it was; empty
+    /// where those are of another stream.
+    pub triggers: Vec<u32>,
+    /// What the label join has to know of the events; absent where they are of another stream than feedback.
+    pub feedback: Option<Feedback>,
+}
+
+/// Where a ranking comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// An event that triggers scoring: its message.
+    Event(StreamSequence),
+    /// A request, by its index in the call.
+    Request(usize),
+}
+
+impl Step {
+    /// The empty state.
+    pub fn new(pipeline: Arc<Pipeline>) -> Result<Self, EngineError> {
+        let streams: Result<Vec<_>, _> = pipeline.streams.iter().map(StreamState::new).collect();
+        let vector = pipeline.vector.as_ref().map(|plan| VectorReads::new(Arc::clone(plan)));
+        let service = pipeline.score.as_ref().and_then(|score| Some((score, score.service.as_ref()?)));
+        let requests = match service {
+            Some((score, (_, contract))) => {
+                let time = (score.time.0.as_str(), score.time.1);
+                let user = score.user.as_deref();
+                Some(RequestDecoder::new(Arc::clone(contract), &score.item, time, user, score.max_items)?)
+            }
+            None => None,
+        };
+        let mut references = References::default();
+        pipeline.references.iter().for_each(|reference| references.set(Arc::clone(&reference.table)));
+        let mut tables = Tables::new(&pipeline)?;
+        tables.set_references(references.clone());
+        Ok(Self { streams: streams?, tables, vector, requests, references, pipeline, is_present: false })
+    }
+
+    /// The last message of a stream that was applied.
+    pub fn last_sequence(&self, stream: usize) -> StreamSequence {
+        self.streams.get(stream).map_or(StreamSequence(0), |stream| stream.last)
+    }
+
+    /// The live tables, in the order of the pipeline.
+    pub fn tables_mut(&mut self) -> &mut [LiveTable] {
+        &mut self.tables.live
+    }
+
+    /// Events that were late for a table, by its index in the pipeline.
+    pub fn late_rows(&self, table: usize) -> u64 {
+        self.tables.late_rows(table)
+    }
+
+    /// Rows that each table has emitted, in the order of the pipeline.
+    pub fn emitted_rows(&self) -> &[u64] {
+        self.tables.emitted_rows()
+    }
+
+    /// Keys that a table has given up at its limit of memory.
+    pub fn evicted_keys(&self, table: usize) -> u64 {
+        self.tables.evicted_keys(table)
+    }
+
+    /// Memory of a table, bytes; what tables of windows share counts for each of them.
+    pub fn table_size(&self, table: usize) -> usize {
+        self.tables.size(table)
+    }
+
+    /// Says that the streams have been read up to the present: from now on one that is silent for longer than its `idle`
+    /// holds back no table that reads others too.
+    pub fn reach_present(&mut self) {
+        self.is_present = true;
+    }
+
+    /// Whether silence means silence.
+    pub(crate) fn is_present(&self) -> bool {
+        self.is_present
+    }
+
+    /// Says whether silence means silence in the steps that follow: done again, a step takes it for what it was.
+    pub(crate) fn set_present(&mut self, is_present: bool) {
+        self.is_present = is_present;
+    }
+
+    /// How many of these messages may be one step. The silence of another stream begins with the end of a step, and it must
+    /// be that of the same message however messages are cut into steps.
+    pub fn until_silence(&self, stream: usize, messages: &[Message]) -> usize {
+        if !self.is_present || self.streams.len() < 2 {
+            return messages.len();
+        }
+        let now = self.published();
+        let others = (0..self.streams.len()).filter(|other| *other != stream);
+        let next = others.map(|other| self.silent_after(other)).filter(|silent_after| *silent_after >= now).min();
+        let first = next.and_then(|next| messages.iter().position(|message| message.published_micros > next));
+        first.map_or(messages.len(), |first| first + 1)
+    }
+
+    /// The broker's time of the newest message with an event, of all streams.
+    fn published(&self) -> i64 {
+        self.streams.iter().map(|stream| stream.watermark.published()).max().unwrap_or(i64::MIN)
+    }
+
+    /// The broker's time up to which a stream holds others back.
+    fn silent_after(&self, stream: usize) -> i64 {
+        let idle = i64::try_from(self.pipeline.streams[stream].idle.as_micros()).unwrap_or(i64::MAX);
+        self.streams[stream].watermark.published().saturating_add(idle)
+    }
+
+    /// Joins events with this state of a reference table from now on.
+    pub fn set_reference(&mut self, table: Arc<ReferenceTable>) {
+        self.references.set(table);
+        self.tables.set_references(self.references.clone());
+    }
+
+    /// The reference tables that events are joined with from now on.
+    pub(crate) fn set_references(&mut self, references: References) {
+        self.references = references;
+        self.tables.set_references(self.references.clone());
+    }
+
+    /// Applies messages of a stream, in its order. With `emit` off nothing is scored and no dead letter is made: the state is
+    /// being rebuilt, and what it emits has been published before.
+    pub fn events(&mut self, stream: usize, messages: &[Message], emit: bool) -> Result<StepOutput, EngineError> {
+        let mut output = StepOutput { is_replay: !emit, ..StepOutput::default() };
+        let pipeline = Arc::clone(&self.pipeline);
+        let plan = &pipeline.streams[stream];
+        let labels = pipeline.labels.as_ref().filter(|labels| labels.stream == stream);
+        let letters = emit.then_some(&mut output.dead);
+        let mut arrival = self.streams[stream].take((stream, plan), messages, &mut output.counts, letters)?;
+        let late = self.tables.push(stream, &arrival, &mut output.emissions)?;
+        let letters = (emit && plan.dead_letter_late).then_some(&mut output.dead);
+        output.counts.late = arrival.leave_late_out(stream, messages, &late, letters)?;
+        output.counts.counted = arrival.batch.num_rows() as u64;
+        if let Some(labels) = labels {
+            let from = (messages, arrival.origin.as_slice());
+            let watermarks = arrival.watermarks.clone();
+            output.feedback = Some(Feedback::of(labels, &arrival.batch, from, arrival.time_index, watermarks)?);
+        }
+        self.apply(stream, &arrival, messages, &mut output)?;
+        self.leave_silent_out(&mut output.emissions)?;
+        let watermark = self.streams[stream].watermark_micros();
+        self.tables.settle(stream, watermark, &output.emissions)?;
+        Ok(output)
+    }
+
+    /// Moves event time on until every window has closed: the end of a test, after which nothing comes.
+    pub fn close_windows(&mut self) -> Result<Vec<Emission>, EngineError> {
+        let mut emissions = Vec::new();
+        let newest = self.streams.iter().filter_map(|stream| stream.watermark.newest()).max();
+        let Some(newest) = newest else { return Ok(emissions) };
+        let end = newest.micros().saturating_add(self.tables.longest_wait());
+        for stream in 0..self.streams.len() {
+            self.tables.advance(stream, Some(end), &mut emissions)?;
+        }
+        self.tables.settle(0, newest.micros(), &emissions)?;
+        Ok(emissions)
+    }
+
+    /// Streams that have been silent for longer than their `idle`, by the broker's time of the others' messages, hold back
+    /// nothing. A stream that is read that far behind the others does not either, again after each of its steps.
+    fn leave_silent_out(&mut self, out: &mut Vec<Emission>) -> Result<(), EngineError> {
+        if !self.is_present || self.streams.len() < 2 {
+            return Ok(());
+        }
+        let now = self.published();
+        for stream in 0..self.streams.len() {
+            if now > self.silent_after(stream) {
+                self.tables.advance(stream, None, out)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the features of requests and makes their vectors. The groups of the job follow the readable requests.
+    pub fn requests(&mut self, payloads: &[Bytes]) -> Result<StepOutput, EngineError> {
+        let mut output = StepOutput::default();
+        let (Some(decoder), Some(vector)) = (self.requests.as_mut(), self.vector.as_mut()) else {
+            return Ok(output);
+        };
+        let mut decoded = decoder.decode(payloads)?;
+        output.refused = decoded.refused;
+        if decoded.groups.is_empty() {
+            return Ok(output);
+        }
+        // Without a time of its own a request is answered as of the newest event.
+        let newest = self.streams.iter().filter_map(|stream| stream.watermark.newest()).max();
+        let newest = newest.map_or(0, EventTime::micros);
+        for time in decoded.times.iter_mut().chain(decoded.groups.iter_mut().map(|group| &mut group.at_micros)) {
+            if *time == i64::MAX {
+                *time = newest;
+            }
+        }
+        let rows = fit(&decoded.rows, vector.plan().requests()).map_err(EngineError::Vector)?;
+        if let Some(labels) = &self.pipeline.labels {
+            output.keys = join_keys(&join_columns(&labels.join, &rows), rows.num_rows());
+        }
+        let matrix = vector.run(&rows, &decoded.times, &mut self.tables.live);
+        output.job = Job { matrix: matrix.map_err(EngineError::Vector)?, groups: decoded.groups, items: decoded.items };
+        output.origins = decoded.payloads.into_iter().map(Origin::Request).collect();
+        Ok(output)
+    }
+
+    /// Vectors of rows of `requests`, as of `times`.
+    pub fn vectors(&mut self, rows: &RecordBatch, times: &[i64]) -> Result<Matrix, EngineError> {
+        match self.vector.as_mut() {
+            Some(vector) => vector.run(rows, times, &mut self.tables.live).map_err(EngineError::Vector),
+            None => Ok(Matrix::default()),
+        }
+    }
+
+    fn apply(
+        &mut self,
+        stream: usize,
+        arrival: &Arrival,
+        messages: &[Message],
+        output: &mut StepOutput,
+    ) -> Result<(), EngineError> {
+        let Self { pipeline, tables, vector, .. } = self;
+        let batch = &arrival.batch;
+        tables.begin(stream, batch, &output.emissions)?;
+        let trigger = pipeline.score.as_ref().and_then(|score| score.trigger.as_ref());
+        // The label join remembers vectors that were shown before a restart, so they are made again.
+        let wanted = !output.is_replay || pipeline.labels.is_some();
+        let trigger = trigger.filter(|trigger| wanted && trigger.stream == stream);
+        let triggered = trigger.map(|trigger| condition(&trigger.condition, batch).map_err(EngineError::Trigger));
+        let triggered = triggered.transpose()?;
+        let times = batch.column(arrival.time_index).as_primitive::<TimestampMicrosecondType>().values();
+        let (Some(triggered), Some(vector)) = (&triggered, vector.as_mut()) else {
+            (0..times.len()).for_each(|row| tables.apply(stream, row));
+            return Ok(());
+        };
+        let rows: Vec<u32> = triggered.set_indices_u32().collect();
+        let requests = select(batch, &rows, vector.plan().requests()).map_err(EngineError::Vector)?;
+        tables.reserve(&output.emissions)?;
+        vector.begin(&requests, &mut tables.live).map_err(EngineError::Vector)?;
+        let mut next = rows.iter().copied().peekable();
+        let mut request = 0;
+        for (row, time) in times.iter().enumerate() {
+            tables.apply(stream, row);
+            if next.next_if_eq(&(row as u32)).is_some() {
+                tables.show(arrival.watermarks[row], &output.emissions)?;
+                vector.read(request, *time, &mut tables.live);
+                request += 1;
+            }
+        }
+        output.job.matrix = vector.finish(&requests, &tables.live).map_err(EngineError::Vector)?;
+        if let Some(labels) = &pipeline.labels {
+            output.keys = join_keys(&join_columns(&labels.join, &requests), requests.num_rows());
+        }
+        describe_events((pipeline, stream), &requests, &rows, (messages, arrival), output);
+        if output.feedback.is_some() {
+            output.triggers = rows;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,287 @@
+//! All tables of a pipeline: those that are read as of a moment, and those of windows with what they have emitted.
+//!
+//! ```text
+//!  events ──┬─▶ as-of tables, event by event ◀────────────── look-ups of vectors
+//!           └─▶ windows, batch by batch ─▶ emissions ─▶ newest rows, up to the watermark of the event that looks
+//! ```
+//!
+//! An event is late when every table of its stream refuses it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+
+use super::arrival::Arrival;
+use crate::engine::EngineError;
+use crate::event::{EventTime, is_late};
+use crate::feature::{LivePlan, LiveTable};
+use crate::pipeline::Pipeline;
+use crate::window::{Emission, FeatureTable, NewestRows, References, WindowError, WindowPlan, WindowTables};
+
+/// See the module.
+pub(crate) struct Tables {
+    pipeline: Arc<Pipeline>,
+    pub(crate) live: Vec<LiveTable>,
+    pub(crate) windows: WindowTables,
+    references: References,
+    /// For each table of windows, its index in the pipeline.
+    places: Vec<usize>,
+    /// Per stream.
+    of_stream: Vec<OfStream>,
+    /// Per table: events that were late for it.
+    pub(crate) late_rows: Vec<u64>,
+    /// Per table: rows emitted.
+    pub(crate) emitted_rows: Vec<u64>,
+    /// Per table, of this step's emissions, those that vectors do not see yet.
+    unseen: Vec<VecDeque<usize>>,
+    /// How many of this step's emissions are in there or have been.
+    queued: usize,
+}
+
+/// The tables of one stream.
+struct OfStream {
+    name: String,
+    /// Indices of its as-of tables, with how old an event may be.
+    as_of: Vec<(usize, Duration)>,
+    has_windows: bool,
+}
+
+impl Tables {
+    pub(crate) fn new(pipeline: &Arc<Pipeline>) -> Result<Self, EngineError> {
+        let (mut live, mut places, mut plans) = (Vec::new(), Vec::new(), Vec::<Arc<WindowPlan>>::new());
+        for (index, table) in pipeline.tables.iter().enumerate() {
+            let state = match &table.plan {
+                LivePlan::AsOf(plan) => {
+                    let disorder = table.disorder(pipeline);
+                    FeatureTable::new(Arc::clone(plan), disorder.as_micros() as i64, table.budget).map(LiveTable::AsOf)
+                }
+                LivePlan::Windows(plan) => {
+                    places.push(index);
+                    plans.push(Arc::clone(plan));
+                    let retention = i64::try_from(table.retention.as_micros()).unwrap_or(i64::MAX);
+                    NewestRows::new(Arc::clone(plan), retention).map(LiveTable::Windows)
+                }
+            };
+            live.push(state.map_err(|source| in_table(table.plan.name(), source))?);
+        }
+        let of_stream = pipeline.streams.iter().enumerate().map(|(stream, plan)| OfStream {
+            name: plan.name.clone(),
+            as_of: pipeline
+                .tables_of(stream)
+                .filter_map(|(index, table)| Some((index, reach(table.plan.as_of()?.reach_micros()))))
+                .collect(),
+            has_windows: pipeline.tables_of(stream).any(|(_, table)| table.plan.windows().is_some()),
+        });
+        Ok(Self {
+            of_stream: of_stream.collect(),
+            late_rows: vec![0; live.len()],
+            emitted_rows: vec![0; live.len()],
+            unseen: vec![VecDeque::new(); live.len()],
+            queued: 0,
+            windows: WindowTables::new(plans).map_err(EngineError::Windows)?,
+            references: References::default(),
+            pipeline: Arc::clone(pipeline),
+            places,
+            live,
+        })
+    }
+
+    /// Puts events into the windows, and tells which are late for every table. What is emitted is appended to `out`.
+    pub(crate) fn push(
+        &mut self,
+        stream: usize,
+        arrival: &Arrival,
+        out: &mut Vec<Emission>,
+    ) -> Result<Vec<bool>, EngineError> {
+        let count = arrival.watermarks.len();
+        let of_stream = &self.of_stream[stream];
+        let mut late = vec![true; count];
+        if of_stream.has_windows && count > 0 {
+            let first = out.len();
+            let pushed = self.windows.push(&of_stream.name, &arrival.batch, &arrival.watermarks, &mut late, out);
+            pushed.map_err(EngineError::Windows)?;
+            Self::name_tables(&self.places, &mut self.emitted_rows, &mut out[first..]);
+        }
+        let nobody_reads = [(usize::MAX, Duration::ZERO)];
+        let as_of: &[_] = match of_stream.has_windows || !of_stream.as_of.is_empty() {
+            true => &of_stream.as_of,
+            // Nothing but the label join follows the stream.
+            false => &nobody_reads,
+        };
+        for ((time, watermark), late) in arrival.times().iter().zip(arrival.watermarks_before()).zip(&mut late) {
+            for (table, reach) in as_of {
+                if is_late(EventTime(*time), EventTime(watermark), *reach) {
+                    self.late_rows.get_mut(*table).into_iter().for_each(|rows| *rows += 1);
+                } else {
+                    *late = false;
+                }
+            }
+        }
+        Ok(late)
+    }
+
+    /// The reference tables that events are joined with from now on.
+    pub(crate) fn set_references(&mut self, references: References) {
+        self.windows.set_references(references.clone());
+        self.references = references;
+    }
+
+    /// Moves a stream's watermark without an event; none says that it is silent.
+    pub(crate) fn advance(
+        &mut self,
+        stream: usize,
+        watermark: Option<i64>,
+        out: &mut Vec<Emission>,
+    ) -> Result<(), EngineError> {
+        let first = out.len();
+        let advanced = self.windows.advance(&self.of_stream[stream].name, watermark, out);
+        advanced.map_err(EngineError::Windows)?;
+        Self::name_tables(&self.places, &mut self.emitted_rows, &mut out[first..]);
+        Ok(())
+    }
+
+    fn name_tables(places: &[usize], emitted_rows: &mut [u64], emissions: &mut [Emission]) {
+        for emission in emissions {
+            emission.table = places[emission.table];
+            emitted_rows[emission.table] += emission.rows.num_rows() as u64;
+        }
+    }
+
+    /// Hands the events that count to the as-of tables, whole; [`Self::apply`] follows for each.
+    pub(crate) fn begin(
+        &mut self,
+        stream: usize,
+        batch: &RecordBatch,
+        emissions: &[Emission],
+    ) -> Result<(), EngineError> {
+        for (table, _) in &self.of_stream[stream].as_of {
+            if let LiveTable::AsOf(state) = &mut self.live[*table] {
+                let rows = state.plan().source().rows(&self.of_stream[stream].name, batch, &self.references);
+                let begun = rows.and_then(|rows| rows.map_or(Ok(()), |rows| state.begin(&rows)));
+                begun.map_err(|source| in_table(self.pipeline.tables[*table].plan.name(), source))?;
+            }
+        }
+        self.queue(emissions);
+        Ok(())
+    }
+
+    fn queue(&mut self, emissions: &[Emission]) {
+        for (index, emission) in emissions.iter().enumerate().skip(self.queued) {
+            self.unseen[emission.table].push_back(index);
+        }
+        self.queued = emissions.len();
+    }
+
+    /// Gives the keys of what was emitted their slots, before look-ups find theirs.
+    pub(crate) fn reserve(&mut self, emissions: &[Emission]) -> Result<(), EngineError> {
+        for emission in emissions {
+            if let LiveTable::Windows(rows) = &mut self.live[emission.table] {
+                let reserved = rows.reserve(emission);
+                reserved.map_err(|source| in_table(self.pipeline.tables[emission.table].plan.name(), source))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Applies one event of the batch that was begun.
+    pub(crate) fn apply(&mut self, stream: usize, row: usize) {
+        for (table, _) in &self.of_stream[stream].as_of {
+            if let LiveTable::AsOf(state) = &mut self.live[*table] {
+                state.apply(row);
+            }
+        }
+    }
+
+    /// Shows what was emitted up to a watermark to the look-ups that follow.
+    pub(crate) fn show(&mut self, watermark: i64, emissions: &[Emission]) -> Result<(), EngineError> {
+        self.take(watermark, emissions)?;
+        for table in &self.places {
+            if let LiveTable::Windows(rows) = &mut self.live[*table] {
+                rows.advance(watermark);
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, watermark: i64, emissions: &[Emission]) -> Result<(), EngineError> {
+        for table in &self.places {
+            let LiveTable::Windows(rows) = &mut self.live[*table] else { continue };
+            let unseen = &mut self.unseen[*table];
+            while let Some(emission) = unseen.front().and_then(|index| emissions.get(*index)) {
+                if emission.at > watermark {
+                    break;
+                }
+                unseen.pop_front();
+                let taken = rows.take(emission);
+                taken.map_err(|source| in_table(self.pipeline.tables[*table].plan.name(), source))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends a step: everything that was emitted is seen, and what no read can want is dropped.
+    pub(crate) fn settle(&mut self, stream: usize, watermark: i64, emissions: &[Emission]) -> Result<(), EngineError> {
+        self.queue(emissions);
+        self.take(i64::MAX, emissions)?;
+        self.queued = 0;
+        for (table, state) in self.live.iter_mut().enumerate() {
+            let name = self.pipeline.tables[table].plan.name();
+            let is_fed = self.pipeline.tables[table].streams.contains(&stream);
+            let settled = match state {
+                LiveTable::AsOf(state) if is_fed => state.settle(),
+                LiveTable::Windows(rows) => {
+                    rows.advance(watermark);
+                    rows.settle()
+                }
+                LiveTable::AsOf(_) => Ok(()),
+            };
+            settled.map_err(|source| in_table(name, source))?;
+        }
+        Ok(())
+    }
+
+    /// Events that were late for a table.
+    pub(crate) fn late_rows(&self, table: usize) -> u64 {
+        match self.places.iter().position(|place| *place == table) {
+            Some(windows) => self.windows.late_rows(windows),
+            None => self.late_rows.get(table).copied().unwrap_or(0),
+        }
+    }
+
+    /// Keys that a table has given up at its limit of memory.
+    pub(crate) fn evicted_keys(&self, table: usize) -> u64 {
+        match (&self.live[table], self.places.iter().position(|place| *place == table)) {
+            (_, Some(windows)) => self.windows.evicted_keys(windows),
+            (LiveTable::AsOf(state), None) => state.evicted_keys(),
+            (LiveTable::Windows(_), None) => 0,
+        }
+    }
+
+    /// Rows that each table has emitted.
+    pub(crate) fn emitted_rows(&self) -> &[u64] {
+        &self.emitted_rows
+    }
+
+    /// Memory of a table, bytes. What tables of windows share counts for each of them.
+    pub(crate) fn size(&self, table: usize) -> usize {
+        let windows = self.places.iter().position(|place| *place == table);
+        let windows = windows.map_or(0, |windows| self.windows.size_of(windows));
+        windows + self.live.get(table).map_or(0, LiveTable::size)
+    }
+
+    /// Event time after the newest by which every window has closed and every late row has been emitted.
+    pub(crate) fn longest_wait(&self) -> i64 {
+        let waits = self.windows.plans().iter().map(|plan| plan.longest_wait());
+        waits.max().unwrap_or(0)
+    }
+}
+
+fn reach(micros: i64) -> Duration {
+    Duration::from_micros(micros.max(0).cast_unsigned())
+}
+
+pub(crate) fn in_table(table: &str, source: WindowError) -> EngineError {
+    EngineError::Window { table: table.to_owned(), source }
+}

@@ -1,0 +1,77 @@
+//! Events that are scored by themselves: their rows as requests, and what names their rankings.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, UInt32Array, new_null_array};
+use arrow::compute::take_record_batch;
+use arrow::datatypes::SchemaRef;
+
+use super::arrival::Arrival;
+use super::deadletter::{DeadLetter, UNSCORABLE};
+use super::step::{Origin, StepOutput};
+use crate::bus::{Message, StreamSequence};
+use crate::pipeline::Pipeline;
+use crate::score::{Group, ItemIds};
+use crate::window::WindowError;
+
+/// The triggering rows with the columns of `requests`.
+pub(crate) fn select(batch: &RecordBatch, rows: &[u32], schema: &SchemaRef) -> Result<RecordBatch, WindowError> {
+    fit(&take_record_batch(batch, &UInt32Array::from(rows.to_vec()))?, schema)
+}
+
+/// The batch with exactly the columns of `schema`; what it lacks is NULL.
+pub(crate) fn fit(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, WindowError> {
+    let column = |name: &str, data_type| match batch.column_by_name(name) {
+        Some(column) => Arc::clone(column),
+        None => new_null_array(data_type, batch.num_rows()),
+    };
+    let columns: Vec<ArrayRef> = schema.fields().iter().map(|field| column(field.name(), field.data_type())).collect();
+    Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
+}
+
+/// Names the rankings of a step after their events, and makes dead letters of what cannot be scored.
+pub(crate) fn describe_events(
+    (pipeline, stream): (&Pipeline, usize),
+    requests: &RecordBatch,
+    rows: &[u32],
+    (messages, arrival): (&[Message], &Arrival),
+    output: &mut StepOutput,
+) {
+    let (origin, times) = (&arrival.origin, arrival.times());
+    let Some(score) = &pipeline.score else { return };
+    let name = &pipeline.streams[stream].name;
+    let users = score.user.as_deref().and_then(|user| requests.column_by_name(user));
+    output.job.items = ItemIds::new(requests.column_by_name(&score.item).cloned());
+    let (mut sequence, mut ordinal) = (StreamSequence(0), 0);
+    for (request, row) in rows.iter().enumerate() {
+        let message = &messages[origin[*row as usize] as usize];
+        ordinal = if message.sequence == sequence { ordinal + 1 } else { 0 };
+        sequence = message.sequence;
+        let user = users.map(|users| {
+            let mut text = Vec::with_capacity(20);
+            crate::score::write_json_value(users, request, &mut text);
+            String::from_utf8(text).unwrap_or_default()
+        });
+        output.job.groups.push(Group {
+            request_id: format!("{name}-{sequence}-{ordinal}"),
+            user,
+            at_micros: times[*row as usize],
+            rows: 1,
+        });
+        output.origins.push(Origin::Event(sequence));
+    }
+    if output.is_replay {
+        return;
+    }
+    let unscorable = output.job.matrix.unscorable.iter().map(|bad| {
+        let message = &messages[origin[rows[bad.row] as usize] as usize];
+        DeadLetter {
+            stream,
+            sequence: message.sequence,
+            reason: UNSCORABLE,
+            detail: format!("vector column {} is {:?}", bad.column, bad.value),
+            bytes: message.payload.clone(),
+        }
+    });
+    output.dead.extend(unscorable);
+}
