@@ -31,4 +31,5 @@ pub mod simulate;
 pub mod snapshot;
 pub mod sql;
 pub mod step;
+pub mod trial;
 pub mod window;

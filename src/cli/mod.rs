@@ -4,14 +4,11 @@
 //! well, 1 when something failed, 2 when the arguments are wrong, 130 after Ctrl-C before anything was done.
 
 mod broker;
-mod case;
 mod check;
 mod demo;
 mod doctor;
 mod durability;
-mod emits;
 mod explain;
-mod json_rows;
 mod learnt;
 mod model;
 mod observe;

@@ -13,9 +13,6 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::assemble;
-use super::case::{Case, Events, Row, Score, Vector};
-use super::emits::check_emits;
-use super::json_rows::{TOLERANCE, as_json, one_row, same};
 use super::replay::concrete;
 use crate::bus::{Encoding, Message, StreamSequence, Subject};
 use crate::engine::{Snapshot, load_model};
@@ -23,6 +20,7 @@ use crate::feature::LiveReads;
 use crate::pipeline::{Pipeline, StreamPlan};
 use crate::score::{Arms, rank};
 use crate::step::Step;
+use crate::trial::{Case, Events, Row, Score, TOLERANCE, Vector, as_json, check_emits, one_row, same};
 
 /// The broker's time of every message: after all events of a case.
 const PUBLISHED_MICROS: i64 = 4_102_444_800_000_000;

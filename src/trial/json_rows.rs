@@ -11,10 +11,10 @@ use serde_json::{Map, Value};
 use std::sync::Arc;
 
 /// How far numbers may differ from what is expected.
-pub(super) const TOLERANCE: f64 = 1e-6;
+pub(crate) const TOLERANCE: f64 = 1e-6;
 
 /// Columns of one row.
-pub(super) fn one_row(schema: &Schema, values: &BTreeMap<String, Value>) -> anyhow::Result<Vec<ArrayRef>> {
+pub(crate) fn one_row(schema: &Schema, values: &BTreeMap<String, Value>) -> anyhow::Result<Vec<ArrayRef>> {
     let mut decoder = arrow_json::ReaderBuilder::new(Arc::new(schema.clone())).build_decoder()?;
     decoder.serialize(std::slice::from_ref(values))?;
     let batch = decoder.flush()?.ok_or_else(|| anyhow!("no value"))?;
@@ -22,7 +22,7 @@ pub(super) fn one_row(schema: &Schema, values: &BTreeMap<String, Value>) -> anyh
 }
 
 /// All rows, with every column.
-pub(super) fn as_json(batch: &RecordBatch) -> anyhow::Result<Vec<Map<String, Value>>> {
+pub(crate) fn as_json(batch: &RecordBatch) -> anyhow::Result<Vec<Map<String, Value>>> {
     let mut writer = WriterBuilder::new().with_explicit_nulls(true).build::<_, JsonArray>(Vec::new());
     writer.write(batch)?;
     writer.finish()?;
@@ -30,7 +30,7 @@ pub(super) fn as_json(batch: &RecordBatch) -> anyhow::Result<Vec<Map<String, Val
 }
 
 /// Whether a value is the expected one.
-pub(super) fn same(expected: &Value, found: &Value) -> bool {
+pub(crate) fn same(expected: &Value, found: &Value) -> bool {
     match (expected, found) {
         (Value::Array(expected), Value::Array(found)) => {
             expected.len() == found.len() && expected.iter().zip(found).all(|(a, b)| same(a, b))

@@ -9,7 +9,7 @@ use crate::pipeline::Pipeline;
 use crate::window::Emission;
 
 /// Compares the rows of a table, in the order in which they were emitted.
-pub(super) fn check_emits(
+pub(crate) fn check_emits(
     pipeline: &Pipeline,
     emissions: &[Emission],
     expected: &Emits,

@@ -8,102 +8,102 @@ use serde_json::Value;
 /// Events in, and what must come out.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Case {
+pub(crate) struct Case {
     /// What the case shows.
-    pub(super) about: String,
+    pub(crate) about: String,
     /// Batches of events, applied in order.
     #[serde(default)]
-    pub(super) events: Vec<Events>,
+    pub(crate) events: Vec<Events>,
     /// Whether event time goes on after the last event, until every window has closed.
     #[serde(default)]
-    pub(super) end: bool,
+    pub(crate) end: bool,
     /// Rows that tables of windows have emitted.
     #[serde(default)]
-    pub(super) emits: Vec<Emits>,
+    pub(crate) emits: Vec<Emits>,
     /// What must have become of the events.
-    pub(super) counts: Option<Counts>,
+    pub(crate) counts: Option<Counts>,
     /// Rows of feature tables.
     #[serde(default)]
-    pub(super) rows: Vec<Row>,
+    pub(crate) rows: Vec<Row>,
     /// Vectors.
     #[serde(default)]
-    pub(super) vectors: Vec<Vector>,
+    pub(crate) vectors: Vec<Vector>,
     /// Rankings.
     #[serde(default)]
-    pub(super) scores: Vec<Score>,
+    pub(crate) scores: Vec<Score>,
 }
 
 /// JSON lines for a stream; each line is a message.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Events {
-    pub(super) stream: String,
-    pub(super) lines: String,
+pub(crate) struct Events {
+    pub(crate) stream: String,
+    pub(crate) lines: String,
     /// The subject of the messages; one that the stream's first pattern matches unless given.
-    pub(super) subject: Option<String>,
+    pub(crate) subject: Option<String>,
     /// The broker's time of the messages; after all events unless given.
-    pub(super) published: Option<String>,
+    pub(crate) published: Option<String>,
 }
 
 /// What a table of windows has emitted, in that order.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Emits {
-    pub(super) table: String,
+pub(crate) struct Emits {
+    pub(crate) table: String,
     /// Only rows of this kind: `early`, `final`, `late` or `removed`.
-    pub(super) kind: Option<String>,
+    pub(crate) kind: Option<String>,
     /// All rows; columns that are left out are not compared.
-    pub(super) expect: Vec<BTreeMap<String, Value>>,
+    pub(crate) expect: Vec<BTreeMap<String, Value>>,
 }
 
 /// Outcomes that are compared; those left out are not.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Counts {
-    pub(super) counted: Option<u64>,
-    pub(super) late: Option<u64>,
-    pub(super) rejected: Option<u64>,
-    pub(super) duplicate: Option<u64>,
+pub(crate) struct Counts {
+    pub(crate) counted: Option<u64>,
+    pub(crate) late: Option<u64>,
+    pub(crate) rejected: Option<u64>,
+    pub(crate) duplicate: Option<u64>,
 }
 
 /// A row of a table as of a time.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Row {
-    pub(super) table: String,
-    pub(super) key: BTreeMap<String, Value>,
+pub(crate) struct Row {
+    pub(crate) table: String,
+    pub(crate) key: BTreeMap<String, Value>,
     /// As of when; a table of windows is read as it is in the end.
-    pub(super) at: Option<String>,
+    pub(crate) at: Option<String>,
     /// Columns that are compared.
     #[serde(default)]
-    pub(super) expect: BTreeMap<String, Value>,
+    pub(crate) expect: BTreeMap<String, Value>,
     /// There must be no row.
     #[serde(default)]
-    pub(super) missing: bool,
+    pub(crate) missing: bool,
 }
 
 /// The vector of one thing to score.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Vector {
-    pub(super) request: BTreeMap<String, Value>,
-    pub(super) at: String,
-    pub(super) expect: BTreeMap<String, f64>,
+pub(crate) struct Vector {
+    pub(crate) request: BTreeMap<String, Value>,
+    pub(crate) at: String,
+    pub(crate) expect: BTreeMap<String, f64>,
 }
 
 /// A ranking.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Score {
-    pub(super) request: BTreeMap<String, Value>,
-    pub(super) at: String,
-    pub(super) expect: Expected,
+pub(crate) struct Score {
+    pub(crate) request: BTreeMap<String, Value>,
+    pub(crate) at: String,
+    pub(crate) expect: Expected,
 }
 
 /// What holds of a ranking whatever the model's weights are.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Expected {
+pub(crate) struct Expected {
     /// How many items are ranked.
-    pub(super) items: usize,
+    pub(crate) items: usize,
 }
