@@ -10,9 +10,10 @@ use bytes::Bytes;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use super::key_value::KeyValueSpec;
+use super::object_store::ObjectStore;
 use super::{
-    Bus, ConnectSettings, EmbeddedServer, KeyValueSpec, Message, ObjectStore, Outgoing, Reader, ServerBinary,
-    ServerError, StreamSpec, Subject,
+    Bus, ConnectSettings, EmbeddedServer, Message, Outgoing, Reader, ServerBinary, ServerError, StreamSpec, Subject,
 };
 
 /// A certificate that is well formed and belongs to nobody we talk to.

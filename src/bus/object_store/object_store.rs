@@ -17,17 +17,16 @@ use async_nats::jetstream::stream::{Config, DiscardPolicy, StorageType};
 use bytes::Bytes;
 use tracing::{debug, warn};
 
-use super::bucket::check_bucket_name;
-use super::bus::Bus;
-use super::conditional::Condition;
-use super::delivery::StreamSequence;
 use super::digest::{ContentDigest, base64url};
-use super::error::BusError;
 use super::object_chunks::ReadFault;
 use super::object_info::{Described, Description, ObjectInfo, Options};
-use super::outgoing::Outgoing;
-use super::stream::refused_by_server;
-use super::subject::Subject;
+use crate::bus::bus::Bus;
+use crate::bus::delivery::StreamSequence;
+use crate::bus::error::BusError;
+use crate::bus::key_value::{Condition, check_bucket_name};
+use crate::bus::outgoing::Outgoing;
+use crate::bus::stream::refused_by_server;
+use crate::bus::subject::Subject;
 
 /// For how long a repeated chunk is known as one.
 const DUPLICATE_WINDOW: Duration = Duration::from_mins(2);
@@ -38,9 +37,9 @@ const TRIES: u32 = 16;
 /// A bucket of objects; clones share the connection.
 #[derive(Clone)]
 pub struct ObjectStore {
-    pub(super) bus: Bus,
-    pub(super) bucket: String,
-    pub(super) stream: String,
+    pub(crate) bus: Bus,
+    pub(crate) bucket: String,
+    pub(crate) stream: String,
 }
 
 /// The shape of a bucket of objects: kept in files, nothing expires.
@@ -255,7 +254,7 @@ impl ObjectStore {
         BusError::ObjectNotFound { bucket: self.bucket.clone(), name: name.to_owned() }
     }
 
-    pub(super) fn damaged(&self, name: &str, reason: String) -> BusError {
+    pub(crate) fn damaged(&self, name: &str, reason: String) -> BusError {
         BusError::ObjectDamaged { bucket: self.bucket.clone(), name: name.to_owned(), reason }
     }
 }

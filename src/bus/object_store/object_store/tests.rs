@@ -1,5 +1,6 @@
 use super::*;
-use crate::bus::testing::{self, TestServer};
+use crate::bus::testing;
+use crate::bus::testing::TestServer;
 
 const LIMIT: u64 = 1 << 30;
 

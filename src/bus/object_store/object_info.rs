@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::delivery::StreamSequence;
-use super::stored::StoredMessage;
+use crate::bus::delivery::StreamSequence;
+use crate::bus::stored::StoredMessage;
 
 /// What is known about a stored object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,47 +19,47 @@ pub struct ObjectInfo {
     /// What was given with it.
     pub metadata: BTreeMap<String, String>,
     /// How the bytes' digest is spelled in the store.
-    pub(super) digest: String,
+    pub(crate) digest: String,
     /// The part of the subject that its chunks are on.
-    pub(super) id: String,
+    pub(crate) id: String,
     /// How many messages the bytes are in.
-    pub(super) chunks: u64,
+    pub(crate) chunks: u64,
     /// Where this description is in the stream.
-    pub(super) sequence: StreamSequence,
+    pub(crate) sequence: StreamSequence,
 }
 
 /// The description on its subject.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Description {
-    pub(super) name: String,
+pub(crate) struct Description {
+    pub(crate) name: String,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub(super) metadata: BTreeMap<String, String>,
+    pub(crate) metadata: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) options: Option<Options>,
-    pub(super) bucket: String,
+    pub(crate) options: Option<Options>,
+    pub(crate) bucket: String,
     #[serde(default)]
-    pub(super) nuid: String,
+    pub(crate) nuid: String,
     #[serde(default)]
-    pub(super) size: u64,
+    pub(crate) size: u64,
     #[serde(default)]
-    pub(super) chunks: u64,
+    pub(crate) chunks: u64,
     #[serde(default)]
-    pub(super) digest: String,
+    pub(crate) digest: String,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub(super) deleted: bool,
+    pub(crate) deleted: bool,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Options {
+pub(crate) struct Options {
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) max_chunk_size: Option<u64>,
+    pub(crate) max_chunk_size: Option<u64>,
     /// The object stands for another one, which may be in another bucket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) link: Option<serde_json::Value>,
+    pub(crate) link: Option<serde_json::Value>,
 }
 
 /// What is on an object's subject.
-pub(super) enum Described {
+pub(crate) enum Described {
     /// An object.
     Object(ObjectInfo),
     /// The mark that an object was deleted.
@@ -69,7 +69,7 @@ pub(super) enum Described {
 }
 
 impl Described {
-    pub(super) fn read(message: &StoredMessage) -> Self {
+    pub(crate) fn read(message: &StoredMessage) -> Self {
         let description: Description = match serde_json::from_slice(&message.payload) {
             Ok(description) => description,
             Err(error) => return Self::Unusable(format!("its description can't be read: {error}")),

@@ -17,11 +17,11 @@ use async_nats::header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE;
 use async_nats::jetstream::context::{PublishError, PublishErrorKind};
 use tracing::debug;
 
-use super::bus::Bus;
-use super::delivery::StreamSequence;
-use super::error::BusError;
-use super::outgoing::Outgoing;
-use super::stream::refused_by_server;
+use crate::bus::bus::Bus;
+use crate::bus::delivery::StreamSequence;
+use crate::bus::error::BusError;
+use crate::bus::outgoing::Outgoing;
+use crate::bus::stream::refused_by_server;
 
 /// How often a message is sent while the server doesn't say what became of it.
 const TRIES: u32 = 6;
@@ -34,7 +34,7 @@ const MESSAGE_ID: &str = "Nats-Msg-Id";
 
 /// What became of a message that was to be stored on a condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Condition {
+pub(crate) enum Condition {
     /// It is stored, here.
     At(StreamSequence),
     /// It is not stored: the subject's last message is this one (0: there is none).
@@ -46,7 +46,7 @@ impl Bus {
     /// down.
     ///
     /// A message that was stored and then overtaken by another one before we could look counts as not stored.
-    pub(super) async fn store_if_last(
+    pub(crate) async fn store_if_last(
         &self,
         stream: &str,
         message: Outgoing,
@@ -124,7 +124,8 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::bus::{Subject, testing};
+    use crate::bus::subject::Subject;
+    use crate::bus::testing;
 
     fn text(text: &'static str) -> Outgoing {
         Outgoing::new(Subject::new("out.a").unwrap(), Bytes::from_static(text.as_bytes()))

@@ -10,14 +10,14 @@ use async_nats::jetstream::stream::{Config, DiscardPolicy, StorageType};
 use bytes::Bytes;
 
 use super::bucket::{check_bucket_name, check_key};
-use super::bus::Bus;
 use super::conditional::Condition;
-use super::delivery::StreamSequence;
-use super::error::BusError;
 use super::key_watch::KeyWatch;
-use super::outgoing::Outgoing;
-use super::stored::StoredMessage;
-use super::subject::Subject;
+use crate::bus::bus::Bus;
+use crate::bus::delivery::StreamSequence;
+use crate::bus::error::BusError;
+use crate::bus::outgoing::Outgoing;
+use crate::bus::stored::StoredMessage;
+use crate::bus::subject::Subject;
 
 /// For how long a repeated write is known as one.
 const DUPLICATE_WINDOW: Duration = Duration::from_mins(2);
@@ -63,9 +63,9 @@ pub struct KeyEntry {
 /// A key-value bucket; clones share the connection.
 #[derive(Clone)]
 pub struct KeyValue {
-    pub(super) bus: Bus,
-    pub(super) bucket: String,
-    pub(super) stream: String,
+    pub(crate) bus: Bus,
+    pub(crate) bucket: String,
+    pub(crate) stream: String,
 }
 
 impl Bus {
@@ -83,7 +83,7 @@ impl Bus {
 
 impl KeyValue {
     /// The bucket of a name that is known to be valid.
-    pub(super) fn named(bus: &Bus, bucket: &str) -> Self {
+    pub(crate) fn named(bus: &Bus, bucket: &str) -> Self {
         Self { bus: bus.clone(), bucket: bucket.to_owned(), stream: stream(bucket) }
     }
 
@@ -222,7 +222,7 @@ fn stream(bucket: &str) -> String {
 }
 
 /// A key's last message as its value, unless the message says that there is none.
-pub(super) fn entry(last: Option<StoredMessage>) -> Option<KeyEntry> {
+pub(crate) fn entry(last: Option<StoredMessage>) -> Option<KeyEntry> {
     let last = last?;
     let deleted = matches!(last.header(OPERATION), Some(DELETE | PURGE)) || last.header(REMOVED_BY_SERVER).is_some();
     (!deleted).then_some(KeyEntry { revision: Revision(last.sequence.0), value: last.payload })

@@ -50,7 +50,7 @@ impl ContentDigest {
     }
 
     /// As the object store of NATS spells it: `SHA-256=` and base64.
-    pub(super) fn to_object_store(self) -> String {
+    pub(crate) fn to_object_store(self) -> String {
         format!("SHA-256={}", base64url(&self.0))
     }
 }
@@ -97,7 +97,7 @@ impl<'de> Deserialize<'de> for ContentDigest {
 }
 
 /// Base64 in the alphabet that is safe in subjects, with padding.
-pub(super) fn base64url(bytes: &[u8]) -> String {
+pub(crate) fn base64url(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for group in bytes.chunks(3) {
         let three = group.iter().chain([0, 0].iter()).take(3).fold(0_u32, |bits, byte| (bits << 8) | u32::from(*byte));

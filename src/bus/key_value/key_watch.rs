@@ -13,12 +13,12 @@ use std::time::Duration;
 
 use tracing::debug;
 
-use super::bus::Bus;
-use super::connection::Connection;
-use super::error::BusError;
 use super::key_value::{KeyEntry, Revision, entry};
-use super::read::{ReadLimits, Reader};
-use super::subject::Subject;
+use crate::bus::bus::Bus;
+use crate::bus::connection::Connection;
+use crate::bus::error::BusError;
+use crate::bus::read::{ReadLimits, Reader};
+use crate::bus::subject::Subject;
 
 /// The pause between two looks while the server doesn't answer.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -53,7 +53,7 @@ enum Given {
 }
 
 impl KeyWatch {
-    pub(super) async fn new(bus: Bus, stream: String, subject: Subject) -> Result<Self, BusError> {
+    pub(crate) async fn new(bus: Bus, stream: String, subject: Subject) -> Result<Self, BusError> {
         let changes = at_end(&bus, &stream).await?;
         Ok(Self { connection: bus.connection(), bus, stream, subject, changes, look: true, given: Given::Nothing })
     }

@@ -20,15 +20,15 @@ use futures::StreamExt;
 use tracing::debug;
 
 use super::bucket::check_bucket_name;
-use super::bus::Bus;
-use super::connection::Connection;
-use super::delivery::StreamSequence;
-use super::error::BusError;
 use super::key_value::{KeyEntry, KeyValue, Revision, entry};
-use super::read::{ReadLimits, Reader};
-use super::stored::StoredMessage;
-use super::stream::refused_by_server;
-use super::subject::Subject;
+use crate::bus::bus::Bus;
+use crate::bus::connection::Connection;
+use crate::bus::delivery::StreamSequence;
+use crate::bus::error::BusError;
+use crate::bus::read::{ReadLimits, Reader};
+use crate::bus::stored::StoredMessage;
+use crate::bus::stream::refused_by_server;
+use crate::bus::subject::Subject;
 
 /// The pause between two looks while the server doesn't answer.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -218,7 +218,8 @@ mod tests {
     use futures::FutureExt;
 
     use super::*;
-    use crate::bus::{KeyValueSpec, testing};
+    use crate::bus::key_value::key_value::KeyValueSpec;
+    use crate::bus::testing;
 
     fn texts(found: &BucketEntries) -> Vec<(&str, &str)> {
         let entries = found.entries.iter();
@@ -254,7 +255,7 @@ mod tests {
         let mut publisher = bus.publisher(1000).await.unwrap();
         for number in 0..5000 {
             let subject = Subject::new(format!("$KV.SHOP.k{number:04}")).unwrap();
-            publisher.publish(crate::bus::Outgoing::new(subject, number.to_string().into())).await.unwrap();
+            publisher.publish(crate::bus::outgoing::Outgoing::new(subject, number.to_string().into())).await.unwrap();
         }
         publisher.settle().await.unwrap();
         let found = bucket.entries(usize::MAX).await.unwrap();

@@ -2,14 +2,14 @@
 
 use futures::TryStreamExt;
 
-use super::bus::Bus;
-use super::delivery::StreamSequence;
-use super::error::BusError;
-use super::stream::refused_by_server;
-use super::subject::Subject;
+use crate::bus::bus::Bus;
+use crate::bus::delivery::StreamSequence;
+use crate::bus::error::BusError;
+use crate::bus::stream::refused_by_server;
+use crate::bus::subject::Subject;
 
 /// Accepts letters, digits, `_` and `-`, which is what NATS allows in the name of a bucket.
-pub(super) fn check_bucket_name(name: &str) -> Result<(), BusError> {
+pub(crate) fn check_bucket_name(name: &str) -> Result<(), BusError> {
     let reason = if name.is_empty() {
         "it is empty"
     } else if name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')) {
@@ -21,7 +21,7 @@ pub(super) fn check_bucket_name(name: &str) -> Result<(), BusError> {
 }
 
 /// Accepts what NATS allows as a key: letters, digits and `-/_=.`, no dot at either end and no two in a row.
-pub(super) fn check_key(key: &str) -> Result<(), BusError> {
+pub(crate) fn check_key(key: &str) -> Result<(), BusError> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'/' | b'_' | b'=' | b'.');
     let reason = if key.is_empty() {
         "it is empty"
@@ -37,13 +37,13 @@ pub(super) fn check_key(key: &str) -> Result<(), BusError> {
 
 impl Bus {
     /// An id that nobody else has given out: what the client makes its inboxes of.
-    pub(super) fn unique_id(&self) -> String {
+    pub(crate) fn unique_id(&self) -> String {
         let inbox = self.client().new_inbox();
         inbox.rsplit('.').next().unwrap_or_default().to_owned()
     }
 
     /// The subjects below a filter that the stream has messages on, in order.
-    pub(super) async fn subjects_in_use(&self, stream: &str, filter: &str) -> Result<Vec<Subject>, BusError> {
+    pub(crate) async fn subjects_in_use(&self, stream: &str, filter: &str) -> Result<Vec<Subject>, BusError> {
         let counted = self.messages_by_subject(stream, filter).await?;
         let mut names: Vec<String> = counted.into_iter().map(|(subject, _)| subject).collect();
         names.sort_unstable();
@@ -51,7 +51,7 @@ impl Bus {
     }
 
     /// The subjects below a filter with how many messages the stream has on each, in no particular order.
-    pub(super) async fn messages_by_subject(
+    pub(crate) async fn messages_by_subject(
         &self,
         stream: &str,
         filter: &str,
@@ -63,7 +63,7 @@ impl Bus {
     }
 
     /// Removes all messages on a subject, or those up to a position.
-    pub(super) async fn remove_messages(
+    pub(crate) async fn remove_messages(
         &self,
         stream: &str,
         subject: &Subject,

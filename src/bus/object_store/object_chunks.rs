@@ -7,14 +7,14 @@ use async_nats::jetstream::stream::DirectGetErrorKind;
 use bytes::Bytes;
 use tracing::{debug, warn};
 
-use super::delivery::StreamSequence;
 use super::digest::ContentDigest;
-use super::error::BusError;
 use super::object_info::ObjectInfo;
 use super::object_store::{Object, ObjectStore};
-use super::outgoing::Outgoing;
-use super::stream::refused_by_server;
-use super::subject::Subject;
+use crate::bus::delivery::StreamSequence;
+use crate::bus::error::BusError;
+use crate::bus::outgoing::Outgoing;
+use crate::bus::stream::refused_by_server;
+use crate::bus::subject::Subject;
 
 /// The size of a chunk that the libraries of NATS use.
 const CHUNK_BYTES: usize = 128 * 1024;
@@ -29,7 +29,7 @@ const TRIES: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(250);
 
 /// Why the chunks of an object did not come.
-pub(super) enum ReadFault {
+pub(crate) enum ReadFault {
     /// They are not what the description says, and why.
     Damaged(String),
     /// Something else.
@@ -63,13 +63,13 @@ impl ObjectStore {
     }
 
     /// How many bytes a chunk has, except the last one.
-    pub(super) fn chunk_bytes(&self) -> usize {
+    pub(crate) fn chunk_bytes(&self) -> usize {
         CHUNK_BYTES.min(self.bus.client().max_payload().saturating_sub(HEADER_BYTES)).max(1)
     }
 
     /// Publishes the bytes in chunks, one after the other: their order in the stream is their order in the object, also
     /// when some have to be sent again.
-    pub(super) async fn send_chunks(&self, id: &str, bytes: &Bytes, chunk_bytes: usize) -> Result<(), BusError> {
+    pub(crate) async fn send_chunks(&self, id: &str, bytes: &Bytes, chunk_bytes: usize) -> Result<(), BusError> {
         let subject = self.chunk_subject(id)?;
         let mut publisher = self.bus.publisher(1).await?;
         for (number, start) in (0..bytes.len()).step_by(chunk_bytes).enumerate() {
@@ -91,7 +91,7 @@ impl ObjectStore {
         Ok(counted.into_iter().map(|(_, count)| count).sum())
     }
 
-    pub(super) async fn read_chunks(&self, info: &ObjectInfo) -> Result<Bytes, ReadFault> {
+    pub(crate) async fn read_chunks(&self, info: &ObjectInfo) -> Result<Bytes, ReadFault> {
         let subject = self.chunk_subject(&info.id).map_err(ReadFault::Other)?;
         let mut bytes = Vec::with_capacity(usize::try_from(info.bytes).unwrap_or_default());
         let mut from = StreamSequence::FIRST;
@@ -112,7 +112,7 @@ impl ObjectStore {
         Err(ReadFault::Damaged(format!("its chunks are not the {} bytes that it should have", info.bytes)))
     }
 
-    pub(super) async fn check_digest(&self, info: ObjectInfo, bytes: Bytes) -> Result<Object, BusError> {
+    pub(crate) async fn check_digest(&self, info: ObjectInfo, bytes: Bytes) -> Result<Object, BusError> {
         let found = ContentDigest::of_many(&bytes).await;
         if found.to_object_store() == info.digest {
             return Ok(Object { info, bytes });
@@ -122,7 +122,7 @@ impl ObjectStore {
     }
 
     /// Frees the space of chunks that nothing names. That it fails takes nothing from what was stored.
-    pub(super) async fn remove_chunks(&self, id: &str) {
+    pub(crate) async fn remove_chunks(&self, id: &str) {
         let removed = match self.chunk_subject(id) {
             Ok(subject) => self.bus.remove_messages(&self.stream, &subject, None).await,
             Err(error) => Err(error),

@@ -1,0 +1,15 @@
+//! Small values under names in a bucket of the broker: written by compare and set, watched as they change.
+//!
+//! A bucket is a stream with one message a key, laid out as NATS' own clients lay it out, so that they read it too.
+
+mod bucket;
+mod bucket_watch;
+mod conditional;
+mod key_value;
+mod key_watch;
+
+pub(crate) use bucket::check_bucket_name;
+pub use bucket_watch::{BucketEntries, BucketWatch};
+pub(crate) use conditional::Condition;
+pub use key_value::{KeyEntry, KeyValue, KeyValueSpec, Revision};
+pub use key_watch::KeyWatch;
