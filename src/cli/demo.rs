@@ -20,8 +20,9 @@ use super::replay::tempfile_folder;
 use super::run::{interrupted, runtime, settings, training_failed};
 use super::{BrokerArguments, Format, assemble, observe};
 use crate::bus::{Bus, Outgoing, Subject};
-use crate::engine::{Run, Snapshot, Stats, Training, TrainingOptions, TrainingReport};
+use crate::engine::{Run, Stats, Training, TrainingOptions, TrainingReport};
 use crate::simulate::{Kind, Shop, ShopSettings};
+use crate::step::Snapshot;
 
 /// People who wait for a ranking at the same time.
 const VISITORS: usize = 4;

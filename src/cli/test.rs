@@ -15,11 +15,11 @@ use time::format_description::well_known::Rfc3339;
 use super::assemble;
 use super::replay::concrete;
 use crate::bus::{Encoding, Message, StreamSequence, Subject};
-use crate::engine::{Snapshot, load_model};
+use crate::engine::load_model;
 use crate::feature::LiveReads;
 use crate::pipeline::{Pipeline, StreamPlan};
 use crate::score::{Arms, rank};
-use crate::step::Step;
+use crate::step::{Snapshot, Step};
 use crate::trial::{Case, Events, Row, Score, TOLERANCE, Vector, as_json, check_emits, one_row, same};
 
 /// The broker's time of every message: after all events of a case.

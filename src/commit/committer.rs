@@ -21,9 +21,12 @@ use super::marker::{Marker, Unfinished};
 use super::outputs::Outputs;
 use super::position::Position;
 use super::progress::Progress;
+use super::published::{Publication, Published};
+use super::save::{Committed, Save};
+use super::telemetry::record_commit;
 use super::worker::Worker;
 use crate::bus::{AtomicPublisher, BusError, Outgoing, Publisher, StreamSequence, Subject};
-use crate::engine::{EngineError, Publication, Published, Save, record_commit};
+use crate::engine::EngineError;
 use crate::pipeline::{impressions_subject, output_spec};
 
 /// How long progress without outputs waits to be committed.
@@ -63,14 +66,6 @@ struct Flight {
     position: Option<Position>,
     save: Option<Save>,
     epoch: u64,
-}
-
-/// A snapshot whose inputs and outputs are committed.
-pub(crate) struct Committed {
-    pub(crate) save: Save,
-    pub(crate) epoch: u64,
-    /// Where the output stream stood.
-    pub(crate) output: StreamSequence,
 }
 
 /// Where a committer begins.

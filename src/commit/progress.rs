@@ -8,7 +8,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::position::Position;
 use crate::bus::{Anchor, Message, StreamSequence};
-use crate::engine::Snapshot;
+use crate::step::Snapshot;
 
 /// How far one input stream has been read.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,15 +5,13 @@ use std::time::Duration;
 
 use super::position::Position;
 use crate::bus::{Bus, ReadLimits, StreamSequence};
-use crate::engine::{EngineError, Shown};
+use crate::engine::EngineError;
 use crate::learn::Impressions;
 use crate::pipeline::{Pipeline, impressions_spec};
+use crate::step::{Made, Recorded, Shown, in_order};
 
 /// Messages that are read at once.
 const READ_ROWS: usize = 1_024;
-
-/// Impressions that wait for the event after which they come: with the position of the feedback's stream.
-pub(crate) type Recorded = VecDeque<(StreamSequence, Impressions)>;
 
 /// Impressions of answered requests that a state does not hold, in their order, each with the position of the feedback's
 /// stream that it was made at; and the last message that was looked at. Those of another vector are left out and counted:
@@ -58,34 +56,6 @@ pub(crate) async fn recorded_impressions(
     }
     in_order(&mut recorded);
     Ok((recorded, state.last))
-}
-
-/// Impressions by the event that they follow. Where a worker died, the next one made some at positions that the dead one
-/// had passed.
-pub(crate) fn in_order(recorded: &mut Recorded) {
-    recorded.make_contiguous().sort_by_key(|(position, _)| *position);
-}
-
-/// When and by whom impressions were made: `clicks=12,orders=3@<worker>:<ordinal>`.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Made<'a> {
-    pub(crate) position: &'a str,
-    pub(crate) writer: &'a str,
-    pub(crate) ordinal: u64,
-}
-
-impl<'a> Made<'a> {
-    pub(crate) fn read(text: &'a str) -> Option<Self> {
-        let (position, by) = text.split_once('@')?;
-        let (writer, ordinal) = by.split_once(':')?;
-        Some(Self { position, writer, ordinal: ordinal.parse().ok()? })
-    }
-}
-
-impl std::fmt::Display for Made<'_> {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "{}@{}:{}", self.position, self.writer, self.ordinal)
-    }
 }
 
 #[cfg(test)]

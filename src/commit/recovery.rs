@@ -16,9 +16,10 @@ use super::guard::{Input, OnLoss, check_inputs, open_inputs};
 use super::marker::{Marker, Unfinished};
 use super::outputs::ID;
 use super::progress::{InputMark, Progress, Run};
+use super::save::{FORMAT, Head};
 use super::worker::Worker;
 use crate::bus::{AtomicPublisher, Bus, ReadLimits, StreamSequence, StreamState};
-use crate::engine::{EngineError, FORMAT, Head};
+use crate::engine::EngineError;
 use crate::pipeline::{Pipeline, impressions_spec, output_spec};
 use crate::snapshot::{Generation, SnapshotStore};
 

@@ -4,7 +4,6 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::EngineError;
-use super::replay::split;
 use crate::bus::{BusError, Message, Reader, Revision, StreamSequence};
 use crate::commit::OnLoss;
 use crate::registry::{Pointer, PointerWatch, Registry, RegistryError};
@@ -150,4 +149,11 @@ fn explain_registry(error: RegistryError) -> EngineError {
         RegistryError::Bus(BusError::StreamNotFound { stream }) => EngineError::RegistryGone { stream },
         error => error.into(),
     }
+}
+
+/// The messages up to a sequence, and those after it.
+pub(crate) fn split(mut messages: Vec<Message>, until: StreamSequence) -> (Vec<Message>, Vec<Message>) {
+    let count = messages.partition_point(|message| message.sequence <= until);
+    let after = messages.split_off(count);
+    (messages, after)
 }

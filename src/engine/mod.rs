@@ -21,7 +21,9 @@
 //! It fails with [`EngineError`], and then stops as a whole: what was not published follows after the restart.
 
 mod feed;
+mod input;
 mod keeping;
+mod parts;
 mod references;
 mod replay;
 mod restore;
@@ -33,14 +35,11 @@ mod step_thread;
 mod telemetry;
 mod train;
 
+pub use input::Snapshots;
 pub use run::{Run, RunSettings};
-pub(crate) use saving::{FORMAT, Head, Save, Shown};
-pub(crate) use serve::{Publication, Published};
 pub use serve::{load_model, open_registry};
-pub use stats::{Snapshot, Stats};
-pub use step_thread::Snapshots;
+pub use stats::Stats;
 pub use telemetry::describe as describe_metrics;
-pub(crate) use telemetry::record_commit;
 pub use train::{Training, TrainingOptions, TrainingReport};
 
 use crate::bus::{BusError, StreamSequence};

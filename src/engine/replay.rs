@@ -4,8 +4,8 @@ use tokio::sync::mpsc;
 
 use super::EngineError;
 use super::feed::Source;
-use super::step_thread::Input;
-use crate::bus::{Message, StreamSequence};
+use super::input::Input;
+use crate::bus::StreamSequence;
 use crate::commit::Run;
 
 /// Hands the messages of steps on, stream by stream as they interleaved. False when nobody takes them any more.
@@ -31,11 +31,4 @@ pub(super) async fn replay(
         }
     }
     Ok(true)
-}
-
-/// The messages up to a sequence, and those after it.
-pub(super) fn split(mut messages: Vec<Message>, until: StreamSequence) -> (Vec<Message>, Vec<Message>) {
-    let count = messages.partition_point(|message| message.sequence <= until);
-    let after = messages.split_off(count);
-    (messages, after)
 }

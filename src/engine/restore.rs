@@ -4,14 +4,13 @@ use std::sync::Arc;
 
 use super::EngineError;
 use super::feed::Source;
-use super::saving::{Head, Shown};
 use crate::bus::{Bus, ReadLimits, StreamSequence};
 use crate::commit::{
-    Input, InputMark, Marker, OnLoss, Place, Progress, Usable, is_covered, pass, recorded_impressions,
+    Head, Input, InputMark, Marker, OnLoss, Place, Progress, Usable, is_covered, pass, recorded_impressions,
 };
 use crate::pipeline::Pipeline;
 use crate::snapshot::{Generation, SnapshotStore};
-use crate::step::{Labeller, Step};
+use crate::step::{Labeller, Shown, Step};
 use crate::window::References;
 
 /// A state and how far it has come.

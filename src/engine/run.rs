@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::EngineError;
 use super::feed::{Source, hand_on};
+use super::input::{Input, Snapshots};
 use super::keeping::open_history;
 use super::references::{OpenReference, follow_reference};
 use super::replay::replay;
@@ -18,7 +19,7 @@ use super::restore::{Restored, open_sources, restore};
 use super::saving::{request, save_regularly, store_all};
 use super::serve::{ScoringThread, follow, load_arms, open_registry};
 use super::stats::Stats;
-use super::step_thread::{Input, Replay, Snapshots, StepThread};
+use super::step_thread::{Replay, StepThread};
 use crate::bus::{
     Bus, EndpointSpec, ReadLimits, ServiceError, ServiceHandle, ServiceSpec, StreamRole, StreamSequence, Subject,
 };

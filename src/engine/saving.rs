@@ -8,62 +8,21 @@
 //! A request to save travels through the same channels as the steps do, so each part is of the same moment. A snapshot that
 //! cannot be stored is reported and left: the pipeline goes on, and a restart replays more.
 
-use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::EngineError;
-use super::step_thread::Input;
+use super::input::Input;
 use super::telemetry::record_snapshot;
-use crate::commit::{Committed, Place, Progress, Worker, pass};
+use crate::commit::{Committed, FORMAT, Head, Place, Progress, Save, Worker, pass};
 use crate::snapshot::{Draft, SnapshotStore};
-
-/// Changes when the meaning of a head or the set of parts does.
-pub(crate) const FORMAT: u32 = 1;
+use crate::step::Shown;
 
 /// Saving stops the step; it may take this share of the time at most, whatever the interval says.
 const MOST_SHARE: u32 = 20;
-
-/// A snapshot on its way.
-pub(crate) struct Save {
-    pub(crate) draft: Draft,
-    pub(crate) progress: Progress,
-    pub(crate) impressions: Shown,
-    /// Told when Delta tables hold everything up to here.
-    pub(crate) history: Option<oneshot::Receiver<()>>,
-    /// Told how long the step was stopped, when the snapshot can be found or is given up.
-    pub(crate) done: oneshot::Sender<Duration>,
-    pub(crate) began: Instant,
-    pub(crate) paused: Duration,
-}
-
-/// Which recorded impressions are in a state.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Shown {
-    /// All up to this message of their stream.
-    pub(crate) until: u64,
-    /// After it, those of this worker...
-    pub(crate) writer: String,
-    /// ...up to this one.
-    pub(crate) ordinal: u64,
-}
-
-/// What a snapshot says of itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Head {
-    pub(crate) format: u32,
-    pub(crate) lineage: String,
-    /// The marker that covers it.
-    pub(crate) epoch: u64,
-    /// Where that marker is in the output stream.
-    pub(crate) output: u64,
-    pub(crate) progress: Progress,
-    pub(crate) impressions: Shown,
-}
 
 /// Asks for a snapshot now and then, until told to stop.
 pub(crate) async fn save_regularly(
@@ -139,20 +98,6 @@ pub(crate) async fn store_all(
         }
         // Nobody may wait any more.
         let _gone = done.send(paused).is_err();
-    }
-    Ok(())
-}
-
-/// Writes parts of the state, one after the other; on a thread that may wait for the store.
-pub(crate) fn save_parts(
-    draft: &mut Draft,
-    parts: &[String],
-    save: impl Fn(&str, &mut dyn Write) -> Result<(), EngineError>,
-) -> Result<(), EngineError> {
-    for name in parts {
-        let mut part = draft.part(name)?;
-        save(name, &mut part)?;
-        part.finish().map_err(|source| EngineError::Part { part: name.clone(), source })?;
     }
     Ok(())
 }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
-use serde::Serialize;
 
 use crate::commit::Counts;
 use crate::learn::LabelCounts;
+use crate::step::Snapshot;
 
 /// Counters of a run, shared with whoever shows them.
 #[derive(Debug, Default)]
@@ -21,26 +21,6 @@ pub struct Stats {
     newest_micros: AtomicI64,
     labels: ArcSwap<LabelCounts>,
     emitted: ArcSwap<Vec<u64>>,
-}
-
-/// The counters at one moment.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct Snapshot {
-    /// Events in the features.
-    pub counted: u64,
-    /// Events too old for every window.
-    pub late: u64,
-    /// Events that broke their contract.
-    pub rejected: u64,
-    /// Events whose id was seen before.
-    pub duplicate: u64,
-    /// Candidates that were scored.
-    pub scored: u64,
-    /// Rankings that were made.
-    pub rankings: u64,
-    /// Newest event time, microseconds; zero before the first event.
-    #[serde(skip)]
-    pub newest_micros: i64,
 }
 
 impl Stats {

@@ -7,44 +7,20 @@ use arrow::array::RecordBatch;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::EngineError;
+use super::input::Input;
 use super::keeping::HistoryQueue;
-use super::saving::{Save, save_parts};
+use super::parts::save_parts;
 use super::serve::{Scored, Scoring};
 use super::stats::Stats;
 use super::telemetry::{TableFigures, record_step, record_table};
 use crate::bus::{Message, ServiceRequest, StreamSequence};
-use crate::commit::{OnLoss, Place, Position, Progress, Run, pass};
+use crate::commit::{OnLoss, Place, Position, Progress, Run, Save, pass};
 use crate::feature::LiveTable;
 use crate::pipeline::Pipeline;
-use crate::reference::ReferenceTable;
 use crate::step::{Step, StepOutput};
 
 /// How often the size of tables is recorded.
 const TABLE_METRICS: Duration = Duration::from_secs(5);
-
-/// What the step's thread takes.
-pub(crate) enum Input {
-    Events {
-        stream: usize,
-        messages: Vec<Message>,
-        /// Off while the outputs of these are known to be stored.
-        emits: bool,
-        /// Whether silence meant silence when they were first read; absent when they never were.
-        is_present: Option<bool>,
-    },
-    /// Everything up to the marker has been read again.
-    Replayed,
-    Requests(Vec<ServiceRequest>),
-    /// A reference table has changed.
-    Reference(Arc<ReferenceTable>),
-    /// Rows of these tables as of now.
-    Snapshot {
-        tables: Vec<String>,
-        reply: oneshot::Sender<Result<Vec<(String, RecordBatch)>, EngineError>>,
-    },
-    /// The state as of now, to be stored.
-    Save(Box<Save>),
-}
 
 /// What of the streams was there before.
 pub(crate) struct Replay {
@@ -214,22 +190,6 @@ impl StepThread {
         record_step(&self.pipeline.name, &output.counts, start.elapsed());
         let after = run.map(|_| self.progress.clone());
         self.scoring.blocking_send(Scoring::Step(Box::new(Scored { output, requests, before, run, after }))).is_ok()
-    }
-}
-
-/// Asks a running pipeline for rows. It does not keep the pipeline running.
-#[derive(Clone)]
-pub struct Snapshots(pub(crate) mpsc::WeakSender<Input>);
-
-impl Snapshots {
-    /// Rows of the named tables.
-    pub async fn take(&self, tables: Vec<String>) -> Result<Vec<(String, RecordBatch)>, EngineError> {
-        let (reply, answer) = oneshot::channel();
-        let ended = |_| EngineError::Thread("step");
-        let inputs = self.0.upgrade().ok_or(EngineError::Thread("step"))?;
-        inputs.send(Input::Snapshot { tables, reply }).await.map_err(|_| EngineError::Thread("step"))?;
-        drop(inputs);
-        answer.await.map_err(ended)?
     }
 }
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
-use super::stats::Snapshot;
 use crate::learn::{HorizonReport, LabelCounts, Learnt};
+use crate::step::Snapshot;
 
 const EVENTS: &str = "tidewheel_engine_events_total";
 const RANKINGS: &str = "tidewheel_engine_rankings_total";
@@ -23,8 +23,6 @@ const KEYS: &str = "tidewheel_window_keys";
 const STATE: &str = "tidewheel_window_state_bytes";
 const LATE: &str = "tidewheel_table_late_rows_total";
 const EVICTED: &str = "tidewheel_table_evicted_keys_total";
-const COMMIT: &str = "tidewheel_engine_commit_seconds";
-const COMMITTED: &str = "tidewheel_engine_committed_outputs_total";
 const SNAPSHOT: &str = "tidewheel_snapshot_seconds";
 const SNAPSHOT_PAUSE: &str = "tidewheel_snapshot_pause_seconds";
 const SNAPSHOT_STATE: &str = "tidewheel_snapshot_state_bytes";
@@ -49,20 +47,13 @@ pub fn describe() {
     describe_gauge!(WATERMARK, "newest event time, seconds since 1970");
     describe_gauge!(KEYS, "keys that a feature table holds");
     describe_gauge!(STATE, "memory that a feature table holds, bytes");
-    describe_histogram!(COMMIT, "time from sending an epoch's batch to knowing that it is stored");
-    describe_counter!(COMMITTED, "outputs that are committed");
+    crate::commit::describe_metrics();
     describe_histogram!(SNAPSHOT, "time from asking for a snapshot until it can be used");
     describe_histogram!(SNAPSHOT_PAUSE, "time that a snapshot stopped the step");
     describe_gauge!(SNAPSHOT_STATE, "size of the newest snapshot, bytes");
     describe_counter!(SNAPSHOT_WRITTEN, "bytes that snapshots have written: what had changed");
     describe_counter!(LATE, "events that were late for a table");
     describe_counter!(EVICTED, "keys that a table has given up at its limit of memory");
-}
-
-/// Records one batch of the output stream.
-pub(crate) fn record_commit(pipeline: &str, outputs: usize, took: Duration) {
-    histogram!(COMMIT, "pipeline" => pipeline.to_owned()).record(took);
-    counter!(COMMITTED, "pipeline" => pipeline.to_owned()).increment(outputs as u64);
 }
 
 /// Records one snapshot.

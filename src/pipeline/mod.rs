@@ -10,12 +10,23 @@
 //! A [`Pipeline`] that exists is valid: every name is resolved, every select planned, every contract parsed, and nothing later
 //! checks it again. It is data: it opens nothing, runs nothing and cannot fail.
 
+mod label;
 mod pipeline;
+mod reference;
+mod score;
+mod state;
+mod stream;
 mod streams;
+mod table;
+mod train;
 
-pub use pipeline::{
-    LabelPlan, ModelPlan, OutputPlan, Pipeline, ReferencePlan, ReferenceSource, ScorePlan, StatePlan, StreamPlan,
-    TablePlan, TrainPlan, Trigger,
-};
+pub use label::LabelPlan;
+pub use pipeline::Pipeline;
+pub use reference::{ReferencePlan, ReferenceSource};
+pub use score::{ModelPlan, ScorePlan, Trigger};
+pub use state::{OutputPlan, StatePlan};
+pub use stream::StreamPlan;
 pub use streams::{examples_subject, input_spec, output_spec};
 pub(crate) use streams::{impressions_spec, impressions_subject};
+pub use table::TablePlan;
+pub use train::TrainPlan;

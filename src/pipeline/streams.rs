@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::pipeline::{Pipeline, StreamPlan};
+use super::pipeline::Pipeline;
+use super::stream::StreamPlan;
 use crate::bus::StreamSpec;
 
 /// For how long the broker remembers message ids: longer than a restart takes.

@@ -7,9 +7,10 @@ use arrow::buffer::BooleanBuffer;
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::TimestampMicrosecondType;
 
+use super::counts::Snapshot;
 use super::deadletter::{DeadLetter, LATE};
 use crate::bus::{Message, StreamSequence};
-use crate::engine::{EngineError, Snapshot};
+use crate::engine::EngineError;
 use crate::event::{Decoder, EventTime, PartitionedWatermark, SeenIds};
 use crate::pipeline::StreamPlan;
 

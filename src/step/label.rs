@@ -11,6 +11,7 @@
 //! A ranking that answers a request is in no stream that is replayed after a restart, so its impressions are published and
 //! read back; rankings that events trigger are made again by the replay.
 
+mod recorded;
 mod saving;
 
 use bytes::Bytes;
@@ -18,8 +19,6 @@ use bytes::Bytes;
 use super::feedback::Feedback;
 use super::step::StepOutput;
 use crate::bus::StreamSequence;
-use crate::commit::{Made, Recorded, in_order};
-use crate::engine::Shown;
 use crate::learn::{ExampleError, Examples, Impression, Impressions, JoinError, LabelCounts, LabelJoin, encode};
 use crate::pipeline::{LabelPlan, Pipeline};
 use crate::score::Ranked;
@@ -231,3 +230,5 @@ fn vector(output: &StepOutput, row: usize, columns: usize) -> &[f32] {
 
 #[cfg(test)]
 mod tests;
+
+pub(crate) use recorded::{Made, Recorded, Shown, in_order};

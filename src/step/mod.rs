@@ -16,6 +16,7 @@
 //! It does not score, publish or commit.
 
 mod arrival;
+mod counts;
 mod deadletter;
 mod feedback;
 mod label;
@@ -24,7 +25,9 @@ mod step;
 mod tables;
 mod trigger;
 
+pub use counts::Snapshot;
 pub use deadletter::{DeadLetter, LATE, UNSCORABLE};
 pub use feedback::{Feedback, Positive};
 pub(crate) use label::{ExampleMessage, Labelled, Labeller};
+pub(crate) use label::{Made, Recorded, Shown, in_order};
 pub use step::{Origin, Step, StepOutput};

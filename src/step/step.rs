@@ -7,12 +7,13 @@ use arrow::datatypes::TimestampMicrosecondType;
 use bytes::Bytes;
 
 use super::arrival::{Arrival, StreamState};
+use super::counts::Snapshot;
 use super::deadletter::DeadLetter;
 use super::feedback::{Feedback, condition, join_columns};
 use super::tables::Tables;
 use super::trigger::{describe_events, fit, select};
 use crate::bus::{Message, StreamSequence};
-use crate::engine::{EngineError, Snapshot};
+use crate::engine::EngineError;
 use crate::event::EventTime;
 use crate::feature::{LiveTable, Matrix, VectorReads};
 use crate::learn::{JoinKey, join_keys};

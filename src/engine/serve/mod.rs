@@ -6,8 +6,10 @@
 //! ```
 
 mod models;
+mod scored;
 mod scoring;
 
 pub(crate) use models::{fetch, follow, load, load_arms, now_micros};
 pub use models::{load_model, open_registry};
-pub(crate) use scoring::{Publication, Published, Scored, Scoring, ScoringThread};
+pub(crate) use scored::{Scored, Scoring};
+pub(crate) use scoring::ScoringThread;

@@ -1,57 +1,21 @@
 //! The scoring thread: owns the models' sessions, turns jobs into rankings and feedback into examples.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use std::sync::Arc;
 use tokio::sync::mpsc;
 
-use crate::bus::{ServiceError, ServiceRequest};
-use crate::commit::{Given, Place, Progress, Run, messages, pass};
+use super::scored::{Scored, Scoring};
+use crate::bus::ServiceError;
+use crate::commit::{Given, Place, Publication, Published, Save, messages, pass};
 use crate::engine::EngineError;
-use crate::engine::saving::{Save, save_parts};
+use crate::engine::parts::save_parts;
 use crate::engine::stats::Stats;
 use crate::engine::telemetry::{record_labels, record_scores};
 use crate::pipeline::Pipeline;
 use crate::score::{Arm, Arms, Ranked, rank};
 use crate::step::{Labelled, Labeller, Origin, StepOutput};
-
-/// What comes from the step's thread.
-pub(crate) enum Scoring {
-    Step(Box<Scored>),
-    Save(Box<Save>),
-}
-
-/// A step's output on its way to the model, with the requests that wait for it.
-pub(crate) struct Scored {
-    pub(crate) output: StepOutput,
-    pub(crate) requests: Vec<Option<ServiceRequest>>,
-    /// Where the streams stood before the step.
-    pub(crate) before: Arc<str>,
-    /// The step, where it read events.
-    pub(crate) run: Option<Run>,
-    /// How far the streams have come with it.
-    pub(crate) after: Option<Progress>,
-}
-
-/// What goes to the committing task.
-pub(crate) enum Publication {
-    Step(Box<Published>),
-    Save(Box<Save>),
-}
-
-/// What is to be published for one step.
-pub(crate) struct Published {
-    pub(crate) replies: Vec<(ServiceRequest, Result<Bytes, ServiceError>)>,
-    /// What requests were answered with, numbered by this worker.
-    pub(crate) impressions: Vec<(u64, Bytes)>,
-    /// Absent while the state is rebuilt.
-    pub(crate) given: Option<Given>,
-    /// The model that made the rankings, if there are any.
-    pub(crate) model: Option<String>,
-    pub(crate) run: Option<Run>,
-    pub(crate) after: Option<Progress>,
-}
 
 /// What the scoring thread works with.
 pub(crate) struct ScoringThread {

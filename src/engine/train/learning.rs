@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
-use super::training::{Command, TrainingOptions, TrainingReport};
+use super::command::{Command, TrainingOptions, TrainingReport};
 use crate::bus::Message;
 use crate::engine::EngineError;
 use crate::engine::serve::{fetch, load, now_micros};

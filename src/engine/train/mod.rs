@@ -6,7 +6,9 @@
 //!
 //! It runs beside serving, in the same process or in one of its own.
 
+mod command;
 mod learning;
 mod training;
 
-pub use training::{Training, TrainingOptions, TrainingReport};
+pub use command::{TrainingOptions, TrainingReport};
+pub use training::Training;

@@ -8,24 +8,22 @@
 //! It runs inside `tidewheel run`, or as a process of its own. The position in the examples is saved together with the
 //! weights, so that after a crash it goes on from there: no example trains the same weights twice, and none is left out.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::command::{Command, TrainingOptions, TrainingReport};
 use super::learning::Learning;
-use crate::bus::{Bus, Message, ReadLimits, StreamSequence, Subject};
+use crate::bus::{Bus, ReadLimits, StreamSequence, Subject};
 use crate::commit::Presence;
 use crate::engine::EngineError;
 use crate::engine::feed::{Moves, hand_on};
 use crate::engine::serve::{now_micros, open_registry};
-use crate::learn::EvaluationReport;
 use crate::model::ModelVersion;
 use crate::pipeline::{Pipeline, examples_subject, output_spec};
 use crate::registry::{Pointer, Registry};
@@ -36,50 +34,6 @@ const READ_ROWS: usize = 1_024;
 const QUEUED: usize = 4;
 /// No model takes so long to store.
 const ABANDONED_AFTER: Duration = Duration::from_secs(3_600);
-
-/// How training runs.
-#[derive(Debug, Clone, Default)]
-pub struct TrainingOptions {
-    /// Where copies of models are kept, if anywhere.
-    pub copies: Option<PathBuf>,
-    /// After so many examples the model is frozen as what lift is measured against, instead of the first promoted one.
-    pub freeze_after: Option<u64>,
-    /// Examples that the evaluation remembers; the default of the settings when absent.
-    pub remembered: Option<usize>,
-}
-
-/// Where training stands.
-#[derive(Debug, Clone, Default, Serialize)]
-pub struct TrainingReport {
-    /// Examples learnt from since the lineage began.
-    pub examples: u64,
-    /// The last message of examples that was learnt from.
-    pub position: u64,
-    /// Steps since the lineage began.
-    pub steps: u64,
-    /// Batches that could not be learnt from.
-    pub skipped: u64,
-    /// Versions promoted since the start of this process.
-    pub promoted: u64,
-    /// Why training has stopped, if it has.
-    pub stopped: Option<String>,
-    /// How well the model does on what it had not learnt yet.
-    pub evaluation: Option<EvaluationReport>,
-}
-
-/// What the training thread is told.
-pub(crate) enum Command {
-    Examples(Vec<Message>),
-    /// The pointer moved.
-    Moved(Box<Pointer>),
-    /// Make a version of the present weights, promote it, and keep it as the control of this share of the people.
-    Freeze {
-        share: f64,
-        reply: oneshot::Sender<Result<ModelVersion, EngineError>>,
-    },
-    /// Evaluate now.
-    Report(oneshot::Sender<TrainingReport>),
-}
 
 /// Training under way.
 pub struct Training {

@@ -14,9 +14,9 @@ use std::io::{Read, Write};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::Labeller;
+use super::recorded::{Recorded, Shown};
 use crate::bus::StreamSequence;
-use crate::commit::Recorded;
-use crate::engine::{EngineError, Shown};
+use crate::engine::EngineError;
 use crate::learn::{Impression, Impressions};
 use crate::pipeline::Pipeline;
 use crate::snapshot::{Generation, SaveError, SectionReader, SectionWriter};

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use tidewheel::bus::Message;
-use tidewheel::engine::{EngineError, Snapshot};
+use tidewheel::engine::EngineError;
 use tidewheel::pipeline::Pipeline;
-use tidewheel::step::{Step, StepOutput};
+use tidewheel::step::{Snapshot, Step, StepOutput};
 use tidewheel::window::References;
 
 use super::shop::requests;

@@ -1,0 +1,25 @@
+//! What comes to the committing task: what is to be published for a step, and snapshots in between.
+
+use bytes::Bytes;
+
+use crate::bus::{ServiceError, ServiceRequest};
+use crate::commit::{Given, Progress, Run, Save};
+
+/// What goes to the committing task.
+pub(crate) enum Publication {
+    Step(Box<Published>),
+    Save(Box<Save>),
+}
+
+/// What is to be published for one step.
+pub(crate) struct Published {
+    pub(crate) replies: Vec<(ServiceRequest, Result<Bytes, ServiceError>)>,
+    /// What requests were answered with, numbered by this worker.
+    pub(crate) impressions: Vec<(u64, Bytes)>,
+    /// Absent while the state is rebuilt.
+    pub(crate) given: Option<Given>,
+    /// The model that made the rankings, if there are any.
+    pub(crate) model: Option<String>,
+    pub(crate) run: Option<Run>,
+    pub(crate) after: Option<Progress>,
+}

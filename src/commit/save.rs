@@ -1,0 +1,48 @@
+//! A snapshot on its way, and what it says of itself.
+
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+
+use crate::bus::StreamSequence;
+use crate::commit::Progress;
+use crate::snapshot::Draft;
+use crate::step::Shown;
+
+/// Changes when the meaning of a head or the set of parts does.
+pub(crate) const FORMAT: u32 = 1;
+
+/// A snapshot on its way.
+pub(crate) struct Save {
+    pub(crate) draft: Draft,
+    pub(crate) progress: Progress,
+    pub(crate) impressions: Shown,
+    /// Told when Delta tables hold everything up to here.
+    pub(crate) history: Option<oneshot::Receiver<()>>,
+    /// Told how long the step was stopped, when the snapshot can be found or is given up.
+    pub(crate) done: oneshot::Sender<Duration>,
+    pub(crate) began: Instant,
+    pub(crate) paused: Duration,
+}
+
+/// What a snapshot says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Head {
+    pub(crate) format: u32,
+    pub(crate) lineage: String,
+    /// The marker that covers it.
+    pub(crate) epoch: u64,
+    /// Where that marker is in the output stream.
+    pub(crate) output: u64,
+    pub(crate) progress: Progress,
+    pub(crate) impressions: Shown,
+}
+
+/// A snapshot whose inputs and outputs are committed.
+pub(crate) struct Committed {
+    pub(crate) save: Save,
+    pub(crate) epoch: u64,
+    /// Where the output stream stood.
+    pub(crate) output: StreamSequence,
+}

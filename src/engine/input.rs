@@ -1,0 +1,51 @@
+//! What comes to the step's thread, and the door by which others ask it.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::bus::{Message, ServiceRequest};
+use crate::commit::Save;
+use crate::engine::EngineError;
+use crate::reference::ReferenceTable;
+
+/// What the step's thread takes.
+pub(crate) enum Input {
+    Events {
+        stream: usize,
+        messages: Vec<Message>,
+        /// Off while the outputs of these are known to be stored.
+        emits: bool,
+        /// Whether silence meant silence when they were first read; absent when they never were.
+        is_present: Option<bool>,
+    },
+    /// Everything up to the marker has been read again.
+    Replayed,
+    Requests(Vec<ServiceRequest>),
+    /// A reference table has changed.
+    Reference(Arc<ReferenceTable>),
+    /// Rows of these tables as of now.
+    Snapshot {
+        tables: Vec<String>,
+        reply: oneshot::Sender<Result<Vec<(String, RecordBatch)>, EngineError>>,
+    },
+    /// The state as of now, to be stored.
+    Save(Box<Save>),
+}
+
+/// Asks a running pipeline for rows. It does not keep the pipeline running.
+#[derive(Clone)]
+pub struct Snapshots(pub(crate) mpsc::WeakSender<Input>);
+
+impl Snapshots {
+    /// Rows of the named tables.
+    pub async fn take(&self, tables: Vec<String>) -> Result<Vec<(String, RecordBatch)>, EngineError> {
+        let (reply, answer) = oneshot::channel();
+        let ended = |_| EngineError::Thread("step");
+        let inputs = self.0.upgrade().ok_or(EngineError::Thread("step"))?;
+        inputs.send(Input::Snapshot { tables, reply }).await.map_err(|_| EngineError::Thread("step"))?;
+        drop(inputs);
+        answer.await.map_err(ended)?
+    }
+}

@@ -1,0 +1,25 @@
+//! What comes to the scoring thread: a step's output, and snapshots in between.
+
+use std::sync::Arc;
+
+use crate::bus::ServiceRequest;
+use crate::commit::{Progress, Run, Save};
+use crate::step::StepOutput;
+
+/// What comes from the step's thread.
+pub(crate) enum Scoring {
+    Step(Box<Scored>),
+    Save(Box<Save>),
+}
+
+/// A step's output on its way to the model, with the requests that wait for it.
+pub(crate) struct Scored {
+    pub(crate) output: StepOutput,
+    pub(crate) requests: Vec<Option<ServiceRequest>>,
+    /// Where the streams stood before the step.
+    pub(crate) before: Arc<str>,
+    /// The step, where it read events.
+    pub(crate) run: Option<Run>,
+    /// How far the streams have come with it.
+    pub(crate) after: Option<Progress>,
+}

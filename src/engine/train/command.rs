@@ -1,0 +1,56 @@
+//! What comes to the training thread, how training runs, and where it stands.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+use tokio::sync::oneshot;
+
+use crate::bus::Message;
+use crate::engine::EngineError;
+use crate::learn::EvaluationReport;
+use crate::model::ModelVersion;
+use crate::registry::Pointer;
+
+/// How training runs.
+#[derive(Debug, Clone, Default)]
+pub struct TrainingOptions {
+    /// Where copies of models are kept, if anywhere.
+    pub copies: Option<PathBuf>,
+    /// After so many examples the model is frozen as what lift is measured against, instead of the first promoted one.
+    pub freeze_after: Option<u64>,
+    /// Examples that the evaluation remembers; the default of the settings when absent.
+    pub remembered: Option<usize>,
+}
+
+/// Where training stands.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct TrainingReport {
+    /// Examples learnt from since the lineage began.
+    pub examples: u64,
+    /// The last message of examples that was learnt from.
+    pub position: u64,
+    /// Steps since the lineage began.
+    pub steps: u64,
+    /// Batches that could not be learnt from.
+    pub skipped: u64,
+    /// Versions promoted since the start of this process.
+    pub promoted: u64,
+    /// Why training has stopped, if it has.
+    pub stopped: Option<String>,
+    /// How well the model does on what it had not learnt yet.
+    pub evaluation: Option<EvaluationReport>,
+}
+
+/// What the training thread is told.
+pub(crate) enum Command {
+    Examples(Vec<Message>),
+    /// The pointer moved.
+    Moved(Box<Pointer>),
+    /// Make a version of the present weights, promote it, and keep it as the control of this share of the people.
+    Freeze {
+        share: f64,
+        reply: oneshot::Sender<Result<ModelVersion, EngineError>>,
+    },
+    /// Evaluate now.
+    Report(oneshot::Sender<TrainingReport>),
+}

@@ -1,0 +1,22 @@
+//! How what people do becomes labels.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use datafusion::physical_expr::PhysicalExpr;
+
+use crate::learn::JoinSettings;
+
+/// How what people do becomes labels of what they were shown.
+pub struct LabelPlan {
+    /// Index of the stream whose events are feedback.
+    pub stream: usize,
+    /// Columns that feedback and the rows that were scored share.
+    pub join: Vec<String>,
+    /// The condition over the stream's columns that makes an event positive feedback.
+    pub positive: Arc<dyn PhysicalExpr>,
+    /// How long, how many and which candidates are remembered.
+    pub settings: JoinSettings,
+    /// How long the broker keeps examples.
+    pub retain: Duration,
+}

@@ -1,0 +1,49 @@
+//! What is scored, with what, and where rankings go.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use datafusion::physical_expr::PhysicalExpr;
+
+use crate::bus::Subject;
+use crate::event::{Contract, TimeUnit};
+
+/// The model file.
+pub struct ModelPlan {
+    /// The file's bytes.
+    pub bytes: Vec<u8>,
+    /// Name of the output that is the score.
+    pub output: Option<String>,
+}
+
+/// When rankings are made, and where they go.
+pub struct ScorePlan {
+    /// The subject that requests come to, and their contract.
+    pub service: Option<(Subject, Arc<Contract>)>,
+    /// The events that are scored by themselves.
+    pub trigger: Option<Trigger>,
+    /// Where every ranking is published.
+    pub publish: Option<Subject>,
+    /// The column of candidates.
+    pub item: String,
+    /// The column that says who is asked for.
+    pub user: Option<String>,
+    /// Name and unit of the event time in requests.
+    pub time: (String, TimeUnit),
+    /// Rows of a micro-batch.
+    pub batch_rows: usize,
+    /// How long the first row of a micro-batch waits for others.
+    pub linger: Duration,
+    /// Requests that may wait.
+    pub queue: usize,
+    /// Candidates of one request.
+    pub max_items: usize,
+}
+
+/// The events of a stream for which a condition holds.
+pub struct Trigger {
+    /// Index of the stream.
+    pub stream: usize,
+    /// The condition over its columns.
+    pub condition: Arc<dyn PhysicalExpr>,
+}

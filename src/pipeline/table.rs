@@ -1,0 +1,33 @@
+//! One feature table.
+
+use std::time::Duration;
+
+use crate::bus::Subject;
+use crate::feature::LivePlan;
+use crate::pipeline::pipeline::Pipeline;
+use crate::window::Budget;
+
+impl TablePlan {
+    /// How far the events of an as-of table may be out of order.
+    pub(crate) fn disorder(&self, pipeline: &Pipeline) -> Duration {
+        self.streams.first().map_or(Duration::ZERO, |stream| pipeline.streams[*stream].disorder)
+    }
+}
+
+/// One feature table.
+pub struct TablePlan {
+    /// Its plan.
+    pub plan: LivePlan,
+    /// Indices of its streams: one, or those that a table of windows reads under UNION ALL.
+    pub streams: Vec<usize>,
+    /// How long rows of a table of windows can be looked up after the end of their windows.
+    pub retention: Duration,
+    /// Where emitted rows are published.
+    pub publish: Option<Subject>,
+    /// Whether emitted rows are kept in a Delta table.
+    pub history: bool,
+    /// DataFusion's logical plan of its select, as text.
+    pub logical: String,
+    /// How much memory it may take.
+    pub budget: Budget,
+}

@@ -1,0 +1,21 @@
+//! How the model learns.
+
+use std::time::Duration;
+
+use crate::learn::LearnerSettings;
+use crate::model::train::TrainSettings;
+
+/// How the model learns.
+#[derive(Clone)]
+pub struct TrainPlan {
+    /// Loss, optimiser and what is left as it is.
+    pub settings: TrainSettings,
+    /// What a learner does beside single steps.
+    pub learner: LearnerSettings,
+    /// How long the first new example waits for others.
+    pub linger: Duration,
+    /// How often weights and position are saved.
+    pub checkpoint: Duration,
+    /// Versions that the registry keeps.
+    pub keep: usize,
+}
