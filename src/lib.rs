@@ -2,15 +2,32 @@
 //! vectors, an ONNX model scores them, the rankings go back onto NATS, and what people then do trains the same model.
 //!
 //! ```text
-//!  bus ─▶ event ─▶ reference ─▶ window ─▶ history ─▶ feature ─▶ model ─▶ score ─▶ registry ─▶ learn ─▶
-//!  NATS   Arrow    catalogues   tables    Delta      vectors    ONNX     rankings  versions    labels
-//!
-//!  ─▶ snapshot ─▶ engine ─▶ query ─▶ simulate ─▶ config ─▶ cli
-//!     state        the step  SQL      a shop      folders   verbs
+//!   cli ─▶ trial                          verbs; a pipeline's own cases
+//!    │
+//!    ├─▶ query ─────────┐                 SQL over tables
+//!    ▼                  │
+//!   engine              │                 threads, channels, start and stop: nothing else
+//!    │    serve/ train/ │
+//!    ▼                  │
+//!   commit              │                 exactly once: position, epoch, marker, claim, recovery
+//!    ▼                  ▼
+//!   step ◀──────────────┘                 events, requests in; state on; outputs out
+//!    │
+//!    ├──▶ score ──▶ feature ──▶ window ──▶ sql ──▶ reference ──▶ event
+//!    ├──▶ learn
+//!    ▼
+//!   pipeline ◀── config                   what a checked pipeline is; the files that it is made of
+//!    ▼
+//!   model   snapshot   history   registry   bus
 //! ```
 //!
-//! A module imports only modules before it. Some of them are the only doors to a foreign system: `bus` to NATS, `window`
-//! and `query` to DataFusion's planner, `model` to ONNX Runtime, `history` to Delta Lake.
+//! A room imports only rooms before it in this list:
+//!
+//! `bus, event, reference, snapshot, sql, window, history, feature, model, score, registry, learn, pipeline, config, step,
+//! commit, engine, query, simulate, trial, cli`
+//!
+//! Some of them are the only doors to a foreign system: `bus` to NATS, `sql` to DataFusion's planner, `model` to ONNX Runtime,
+//! `history` to Delta Lake. `ARCHITECTURE.md` follows an event, a click and a query through the rooms.
 
 pub mod bus;
 pub mod cli;

@@ -26,7 +26,7 @@ use super::save::{Committed, Save};
 use super::telemetry::record_commit;
 use super::worker::Worker;
 use crate::bus::{AtomicPublisher, BusError, Outgoing, Publisher, StreamSequence, Subject};
-use crate::engine::EngineError;
+use crate::commit::CommitError;
 use crate::pipeline::{impressions_subject, output_spec};
 
 /// How long progress without outputs waits to be committed.
@@ -85,7 +85,7 @@ impl Committer {
         beginning: Beginning,
         settled: watch::Sender<Position>,
         saves: mpsc::Sender<Committed>,
-    ) -> Result<Self, EngineError> {
+    ) -> Result<Self, CommitError> {
         let Beginning { publisher, worker, epoch, marker, last, linger } = beginning;
         let heartbeat = output_spec(pipeline).max_age.map_or(HEARTBEAT, |age| HEARTBEAT.min(age / HEARTBEATS));
         Ok(Self {
@@ -111,7 +111,7 @@ impl Committer {
         mut self,
         impressions: Option<(Publisher, Subject)>,
         mut publications: mpsc::Receiver<Publication>,
-    ) -> Result<(), EngineError> {
+    ) -> Result<(), CommitError> {
         let mut impressions = impressions;
         let mut is_open = true;
         while is_open || !self.flights.is_empty() {
@@ -144,7 +144,7 @@ impl Committer {
         &mut self,
         published: Published,
         impressions: Option<&mut (Publisher, Subject)>,
-    ) -> Result<(), EngineError> {
+    ) -> Result<(), CommitError> {
         let Published { replies, impressions: shown, given, model, run, after } = published;
         // Before the reply: feedback on what is not yet remembered would be lost by a crash in between.
         if let Some((publisher, subject)) = impressions {
@@ -176,7 +176,7 @@ impl Committer {
     }
 
     /// Ends the epoch. `is_forced` commits a marker even without anything new.
-    async fn close(&mut self, save: Option<Save>, is_forced: bool) -> Result<(), EngineError> {
+    async fn close(&mut self, save: Option<Save>, is_forced: bool) -> Result<(), CommitError> {
         self.due = Instant::now() + self.heartbeat;
         if self.epoch.is_empty() && !is_forced {
             return Ok(());
@@ -185,7 +185,7 @@ impl Committer {
         self.send(batch, save).await
     }
 
-    async fn send(&mut self, batch: Batch, save: Option<Save>) -> Result<(), EngineError> {
+    async fn send(&mut self, batch: Batch, save: Option<Save>) -> Result<(), CommitError> {
         pass(Place::EpochFilled);
         let Batch { outputs: mut messages, steps, progress, unfinished, resumed } = batch;
         let outputs = messages.len();
@@ -216,7 +216,7 @@ impl Committer {
     }
 
     /// A batch is stored.
-    async fn land(&mut self, end: StreamSequence) -> Result<(), EngineError> {
+    async fn land(&mut self, end: StreamSequence) -> Result<(), CommitError> {
         pass(Place::EpochAnswered);
         let Some(Flight { sent, outputs, position, save, epoch }) = self.flights.pop_front() else { return Ok(()) };
         record_commit(self.worker.pipeline(), outputs, sent.elapsed());

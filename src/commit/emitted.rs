@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 
 use super::outputs::ID;
 use crate::bus::{Outgoing, Subject};
-use crate::engine::EngineError;
+use crate::commit::CommitError;
 use crate::event::EventTime;
 use crate::pipeline::Pipeline;
 use crate::window::Emission;
@@ -30,13 +30,13 @@ const REMOVED: &str = "removed";
 const LONGEST_KEY: usize = 200;
 
 /// The messages of a step's emissions, for the tables that are published, in their order.
-pub(crate) fn messages(pipeline: &Pipeline, emissions: &[Emission]) -> Result<Vec<Outgoing>, EngineError> {
+pub(crate) fn messages(pipeline: &Pipeline, emissions: &[Emission]) -> Result<Vec<Outgoing>, CommitError> {
     let mut messages = Vec::new();
     for emission in emissions {
         let Some(table) = pipeline.tables.get(emission.table) else { continue };
         let Some(subject) = &table.publish else { continue };
         of_table(table.plan.name(), subject, emission, &mut messages)
-            .map_err(|source| EngineError::Emitted { table: table.plan.name().to_owned(), source })?;
+            .map_err(|source| CommitError::Emitted { table: table.plan.name().to_owned(), source })?;
     }
     Ok(messages)
 }

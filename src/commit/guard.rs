@@ -5,7 +5,7 @@
 
 use super::progress::{InputMark, Progress};
 use crate::bus::{Bus, StreamSequence, StreamState};
-use crate::engine::EngineError;
+use crate::commit::CommitError;
 use crate::pipeline::{Pipeline, input_spec};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -28,7 +28,7 @@ pub(crate) struct Input {
 }
 
 /// The streams of a pipeline, created where they are missing.
-pub(crate) async fn open_inputs(pipeline: &Pipeline, bus: &Bus) -> Result<Vec<Input>, EngineError> {
+pub(crate) async fn open_inputs(pipeline: &Pipeline, bus: &Bus) -> Result<Vec<Input>, CommitError> {
     let mut inputs = Vec::new();
     for stream in &pipeline.streams {
         let spec = input_spec(pipeline, stream);
@@ -44,14 +44,14 @@ pub(crate) async fn check_inputs(
     inputs: &mut [Input],
     progress: &mut Progress,
     on_loss: OnLoss,
-) -> Result<(), EngineError> {
+) -> Result<(), CommitError> {
     for (input, mark) in inputs.iter_mut().zip(&mut progress.inputs) {
         if mark.sequence == 0 && mark.created_micros == 0 {
             mark.created_micros = input.state.created_micros;
             continue;
         }
         let Some((what, replacement)) = difference(bus, input, mark).await? else { continue };
-        let lost = EngineError::InputLost { stream: input.name.clone(), what };
+        let lost = CommitError::InputLost { stream: input.name.clone(), what };
         if on_loss == OnLoss::Stop {
             return Err(lost);
         }
@@ -63,7 +63,7 @@ pub(crate) async fn check_inputs(
 }
 
 /// What is not as recorded, and where to go on instead.
-async fn difference(bus: &Bus, input: &Input, mark: &InputMark) -> Result<Option<(String, InputMark)>, EngineError> {
+async fn difference(bus: &Bus, input: &Input, mark: &InputMark) -> Result<Option<(String, InputMark)>, CommitError> {
     let (name, state, read) = (&input.name, &input.state, mark.sequence);
     if mark.created_micros != state.created_micros {
         let what = format!("it is another stream than the one that was read up to {read}: it was created anew");
@@ -100,7 +100,7 @@ async fn mark_at(
     stream: &str,
     mark: &InputMark,
     sequence: StreamSequence,
-) -> Result<InputMark, EngineError> {
+) -> Result<InputMark, CommitError> {
     let found = bus.message_at(stream, sequence).await?;
     Ok(InputMark {
         sequence: sequence.0,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::progress::{Progress, Run};
 use crate::bus::{Outgoing, StoredMessage, Subject};
-use crate::engine::EngineError;
+use crate::commit::CommitError;
 use crate::pipeline::StreamPlan;
 
 /// Changes when the meaning of a field does.
@@ -73,7 +73,7 @@ impl Marker {
     }
 
     /// The subject of a pipeline's markers.
-    pub(crate) fn subject(pipeline: &str) -> Result<Subject, EngineError> {
+    pub(crate) fn subject(pipeline: &str) -> Result<Subject, CommitError> {
         Ok(Subject::new(format!("{pipeline}.commits"))?)
     }
 
@@ -83,8 +83,8 @@ impl Marker {
     }
 
     /// As a message.
-    pub(crate) fn message(&self, subject: Subject) -> Result<Outgoing, EngineError> {
-        let payload = serde_json::to_vec(self).map_err(|source| EngineError::Marker { sequence: 0, source })?;
+    pub(crate) fn message(&self, subject: Subject) -> Result<Outgoing, CommitError> {
+        let payload = serde_json::to_vec(self).map_err(|source| CommitError::Marker { sequence: 0, source })?;
         Ok(Outgoing::new(subject, payload.into()))
     }
 
@@ -92,11 +92,11 @@ impl Marker {
     ///
     /// # Errors
     /// When it is no marker, or one of another version.
-    pub(crate) fn read(payload: &[u8], sequence: u64) -> Result<Self, EngineError> {
+    pub(crate) fn read(payload: &[u8], sequence: u64) -> Result<Self, CommitError> {
         let marker: Self =
-            serde_json::from_slice(payload).map_err(|source| EngineError::Marker { sequence, source })?;
+            serde_json::from_slice(payload).map_err(|source| CommitError::Marker { sequence, source })?;
         if marker.format != FORMAT {
-            return Err(EngineError::MarkerFormat { sequence, found: marker.format, expected: FORMAT });
+            return Err(CommitError::MarkerFormat { sequence, found: marker.format, expected: FORMAT });
         }
         Ok(marker)
     }
@@ -115,7 +115,7 @@ impl Marker {
     }
 
     /// Reads a stored marker back.
-    pub(crate) fn of(message: &StoredMessage) -> Result<Self, EngineError> {
+    pub(crate) fn of(message: &StoredMessage) -> Result<Self, CommitError> {
         Self::read(&message.payload, message.sequence.0)
     }
 }

@@ -6,7 +6,7 @@
 use bytes::Bytes;
 
 use crate::bus::{Outgoing, StreamSequence, Subject};
-use crate::engine::EngineError;
+use crate::commit::CommitError;
 use crate::pipeline::{Pipeline, examples_subject};
 use crate::step::{DeadLetter, ExampleMessage};
 
@@ -39,7 +39,7 @@ pub(crate) struct Given {
 }
 
 impl Outputs {
-    pub(crate) fn of(pipeline: &Pipeline) -> Result<Self, EngineError> {
+    pub(crate) fn of(pipeline: &Pipeline) -> Result<Self, CommitError> {
         Ok(Self {
             streams: pipeline.streams.iter().map(|stream| stream.name.clone()).collect(),
             ranked: pipeline.score.as_ref().and_then(|score| score.publish.clone()),

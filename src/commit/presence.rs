@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use crate::bus::{Bus, BusError, EndpointSpec, ServiceSpec, Subject};
-use crate::engine::EngineError;
+use crate::commit::CommitError;
 
 /// How long somebody who is there may take to say so.
 const ANSWER: Duration = Duration::from_secs(1);
@@ -47,15 +47,15 @@ impl Presence {
         Self { bus: bus.clone(), role, pipeline: pipeline.to_owned(), identity }
     }
 
-    fn subject(&self) -> Result<Subject, EngineError> {
+    fn subject(&self) -> Result<Subject, CommitError> {
         Ok(Subject::new(format!("tidewheel.{}.{}", self.role, self.pipeline))?)
     }
 
     /// Fails when somebody answers.
-    pub(crate) async fn ask_others(&self) -> Result<(), EngineError> {
+    pub(crate) async fn ask_others(&self) -> Result<(), CommitError> {
         match self.bus.request(&self.subject()?, Bytes::new(), ANSWER).await {
             Ok(answer) => match serde_json::from_slice::<Identity>(&answer) {
-                Ok(other) => Err(EngineError::AlreadyRunning {
+                Ok(other) => Err(CommitError::AlreadyRunning {
                     role: self.role,
                     pipeline: self.pipeline.clone(),
                     host: other.host,
@@ -76,7 +76,7 @@ impl Presence {
     pub(crate) async fn answer_others(
         &self,
         stop: CancellationToken,
-    ) -> Result<impl Future<Output = Result<(), EngineError>> + use<>, EngineError> {
+    ) -> Result<impl Future<Output = Result<(), CommitError>> + use<>, CommitError> {
         let spec = ServiceSpec {
             name: format!("tidewheel-{}-{}", self.pipeline, self.role),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -85,7 +85,7 @@ impl Presence {
         };
         let mut service = self.bus.serve(spec, QUESTIONS).await?;
         let answer =
-            serde_json::to_vec(&self.identity).map_err(|source| EngineError::Marker { sequence: 0, source })?;
+            serde_json::to_vec(&self.identity).map_err(|source| CommitError::Marker { sequence: 0, source })?;
         let answer = Bytes::from(answer);
         Ok(async move {
             loop {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::position::Position;
 use crate::bus::{Bus, ReadLimits, StreamSequence};
-use crate::engine::EngineError;
+use crate::commit::CommitError;
 use crate::learn::Impressions;
 use crate::pipeline::{Pipeline, impressions_spec};
 use crate::step::{Made, Recorded, Shown, in_order};
@@ -20,7 +20,7 @@ pub(crate) async fn recorded_impressions(
     pipeline: &Pipeline,
     bus: &Bus,
     held: &Shown,
-) -> Result<(Recorded, StreamSequence), EngineError> {
+) -> Result<(Recorded, StreamSequence), CommitError> {
     let mut recorded = VecDeque::new();
     let (Some(spec), Some(labels), Some(vector)) = (impressions_spec(pipeline), &pipeline.labels, &pipeline.vector)
     else {

@@ -19,7 +19,7 @@ use super::progress::{InputMark, Progress, Run};
 use super::save::{FORMAT, Head};
 use super::worker::Worker;
 use crate::bus::{AtomicPublisher, Bus, ReadLimits, StreamSequence, StreamState};
-use crate::engine::EngineError;
+use crate::commit::CommitError;
 use crate::pipeline::{Pipeline, impressions_spec, output_spec};
 use crate::snapshot::{Generation, SnapshotStore};
 
@@ -54,7 +54,7 @@ pub(crate) async fn claim(
     heads: &[Head],
     on_loss: OnLoss,
     is_fresh: bool,
-) -> Result<Claimed, EngineError> {
+) -> Result<Claimed, CommitError> {
     let mut inputs = open_inputs(pipeline, bus).await?;
     let spec = output_spec(pipeline);
     bus.ensure_stream(&spec).await?;
@@ -67,7 +67,7 @@ pub(crate) async fn claim(
             true => None,
             false => match newest_marker(pipeline, bus, &state, heads, on_loss).await {
                 // What a worker that is gone had sent was stored since we looked where the stream ends.
-                Err(EngineError::ForeignOutput { marker, last, .. }) if marker > last => continue,
+                Err(CommitError::ForeignOutput { marker, last, .. }) if marker > last => continue,
                 found => found?,
             },
         };
@@ -88,7 +88,7 @@ pub(crate) async fn claim(
             return Ok(Claimed { publisher, marker, last, inputs, stored });
         }
     }
-    Err(EngineError::Contended { pipeline: pipeline.name.clone() })
+    Err(CommitError::Contended { pipeline: pipeline.name.clone() })
 }
 
 /// The marks of the pipeline's present streams; new ones begin at their beginning.
@@ -108,12 +108,12 @@ async fn newest_marker(
     state: &StreamState,
     heads: &[Head],
     on_loss: OnLoss,
-) -> Result<Option<Marker>, EngineError> {
+) -> Result<Option<Marker>, CommitError> {
     let spec = output_spec(pipeline);
     // The state knows of outputs that the broker does not: it is another one, was wiped, or was put back.
     let lost = |head: &Head| {
         let lost =
-            EngineError::OutputLost { stream: spec.name.clone(), last: state.last, known: StreamSequence(head.output) };
+            CommitError::OutputLost { stream: spec.name.clone(), last: state.last, known: StreamSequence(head.output) };
         if on_loss == OnLoss::Stop {
             return Err(lost);
         }
@@ -127,12 +127,12 @@ async fn newest_marker(
     let Some(found) = found else {
         // Expired with everything else, while nobody ran the pipeline. A snapshot of that very moment says as much.
         let head = heads.iter().find(|head| head.output == state.last.0);
-        let head = head.ok_or_else(|| EngineError::MarkerLost { stream: spec.name.clone(), last: state.last })?;
+        let head = head.ok_or_else(|| CommitError::MarkerLost { stream: spec.name.clone(), last: state.last })?;
         return Ok(Some(of_head(head)));
     };
     if found.sequence != state.last {
         let foreign =
-            EngineError::ForeignOutput { stream: spec.name.clone(), marker: found.sequence, last: state.last };
+            CommitError::ForeignOutput { stream: spec.name.clone(), marker: found.sequence, last: state.last };
         // A marker that was stored since we looked where the stream ends is looked at again.
         if on_loss == OnLoss::Stop || found.sequence > state.last {
             return Err(foreign);
@@ -157,7 +157,7 @@ async fn stored_ids(
     stream: &str,
     unfinished: Unfinished,
     last: StreamSequence,
-) -> Result<Vec<String>, EngineError> {
+) -> Result<Vec<String>, CommitError> {
     let sequences = unfinished.since + 1..=last.0;
     let messages = futures::stream::iter(sequences.map(|sequence| bus.message_at(stream, StreamSequence(sequence))));
     let mut messages = std::pin::pin!(messages.buffered(READ_AT_ONCE));
@@ -169,7 +169,7 @@ async fn stored_ids(
 }
 
 /// What snapshots say of themselves, newest first; those that can't be read are reported.
-pub(crate) async fn read_heads(store: &SnapshotStore) -> Result<Vec<Usable>, EngineError> {
+pub(crate) async fn read_heads(store: &SnapshotStore) -> Result<Vec<Usable>, CommitError> {
     let mut usable = Vec::new();
     for generation in store.generations().await? {
         let generation = match generation {
@@ -210,7 +210,7 @@ pub(crate) async fn steps_between(
     state: &Progress,
     (marker, last): (&Marker, StreamSequence),
     since: StreamSequence,
-) -> Result<Vec<Run>, EngineError> {
+) -> Result<Vec<Run>, CommitError> {
     if pipeline.streams.len() < 2 {
         return Ok(vec![Run { stream: 0, until: marker.progress.sequence(0), is_present: true }]);
     }

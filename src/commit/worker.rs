@@ -12,7 +12,7 @@ use super::crash::{Place, pass};
 use super::marker::Marker;
 use super::presence::Presence;
 use crate::bus::{AtomicPublisher, Bus, BusError, StreamSequence};
-use crate::engine::EngineError;
+use crate::commit::CommitError;
 use crate::pipeline::{Pipeline, output_spec};
 
 /// Batches of outputs without an answer.
@@ -49,7 +49,7 @@ impl Worker {
         &self,
         marker: &Marker,
         last: StreamSequence,
-    ) -> Result<Option<(AtomicPublisher, Marker, StreamSequence)>, EngineError> {
+    ) -> Result<Option<(AtomicPublisher, Marker, StreamSequence)>, CommitError> {
         let marker = Marker {
             epoch: marker.epoch + 1,
             writer: self.presence.identity.worker.clone(),
@@ -73,22 +73,22 @@ impl Worker {
     }
 
     /// Whether no other worker has taken over: the newest marker is ours.
-    pub(crate) async fn is_current(&self) -> Result<bool, EngineError> {
+    pub(crate) async fn is_current(&self) -> Result<bool, CommitError> {
         let subject = Marker::subject(&self.pipeline.name)?;
         let newest = self.bus.last_message(&output_spec(&self.pipeline).name, &subject).await?;
         Ok(newest.is_some_and(|message| Marker::of(&message).is_ok_and(|marker| marker.writer == self.id())))
     }
 
     /// Says what became of the output stream where we were refused: it lost what was stored, or somebody else wrote to it.
-    pub(crate) async fn explain(&self, error: BusError) -> EngineError {
+    pub(crate) async fn explain(&self, error: BusError) -> CommitError {
         let stream = output_spec(&self.pipeline).name;
         match error {
             // Whoever wrote the newest marker that is left did so before us.
             BusError::Fenced { expected, found, .. } if found < expected => {
-                return EngineError::OutputLost { stream, last: found, known: expected };
+                return CommitError::OutputLost { stream, last: found, known: expected };
             }
             BusError::Fenced { .. } => {}
-            BusError::StreamNotFound { .. } => return EngineError::OutputGone { stream },
+            BusError::StreamNotFound { .. } => return CommitError::OutputGone { stream },
             error => return error.into(),
         }
         let Ok(subject) = Marker::subject(&self.pipeline.name) else { return error.into() };
@@ -96,7 +96,7 @@ impl Worker {
         let newest = newest.ok().flatten().and_then(|message| Marker::of(&message).ok());
         match newest {
             Some(marker) if marker.writer != self.id() => {
-                EngineError::Superseded { pipeline: self.pipeline.name.clone(), host: marker.host }
+                CommitError::Superseded { pipeline: self.pipeline.name.clone(), host: marker.host }
             }
             _ => error.into(),
         }

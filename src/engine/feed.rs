@@ -5,6 +5,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::EngineError;
 use crate::bus::{BusError, Message, Reader, Revision, StreamSequence};
+use crate::commit::CommitError;
 use crate::commit::OnLoss;
 use crate::registry::{Pointer, PointerWatch, Registry, RegistryError};
 
@@ -36,7 +37,7 @@ impl Source {
         }
         let messages = self.reader.next_batch().await.map_err(|error| self.explain(error))?;
         if let Some(missing) = self.reader.take_missing() {
-            let gone = EngineError::InputMissing {
+            let gone = CommitError::InputMissing {
                 stream: self.stream.clone(),
                 first: missing.first,
                 count: missing.messages,
@@ -45,7 +46,7 @@ impl Source {
                 _ if self.is_fresh => {
                     tracing::info!(stream = self.stream, first = missing.last.0 + 1, "the stream begins here by now");
                 }
-                OnLoss::Stop => return Err(gone),
+                OnLoss::Stop => return Err(gone.into()),
                 OnLoss::Accept => tracing::error!(error = %gone, "going on without them, as was asked for"),
             }
         }
@@ -57,12 +58,13 @@ impl Source {
     fn explain(&self, error: BusError) -> EngineError {
         match error {
             BusError::PastEnd { .. } | BusError::Recreated { .. } | BusError::Rewritten { .. } => {
-                EngineError::InputLost { stream: self.stream.clone(), what: error.to_string() }
+                CommitError::InputLost { stream: self.stream.clone(), what: error.to_string() }.into()
             }
-            BusError::StreamNotFound { .. } => EngineError::InputLost {
+            BusError::StreamNotFound { .. } => CommitError::InputLost {
                 stream: self.stream.clone(),
                 what: "the broker has no stream of this name any more".to_owned(),
-            },
+            }
+            .into(),
             error => error.into(),
         }
     }

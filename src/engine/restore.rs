@@ -5,11 +5,13 @@ use std::sync::Arc;
 use super::EngineError;
 use super::feed::Source;
 use crate::bus::{Bus, ReadLimits, StreamSequence};
+use crate::commit::CommitError;
 use crate::commit::{
     Head, Input, InputMark, Marker, OnLoss, Place, Progress, Usable, is_covered, pass, recorded_impressions,
 };
 use crate::pipeline::Pipeline;
 use crate::snapshot::{Generation, SnapshotStore};
+use crate::step::StepError;
 use crate::step::{Labeller, Shown, Step};
 use crate::window::References;
 
@@ -73,7 +75,7 @@ pub(super) async fn restore(
     step.set_references(references.clone());
     let (recorded, until) = recorded_impressions(pipeline, bus, &Shown::default()).await?;
     let shown = Shown { until: until.0, writer: writer.to_owned(), ordinal: 0 };
-    let labeller = Labeller::new(pipeline, recorded, shown)?;
+    let labeller = Labeller::new(pipeline, recorded, shown).map_err(StepError::from)?;
     Ok(Restored { step, labeller, progress, covered: StreamSequence(0) })
 }
 
@@ -86,7 +88,7 @@ fn read_state(
     std::thread::scope(|scope| {
         let labeller = scope.spawn(|| Labeller::restore(pipeline, generation));
         let step = Step::restore(pipeline, references, |part| Ok(generation.part(part)?));
-        let labeller = labeller.join().unwrap_or(Err(EngineError::Thread("restore")));
+        let labeller = labeller.join().unwrap_or(Err(StepError::Thread));
         Ok((step?, labeller?))
     })
 }
@@ -122,9 +124,9 @@ pub(super) async fn open_sources(
         let last = StreamSequence(marked.sequence);
         // Without the last of the messages nobody could tell when they have all been read.
         if mark.sequence < marked.sequence && bus.message_at(&input.name, last).await?.is_none() {
-            let differ = EngineError::InputsDiffer { stream: input.name.clone(), until: last };
+            let differ = CommitError::InputsDiffer { stream: input.name.clone(), until: last };
             if on_loss == OnLoss::Stop {
-                return Err(differ);
+                return Err(differ.into());
             }
             tracing::error!(error = %differ, "going on with what the stream holds, as was asked for");
             *mark = marked.clone();

@@ -30,6 +30,7 @@ use crate::commit::{
 use crate::pipeline::{Pipeline, input_spec, output_spec};
 use crate::snapshot::{Location, SnapshotStore};
 use crate::window::References;
+use futures::TryFutureExt;
 
 /// Messages of one step.
 const STEP_ROWS: usize = 4_096;
@@ -129,7 +130,7 @@ impl Run {
             tasks: JoinSet::new(),
             threads: Vec::new(),
         };
-        run.tasks.spawn(worker.presence.answer_others(stop.clone()).await?);
+        run.tasks.spawn(worker.presence.answer_others(stop.clone()).await?.err_into());
         warn_of_durability(&pipeline, bus).await?;
         let (swap_queue, swaps) = mpsc::channel(QUEUED_SWAPS);
         let models = open_registry(&pipeline, bus, settings.copies.clone()).await?;
@@ -205,7 +206,7 @@ impl Run {
         let beginning = Beginning { publisher, worker, epoch: Epoch::new(stored), marker, last, linger };
         let committer = Committer::new(&pipeline, beginning, settled_sender, saves)?;
         let impressions = impressions_publisher(&pipeline, bus, OUTSTANDING).await?;
-        run.tasks.spawn(committer.run(impressions, publications));
+        run.tasks.spawn(committer.run(impressions, publications).err_into());
         run.tasks.spawn(feed(sources, again, unfinished, run.inputs.clone(), stop.clone()));
 
         if let Some((subject, _)) = pipeline.score.as_ref().and_then(|score| score.service.as_ref()) {

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::EngineError;
 use super::input::Input;
 use super::telemetry::record_snapshot;
+use crate::commit::CommitError;
 use crate::commit::{Committed, FORMAT, Head, Place, Progress, Save, Worker, pass};
 use crate::snapshot::{Draft, SnapshotStore};
 use crate::step::Shown;
@@ -109,7 +110,7 @@ async fn store_one(
     draft: Draft,
     head: &Head,
 ) -> Result<(u64, u64), EngineError> {
-    let head = serde_json::to_vec(head).map_err(|source| EngineError::Marker { sequence: 0, source })?;
+    let head = serde_json::to_vec(head).map_err(|source| CommitError::Marker { sequence: 0, source })?;
     let written = draft.write(head).await?;
     let figures = (written.figures().state_bytes, written.figures().written_bytes);
     pass(Place::SnapshotWritten);

@@ -14,9 +14,11 @@ use super::serve::{Scored, Scoring};
 use super::stats::Stats;
 use super::telemetry::{TableFigures, record_step, record_table};
 use crate::bus::{Message, ServiceRequest, StreamSequence};
+use crate::commit::CommitError;
 use crate::commit::{OnLoss, Place, Position, Progress, Run, Save, pass};
 use crate::feature::LiveTable;
 use crate::pipeline::Pipeline;
+use crate::step::StepError;
 use crate::step::{Step, StepOutput};
 
 /// How often the size of tables is recorded.
@@ -143,9 +145,9 @@ impl StepThread {
                 continue;
             }
             let differ =
-                EngineError::InputsDiffer { stream: marked.stream.clone(), until: StreamSequence(marked.sequence) };
+                CommitError::InputsDiffer { stream: marked.stream.clone(), until: StreamSequence(marked.sequence) };
             match self.replay.on_loss {
-                OnLoss::Stop => return Err(differ),
+                OnLoss::Stop => return Err(differ.into()),
                 OnLoss::Accept => {
                     tracing::error!(error = %differ, "going on with what the stream holds, as was asked for")
                 }
@@ -214,7 +216,7 @@ fn snapshot(pipeline: &Pipeline, step: &mut Step, names: &[String]) -> Result<Ve
             let scanned = table.scan();
             rows.push((
                 name.to_owned(),
-                scanned.map_err(|source| EngineError::Window { table: name.to_owned(), source })?,
+                scanned.map_err(|source| StepError::Window { table: name.to_owned(), source })?,
             ));
         }
     }

@@ -24,8 +24,6 @@ use arrow::ipc::root_as_message;
 use arrow::ipc::writer::StreamWriter;
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::window::WindowError;
-
 const MAGIC: [u8; 8] = *b"tidestat";
 
 /// Changes when the framing does.
@@ -88,17 +86,6 @@ pub enum SaveError {
         /// The failure.
         source: ArrowError,
     },
-}
-
-impl SaveError {
-    /// What a table could not encode or take in.
-    pub(crate) fn of(section: &str, error: WindowError) -> Self {
-        let source = match error {
-            WindowError::Kernel(source) => source,
-            other => ArrowError::ComputeError(other.to_string()),
-        };
-        Self::Batch { section: section.to_owned(), source }
-    }
 }
 
 /// Writes a state, section by section.

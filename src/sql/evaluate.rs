@@ -10,10 +10,8 @@ use datafusion::logical_expr::GroupsAccumulator;
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion::physical_expr::{GroupsAccumulatorAdapter, PhysicalExpr};
 
-use crate::window::WindowError;
-
 /// The value of an expression for every row.
-pub(crate) fn evaluate(expression: &Arc<dyn PhysicalExpr>, batch: &RecordBatch) -> Result<ArrayRef, WindowError> {
+pub(crate) fn evaluate(expression: &Arc<dyn PhysicalExpr>, batch: &RecordBatch) -> Result<ArrayRef, DataFusionError> {
     Ok(expression.evaluate(batch)?.into_array(batch.num_rows())?)
 }
 
@@ -21,7 +19,7 @@ pub(crate) fn evaluate(expression: &Arc<dyn PhysicalExpr>, batch: &RecordBatch) 
 pub(crate) fn evaluate_filter(
     condition: Option<&Arc<dyn PhysicalExpr>>,
     batch: &RecordBatch,
-) -> Result<Option<BooleanArray>, WindowError> {
+) -> Result<Option<BooleanArray>, DataFusionError> {
     let Some(condition) = condition else { return Ok(None) };
     let mask = evaluate(condition, batch)?;
     if *mask.data_type() != DataType::Boolean {

@@ -10,9 +10,9 @@ use arrow::datatypes::TimestampMicrosecondType;
 use super::counts::Snapshot;
 use super::deadletter::{DeadLetter, LATE};
 use crate::bus::{Message, StreamSequence};
-use crate::engine::EngineError;
 use crate::event::{Decoder, EventTime, PartitionedWatermark, SeenIds};
 use crate::pipeline::StreamPlan;
+use crate::step::StepError;
 
 /// What is remembered of a stream.
 pub(crate) struct StreamState {
@@ -37,7 +37,7 @@ pub(crate) struct Arrival {
 }
 
 impl StreamState {
-    pub(crate) fn new(plan: &StreamPlan) -> Result<Self, EngineError> {
+    pub(crate) fn new(plan: &StreamPlan) -> Result<Self, StepError> {
         let decoder = Decoder::new(Arc::clone(&plan.contract), &plan.decode)?;
         let time_index = decoder.schema().index_of(&plan.decode.time_column).unwrap_or(0);
         Ok(Self {
@@ -61,7 +61,7 @@ impl StreamState {
         messages: &[Message],
         counts: &mut Snapshot,
         letters: Option<&mut Vec<DeadLetter>>,
-    ) -> Result<Arrival, EngineError> {
+    ) -> Result<Arrival, StepError> {
         if let Some(last) = messages.last() {
             self.last = last.sequence;
         }
@@ -96,7 +96,7 @@ impl StreamState {
     }
 
     /// The watermark follows event by event.
-    fn observe(&mut self, plan: &StreamPlan, messages: &[Message], arrival: &mut Arrival) -> Result<(), EngineError> {
+    fn observe(&mut self, plan: &StreamPlan, messages: &[Message], arrival: &mut Arrival) -> Result<(), StepError> {
         let mut watermarks = Vec::with_capacity(arrival.origin.len());
         let (mut message, mut partition) = (u32::MAX, 0);
         for (time, origin) in arrival.times().iter().zip(&arrival.origin) {
@@ -107,7 +107,7 @@ impl StreamState {
                 partition = self
                     .watermark
                     .number(name)
-                    .map_err(|source| EngineError::Partitions { stream: plan.name.clone(), source })?;
+                    .map_err(|source| StepError::Partitions { stream: plan.name.clone(), source })?;
             }
             self.watermark.observe(partition, EventTime(*time), published.published_micros);
             watermarks.push(self.watermark_micros());
@@ -135,7 +135,7 @@ impl Arrival {
         messages: &[Message],
         late: &[bool],
         letters: Option<&mut Vec<DeadLetter>>,
-    ) -> Result<u64, EngineError> {
+    ) -> Result<u64, StepError> {
         let wanted: BooleanBuffer = late.iter().map(|late| !late).collect();
         let count = wanted.len() - wanted.count_set_bits();
         if count == 0 {
@@ -159,7 +159,7 @@ impl Arrival {
         Ok(count as u64)
     }
 
-    fn keep(&mut self, wanted: &BooleanBuffer) -> Result<(), EngineError> {
+    fn keep(&mut self, wanted: &BooleanBuffer) -> Result<(), StepError> {
         if wanted.count_set_bits() == wanted.len() {
             return Ok(());
         }

@@ -6,9 +6,9 @@ use arrow::compute::prep_null_mask_filter;
 use arrow::datatypes::TimestampMicrosecondType;
 
 use crate::bus::{Message, StreamSequence};
-use crate::engine::EngineError;
 use crate::learn::{JoinKey, join_keys};
 use crate::pipeline::LabelPlan;
+use crate::step::StepError;
 use crate::window::WindowError;
 
 /// One entry per event of the feedback's stream that counts, in the order of the stream.
@@ -41,15 +41,15 @@ impl Feedback {
         (messages, origin): (&[Message], &[u32]),
         time_index: usize,
         watermarks: Vec<i64>,
-    ) -> Result<Self, EngineError> {
+    ) -> Result<Self, StepError> {
         let sequences = origin.iter().map(|index| messages[*index as usize].sequence).collect();
-        let is_positive = condition(&plan.positive, batch).map_err(EngineError::Positive)?;
+        let is_positive = condition(&plan.positive, batch).map_err(StepError::Positive)?;
         let rows: Vec<usize> = is_positive.set_indices().collect();
         let columns = join_columns(&plan.join, batch);
         // Feedback is rare: keys are made for its rows alone.
         let picked = arrow::array::UInt32Array::from_iter_values(rows.iter().map(|row| *row as u32));
-        let columns: Vec<ArrayRef> = arrow::compute::take_arrays(&columns, &picked, None)
-            .map_err(|error| EngineError::Positive(error.into()))?;
+        let columns: Vec<ArrayRef> =
+            arrow::compute::take_arrays(&columns, &picked, None).map_err(|error| StepError::Positive(error.into()))?;
         let times = batch.column(time_index).as_primitive::<TimestampMicrosecondType>().values();
         let keys = join_keys(&columns, rows.len());
         let positives =

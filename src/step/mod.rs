@@ -18,6 +18,7 @@
 mod arrival;
 mod counts;
 mod deadletter;
+mod error;
 mod feedback;
 mod label;
 mod saving;
@@ -27,6 +28,7 @@ mod trigger;
 
 pub use counts::Snapshot;
 pub use deadletter::{DeadLetter, LATE, UNSCORABLE};
+pub use error::StepError;
 pub use feedback::{Feedback, Positive};
 pub(crate) use label::{ExampleMessage, Labelled, Labeller};
 pub(crate) use label::{Made, Recorded, Shown, in_order};

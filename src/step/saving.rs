@@ -24,11 +24,11 @@ use super::arrival::StreamState;
 use super::step::Step;
 use super::tables::Tables;
 use crate::bus::StreamSequence;
-use crate::engine::EngineError;
 use crate::event::{EventTime, SavedPartition, SavedWatermark, SeenIds};
 use crate::feature::{LivePlan, LiveTable};
 use crate::pipeline::{Pipeline, StreamPlan, TablePlan};
 use crate::snapshot::{SaveError, SectionReader, SectionWriter};
+use crate::step::StepError;
 use crate::window::{FeatureTable, NewestRows, References, WindowError, WindowTables};
 
 const STREAM: &str = "stream";
@@ -65,7 +65,7 @@ impl Step {
     ///
     /// # Errors
     /// When the output can't be written.
-    pub fn save_part(&self, name: &str, output: &mut dyn Write) -> Result<(), EngineError> {
+    pub fn save_part(&self, name: &str, output: &mut dyn Write) -> Result<(), StepError> {
         let found = parts(&self.pipeline).find(|(part, _)| part == name);
         let Some((_, part)) = found else { return Ok(()) };
         let saved = match part {
@@ -87,18 +87,15 @@ impl Step {
     pub fn restore<R: Read>(
         pipeline: &Arc<Pipeline>,
         references: References,
-        read: impl Fn(&str) -> Result<R, EngineError> + Sync,
-    ) -> Result<Self, EngineError> {
+        read: impl Fn(&str) -> Result<R, StepError> + Sync,
+    ) -> Result<Self, StepError> {
         let mut step = Self::new(Arc::clone(pipeline))?;
         step.restore_parts(read)?;
         step.set_references(references);
         Ok(step)
     }
 
-    fn restore_parts<R: Read>(
-        &mut self,
-        read: impl Fn(&str) -> Result<R, EngineError> + Sync,
-    ) -> Result<(), EngineError> {
+    fn restore_parts<R: Read>(&mut self, read: impl Fn(&str) -> Result<R, StepError> + Sync) -> Result<(), StepError> {
         let (pipeline, names) = (Arc::clone(&self.pipeline), self.parts());
         let threads = std::thread::available_parallelism().map_or(1, NonZero::get).min(names.len());
         let waiting = Mutex::new(names.iter().zip(self.places()).enumerate());
@@ -111,10 +108,10 @@ impl Step {
                 restored.map_err(|error| (index, error))?;
             }
         };
-        let failed: Vec<(usize, EngineError)> = std::thread::scope(|scope| {
+        let failed: Vec<(usize, StepError)> = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..threads).map(|_| scope.spawn(restore_some)).collect();
             let ended = threads.into_iter().map(|thread| thread.join());
-            ended.filter_map(|ended| ended.unwrap_or(Err((0, EngineError::Thread("restore")))).err()).collect()
+            ended.filter_map(|ended| ended.unwrap_or(Err((0, StepError::Thread))).err()).collect()
         });
         // The first part that can't be restored, whichever thread was faster.
         failed.into_iter().min_by_key(|(index, _)| *index).map_or(Ok(()), |(_, error)| Err(error))
@@ -158,17 +155,14 @@ impl Place<'_> {
     }
 }
 
-fn in_part(name: &str) -> impl Fn(SaveError) -> EngineError {
+fn in_part(name: &str) -> impl Fn(SaveError) -> StepError {
     let part = name.to_owned();
-    move |source| EngineError::State { part: part.clone(), source }
+    move |source| StepError::State { part: part.clone(), source }
 }
 
 /// A table that can't be saved or restored fails as its state does.
 fn saving(error: WindowError) -> SaveError {
-    match error {
-        WindowError::Save(error) => error,
-        other => SaveError::of("table", other),
-    }
+    error.in_section("table")
 }
 
 fn restore_table(pipeline: &Pipeline, plan: &TablePlan, input: &mut dyn Read) -> Result<LiveTable, SaveError> {

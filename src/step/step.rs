@@ -13,13 +13,13 @@ use super::feedback::{Feedback, condition, join_columns};
 use super::tables::Tables;
 use super::trigger::{describe_events, fit, select};
 use crate::bus::{Message, StreamSequence};
-use crate::engine::EngineError;
 use crate::event::EventTime;
 use crate::feature::{LiveTable, Matrix, VectorReads};
 use crate::learn::{JoinKey, join_keys};
 use crate::pipeline::Pipeline;
 use crate::reference::ReferenceTable;
 use crate::score::{Job, RequestDecoder};
+use crate::step::StepError;
 use crate::window::{Emission, References};
 
 /// The state of a pipeline.
@@ -72,7 +72,7 @@ pub enum Origin {
 
 impl Step {
     /// The empty state.
-    pub fn new(pipeline: Arc<Pipeline>) -> Result<Self, EngineError> {
+    pub fn new(pipeline: Arc<Pipeline>) -> Result<Self, StepError> {
         let streams: Result<Vec<_>, _> = pipeline.streams.iter().map(StreamState::new).collect();
         let vector = pipeline.vector.as_ref().map(|plan| VectorReads::new(Arc::clone(plan)));
         let service = pipeline.score.as_ref().and_then(|score| Some((score, score.service.as_ref()?)));
@@ -175,7 +175,7 @@ impl Step {
 
     /// Applies messages of a stream, in its order. With `emit` off nothing is scored and no dead letter is made: the state is
     /// being rebuilt, and what it emits has been published before.
-    pub fn events(&mut self, stream: usize, messages: &[Message], emit: bool) -> Result<StepOutput, EngineError> {
+    pub fn events(&mut self, stream: usize, messages: &[Message], emit: bool) -> Result<StepOutput, StepError> {
         let mut output = StepOutput { is_replay: !emit, ..StepOutput::default() };
         let pipeline = Arc::clone(&self.pipeline);
         let plan = &pipeline.streams[stream];
@@ -199,7 +199,7 @@ impl Step {
     }
 
     /// Moves event time on until every window has closed: the end of a test, after which nothing comes.
-    pub fn close_windows(&mut self) -> Result<Vec<Emission>, EngineError> {
+    pub fn close_windows(&mut self) -> Result<Vec<Emission>, StepError> {
         let mut emissions = Vec::new();
         let newest = self.streams.iter().filter_map(|stream| stream.watermark.newest()).max();
         let Some(newest) = newest else { return Ok(emissions) };
@@ -213,7 +213,7 @@ impl Step {
 
     /// Streams that have been silent for longer than their `idle`, by the broker's time of the others' messages, hold back
     /// nothing. A stream that is read that far behind the others does not either, again after each of its steps.
-    fn leave_silent_out(&mut self, out: &mut Vec<Emission>) -> Result<(), EngineError> {
+    fn leave_silent_out(&mut self, out: &mut Vec<Emission>) -> Result<(), StepError> {
         if !self.is_present || self.streams.len() < 2 {
             return Ok(());
         }
@@ -227,7 +227,7 @@ impl Step {
     }
 
     /// Reads the features of requests and makes their vectors. The groups of the job follow the readable requests.
-    pub fn requests(&mut self, payloads: &[Bytes]) -> Result<StepOutput, EngineError> {
+    pub fn requests(&mut self, payloads: &[Bytes]) -> Result<StepOutput, StepError> {
         let mut output = StepOutput::default();
         let (Some(decoder), Some(vector)) = (self.requests.as_mut(), self.vector.as_mut()) else {
             return Ok(output);
@@ -245,20 +245,20 @@ impl Step {
                 *time = newest;
             }
         }
-        let rows = fit(&decoded.rows, vector.plan().requests()).map_err(EngineError::Vector)?;
+        let rows = fit(&decoded.rows, vector.plan().requests()).map_err(StepError::Vector)?;
         if let Some(labels) = &self.pipeline.labels {
             output.keys = join_keys(&join_columns(&labels.join, &rows), rows.num_rows());
         }
         let matrix = vector.run(&rows, &decoded.times, &mut self.tables.live);
-        output.job = Job { matrix: matrix.map_err(EngineError::Vector)?, groups: decoded.groups, items: decoded.items };
+        output.job = Job { matrix: matrix.map_err(StepError::Vector)?, groups: decoded.groups, items: decoded.items };
         output.origins = decoded.payloads.into_iter().map(Origin::Request).collect();
         Ok(output)
     }
 
     /// Vectors of rows of `requests`, as of `times`.
-    pub fn vectors(&mut self, rows: &RecordBatch, times: &[i64]) -> Result<Matrix, EngineError> {
+    pub fn vectors(&mut self, rows: &RecordBatch, times: &[i64]) -> Result<Matrix, StepError> {
         match self.vector.as_mut() {
-            Some(vector) => vector.run(rows, times, &mut self.tables.live).map_err(EngineError::Vector),
+            Some(vector) => vector.run(rows, times, &mut self.tables.live).map_err(StepError::Vector),
             None => Ok(Matrix::default()),
         }
     }
@@ -269,7 +269,7 @@ impl Step {
         arrival: &Arrival,
         messages: &[Message],
         output: &mut StepOutput,
-    ) -> Result<(), EngineError> {
+    ) -> Result<(), StepError> {
         let Self { pipeline, tables, vector, .. } = self;
         let batch = &arrival.batch;
         tables.begin(stream, batch, &output.emissions)?;
@@ -277,7 +277,7 @@ impl Step {
         // The label join remembers vectors that were shown before a restart, so they are made again.
         let wanted = !output.is_replay || pipeline.labels.is_some();
         let trigger = trigger.filter(|trigger| wanted && trigger.stream == stream);
-        let triggered = trigger.map(|trigger| condition(&trigger.condition, batch).map_err(EngineError::Trigger));
+        let triggered = trigger.map(|trigger| condition(&trigger.condition, batch).map_err(StepError::Trigger));
         let triggered = triggered.transpose()?;
         let times = batch.column(arrival.time_index).as_primitive::<TimestampMicrosecondType>().values();
         let (Some(triggered), Some(vector)) = (&triggered, vector.as_mut()) else {
@@ -285,9 +285,9 @@ impl Step {
             return Ok(());
         };
         let rows: Vec<u32> = triggered.set_indices_u32().collect();
-        let requests = select(batch, &rows, vector.plan().requests()).map_err(EngineError::Vector)?;
+        let requests = select(batch, &rows, vector.plan().requests()).map_err(StepError::Vector)?;
         tables.reserve(&output.emissions)?;
-        vector.begin(&requests, &mut tables.live).map_err(EngineError::Vector)?;
+        vector.begin(&requests, &mut tables.live).map_err(StepError::Vector)?;
         let mut next = rows.iter().copied().peekable();
         let mut request = 0;
         for (row, time) in times.iter().enumerate() {
@@ -298,7 +298,7 @@ impl Step {
                 request += 1;
             }
         }
-        output.job.matrix = vector.finish(&requests, &tables.live).map_err(EngineError::Vector)?;
+        output.job.matrix = vector.finish(&requests, &tables.live).map_err(StepError::Vector)?;
         if let Some(labels) = &pipeline.labels {
             output.keys = join_keys(&join_columns(&labels.join, &requests), requests.num_rows());
         }

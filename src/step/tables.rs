@@ -14,10 +14,10 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 
 use super::arrival::Arrival;
-use crate::engine::EngineError;
 use crate::event::{EventTime, is_late};
 use crate::feature::{LivePlan, LiveTable};
 use crate::pipeline::Pipeline;
+use crate::step::StepError;
 use crate::window::{Emission, FeatureTable, NewestRows, References, WindowError, WindowPlan, WindowTables};
 
 /// See the module.
@@ -49,7 +49,7 @@ struct OfStream {
 }
 
 impl Tables {
-    pub(crate) fn new(pipeline: &Arc<Pipeline>) -> Result<Self, EngineError> {
+    pub(crate) fn new(pipeline: &Arc<Pipeline>) -> Result<Self, StepError> {
         let (mut live, mut places, mut plans) = (Vec::new(), Vec::new(), Vec::<Arc<WindowPlan>>::new());
         for (index, table) in pipeline.tables.iter().enumerate() {
             let state = match &table.plan {
@@ -80,7 +80,7 @@ impl Tables {
             emitted_rows: vec![0; live.len()],
             unseen: vec![VecDeque::new(); live.len()],
             queued: 0,
-            windows: WindowTables::new(plans).map_err(EngineError::Windows)?,
+            windows: WindowTables::new(plans).map_err(StepError::Windows)?,
             references: References::default(),
             pipeline: Arc::clone(pipeline),
             places,
@@ -94,14 +94,14 @@ impl Tables {
         stream: usize,
         arrival: &Arrival,
         out: &mut Vec<Emission>,
-    ) -> Result<Vec<bool>, EngineError> {
+    ) -> Result<Vec<bool>, StepError> {
         let count = arrival.watermarks.len();
         let of_stream = &self.of_stream[stream];
         let mut late = vec![true; count];
         if of_stream.has_windows && count > 0 {
             let first = out.len();
             let pushed = self.windows.push(&of_stream.name, &arrival.batch, &arrival.watermarks, &mut late, out);
-            pushed.map_err(EngineError::Windows)?;
+            pushed.map_err(StepError::Windows)?;
             Self::name_tables(&self.places, &mut self.emitted_rows, &mut out[first..]);
         }
         let nobody_reads = [(usize::MAX, Duration::ZERO)];
@@ -134,10 +134,10 @@ impl Tables {
         stream: usize,
         watermark: Option<i64>,
         out: &mut Vec<Emission>,
-    ) -> Result<(), EngineError> {
+    ) -> Result<(), StepError> {
         let first = out.len();
         let advanced = self.windows.advance(&self.of_stream[stream].name, watermark, out);
-        advanced.map_err(EngineError::Windows)?;
+        advanced.map_err(StepError::Windows)?;
         Self::name_tables(&self.places, &mut self.emitted_rows, &mut out[first..]);
         Ok(())
     }
@@ -155,7 +155,7 @@ impl Tables {
         stream: usize,
         batch: &RecordBatch,
         emissions: &[Emission],
-    ) -> Result<(), EngineError> {
+    ) -> Result<(), StepError> {
         for (table, _) in &self.of_stream[stream].as_of {
             if let LiveTable::AsOf(state) = &mut self.live[*table] {
                 let rows = state.plan().source().rows(&self.of_stream[stream].name, batch, &self.references);
@@ -175,7 +175,7 @@ impl Tables {
     }
 
     /// Gives the keys of what was emitted their slots, before look-ups find theirs.
-    pub(crate) fn reserve(&mut self, emissions: &[Emission]) -> Result<(), EngineError> {
+    pub(crate) fn reserve(&mut self, emissions: &[Emission]) -> Result<(), StepError> {
         for emission in emissions {
             if let LiveTable::Windows(rows) = &mut self.live[emission.table] {
                 let reserved = rows.reserve(emission);
@@ -195,7 +195,7 @@ impl Tables {
     }
 
     /// Shows what was emitted up to a watermark to the look-ups that follow.
-    pub(crate) fn show(&mut self, watermark: i64, emissions: &[Emission]) -> Result<(), EngineError> {
+    pub(crate) fn show(&mut self, watermark: i64, emissions: &[Emission]) -> Result<(), StepError> {
         self.take(watermark, emissions)?;
         for table in &self.places {
             if let LiveTable::Windows(rows) = &mut self.live[*table] {
@@ -205,7 +205,7 @@ impl Tables {
         Ok(())
     }
 
-    fn take(&mut self, watermark: i64, emissions: &[Emission]) -> Result<(), EngineError> {
+    fn take(&mut self, watermark: i64, emissions: &[Emission]) -> Result<(), StepError> {
         for table in &self.places {
             let LiveTable::Windows(rows) = &mut self.live[*table] else { continue };
             let unseen = &mut self.unseen[*table];
@@ -222,7 +222,7 @@ impl Tables {
     }
 
     /// Ends a step: everything that was emitted is seen, and what no read can want is dropped.
-    pub(crate) fn settle(&mut self, stream: usize, watermark: i64, emissions: &[Emission]) -> Result<(), EngineError> {
+    pub(crate) fn settle(&mut self, stream: usize, watermark: i64, emissions: &[Emission]) -> Result<(), StepError> {
         self.queue(emissions);
         self.take(i64::MAX, emissions)?;
         self.queued = 0;
@@ -282,6 +282,6 @@ fn reach(micros: i64) -> Duration {
     Duration::from_micros(micros.max(0).cast_unsigned())
 }
 
-pub(crate) fn in_table(table: &str, source: WindowError) -> EngineError {
-    EngineError::Window { table: table.to_owned(), source }
+pub(crate) fn in_table(table: &str, source: WindowError) -> StepError {
+    StepError::Window { table: table.to_owned(), source }
 }

@@ -84,3 +84,15 @@ pub enum WindowError {
     #[error(transparent)]
     Save(#[from] SaveError),
 }
+
+impl WindowError {
+    /// Why a section of the state could not be saved or restored.
+    pub(crate) fn in_section(self, section: &str) -> SaveError {
+        let source = match self {
+            Self::Save(error) => return error,
+            Self::Kernel(source) => source,
+            other => ArrowError::ComputeError(other.to_string()),
+        };
+        SaveError::Batch { section: section.to_owned(), source }
+    }
+}

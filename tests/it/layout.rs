@@ -6,10 +6,12 @@ use std::path::Path;
 use crate::taobao::root;
 
 /// From the inside out: a module imports only modules before it.
-const ORDER: [&str; 16] = [
+const ORDER: [&str; 21] = [
     "bus",
     "event",
     "reference",
+    "snapshot",
+    "sql",
     "window",
     "history",
     "feature",
@@ -17,11 +19,14 @@ const ORDER: [&str; 16] = [
     "score",
     "registry",
     "learn",
-    "snapshot",
+    "pipeline",
+    "config",
+    "step",
+    "commit",
     "engine",
     "query",
     "simulate",
-    "config",
+    "trial",
     "cli",
 ];
 

@@ -27,6 +27,7 @@ use crate::engine::serve::{now_micros, open_registry};
 use crate::model::ModelVersion;
 use crate::pipeline::{Pipeline, examples_subject, output_spec};
 use crate::registry::{Pointer, Registry};
+use futures::TryFutureExt;
 
 /// Messages of examples that are read at once.
 const READ_ROWS: usize = 1_024;
@@ -71,7 +72,7 @@ impl Training {
         let (commands, queue) = mpsc::channel(QUEUED);
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
-        tasks.spawn(presence.answer_others(stop.clone()).await?);
+        tasks.spawn(presence.answer_others(stop.clone()).await?.err_into());
         let state = bus.stream_state(&spec.name).await?;
         if next > state.last.next() {
             return Err(EngineError::ExamplesLost { position: next, last: state.last });

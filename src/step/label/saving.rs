@@ -16,10 +16,10 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::Labeller;
 use super::recorded::{Recorded, Shown};
 use crate::bus::StreamSequence;
-use crate::engine::EngineError;
 use crate::learn::{Impression, Impressions};
 use crate::pipeline::Pipeline;
 use crate::snapshot::{Generation, SaveError, SectionReader, SectionWriter};
+use crate::step::StepError;
 
 const LABELS: &str = "labels";
 
@@ -37,7 +37,7 @@ impl Labeller {
     ///
     /// # Errors
     /// When the output can't be written.
-    pub(crate) fn save_part(&self, part: &str, output: &mut dyn Write) -> Result<(), EngineError> {
+    pub(crate) fn save_part(&self, part: &str, output: &mut dyn Write) -> Result<(), StepError> {
         if part != LABELS {
             return Ok(());
         }
@@ -48,7 +48,7 @@ impl Labeller {
     ///
     /// # Errors
     /// When the part is missing, damaged, or of other settings.
-    pub(crate) fn restore(pipeline: &Pipeline, from: &Generation) -> Result<Option<Self>, EngineError> {
+    pub(crate) fn restore(pipeline: &Pipeline, from: &Generation) -> Result<Option<Self>, StepError> {
         if pipeline.labels.is_none() || pipeline.vector.is_none() {
             return Ok(None);
         }
@@ -56,7 +56,7 @@ impl Labeller {
     }
 
     /// The join of a pipeline that has one, as the part `labels` has it.
-    pub(crate) fn restored(pipeline: &Pipeline, input: &mut dyn Read) -> Result<Option<Self>, EngineError> {
+    pub(crate) fn restored(pipeline: &Pipeline, input: &mut dyn Read) -> Result<Option<Self>, StepError> {
         let Some(mut labeller) = Self::new(pipeline, Recorded::new(), Shown::default())? else { return Ok(None) };
         labeller.recorded = labeller.restore_recorded(input).map_err(in_part)?;
         labeller.join = labeller.join.restored(input).map_err(in_part)?;
@@ -148,6 +148,6 @@ fn misplaced(found: &str) -> SaveError {
     SaveError::Unexpected { found: found.to_owned(), expected: "recorded impressions".to_owned() }
 }
 
-fn in_part(source: SaveError) -> EngineError {
-    EngineError::State { part: LABELS.to_owned(), source }
+fn in_part(source: SaveError) -> StepError {
+    StepError::State { part: LABELS.to_owned(), source }
 }

@@ -4,11 +4,11 @@ use std::path::Path;
 
 use super::*;
 use crate::config::Folder;
-use crate::engine::EngineError;
 use crate::feature::{Matrix, Unscorable};
 use crate::learn::{ExampleKind, decode};
 use crate::score::{Group, Job};
 use crate::snapshot::SaveError;
+use crate::step::StepError;
 use crate::step::feedback::Positive;
 
 /// Microseconds of event time.
@@ -209,7 +209,7 @@ fn a_state_of_another_vector_is_refused_and_without_labels_there_is_none() {
     assert!(restore(&pipeline).unwrap().is_some());
     pipeline.labels.as_mut().unwrap().join.reverse();
     let error = restore(&pipeline).err().unwrap();
-    assert!(matches!(error, EngineError::State { source: SaveError::Foreign { .. }, .. }), "{error}");
+    assert!(matches!(error, StepError::State { source: SaveError::Foreign { .. }, .. }), "{error}");
     pipeline.labels = None;
     assert!(restore(&pipeline).unwrap().is_none());
 }

@@ -20,7 +20,7 @@ impl PaneGroup {
     /// Writes everything that later output depends on.
     pub(super) fn save(&self, writer: &mut SectionWriter<'_>) -> Result<(), SaveError> {
         let slots: Vec<u32> = (0..self.keys.len() as u32).collect();
-        let keys = self.keys.columns(&slots).map_err(|error| SaveError::of("keys", error))?;
+        let keys = self.keys.columns(&slots).map_err(|error| error.in_section("keys"))?;
         writer.section("keys", &[batch("keys", keys)?])?;
         writer.numbers("group", &[self.watermark, self.compacted as i64, self.evicted_keys.cast_signed()])?;
         for member in &self.members {
@@ -99,7 +99,7 @@ impl PaneGroup {
         let keys = reader.batch("keys")?;
         let mut slots = Vec::new();
         let interned = self.keys.intern(keys.columns(), keys.num_rows(), |_| true, &mut slots);
-        interned.map_err(|error| SaveError::of("keys", error))?;
+        interned.map_err(|error| error.in_section("keys"))?;
         let numbers = reader.numbers("group", 3)?;
         self.watermark = numbers[0];
         self.compacted = numbers[1].max(0) as usize;

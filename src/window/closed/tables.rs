@@ -142,7 +142,7 @@ impl WindowTables {
 
     /// The tables of the same plans as they were when they were saved.
     pub fn restore(plans: Vec<Arc<WindowPlan>>, input: &mut dyn Read) -> Result<Self, SaveError> {
-        let mut tables = Self::new(plans).map_err(|error| SaveError::of("tables", error))?;
+        let mut tables = Self::new(plans).map_err(|error| error.in_section("tables"))?;
         let mut reader = SectionReader::new(input, KIND, fingerprint(&tables.plans))?;
         for group in &mut tables.groups {
             let watermarks = reader.numbers("watermarks", 2 * group.watermarks.len())?;

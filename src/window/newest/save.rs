@@ -40,7 +40,7 @@ impl NewestRows {
         for (part, slots) in parts(keys) {
             let name = format!("keys {part}");
             let all: Vec<u32> = (slots.start as u32..slots.end as u32).collect();
-            let columns = self.keys.columns(&all).map_err(|error| SaveError::of(&name, error))?;
+            let columns = self.keys.columns(&all).map_err(|error| error.in_section(&name))?;
             writer.section(&name, &[batch(&name, columns)?])?;
             let rows = self.rows.get(slots).unwrap_or_default();
             let ends: Int64Array = rows.iter().map(|row| has_row(row).then_some(row.end)).collect();
@@ -59,7 +59,7 @@ impl NewestRows {
     /// When the input is damaged, truncated, or the state of another plan or retention: the message names what differs.
     pub fn restore(plan: Arc<WindowPlan>, retention: i64, input: &mut dyn Read) -> Result<Self, SaveError> {
         let mut reader = SectionReader::new(input, KIND, fingerprint(std::slice::from_ref(&plan)))?;
-        let mut table = Self::new(plan, retention).map_err(|error| SaveError::of("newest", error))?;
+        let mut table = Self::new(plan, retention).map_err(|error| error.in_section("newest"))?;
         let numbers = reader.numbers("newest", 5)?;
         let [found, watermark, swept, held, keys] = numbers[..] else { return Err(unexpected("newest", "5 numbers")) };
         if found != retention {
@@ -82,7 +82,7 @@ impl NewestRows {
         let batch = reader.batch(&name)?;
         let mut slots = Vec::new();
         let interned = self.keys.intern(batch.columns(), batch.num_rows(), |_| true, &mut slots);
-        interned.map_err(|error| SaveError::of(&name, error))?;
+        interned.map_err(|error| error.in_section(&name))?;
         if self.keys.len() != keys || slots.len() + self.rows.len() != keys {
             return Err(unexpected(&name, "as many different keys as there were"));
         }

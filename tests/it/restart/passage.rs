@@ -6,8 +6,8 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use tidewheel::bus::Message;
-use tidewheel::engine::EngineError;
 use tidewheel::pipeline::Pipeline;
+use tidewheel::step::StepError;
 use tidewheel::step::{Snapshot, Step, StepOutput};
 use tidewheel::window::References;
 
@@ -46,7 +46,7 @@ impl Passage {
     }
 
     /// Steps of at most `size` messages, all of one stream.
-    pub fn pass(&mut self, messages: &[(usize, Message)], size: usize) -> Result<(), EngineError> {
+    pub fn pass(&mut self, messages: &[(usize, Message)], size: usize) -> Result<(), StepError> {
         for run in messages.chunk_by(|left, right| left.0 == right.0) {
             for part in run.chunks(size.max(1)) {
                 let stream = part[0].0;
@@ -134,7 +134,7 @@ impl Passage {
     }
 }
 
-pub fn restore(pipeline: &Arc<Pipeline>, parts: &Parts) -> Result<Step, EngineError> {
+pub fn restore(pipeline: &Arc<Pipeline>, parts: &Parts) -> Result<Step, StepError> {
     let mut references = References::default();
     pipeline.references.iter().for_each(|reference| references.set(Arc::clone(&reference.table)));
     Step::restore(pipeline, references, |name| Ok(parts.get(name).map_or(&[][..], Vec::as_slice)))

@@ -24,7 +24,7 @@ impl SessionTable {
     /// Writes everything that later output depends on.
     pub(in crate::window::closed) fn save(&self, writer: &mut SectionWriter<'_>) -> Result<(), SaveError> {
         let slots: Vec<u32> = (0..self.keys.len() as u32).collect();
-        let keys = self.keys.columns(&slots).map_err(|error| SaveError::of("keys", error))?;
+        let keys = self.keys.columns(&slots).map_err(|error| error.in_section("keys"))?;
         writer.section("keys", &[batch("keys", keys)?])?;
         let counts = [self.late_rows.cast_signed(), self.evicted_keys.cast_signed(), self.compacted as i64];
         let [late_rows, evicted_keys, compacted] = counts;
@@ -53,7 +53,7 @@ impl SessionTable {
         let keys = reader.batch("keys")?;
         let mut slots = Vec::new();
         let interned = self.keys.intern(keys.columns(), keys.num_rows(), |_| true, &mut slots);
-        interned.map_err(|error| SaveError::of("keys", error))?;
+        interned.map_err(|error| error.in_section("keys"))?;
         self.sessions.resize_keys(self.keys.len());
         let counts = reader.numbers("table", 5)?;
         self.watermark = counts[0];

@@ -1,0 +1,150 @@
+//! Why outputs can't be committed, or a worker can't go on.
+
+use crate::bus::{BusError, StreamSequence};
+use crate::snapshot::SnapshotError;
+
+/// Why outputs can't be committed, or a worker can't go on.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// The broker.
+    #[error(transparent)]
+    Bus(#[from] BusError),
+    /// Somebody else does this already.
+    #[error("the {role} of pipeline {pipeline} is {host}: stop that one first")]
+    AlreadyRunning {
+        /// `worker` or `trainer`.
+        role: &'static str,
+        /// The pipeline.
+        pipeline: String,
+        /// Machine and process of the other one.
+        host: String,
+    },
+    /// Another worker took over.
+    #[error("pipeline {pipeline} was taken over by {host}: this worker no longer commits anything")]
+    Superseded {
+        /// The pipeline.
+        pipeline: String,
+        /// Machine and process of the other worker.
+        host: String,
+    },
+    /// Others keep writing to the output stream while we try to begin.
+    #[error("pipeline {pipeline} can't be claimed: others keep writing to its output stream")]
+    Contended {
+        /// The pipeline.
+        pipeline: String,
+    },
+    /// A marker of the output stream can't be read or written.
+    #[error("marker at {sequence} of the output stream: {source}")]
+    Marker {
+        /// Where it is; 0 for one that is being written.
+        sequence: u64,
+        /// What happened.
+        source: serde_json::Error,
+    },
+    /// A marker of another version of the program.
+    #[error(
+        "marker at {sequence} of the output stream has format {found}, expected {expected}: run the version that wrote it"
+    )]
+    MarkerFormat {
+        /// Where it is.
+        sequence: u64,
+        /// What it says.
+        found: u32,
+        /// What this version reads.
+        expected: u32,
+    },
+    /// An input stream is not the one that was read.
+    #[error(
+        "stream {stream}: {what}. Put the broker's data back, or choose: --accept-loss goes on with the features as they are, \
+         --from-scratch begins anew with what the stream holds"
+    )]
+    InputLost {
+        /// The stream in the broker.
+        stream: String,
+        /// What was found.
+        what: String,
+    },
+    /// Messages are gone before they were read.
+    #[error(
+        "stream {stream} no longer has {count} messages from {first} on, which were not read yet: they expired or were \
+         deleted. --accept-loss goes on without them"
+    )]
+    InputMissing {
+        /// The stream in the broker.
+        stream: String,
+        /// The first of them.
+        first: StreamSequence,
+        /// How many.
+        count: u64,
+    },
+    /// What is read again is not what was read before.
+    #[error(
+        "stream {stream} up to {until} is not what it was when its events were counted: messages expired, were deleted or \
+         changed, and no snapshot holds what followed from them. --accept-loss goes on with what is there, --from-scratch \
+         begins anew"
+    )]
+    InputsDiffer {
+        /// The stream in the pipeline.
+        stream: String,
+        /// How far it had been read.
+        until: StreamSequence,
+    },
+    /// The output stream is behind what a snapshot knows of it.
+    #[error(
+        "output stream {stream} ends at {last}, but outputs up to {known} were committed: the broker lost them, was put back \
+         or is another one. --accept-loss goes on without them, --from-scratch begins anew"
+    )]
+    OutputLost {
+        /// The stream in the broker.
+        stream: String,
+        /// Where it ends.
+        last: StreamSequence,
+        /// What was committed.
+        known: StreamSequence,
+    },
+    /// There is no output stream any more.
+    #[error(
+        "output stream {stream} is gone: the broker was wiped, put back or is another one. Put the broker's data back, or \
+         choose: --accept-loss goes on without what was committed, --from-scratch begins anew"
+    )]
+    OutputGone {
+        /// The stream in the broker.
+        stream: String,
+    },
+    /// The newest marker expired.
+    #[error(
+        "output stream {stream} had messages up to {last}, and none is left to tell how far the inputs were done: the pipeline \
+         did not run for longer than its outputs are kept. --from-scratch begins anew"
+    )]
+    MarkerLost {
+        /// The stream in the broker.
+        stream: String,
+        /// Where it ends.
+        last: StreamSequence,
+    },
+    /// Somebody else writes to the output stream.
+    #[error(
+        "output stream {stream} goes on to {last} after the newest marker at {marker}: somebody else writes to it, or the broker \
+         has kept a part of a batch. --accept-loss goes on from the marker, and may commit again what is there; --from-scratch \
+         begins anew"
+    )]
+    ForeignOutput {
+        /// The stream in the broker.
+        stream: String,
+        /// The newest marker.
+        marker: StreamSequence,
+        /// Where the stream ends.
+        last: StreamSequence,
+    },
+    /// Emitted rows could not be written as JSON.
+    #[error("rows of table `{table}` can't be written as JSON: {source}")]
+    Emitted {
+        /// Which table.
+        table: String,
+        /// What happened.
+        source: arrow::error::ArrowError,
+    },
+    /// Snapshots.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+}
