@@ -10,7 +10,7 @@ TENSORFLOW_PYTHON ?= .runtime/tensorflow/bin/python
 phase = @echo "== $(1)"; SECONDS=0; $(2); echo "== $(1): $$SECONDS s"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults faults-around faults-learning fuzz runtime build bench bench-features bench-recovery bench-training bench-peers fmt lint clean
+.PHONY: help demo test faults faults-around faults-learning fuzz runtime build bench bench-features bench-parts bench-recovery bench-training bench-peers fmt lint clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,6 +68,9 @@ bench: runtime ## Measure the whole job beside a bare pull of the same stream
 
 bench-features: ## Measure one table of 20 features over 5 horizons: events, reads, memory (ROWS=, USERS=, RATE=, LIMIT= in MB)
 	cargo bench --bench features
+
+bench-parts: runtime ## Measure the JSON decoder, the reader and the publishers beside those of arrow-json and the client library
+	cargo bench --bench parts
 
 bench-recovery: runtime ## Measure how long a killed worker takes to go on, and what snapshots and commits cost
 	cargo bench --bench recovery
