@@ -2,7 +2,14 @@
 SHELL       := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 
-TIDEWHEEL := cargo run --quiet --release --bin tidewheel --
+TIDEWHEEL := cargo run --quiet --release --locked --bin tidewheel --
+
+# What reads the code without building it. Clippy and the documentation share what they need of the crates below; a build makes
+# its own.
+CLIPPY := cargo clippy --release --locked --all-targets -- --deny warnings
+DOC    := RUSTDOCFLAGS="--deny warnings" cargo doc --release --locked --no-deps --document-private-items
+DENY   := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tidewheel/tools/bin/cargo-deny --locked check --deny warnings bans licenses sources
+
 # A Python that has TensorFlow, to measure against; the default is made on first use.
 TENSORFLOW_PYTHON ?= .runtime/tensorflow/bin/python
 
@@ -10,21 +17,25 @@ TENSORFLOW_PYTHON ?= .runtime/tensorflow/bin/python
 phase = @echo "== $(1)"; SECONDS=0; $(2); echo "== $(1): $$SECONDS s"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults faults-around faults-learning fuzz runtime build bench bench-features bench-parts bench-recovery bench-training bench-peers fmt lint clean
+.PHONY: help demo test faults faults-around faults-learning fuzz runtime build bench bench-features bench-parts bench-recovery bench-training bench-peers fmt lint deny clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: runtime ## Fetch, build, and run a synthetic shop for a minute
 	@echo "Building tidewheel. The first build takes ten minutes or more; later ones take seconds."
-	@cargo build --release --bin tidewheel
+	@cargo build --release --locked --bin tidewheel
 	@$(TIDEWHEEL) demo --seconds 60
 
-test: ## Everything that CI runs: format, tests, the shipped pipelines, a short demo
-	$(call phase,runtime,scripts/fetch-runtime.sh)
+test: ## Everything that CI runs: format, licences, lints, links, tests, the shipped pipelines, a short demo
 	$(call phase,format,cargo fmt --check)
-	$(call phase,build and test,INSTA_UPDATE=no cargo test --release --lib --test it)
-	$(call phase,build the program,cargo build --release --bin tidewheel)
+	$(call phase,runtime,scripts/fetch-runtime.sh)
+	$(call phase,tools,scripts/fetch-tools.sh)
+	$(call phase,licences and duplicates,$(DENY))
+	$(call phase,clippy,$(CLIPPY))
+	$(call phase,documentation,$(DOC))
+	$(call phase,build and test,INSTA_UPDATE=no cargo test --release --locked --lib --test it)
+	$(call phase,build the program,cargo build --release --locked --bin tidewheel)
 	$(call phase,pipeline tests,$(TIDEWHEEL) test pipelines/)
 	$(call phase,check intent,$(TIDEWHEEL) check pipelines/intent)
 	$(call phase,check recommend,$(TIDEWHEEL) check pipelines/recommend)
@@ -39,44 +50,44 @@ BROKER_KILLS ?= 5
 faults: runtime ## Kill the worker KILLS times (50) and the broker BROKER_KILLS times (5) at instants of SEED (1), and compare all that came out
 	@report=$$(mktemp); \
 	KILLS=$(KILLS) BROKER_KILLS=$(BROKER_KILLS) SEED=$(SEED) REPORT=$$report \
-		cargo test --release --test it faults::kills -- --nocapture; \
+		cargo test --release --locked --test it faults::kills -- --nocapture; \
 	status=$$?; cat $$report; rm $$report; exit $$status
 
 faults-around: runtime ## Network, cluster, disk, overload and a broker that is away, in their long forms: NETWORK_FAULTS (64), LEADER_KILLS (20), OVERLOAD_SECONDS (60), AWAY_SECONDS (620)
 	AWAY_SECONDS=$(or $(AWAY_SECONDS),620) NETWORK_FAULTS=$(or $(NETWORK_FAULTS),64) LEADER_KILLS=$(or $(LEADER_KILLS),20) \
-	OVERLOAD_SECONDS=$(or $(OVERLOAD_SECONDS),60) OVERLOAD_RATE=1000000 SEED=$(SEED) cargo test --release --test it -- --nocapture \
+	OVERLOAD_SECONDS=$(or $(OVERLOAD_SECONDS),60) OVERLOAD_RATE=1000000 SEED=$(SEED) cargo test --release --locked --test it -- --nocapture \
 		faults::proxy faults::cluster faults::disk faults::overload faults::broker
 
 faults-learning: runtime ## Kill the program KILLS times (50) at instants of SEED (1) while it serves and learns
-	KILLS=$(KILLS) SEED=$(SEED) cargo test --release --test it kills::after_every_kill -- --nocapture
+	KILLS=$(KILLS) SEED=$(SEED) cargo test --release --locked --test it kills::after_every_kill -- --nocapture
 
 SECONDS ?= 60
 TARGET  ?=
 
 fuzz: runtime ## Feed broken input to every reader for SECONDS (60) each from SEED (1), or to one: TARGET=events
-	FUZZ_SECONDS=$(SECONDS) FUZZ_SEED=$(SEED) cargo test --release --test it \
+	FUZZ_SECONDS=$(SECONDS) FUZZ_SEED=$(SEED) cargo test --release --locked --test it \
 		fuzz::$(TARGET) -- --nocapture --test-threads 1 $(if $(TARGET),--exact)
 
 runtime: ## Fetch nats-server and ONNX Runtime into .runtime/, unless they are there
 	@scripts/fetch-runtime.sh
 
 build: ## Build the program: target/release/tidewheel
-	cargo build --release --bin tidewheel
+	cargo build --release --locked --bin tidewheel
 
 bench: runtime ## Measure the whole job beside a bare pull of the same stream
-	cargo bench --bench end_to_end
+	cargo bench --locked --bench end_to_end
 
 bench-features: ## Measure one table of 20 features over 5 horizons: events, reads, memory (ROWS=, USERS=, RATE=, LIMIT= in MB)
-	cargo bench --bench features
+	cargo bench --locked --bench features
 
 bench-parts: runtime ## Measure the JSON decoder, the reader and the publishers beside those of arrow-json and the client library
-	cargo bench --bench parts
+	cargo bench --locked --bench parts
 
 bench-recovery: runtime ## Measure how long a killed worker takes to go on, and what snapshots and commits cost
-	cargo bench --bench recovery
+	cargo bench --locked --bench recovery
 
 bench-training: runtime $(TENSORFLOW_PYTHON) ## Measure training and scoring beside TensorFlow, which is fetched first
-	TENSORFLOW_PYTHON=$(abspath $(TENSORFLOW_PYTHON)) cargo bench --bench training
+	TENSORFLOW_PYTHON=$(abspath $(TENSORFLOW_PYTHON)) cargo bench --locked --bench training
 
 ROWS  ?= 2000000
 PEERS ?= datafusion flink bytewax pathway
@@ -94,8 +105,13 @@ bench-peers: ## Measure windows beside the engines PEERS on ROWS events; they ar
 fmt: ## Format the code
 	cargo fmt
 
-lint: ## Run clippy; the first time it takes as long as a build
-	cargo clippy --release --all-targets -- --deny warnings
+lint: ## What `make test` asks before it builds: clippy and the links of the documentation
+	$(CLIPPY)
+	$(DOC)
+
+deny: ## What `make test` asks of the crates in Cargo.lock: their licences, and that none is there twice without a reason
+	@scripts/fetch-tools.sh
+	$(DENY)
 
 clean: ## Remove what was built and what pipelines kept in .state/; .runtime/ stays
 	cargo clean

@@ -60,7 +60,7 @@ class Windows(Contender):
 
 def build_windows():
     """Builds bench/windows.rs; the path of the program."""
-    build = ["cargo", "bench", "--bench", "windows", "--no-run", "--message-format=json"]
+    build = ["cargo", "bench", "--locked", "--bench", "windows", "--no-run", "--message-format=json"]
     messages = subprocess.run(build, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
     for line in messages.splitlines():
         message = json.loads(line) if line.startswith("{") else {}
