@@ -13,7 +13,7 @@
 //! - Every problem is reported at once, with file, line, column, reason and, where there is one, the fix. A section with
 //!   a problem takes no part in the rules between sections, so that one mistake is reported once.
 //! - The types of the settings are the reference manual: their documentation is the text of the JSON Schema that
-//!   [`schema`] gives to editors.
+//!   [`schema()`] gives to editors.
 //!
 //! It does not plan SQL, load contracts or open the model, and it knows neither the broker nor the clock.
 //! It fails with [`Problems`], all of them the operator's to mend.

@@ -6,7 +6,7 @@
 //!  Service ─▶┘   events, requests    └────────────────────────────────┘   └──────────────┘    and replies
 //! ```
 //!
-//! - [`Step`] is the whole computation, without I/O, clock or thread: the same inputs in the same order give the same state
+//! - [`Step`](crate::step::Step) is the whole computation, without I/O, clock or thread: the same inputs in the same order give the same state
 //!   and outputs. Tests and `tidewheel test` drive it by hand.
 //! - Tables of windows emit rows as the watermark passes: they are published, looked up by vectors and SQL, and appended to
 //!   Delta tables, each once.

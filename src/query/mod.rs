@@ -10,12 +10,12 @@
 //!                                                              Arrow IPC, table or JSON ◀──────┘
 //! ```
 //!
-//! **What it promises.** A statement sees the snapshots that [`run`] is given, as `NAME` and as `live.NAME`, and nothing
+//! **What it promises.** A statement sees the snapshots that [`run()`] is given, as `NAME` and as `live.NAME`, and nothing
 //! else: no file, no setting, no other table. It cannot change anything. It ends: the caller has an answer or an error at
 //! the deadline, and a statement that would overflow the stack or fill the memory is refused or fails alone.
 //!
 //! **What it does not do.** It takes no snapshot itself and knows nothing of the bus; [`Answer::to_ipc`] and
-//! [`Answer::from_ipc`] are both ends of the way over it. [`run`] and [`table_names`] block their thread.
+//! [`Answer::from_ipc`] are both ends of the way over it. [`run()`] and [`table_names`] block their thread.
 //!
 //! **How it fails.** With a [`QueryError`] whose message says what to change. Two things can't be stopped from
 //! outside, so they outlive the deadline on their own thread until they end by themselves: planning, and one step of an

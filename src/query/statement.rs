@@ -12,9 +12,9 @@ use super::{CATALOG, Limits, QueryError, SCHEMA, thread};
 /// Levels that the parser follows before it gives up; a pair of parentheses can take more than one.
 pub(super) const PARSER_DEPTH: usize = 50;
 
-/// The tables that a statement reads, sorted, each once: what [`run`](super::run) needs snapshots of.
+/// The tables that a statement reads, sorted, each once: what [`run`](super::run()) needs snapshots of.
 ///
-/// Names as [`run`](super::run) compares them: in lower case unless quoted. Whether the tables exist is not known here.
+/// Names as [`run`](super::run()) compares them: in lower case unless quoted. Whether the tables exist is not known here.
 ///
 /// # Errors
 /// When the statement is not one query within the default [`Limits`], or names a relation outside schema `live`.

@@ -110,7 +110,7 @@ impl Step {
         };
         let failed: Vec<(usize, StepError)> = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..threads).map(|_| scope.spawn(restore_some)).collect();
-            let ended = threads.into_iter().map(|thread| thread.join());
+            let ended = threads.into_iter().map(std::thread::ScopedJoinHandle::join);
             ended.filter_map(|ended| ended.unwrap_or(Err((0, StepError::Thread))).err()).collect()
         });
         // The first part that can't be restored, whichever thread was faster.

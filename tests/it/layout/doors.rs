@@ -1,15 +1,18 @@
-//! A foreign crate is named behind one door, so that its next version is one room's matter.
+//! A foreign crate is named behind one door, so that its next version is one room's matter; the clock is read only where
+//! something is done.
 
 use super::assert_none;
 use super::tree::{File, Target, Tree};
 
-/// A crate, and the paths from `src/` that may name it: a file, or a folder with all below it.
+/// A crate or a room of ours, and the paths from `src/` that may name it: a file, or a folder with all below it.
 type Door = (&'static str, &'static [&'static str]);
 
-const DOORS: [Door; 16] = [
-    ("anyhow", &["cli/"]),
+const DOORS: [Door; 17] = [
+    ("anyhow", &["cli/", "trial/"]),
     ("async_nats", &["bus/"]),
     ("clap", &["cli/"]),
+    // The machine's clocks: what decides is given the time.
+    ("crate::clock", &["bus/", "cli/", "commit/", "engine/"]),
     ("csv", &["cli/source/", "reference/csv_file.rs"]),
     ("datafusion", &["feature/plan.rs", "query/", "sql/", "window/"]),
     ("deltalake_core", &["history/"]),
@@ -25,11 +28,15 @@ const DOORS: [Door; 16] = [
     ("tracing_subscriber", &["cli/"]),
 ];
 
-/// Where a file names a crate by itself. What a door hands on under a name of its own is the door's matter.
+/// Where a file names a crate by itself, or a room. What a door hands on under a name of its own is the door's matter.
 fn line_that_names(name: &str, file: &File, tree: &Tree) -> Option<usize> {
     let named = file.reading.mentions.iter().find(|mention| {
-        Tree::absolute(&mention.scope, &mention.path).is_none()
-            && tree.target(mention) == Some(Target::Foreign(name.to_owned()))
+        let own = Tree::absolute(&mention.scope, &mention.path);
+        match (name.strip_prefix("crate::"), own) {
+            (Some(room), Some(path)) => path.first().is_some_and(|first| first == room),
+            (None, None) => tree.target(mention) == Some(Target::Foreign(name.to_owned())),
+            _ => false,
+        }
     });
     named.map(|mention| mention.line)
 }
@@ -82,6 +89,21 @@ mod tests {
         assert_eq!(
             faults,
             ["src/cli.rs:2: names async_nats, whose doors are src/bus.rs: ask a door for what is needed"]
+        );
+    }
+
+    #[test]
+    fn a_room_can_have_doors_too() {
+        let tree = small(&[
+            ("lib.rs", "mod clock;\nmod learn;\nmod step;\n"),
+            ("clock.rs", "pub fn now() {}\n"),
+            ("learn.rs", "use crate::clock::now;\n"),
+            ("step.rs", "fn f() { super::clock::now() }\n"),
+        ]);
+        let faults = beside(&[("crate::clock", &["step.rs"])], &tree);
+        assert_eq!(
+            faults,
+            ["src/learn.rs:1: names crate::clock, whose doors are src/step.rs: ask a door for what is needed"]
         );
     }
 

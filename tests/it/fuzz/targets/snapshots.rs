@@ -31,7 +31,7 @@ pub const TARGET: Target = Target {
     reader: || {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let place = Place { golden: golden(), runtime };
-        let right = place.read(&place.generations(&place.open(&place.golden[NEWER]))[0].clone().unwrap()).unwrap();
+        let right = read(&place.generations(&place.open(&place.golden[NEWER]))[0].clone().unwrap()).unwrap();
         assert_eq!(right.len(), 4);
         Box::new(move |input| {
             place.meet(&sealed(input), &right);
@@ -67,28 +67,13 @@ impl Place {
         found.into_iter().map(|generation| generation.map_err(|damaged| damaged.to_string())).collect()
     }
 
-    /// What a generation holds, as much as its manifest says.
-    fn read(&self, generation: &Generation) -> Result<Parts, String> {
-        let mut parts = Parts::new();
-        for (name, length) in generation.parts() {
-            let mut bytes = Vec::new();
-            generation.part(name).unwrap().read_to_end(&mut bytes).map_err(|error| error.to_string())?;
-            // Of parts of one name the first is read.
-            parts.entry(name.to_owned()).or_insert_with(|| {
-                assert_eq!(bytes.len() as u64, length, "{name}");
-                bytes
-            });
-        }
-        Ok(parts)
-    }
-
     /// Opens the snapshots with this newer manifest, reads what can be read, and saves the right parts on top of it.
     fn meet(&self, manifest: &[u8], right: &Parts) -> Outcome {
         let store = self.open(manifest);
         let found = self.generations(&store);
         assert_eq!(found.len(), 2);
-        let newer = found[0].clone().and_then(|newer| self.read(&newer));
-        let older = self.read(found[1].as_ref().unwrap()).unwrap();
+        let newer = found[0].clone().and_then(|newer| read(&newer));
+        let older = read(found[1].as_ref().unwrap()).unwrap();
         assert_eq!(older.keys().collect::<Vec<_>>(), ["empty", "labels", "tables/user_activity"]);
 
         let mut draft = store.begin().unwrap();
@@ -104,12 +89,27 @@ impl Place {
             store.prune().await.unwrap();
             next
         });
-        assert_eq!(self.read(&next).as_ref(), Ok(right), "the next snapshot is not what was written");
+        assert_eq!(read(&next).as_ref(), Ok(right), "the next snapshot is not what was written");
         if newer.is_err() {
-            assert_eq!(self.read(found[1].as_ref().unwrap()), Ok(older), "the older snapshot is one of two");
+            assert_eq!(read(found[1].as_ref().unwrap()), Ok(older), "the older snapshot is one of two");
         }
         Outcome::of(&newer)
     }
+}
+
+/// What a generation holds, as much as its manifest says.
+fn read(generation: &Generation) -> Result<Parts, String> {
+    let mut parts = Parts::new();
+    for (name, length) in generation.parts() {
+        let mut bytes = Vec::new();
+        generation.part(name).unwrap().read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+        // Of parts of one name the first is read.
+        parts.entry(name.to_owned()).or_insert_with(|| {
+            assert_eq!(bytes.len() as u64, length, "{name}");
+            bytes
+        });
+    }
+    Ok(parts)
 }
 
 /// The files of the golden snapshots by their names.
