@@ -3,6 +3,7 @@
 //! `cargo bench --bench end_to_end [-- EVENTS]`, from the project's root. The bare pull is what any consumer of the stream
 //! could reach at most; the whole job decodes, keeps the features of `pipelines/intent`, scores and publishes.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+#![expect(clippy::disallowed_methods, reason = "a benchmark measures time, and ends with its tasks")]
 
 mod intent;
 

@@ -8,6 +8,7 @@
 //! - Cost: the same job over the same stream with snapshots and short epochs, and without snapshots and with epochs that end
 //!   only when a batch is full; by turns, from scratch each time.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+#![expect(clippy::disallowed_methods, reason = "a benchmark measures time, and ends with its tasks")]
 
 mod intent;
 

@@ -14,6 +14,7 @@
 //! again. `second` are the bytes that a snapshot in a local folder adds when the one before it was taken before one more
 //! second of events, from one user in a hundred.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+#![expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -9,6 +9,7 @@
 //!         └──▶ Trainer, Scorer                             "measure CASE SECONDS" ─▶ rates
 //! ```
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+#![expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
 
 use std::{
     fs,

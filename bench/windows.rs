@@ -7,6 +7,7 @@
 //! One JSON line tells rows, wall and processor time, peak memory, rows out, and the slowest step of the table. With `--out FILE` the rows are written as
 //! CSV: user, start of the window in seconds, count, sum, filtered count, distinct count.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::naive_bytecount, missing_docs)]
+#![expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
 
 use std::collections::HashMap;
 use std::fs::File;

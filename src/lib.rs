@@ -23,14 +23,17 @@
 //!
 //! A room imports only rooms before it in this list:
 //!
-//! `bus, event, reference, snapshot, sql, window, history, feature, model, score, registry, learn, pipeline, config, step,
+//! `clock, bus, event, reference, snapshot, sql, window, history, feature, model, score, registry, learn, pipeline, config, step,
 //! commit, engine, query, simulate, trial, cli`
 //!
 //! Some of them are the only doors to a foreign system: `bus` to NATS, `sql` to DataFusion's planner, `model` to ONNX Runtime,
 //! `history` to Delta Lake. `ARCHITECTURE.md` follows an event, a click and a query through the rooms.
 
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "a test may measure time, and ends with its tasks"))]
+
 pub mod bus;
 pub mod cli;
+mod clock;
 pub mod commit;
 pub mod config;
 pub mod engine;

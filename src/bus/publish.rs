@@ -62,6 +62,7 @@ struct Failure {
     reason: String,
     others: usize,
 }
+use crate::clock;
 
 impl Publisher {
     pub(super) async fn new(bus: &Bus, outstanding: usize) -> Result<Self, BusError> {
@@ -110,7 +111,7 @@ impl Publisher {
         self.window.push_back(Waiting {
             message,
             tries: 1,
-            deadline: Instant::now() + self.ack_wait,
+            deadline: clock::task_now() + self.ack_wait,
             done: false,
             reason: String::new(),
         });
@@ -185,7 +186,7 @@ impl Publisher {
     /// Sends what is overdue again, in order, once the connection is up.
     async fn send_overdue(&mut self) -> Result<(), BusError> {
         self.connection.up().await?;
-        let now = Instant::now();
+        let now = clock::task_now();
         for index in 0..self.window.len() {
             let slot = (self.oldest_slot + index) % self.slots.count();
             let Some(waiting) = self.window.get_mut(index) else { break };

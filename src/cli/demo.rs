@@ -7,7 +7,7 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use clap::Args;
@@ -20,6 +20,7 @@ use super::replay::tempfile_folder;
 use super::run::{interrupted, runtime, settings, training_failed};
 use super::{BrokerArguments, Format, assemble, observe};
 use crate::bus::{Bus, Outgoing, Subject};
+use crate::clock;
 use crate::engine::{Run, Stats, Training, TrainingOptions, TrainingReport};
 use crate::simulate::{Kind, Shop, ShopSettings};
 use crate::step::Snapshot;
@@ -128,7 +129,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
         for _ in 0..VISITORS {
             people.spawn(visit(Arc::clone(&street), broker.bus.clone(), stop.clone()));
         }
-        let start = Instant::now();
+        let start = clock::now();
         let length = Duration::from_secs(arguments.seconds);
         let stats = Arc::clone(running.stats());
         let mut outcome = Ok(());
@@ -178,7 +179,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
 /// People who look around by themselves.
 async fn browse(street: Arc<Street>, bus: Bus, rate: u64, stop: CancellationToken) -> anyhow::Result<()> {
     let mut publisher = bus.publisher(4_096).await?;
-    let start = Instant::now();
+    let start = clock::now();
     let mut published = 0_u64;
     let mut ticks = tokio::time::interval(TICK);
     let mut events = Vec::new();
@@ -192,7 +193,7 @@ async fn browse(street: Arc<Street>, bus: Bus, rate: u64, stop: CancellationToke
             let mut shop = street.shop.lock().unwrap_or_else(PoisonError::into_inner);
             for _ in published..due {
                 let mut event = Vec::with_capacity(160);
-                shop.browse(now_micros()?).write_json(&mut event);
+                shop.browse(clock::unix_micros()).write_json(&mut event);
                 events.push(event);
             }
         }
@@ -209,10 +210,10 @@ async fn browse(street: Arc<Street>, bus: Bus, rate: u64, stop: CancellationToke
 async fn visit(street: Arc<Street>, bus: Bus, stop: CancellationToken) -> anyhow::Result<()> {
     let mut publisher = bus.publisher(64).await?;
     while !stop.is_cancelled() {
-        let visit = street.shop.lock().unwrap_or_else(PoisonError::into_inner).visit(now_micros()?);
+        let visit = street.shop.lock().unwrap_or_else(PoisonError::into_inner).visit(clock::unix_micros());
         let mut request = Vec::new();
         visit.write_json(&mut request);
-        let start = Instant::now();
+        let start = clock::now();
         let reply = bus.request(&street.score, request.into(), Duration::from_secs(5)).await?;
         let took = start.elapsed().as_micros() as u32;
         street.latencies.lock().unwrap_or_else(PoisonError::into_inner).push(took);
@@ -224,7 +225,8 @@ async fn visit(street: Arc<Street>, bus: Bus, stop: CancellationToken) -> anyhow
             ranked.len(),
             visit.candidates.len()
         );
-        let clicks = street.shop.lock().unwrap_or_else(PoisonError::into_inner).react(&visit, &ranked, now_micros()?);
+        let clicks =
+            street.shop.lock().unwrap_or_else(PoisonError::into_inner).react(&visit, &ranked, clock::unix_micros());
         let arm = match ranking.arm.as_deref() {
             Some("control") => Some(&street.frozen),
             Some(_) => Some(&street.learning),
@@ -297,7 +299,7 @@ async fn show(street: &Street, stats: &Stats, start: Instant, length: Duration, 
 
 fn live_line(before: &Snapshot, now: &Snapshot, recent: Vec<u32>, start: Instant) {
     let latency = percentiles(recent);
-    let lag = now_micros().map_or(0.0, |micros| (micros - now.newest_micros) as f64 / 1e6);
+    let lag = (clock::unix_micros() - now.newest_micros) as f64 / 1e6;
     let line = format!(
         "{:>4} s  {:>6} events/s  {:>5} rankings/s  p50 {:>6.2} ms  p99 {:>6.2} ms  watermark lag {lag:.1} s",
         start.elapsed().as_secs(),
@@ -384,8 +386,4 @@ fn percentiles(mut latencies: Vec<u32>) -> Latency {
         latencies.get(index).map_or(0.0, |micros| f64::from(*micros) / 1e3)
     };
     Latency { p50: at(0.5), p99: at(0.99) }
-}
-
-fn now_micros() -> anyhow::Result<i64> {
-    Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_micros() as i64)
 }

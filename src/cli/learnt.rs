@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::run::interrupted;
 use crate::bus::{Bus, Subject};
+use crate::clock;
 use crate::engine::{Training, TrainingOptions};
 use crate::learn::{EvaluationReport, Interval, LabelCounts};
 use crate::pipeline::{Pipeline, examples_subject, output_spec};
@@ -59,7 +60,7 @@ pub(super) async fn learn(pipeline: &Arc<Pipeline>, bus: &Bus, labels: LabelCoun
         freeze_after: Some((examples as f64 * FROZEN_AFTER).ceil() as u64),
         remembered: Some(usize::try_from(examples)?),
     };
-    let start = std::time::Instant::now();
+    let start = clock::now();
     let mut training = Training::start(Arc::clone(pipeline), bus, options).await?;
     while training.progress().position < last.0 {
         if let Some(reason) = &training.progress().stopped {

@@ -41,12 +41,6 @@ pub(super) fn print_problems(problems: &Problems) {
     eprintln!("{}", problems.render(std::io::stderr().is_terminal()));
 }
 
-/// Microseconds since 1970, for what people read.
-pub(super) fn now_micros() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |since| since.as_micros() as i64)
-}
-
 /// A value as JSON to standard output.
 pub(super) fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
     println!("{}", serde_json::to_string_pretty(value)?);

@@ -11,6 +11,7 @@ use time::format_description::well_known::Rfc3339;
 use super::broker::Broker;
 use super::run::runtime;
 use super::{BrokerArguments, Format, observe};
+use crate::clock;
 use crate::config::Folder;
 use crate::model::ModelVersion;
 use crate::model::onnx::{Document, weight_changes};
@@ -139,14 +140,14 @@ pub(super) fn show(arguments: &ShowArguments) -> anyhow::Result<bool> {
 pub(super) fn promote(arguments: &PromoteArguments) -> anyhow::Result<bool> {
     with_registry(&arguments.place, async |registry, pointer| {
         let version = registry.resolve(&arguments.version).await?;
-        let moved = registry.promote(&version, pointer.revision, &arguments.reason, observe::now_micros()).await?;
+        let moved = registry.promote(&version, pointer.revision, &arguments.reason, clock::unix_micros()).await?;
         told(&arguments.place, &moved)
     })
 }
 
 pub(super) fn rollback(arguments: &RollbackArguments) -> anyhow::Result<bool> {
     with_registry(&arguments.place, async |registry, _| {
-        told(&arguments.place, &registry.rollback(&arguments.reason, observe::now_micros()).await?)
+        told(&arguments.place, &registry.rollback(&arguments.reason, clock::unix_micros()).await?)
     })
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use clap::Args;
@@ -16,6 +16,7 @@ use super::run::{interrupted, runtime, settings};
 use super::source::EventFile;
 use super::{BrokerArguments, Format, assemble, observe};
 use crate::bus::{Bus, Outgoing, StreamSequence, Subject};
+use crate::clock;
 use crate::engine::Run;
 use crate::pipeline::{Pipeline, StreamPlan, input_spec};
 
@@ -88,7 +89,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
         // A store of its own: what comes out is about this file alone.
         let state = tempfile_folder()?;
         let broker = Broker::open(&arguments.broker, &state.0).await?;
-        let start = Instant::now();
+        let start = clock::now();
         if arguments.broker.nats.is_some() {
             broker.bus.ensure_stream(&input_spec(&pipeline, plan)).await?;
             let published = publish(&broker.bus, plan, &mut file, arguments.speed, &bar).await?;
@@ -207,14 +208,14 @@ async fn publish(
     let subject = concrete(plan.subjects.first().context("the stream has no subject")?)?;
     let mut publisher = bus.publisher(OUTSTANDING).await?;
     let (mut published, mut event) = (0_u64, Vec::new());
-    let start = Instant::now();
+    let start = clock::now();
     let mut first_time = None;
     while let Some(time) = file.next_event(&mut event)? {
         if let (Speed::Times(times), Some(time)) = (speed, time) {
             let first = *first_time.get_or_insert(time);
             let micros = time.saturating_sub(first).max(0).saturating_mul(plan.decode.time_unit.micros());
             let due = start + Duration::from_micros(micros.cast_unsigned()).div_f64(times);
-            if due > Instant::now() {
+            if due > clock::now() {
                 publisher.settle().await?;
                 tokio::time::sleep_until(due.into()).await;
             }
@@ -250,8 +251,7 @@ pub(super) struct TemporaryFolder(pub(super) PathBuf);
 
 /// A new folder below the system's temporary one.
 pub(super) fn tempfile_folder() -> anyhow::Result<TemporaryFolder> {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
-    let name = format!("tidewheel-{}-{}", std::process::id(), since.as_nanos());
+    let name = format!("tidewheel-{}-{}", std::process::id(), clock::since_1970().as_nanos());
     let path = std::env::temp_dir().join(name);
     std::fs::create_dir_all(&path).with_context(|| path.display().to_string())?;
     Ok(TemporaryFolder(path))

@@ -26,6 +26,7 @@ use super::save::{Committed, Save};
 use super::telemetry::record_commit;
 use super::worker::Worker;
 use crate::bus::{AtomicPublisher, BusError, Outgoing, Publisher, StreamSequence, Subject};
+use crate::clock;
 use crate::commit::CommitError;
 use crate::pipeline::{impressions_subject, output_spec};
 
@@ -95,7 +96,7 @@ impl Committer {
             subject: Marker::subject(&pipeline.name)?,
             epoch,
             linger,
-            due: Instant::now() + heartbeat,
+            due: clock::task_now() + heartbeat,
             heartbeat,
             marker,
             last,
@@ -170,14 +171,14 @@ impl Committer {
         }
         if !self.epoch.is_empty() {
             let wait = if self.epoch.has_outputs() { self.linger } else { PROGRESS_WAIT };
-            self.due = self.due.min(Instant::now() + wait);
+            self.due = self.due.min(clock::task_now() + wait);
         }
         Ok(())
     }
 
     /// Ends the epoch. `is_forced` commits a marker even without anything new.
     async fn close(&mut self, save: Option<Save>, is_forced: bool) -> Result<(), CommitError> {
-        self.due = Instant::now() + self.heartbeat;
+        self.due = clock::task_now() + self.heartbeat;
         if self.epoch.is_empty() && !is_forced {
             return Ok(());
         }
@@ -206,7 +207,7 @@ impl Committer {
         };
         messages.push(self.marker.message(self.subject.clone())?);
         self.last = StreamSequence(self.last.0 + messages.len() as u64);
-        let flight = Flight { sent: Instant::now(), outputs, position, save, epoch: self.marker.epoch };
+        let flight = Flight { sent: clock::task_now(), outputs, position, save, epoch: self.marker.epoch };
         if let Err(error) = self.publisher.send(messages).await {
             return Err(self.worker.explain(error).await);
         }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -23,6 +23,7 @@ use super::step_thread::{Replay, StepThread};
 use crate::bus::{
     Bus, EndpointSpec, ReadLimits, ServiceError, ServiceHandle, ServiceSpec, StreamRole, StreamSequence, Subject,
 };
+use crate::clock;
 use crate::commit::{
     Beginning, Claimed, Committer, Epoch, OnLoss, Position, Run as StepRun, Worker, claim, impressions_publisher,
     read_heads, steps_between,
@@ -85,7 +86,7 @@ impl Run {
     /// Claims the pipeline, brings its state to where it was committed, and starts to serve: a pipeline that answers requests
     /// is ready for them when this returns.
     pub async fn start(pipeline: Arc<Pipeline>, bus: &Bus, settings: &RunSettings) -> Result<Self, EngineError> {
-        let began = Instant::now();
+        let began = clock::now();
         loop {
             // What is at hand between two waits is large.
             match Box::pin(Self::begin(Arc::clone(&pipeline), bus, settings)).await {
@@ -350,7 +351,7 @@ async fn serve_all(
         };
         let Some(first) = first else { return Ok(()) };
         let mut requests = vec![first];
-        let deadline = tokio::time::Instant::now() + linger;
+        let deadline = clock::task_now() + linger;
         while requests.len() < STEP_REQUESTS {
             match service.next_ready() {
                 Some(request) => requests.push(request),

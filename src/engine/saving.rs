@@ -9,7 +9,7 @@
 //! cannot be stored is reported and left: the pipeline goes on, and a restart replays more.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::EngineError;
 use super::input::Input;
 use super::telemetry::record_snapshot;
+use crate::clock;
 use crate::commit::CommitError;
 use crate::commit::{Committed, FORMAT, Head, Place, Progress, Save, Worker, pass};
 use crate::snapshot::{Draft, SnapshotStore};
@@ -69,7 +70,7 @@ pub(crate) async fn request(
         impressions: Shown::default(),
         history: None,
         done,
-        began: Instant::now(),
+        began: clock::now(),
         paused: Duration::ZERO,
     };
     inputs.send(Input::Save(Box::new(save))).await.is_ok().then_some(answer)

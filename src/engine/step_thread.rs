@@ -14,6 +14,7 @@ use super::serve::{Scored, Scoring};
 use super::stats::Stats;
 use super::telemetry::{TableFigures, record_step, record_table};
 use crate::bus::{Message, ServiceRequest, StreamSequence};
+use crate::clock;
 use crate::commit::CommitError;
 use crate::commit::{OnLoss, Place, Position, Progress, Run, Save, pass};
 use crate::feature::LiveTable;
@@ -56,7 +57,7 @@ pub(crate) struct StepThread {
 impl StepThread {
     /// Applies what comes until nothing does any more.
     pub(crate) fn run(mut self, mut inputs: mpsc::Receiver<Input>) -> Result<(), EngineError> {
-        let mut recorded = Instant::now();
+        let mut recorded = clock::now();
         loop {
             if self.replay.rebuilt.is_some()
                 && self.progress.position().has_reached(&self.replay.present)
@@ -78,7 +79,7 @@ impl StepThread {
                     true
                 }
                 Input::Requests(requests) => {
-                    let start = Instant::now();
+                    let start = clock::now();
                     let payloads: Vec<_> = requests.iter().map(|request| request.payload.clone()).collect();
                     let output = self.step.requests(&payloads)?;
                     let before: Arc<str> = self.progress.position().to_string().into();
@@ -101,7 +102,7 @@ impl StepThread {
                 return Ok(());
             }
             if recorded.elapsed() > TABLE_METRICS {
-                recorded = Instant::now();
+                recorded = clock::now();
                 record_tables(&self.pipeline, &mut self.step);
             }
         }
@@ -117,7 +118,7 @@ impl StepThread {
             let count = count.min(self.step.until_silence(stream, rest));
             let (part, after) = rest.split_at(count.max(1));
             rest = after;
-            let start = Instant::now();
+            let start = clock::now();
             let before: Arc<str> = self.progress.position().to_string().into();
             let output = self.step.events(stream, part, emits)?;
             if let Some(input) = self.progress.inputs.get_mut(stream) {
@@ -165,7 +166,7 @@ impl StepThread {
         if self.replay.rebuilt.is_some() || !self.has_changed {
             return true;
         }
-        let start = Instant::now();
+        let start = clock::now();
         if let Err(error) =
             save_parts(&mut save.draft, &self.step.parts(), |part, output| self.step.save_part(part, output))
         {

@@ -1,5 +1,6 @@
 //! One binary for all integration tests: linking DataFusion more than once would cost minutes.
 #![allow(unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+#![allow(clippy::disallowed_methods, reason = "tests wait for conditions within a time, and end with their tasks")]
 // Texts of reports and small columns are made the short way: nothing here is hot.
 #![allow(
     clippy::format_push_string,

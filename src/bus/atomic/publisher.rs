@@ -15,6 +15,7 @@ use crate::bus::connection::Connection;
 use crate::bus::delivery::StreamSequence;
 use crate::bus::error::BusError;
 use crate::bus::outgoing::Outgoing;
+use crate::clock;
 
 /// The most messages that the server takes in one batch.
 const MOST_MESSAGES: usize = 1000;
@@ -113,7 +114,7 @@ impl AtomicPublisher {
             next: 1,
             doubt: None,
             troubles: 0,
-            not_before: Instant::now(),
+            not_before: clock::task_now(),
         })
     }
 
@@ -175,7 +176,7 @@ impl AtomicPublisher {
             attempt: 0,
             skipped: 0,
             sent: 0,
-            deadline: Instant::now() + self.answer_wait,
+            deadline: clock::task_now() + self.answer_wait,
             stored: false,
         });
         self.take_ready();
@@ -263,7 +264,7 @@ impl AtomicPublisher {
                     _ => BusError::Closed,
                 })?;
                 batch.sent += 1;
-                batch.deadline = Instant::now() + self.answer_wait;
+                batch.deadline = clock::task_now() + self.answer_wait;
             }
         }
         Ok(())

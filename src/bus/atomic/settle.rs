@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use super::answer::BatchAnswer;
@@ -10,6 +9,7 @@ use super::judge::{Look, Verdict};
 use super::publisher::{AtomicPublisher, Doubt};
 use super::wire::belongs;
 use crate::bus::error::BusError;
+use crate::clock;
 
 /// The longest pause between two looks.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -58,7 +58,7 @@ impl AtomicPublisher {
     /// Puts the next look off, for longer each time.
     fn trouble(&mut self, reason: &str) {
         self.troubles = self.troubles.saturating_add(1);
-        self.not_before = Instant::now() + pause(self.troubles);
+        self.not_before = clock::task_now() + pause(self.troubles);
         if self.troubles >= FIRST_WARNING && self.troubles.is_power_of_two() {
             warn!(stream = self.stream, reason, tries = self.troubles, "a batch is not stored yet: trying again");
         }
@@ -130,7 +130,7 @@ impl AtomicPublisher {
         for batch in self.window.iter_mut().filter(|batch| !batch.stored) {
             batch.attempt += 1;
             batch.sent = 0;
-            batch.deadline = Instant::now() + self.answer_wait;
+            batch.deadline = clock::task_now() + self.answer_wait;
         }
         let reason = self.doubt.take().map(|doubt| doubt.reason).unwrap_or_default();
         debug!(stream = self.stream, reason, batches = self.outstanding(), "sending again");

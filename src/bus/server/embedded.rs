@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 use tokio::process::{Child, Command};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 use super::leftover::stop_leftover;
@@ -55,6 +55,7 @@ struct Files {
 struct Ports {
     nats: Vec<String>,
 }
+use crate::clock;
 
 impl EmbeddedServer {
     /// Starts a server with JetStream on the loopback address, on a free port, with its store in `state_folder`, which is
@@ -207,7 +208,7 @@ async fn launch(binary: &ServerBinary, files: &Files, port: Option<u16>) -> Resu
         .spawn()
         .map_err(|source| io(binary.path(), source))?;
     let ports = files.ports(child.id().unwrap_or_default());
-    let deadline = Instant::now() + START_LIMIT;
+    let deadline = clock::task_now() + START_LIMIT;
     loop {
         if let Some(port) = read_port(&ports) {
             fs::remove_file(&ports).map_err(|source| io(&ports, source))?;
@@ -216,7 +217,7 @@ async fn launch(binary: &ServerBinary, files: &Files, port: Option<u16>) -> Resu
         if let Some(status) = child.try_wait().map_err(|source| io(binary.path(), source))? {
             return Err(ServerError::EndedAtStart { status: status.to_string(), log: files.last_words() });
         }
-        if Instant::now() > deadline {
+        if clock::task_now() > deadline {
             return Err(ServerError::NotReady { seconds: START_LIMIT.as_secs(), log: files.last_words() });
         }
         sleep(LOOK_AGAIN).await;

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 use tracing::warn;
 
 use super::ServerError;
@@ -41,9 +41,9 @@ fn read_pid(pid_file: &Path) -> Option<Pid> {
 }
 
 async fn gone(pid: Pid, config: &Path) -> bool {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = clock::task_now() + PATIENCE;
     while runs(pid, config) {
-        if Instant::now() > deadline {
+        if clock::task_now() > deadline {
             return false;
         }
         sleep(LOOK_AGAIN).await;
@@ -59,6 +59,7 @@ fn runs(pid: Pid, config: &Path) -> bool {
     let name = program.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
     name.starts_with(b"nats-server") && arguments.any(|argument| argument == config.as_os_str().as_encoded_bytes())
 }
+use crate::clock;
 
 #[cfg(test)]
 mod tests {

@@ -9,7 +9,7 @@ mod models;
 mod scored;
 mod scoring;
 
-pub(crate) use models::{fetch, follow, load, load_arms, now_micros};
+pub(crate) use models::{fetch, follow, load, load_arms};
 pub use models::{load_model, open_registry};
 pub(crate) use scored::{Scored, Scoring};
 pub(crate) use scoring::ScoringThread;

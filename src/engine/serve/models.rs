@@ -9,12 +9,12 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::bus::Bus;
+use crate::clock;
 use crate::engine::EngineError;
 use crate::engine::feed::Moves;
 use crate::model::{Binding, ModelVersion, Scorer, Session};
@@ -57,16 +57,16 @@ pub async fn open_registry(
         tracing::warn!(active = %pointer.active, folder = %folder, "the folder has another model or vector: starting from its model");
         store_folder(&registry, model.bytes.clone(), fingerprint).await?;
         let reason = "the pipeline's folder has another model or vector";
-        let pointer = registry.promote(&folder, pointer.revision, reason, now_micros()).await?;
+        let pointer = registry.promote(&folder, pointer.revision, reason, clock::unix_micros()).await?;
         return Ok(Some((registry, pointer)));
     }
     store_folder(&registry, model.bytes.clone(), fingerprint).await?;
-    let pointer = registry.initialise(&folder, now_micros()).await?;
+    let pointer = registry.initialise(&folder, clock::unix_micros()).await?;
     Ok(Some((registry, pointer)))
 }
 
 async fn store_folder(registry: &Registry, bytes: Vec<u8>, fingerprint: &str) -> Result<(), EngineError> {
-    let record = ModelRecord::initial(&bytes, fingerprint, now_micros());
+    let record = ModelRecord::initial(&bytes, fingerprint, clock::unix_micros());
     Ok(registry.store(bytes.into(), &record).await?)
 }
 
@@ -137,9 +137,4 @@ pub(crate) async fn follow(
         }
     }
     Ok(())
-}
-
-/// Microseconds since 1970, for records that people read; nothing is computed from it.
-pub(crate) fn now_micros() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as i64)
 }

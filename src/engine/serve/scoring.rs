@@ -1,13 +1,13 @@
 //! The scoring thread: owns the models' sessions, turns jobs into rankings and feedback into examples.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::scored::{Scored, Scoring};
 use crate::bus::ServiceError;
+use crate::clock;
 use crate::commit::{Given, Place, Publication, Published, Save, messages, pass};
 use crate::engine::EngineError;
 use crate::engine::parts::save_parts;
@@ -52,7 +52,7 @@ impl ScoringThread {
 
     /// Writes this thread's part of a snapshot.
     fn save(&mut self, mut save: Box<Save>) -> Option<Box<Save>> {
-        let start = Instant::now();
+        let start = clock::now();
         if let Some(labeller) = &self.labeller {
             if let Err(error) =
                 save_parts(&mut save.draft, &labeller.parts(), |part, output| labeller.save_part(part, output))
@@ -129,7 +129,7 @@ impl ScoringThread {
         if output.is_replay || output.job.groups.is_empty() {
             return Ok(Vec::new());
         }
-        let start = Instant::now();
+        let start = clock::now();
         let ranked = rank(arms, &output.job, vector.columns(), score.batch_rows)?;
         let scored: usize = ranked.iter().map(|ranking| ranking.order.len()).sum();
         let made = ranked.iter().filter(|ranking| !ranking.order.is_empty()).count();

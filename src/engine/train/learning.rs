@@ -10,8 +10,9 @@ use tokio::sync::mpsc;
 
 use super::command::{Command, TrainingOptions, TrainingReport};
 use crate::bus::Message;
+use crate::clock;
 use crate::engine::EngineError;
-use crate::engine::serve::{fetch, load, now_micros};
+use crate::engine::serve::{fetch, load};
 use crate::engine::telemetry::{record_evaluation, record_training};
 use crate::learn::{
     CHECKPOINT_FORMAT, CheckpointHead, Examples, GateDecision, LearnError, Learner, Learnt, MOST_SKIPPED, decode,
@@ -113,7 +114,7 @@ impl Learning {
             report,
             promoted: 0,
             stopped: None,
-            saved: Instant::now(),
+            saved: clock::now(),
             saved_position,
             batch,
         })
@@ -171,7 +172,7 @@ impl Learning {
 
     fn step(&mut self, position: u64) -> Result<(), EngineError> {
         let new = self.batch.len() as u64;
-        let start = Instant::now();
+        let start = clock::now();
         let mut batch = std::mem::replace(&mut self.batch, Examples::new(0));
         let learnt = match self.learner.learn(&mut batch) {
             // Of the model or its training, not of this program: serving goes on, and a restart finds the same position.
@@ -249,9 +250,9 @@ impl Learning {
             let current = registry.pointer().await?.ok_or(EngineError::NoModel)?;
             let revision = if current.active == *active { current.revision } else { self.pointer.revision };
             let parent = registry.record(active).await?;
-            let record = ModelRecord::trained(&bytes, &parent, trained, now_micros());
+            let record = ModelRecord::trained(&bytes, &parent, trained, clock::unix_micros());
             registry.store(bytes.into(), &record).await?;
-            let moved = registry.promote(&version, revision, reason, now_micros()).await?;
+            let moved = registry.promote(&version, revision, reason, clock::unix_micros()).await?;
             registry.delete_old(self.plan.keep).await?;
             Ok::<_, EngineError>(moved)
         });
@@ -299,7 +300,7 @@ impl Learning {
     }
 
     fn save(&mut self) -> Result<(), EngineError> {
-        self.saved = Instant::now();
+        self.saved = clock::now();
         if self.head.position == self.saved_position {
             return Ok(());
         }

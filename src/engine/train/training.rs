@@ -20,10 +20,11 @@ use tokio_util::sync::CancellationToken;
 use super::command::{Command, TrainingOptions, TrainingReport};
 use super::learning::Learning;
 use crate::bus::{Bus, ReadLimits, StreamSequence, Subject};
+use crate::clock;
 use crate::commit::Presence;
 use crate::engine::EngineError;
 use crate::engine::feed::{Moves, hand_on};
-use crate::engine::serve::{now_micros, open_registry};
+use crate::engine::serve::open_registry;
 use crate::model::ModelVersion;
 use crate::pipeline::{Pipeline, examples_subject, output_spec};
 use crate::registry::{Pointer, Registry};
@@ -59,7 +60,7 @@ impl Training {
         let opened = open_registry(&pipeline, bus, options.copies.clone()).await?;
         let (registry, pointer) = opened.ok_or(EngineError::NoModel)?;
         // A process that died while it stored a model has left chunks that nobody names.
-        let abandoned = registry.remove_abandoned(now_micros() - ABANDONED_AFTER.as_micros() as i64).await?;
+        let abandoned = registry.remove_abandoned(clock::unix_micros() - ABANDONED_AFTER.as_micros() as i64).await?;
         if abandoned > 0 {
             tracing::info!(abandoned, "cleared away models whose storing was interrupted");
         }
