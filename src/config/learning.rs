@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::SchemaRef;
 
 use super::labels::Labels;
 use super::nearest::did_you_mean;
@@ -15,7 +15,7 @@ use crate::model::gradient::Loss as ModelLoss;
 use crate::model::optimiser::OptimizerSpec;
 use crate::model::train::TrainSettings;
 use crate::pipeline::{LabelPlan, TrainPlan};
-use crate::sql::Planner;
+use crate::sql::{Condition, Planner};
 
 /// Examples that evaluation looks back on.
 const REMEMBERED: usize = 100_000;
@@ -53,9 +53,8 @@ pub(super) fn label_plan(
         found
     });
     let positive = planner.expression(labels.positive.get_ref(), schema).map_err(|error| error.message);
-    let positive = positive.and_then(|expression| match expression.data_type(schema) {
-        Ok(DataType::Boolean) => Ok(expression),
-        _ => Err("`positive` is not a condition".to_owned()),
+    let positive = positive.and_then(|expression| {
+        Condition::of(expression, schema).ok_or_else(|| "`positive` is not a condition".to_owned())
     });
     match positive {
         Ok(positive) if refused.is_empty() => Ok(LabelPlan {

@@ -1,11 +1,9 @@
 //! How what people do becomes labels.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use datafusion::physical_expr::PhysicalExpr;
-
 use crate::learn::JoinSettings;
+use crate::sql::Condition;
 
 /// How what people do becomes labels of what they were shown.
 pub struct LabelPlan {
@@ -14,7 +12,7 @@ pub struct LabelPlan {
     /// Columns that feedback and the rows that were scored share.
     pub join: Vec<String>,
     /// The condition over the stream's columns that makes an event positive feedback.
-    pub positive: Arc<dyn PhysicalExpr>,
+    pub positive: Condition,
     /// How long, how many and which candidates are remembered.
     pub settings: JoinSettings,
     /// How long the broker keeps examples.

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use datafusion::physical_expr::PhysicalExpr;
-
 use crate::bus::Subject;
 use crate::event::{Contract, TimeUnit};
+use crate::sql::Condition;
 
 /// The model file.
 pub struct ModelPlan {
@@ -45,5 +44,5 @@ pub struct Trigger {
     /// Index of the stream.
     pub stream: usize,
     /// The condition over its columns.
-    pub condition: Arc<dyn PhysicalExpr>,
+    pub condition: Condition,
 }

@@ -12,7 +12,7 @@ use datafusion::physical_expr::{GroupsAccumulatorAdapter, PhysicalExpr};
 
 /// The value of an expression for every row.
 pub(crate) fn evaluate(expression: &Arc<dyn PhysicalExpr>, batch: &RecordBatch) -> Result<ArrayRef, DataFusionError> {
-    Ok(expression.evaluate(batch)?.into_array(batch.num_rows())?)
+    expression.evaluate(batch)?.into_array(batch.num_rows())
 }
 
 /// The rows for which a condition is true; NULL is not true. `None` when there is no condition.

@@ -12,12 +12,14 @@
 //!
 //! It fails with [`PlanError`], which names what is wrong and what to write instead.
 
+mod condition;
 mod duration;
 mod evaluate;
 mod functions;
 mod planner;
 mod shape;
 
+pub use condition::Condition;
 pub(crate) use duration::parse_duration;
 pub(crate) use evaluate::{evaluate, evaluate_filter, new_accumulator};
 pub(crate) use functions::{DecayedParts, MOST_VALUES, decayed, decayed_parts, needs_time};

@@ -1,15 +1,12 @@
 //! What a step tells the label join: feedback, and how far event time has come, event by event.
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
-use arrow::buffer::BooleanBuffer;
-use arrow::compute::prep_null_mask_filter;
+use arrow::array::{ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::TimestampMicrosecondType;
 
 use crate::bus::{Message, StreamSequence};
 use crate::learn::{JoinKey, join_keys};
 use crate::pipeline::LabelPlan;
 use crate::step::StepError;
-use crate::window::WindowError;
 
 /// One entry per event of the feedback's stream that counts, in the order of the stream.
 #[derive(Debug, Default)]
@@ -43,7 +40,7 @@ impl Feedback {
         watermarks: Vec<i64>,
     ) -> Result<Self, StepError> {
         let sequences = origin.iter().map(|index| messages[*index as usize].sequence).collect();
-        let is_positive = condition(&plan.positive, batch).map_err(StepError::Positive)?;
+        let is_positive = plan.positive.rows(batch).map_err(|error| StepError::Positive(error.into()))?;
         let rows: Vec<usize> = is_positive.set_indices().collect();
         let columns = join_columns(&plan.join, batch);
         // Feedback is rare: keys are made for its rows alone.
@@ -56,16 +53,6 @@ impl Feedback {
             rows.into_iter().zip(keys).map(|(row, key)| Positive { row, key, at_micros: times[row] }).collect();
         Ok(Self { sequences, watermarks, positives })
     }
-}
-
-/// Which rows a condition holds for; NULL counts as no.
-pub(crate) fn condition(
-    condition: &std::sync::Arc<dyn datafusion::physical_expr::PhysicalExpr>,
-    batch: &RecordBatch,
-) -> Result<BooleanBuffer, WindowError> {
-    let holds = condition.evaluate(batch)?.into_array(batch.num_rows())?;
-    let holds: &BooleanArray = holds.as_boolean();
-    Ok(if holds.null_count() > 0 { prep_null_mask_filter(holds).values().clone() } else { holds.values().clone() })
 }
 
 /// The columns of a batch that are joined on, in the order of the settings.

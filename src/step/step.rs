@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::arrival::{Arrival, StreamState};
 use super::counts::Snapshot;
 use super::deadletter::DeadLetter;
-use super::feedback::{Feedback, condition, join_columns};
+use super::feedback::{Feedback, join_columns};
 use super::tables::Tables;
 use super::trigger::{describe_events, fit, select};
 use crate::bus::{Message, StreamSequence};
@@ -277,7 +277,8 @@ impl Step {
         // The label join remembers vectors that were shown before a restart, so they are made again.
         let wanted = !output.is_replay || pipeline.labels.is_some();
         let trigger = trigger.filter(|trigger| wanted && trigger.stream == stream);
-        let triggered = trigger.map(|trigger| condition(&trigger.condition, batch).map_err(StepError::Trigger));
+        let triggered =
+            trigger.map(|trigger| trigger.condition.rows(batch).map_err(|error| StepError::Trigger(error.into())));
         let triggered = triggered.transpose()?;
         let times = batch.column(arrival.time_index).as_primitive::<TimestampMicrosecondType>().values();
         let (Some(triggered), Some(vector)) = (&triggered, vector.as_mut()) else {

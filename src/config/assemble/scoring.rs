@@ -10,7 +10,7 @@ use crate::config::learning;
 use crate::feature::{REQUESTS, VectorPlan};
 use crate::pipeline::{ScorePlan, Trigger};
 use crate::score::RequestDecoder;
-use crate::sql::PlanError;
+use crate::sql::{Condition, PlanError};
 
 impl Assembly<'_> {
     pub(super) fn scoring(&mut self) {
@@ -56,11 +56,11 @@ impl Assembly<'_> {
         let Some(requests) = self.requests(&score, trigger.map(|(index, _)| index)) else { return };
         if let Some((index, condition)) = trigger {
             match self.planner.expression(condition.get_ref(), &self.schemas[index]) {
-                Ok(expression) => match expression.data_type(&self.schemas[index]) {
-                    Ok(arrow::datatypes::DataType::Boolean) => {
-                        score.trigger = Some(Trigger { stream: index, condition: expression });
+                Ok(expression) => match Condition::of(expression, &self.schemas[index]) {
+                    Some(condition) => score.trigger = Some(Trigger { stream: index, condition }),
+                    None => {
+                        self.problems.push(self.folder.source.problem_at(condition.span(), "`on` is not a condition"))
                     }
-                    _ => self.problems.push(self.folder.source.problem_at(condition.span(), "`on` is not a condition")),
                 },
                 Err(error) => self.problems.push(self.folder.source.problem_at(condition.span(), error.message)),
             }
