@@ -23,8 +23,8 @@
 //!
 //! A room imports only rooms before it in this list:
 //!
-//! `clock, bus, event, reference, snapshot, sql, window, history, feature, model, score, registry, learn, pipeline, config, step,
-//! commit, engine, query, simulate, trial, cli`
+//! `clock, time, bus, event, reference, snapshot, sql, window, history, feature, model, score, registry, learn, pipeline, config,
+//! step, commit, engine, query, simulate, trial, cli`
 //!
 //! Some of them are the only doors to a foreign system: `bus` to NATS, `sql` to DataFusion's planner, `model` to ONNX Runtime,
 //! `history` to Delta Lake. `ARCHITECTURE.md` follows an event, a click and a query through the rooms.
@@ -51,5 +51,6 @@ pub mod simulate;
 pub mod snapshot;
 pub mod sql;
 pub mod step;
+pub mod time;
 pub mod trial;
 pub mod window;

@@ -14,8 +14,8 @@ use sha2::{Digest, Sha256};
 use super::outputs::ID;
 use crate::bus::{Outgoing, Subject};
 use crate::commit::CommitError;
-use crate::event::EventTime;
 use crate::pipeline::Pipeline;
+use crate::time::EventTime;
 use crate::window::Emission;
 
 const TABLE: &str = "Tidewheel-Table";

@@ -66,5 +66,5 @@ pub use reject::{Flaw, Reject, RejectReason};
 pub use rule::FieldType;
 pub use seen::{SeenIds, SeenIdsError};
 pub use settings::{DecodeSettings, DecoderError};
-pub use time::{EventTime, TimeUnit};
+pub use time::TimeUnit;
 pub use watermark::{Watermark, is_late};

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use hashbrown::HashMap;
 
-use super::time::EventTime;
 use super::watermark::Watermark;
+use crate::time::EventTime;
 
 /// How many partitions a stream may have.
 pub const MOST_PARTITIONS: usize = 4_096;

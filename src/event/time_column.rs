@@ -10,7 +10,8 @@ use super::faults::RowFaults;
 use super::reject::{Flaw, RejectReason};
 use super::rule::{FieldType, UTC};
 use super::settings::{DecodeSettings, DecoderError};
-use super::time::{EventTime, TimeBounds};
+use super::time::TimeBounds;
+use crate::time::EventTime;
 
 /// Which column holds the event time, and how to read it.
 #[derive(Debug)]

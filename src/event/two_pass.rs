@@ -12,8 +12,9 @@ use super::check::ObjectCheck;
 use super::frame::{Frame, Frames};
 use super::random_events::{CONTRACT, payloads};
 use super::testing::{PUBLISHED, message};
-use super::{Contract, DecodeSettings, Decoder, EventTime, Limits, Reject, RejectReason};
+use super::{Contract, DecodeSettings, Decoder, Limits, Reject, RejectReason};
 use crate::bus::{Encoding, Message};
+use crate::time::EventTime;
 
 const LIMITS: Limits = Limits { max_event_bytes: 400, max_depth: 3 };
 

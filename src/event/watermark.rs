@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use super::time::EventTime;
+use crate::time::EventTime;
 
 /// Follows one partition's event times: newest seen minus the disorder that is tolerated. It never moves back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use super::index::{Clash, KeyIndex, Periods};
 use super::place::Places;
 use super::settings::{ReferenceSpec, Validity};
 use crate::bus::ContentDigest;
-use crate::event::EventTime;
+use crate::time::EventTime;
 
 /// Rows that a stream is left-joined with, found by key and, where they have a validity, by time.
 #[derive(Debug)]

@@ -10,9 +10,10 @@ use arrow::datatypes::TimestampMicrosecondType;
 use super::counts::Snapshot;
 use super::deadletter::{DeadLetter, LATE};
 use crate::bus::{Message, StreamSequence};
-use crate::event::{Decoder, EventTime, PartitionedWatermark, SeenIds};
+use crate::event::{Decoder, PartitionedWatermark, SeenIds};
 use crate::pipeline::StreamPlan;
 use crate::step::StepError;
+use crate::time::EventTime;
 
 /// What is remembered of a stream.
 pub(crate) struct StreamState {

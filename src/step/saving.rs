@@ -24,11 +24,12 @@ use super::arrival::StreamState;
 use super::step::Step;
 use super::tables::Tables;
 use crate::bus::StreamSequence;
-use crate::event::{EventTime, SavedPartition, SavedWatermark, SeenIds};
+use crate::event::{SavedPartition, SavedWatermark, SeenIds};
 use crate::feature::{LivePlan, LiveTable};
 use crate::pipeline::{Pipeline, StreamPlan, TablePlan};
 use crate::snapshot::{SaveError, SectionReader, SectionWriter};
 use crate::step::StepError;
+use crate::time::EventTime;
 use crate::window::{FeatureTable, NewestRows, References, WindowError, WindowTables};
 
 const STREAM: &str = "stream";

@@ -13,13 +13,13 @@ use super::feedback::{Feedback, join_columns};
 use super::tables::Tables;
 use super::trigger::{describe_events, fit, select};
 use crate::bus::{Message, StreamSequence};
-use crate::event::EventTime;
 use crate::feature::{LiveTable, Matrix, VectorReads};
 use crate::learn::{JoinKey, join_keys};
 use crate::pipeline::Pipeline;
 use crate::reference::ReferenceTable;
 use crate::score::{Job, RequestDecoder};
 use crate::step::StepError;
+use crate::time::EventTime;
 use crate::window::{Emission, References};
 
 /// The state of a pipeline.

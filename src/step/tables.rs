@@ -14,10 +14,11 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 
 use super::arrival::Arrival;
-use crate::event::{EventTime, is_late};
+use crate::event::is_late;
 use crate::feature::{LivePlan, LiveTable};
 use crate::pipeline::Pipeline;
 use crate::step::StepError;
+use crate::time::EventTime;
 use crate::window::{Emission, FeatureTable, NewestRows, References, WindowError, WindowPlan, WindowTables};
 
 /// See the module.
