@@ -23,6 +23,7 @@ use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray,
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Zipf};
+use tidewheel::time::EventTime;
 use tidewheel::window::{Budget, FeaturePlan, FeatureTable, Horizon, Reads};
 
 mod twenty_features;
@@ -150,7 +151,7 @@ fn read(table: &mut FeatureTable, ids: &ArrayRef, at: i64) -> (Duration, Duratio
     let (mut slots, mut reads) = (Vec::new(), Reads::default());
     table.look_up(&[Arc::clone(ids)], KEYS, &mut slots).expect("keys are integers");
     for slot in slots {
-        table.read(slot, at, &mut reads);
+        table.read(slot, EventTime(at), &mut reads);
     }
     let rows = table.evaluate(&reads).expect("rows evaluate");
     assert_eq!(rows.num_rows(), KEYS);

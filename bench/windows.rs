@@ -24,6 +24,7 @@ use futures::StreamExt;
 use rustix::time::{ClockId, clock_gettime};
 use tidewheel::bus::{Encoding, Message, StreamSequence, Subject};
 use tidewheel::event::{Contract, DecodeSettings, Decoder};
+use tidewheel::time::EventTime;
 use tidewheel::window::{Emission, Emit, Horizon, TableForm, WindowSettings, WindowTables};
 
 #[global_allocator]
@@ -185,7 +186,7 @@ fn tidewheel(options: &Options, sink: &mut Sink, slowest: &mut Duration) -> anyh
         sequence: 0,
     };
     let (mut rows, mut watermark) = (0, i64::MIN);
-    let (mut emissions, mut series, mut late): (Vec<Emission>, Vec<i64>, Vec<bool>) = Default::default();
+    let (mut emissions, mut series, mut late): (Vec<Emission>, Vec<EventTime>, Vec<bool>) = Default::default();
     while let Some(message) = chunks.next()? {
         let decoded = decoder.decode(&[message])?;
         if let Some(reject) = decoded.rejects.first() {
@@ -197,7 +198,7 @@ fn tidewheel(options: &Options, sink: &mut Sink, slowest: &mut Duration) -> anyh
         series.clear();
         for ts in batch.column(time).as_primitive::<arrow::datatypes::TimestampMicrosecondType>().values() {
             watermark = watermark.max(ts - DISORDER);
-            series.push(watermark);
+            series.push(EventTime(watermark));
         }
         late.clear();
         late.resize(series.len(), true);
@@ -209,7 +210,7 @@ fn tidewheel(options: &Options, sink: &mut Sink, slowest: &mut Duration) -> anyh
     // The windows that are still open close one after the other, as they would if events went on.
     let closes = (0..=options.size / options.slide).map(|place| watermark + (place * options.slide) * 1_000_000);
     for watermark in closes.chain([i64::MAX]) {
-        tables.advance("clicks", Some(watermark), &mut emissions)?;
+        tables.advance("clicks", Some(EventTime(watermark)), &mut emissions)?;
         take(&mut emissions, sink)?;
     }
     if tables.late_rows(0) > 0 {

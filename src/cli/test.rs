@@ -20,6 +20,7 @@ use crate::feature::LiveReads;
 use crate::pipeline::{Pipeline, StreamPlan};
 use crate::score::{Arms, rank};
 use crate::step::{Snapshot, Step};
+use crate::time::EventTime;
 use crate::trial::{Case, Events, Row, Score, TOLERANCE, Vector, as_json, check_emits, one_row, same};
 
 /// The broker's time of every message: after all events of a case.
@@ -175,8 +176,8 @@ fn check_row(pipeline: &Pipeline, step: &mut Step, row: &Row, faults: &mut Vec<S
     let (mut slots, mut reads) = (Vec::new(), LiveReads::default());
     table.look_up(&keys, 1, &mut slots)?;
     let at = match (&row.at, plan.as_of()) {
-        (Some(at), _) => micros(at)?,
-        (None, None) => 0,
+        (Some(at), _) => EventTime(micros(at)?),
+        (None, None) => EventTime::default(),
         (None, Some(_)) => bail!("`at` is missing: an as-of table is read as of a time"),
     };
     table.read(slots[0], at, &mut reads);
@@ -199,7 +200,7 @@ fn check_vector(pipeline: &Pipeline, step: &mut Step, vector: &Vector, faults: &
     let plan = pipeline.vector.as_ref().context("the pipeline has no vector")?;
     let at = micros(&vector.at)?;
     let rows = request_row(plan.requests(), &vector.request, at)?;
-    let matrix = step.vectors(&rows, &[at])?;
+    let matrix = step.vectors(&rows, &[EventTime(at)])?;
     for (column, expected) in &vector.expect {
         let index = plan.columns().iter().position(|name| name == column);
         let found = f64::from(matrix.values[index.with_context(|| format!("no column `{column}`"))?]);

@@ -133,7 +133,7 @@ mod tests {
         Emission {
             table: 0,
             kind: EmissionKind::Final,
-            at: 60_000_000,
+            at: EventTime(60_000_000),
             rows: RecordBatch::try_from_iter_with_nullable(rows).unwrap(),
             keys: vec![users, kinds],
             windows: vec![(0, 60_000_000); 2],

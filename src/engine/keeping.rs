@@ -230,7 +230,7 @@ fn kept_rows(schema: &SchemaRef, emission: &Emission) -> Option<RecordBatch> {
         columns.push(match field.name().as_str() {
             WINDOW_START => times(emission.windows.iter().map(|window| window.0).collect()),
             WINDOW_END => times(emission.windows.iter().map(|window| window.1).collect()),
-            EMITTED_AT => times(vec![emission.at; count]),
+            EMITTED_AT => times(vec![emission.at.micros(); count]),
             _ => Arc::new(StringArray::from(vec![kind; count])),
         });
     }

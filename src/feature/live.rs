@@ -8,6 +8,7 @@ use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::SchemaRef;
 
 use crate::sql::PlanError;
+use crate::time::EventTime;
 use crate::window::{FeaturePlan, FeatureTable, NewestRows, Reads, RowReads, WindowError, WindowPlan};
 
 /// A checked table of either form.
@@ -112,8 +113,8 @@ impl LiveTable {
         }
     }
 
-    /// Looks up a key: as of `t`, microseconds, in an as-of table.
-    pub fn read(&mut self, slot: u32, t: i64, reads: &mut LiveReads) {
+    /// Looks up a key: as of `t` in an as-of table.
+    pub fn read(&mut self, slot: u32, t: EventTime, reads: &mut LiveReads) {
         match self {
             Self::AsOf(table) => table.read(slot, t, &mut reads.as_of),
             Self::Windows(table) => table.read(slot, &mut reads.rows),

@@ -8,6 +8,7 @@ use arrow::compute::take_arrays;
 use super::live::{LiveReads, LiveTable};
 use super::matrix::Matrix;
 use super::plan::{JoinPlan, VectorPlan};
+use crate::time::EventTime;
 use crate::window::WindowError;
 
 /// Look-ups in flight for one [`VectorPlan`]; reused from step to step.
@@ -23,7 +24,7 @@ struct JoinReads {
     reads: LiveReads,
     /// Per request, which of the reads is its; neighbours with the same key and time share one.
     read_of_row: Vec<u32>,
-    last: Option<(u32, i64)>,
+    last: Option<(u32, EventTime)>,
 }
 
 impl VectorReads {
@@ -47,7 +48,7 @@ impl VectorReads {
     }
 
     /// Looks request `row` up in every table as of `t`.
-    pub fn read(&mut self, row: usize, t: i64, tables: &mut [LiveTable]) {
+    pub fn read(&mut self, row: usize, t: EventTime, tables: &mut [LiveTable]) {
         for (join, plan) in self.joins.iter_mut().zip(&self.plan.joins) {
             // Events are applied between these reads, so that none can stand for another.
             join.last = None;
@@ -68,7 +69,7 @@ impl VectorReads {
     pub fn run(
         &mut self,
         requests: &RecordBatch,
-        times: &[i64],
+        times: &[EventTime],
         tables: &mut [LiveTable],
     ) -> Result<Matrix, WindowError> {
         let mut columns = requests.columns().to_vec();
@@ -102,7 +103,7 @@ impl JoinReads {
         tables[plan.table].look_up(&keys?, rows, &mut self.slots)
     }
 
-    fn read(&mut self, row: usize, t: i64, table: &mut LiveTable) {
+    fn read(&mut self, row: usize, t: EventTime, table: &mut LiveTable) {
         let key = (self.slots[row], t);
         if self.last != Some(key) {
             table.read(key.0, t, &mut self.reads);

@@ -5,6 +5,7 @@ mod save;
 use super::codec::{decode_with, encode_with};
 use super::key::JoinKey;
 use super::{Example, ExampleError, ExampleKind, Examples, Impression};
+use crate::time::EventTime;
 
 /// The key of the join keys in a message's metadata, 32 hexadecimal digits each.
 const KEYS: &str = "tidewheel.keys";
@@ -35,8 +36,8 @@ impl Impressions {
             vector: impression.vector,
             kind: ExampleKind::Negative,
             sampling: 1.0,
-            shown_micros: impression.at_micros,
-            labelled_micros: impression.at_micros,
+            shown_micros: impression.at.micros(),
+            labelled_micros: impression.at.micros(),
             place: impression.place,
         })?;
         self.keys.push(impression.key);
@@ -63,7 +64,7 @@ impl Impressions {
     pub fn iter(&self) -> impl Iterator<Item = Impression<'_>> {
         self.keys.iter().enumerate().filter_map(|(row, key)| {
             let Example { vector, shown_micros, place, .. } = self.rows.get(row)?;
-            Some(Impression { key: *key, at_micros: shown_micros, place, vector })
+            Some(Impression { key: *key, at: EventTime(shown_micros), place, vector })
         })
     }
 
@@ -107,8 +108,8 @@ mod tests {
     fn impressions_read_back_as_they_were_written() {
         let mut impressions = Impressions::new(2);
         let shown = [
-            Impression { key: 7, at_micros: -5, place: 0, vector: &[1.0, 2.0] },
-            Impression { key: u128::MAX, at_micros: 9, place: 3, vector: &[0.5, -2.0] },
+            Impression { key: 7, at: EventTime(-5), place: 0, vector: &[1.0, 2.0] },
+            Impression { key: u128::MAX, at: EventTime(9), place: 3, vector: &[0.5, -2.0] },
         ];
         for impression in shown {
             impressions.push(impression).unwrap();

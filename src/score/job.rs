@@ -4,6 +4,7 @@ use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Int64Type};
 
 use crate::feature::Matrix;
+use crate::time::EventTime;
 
 /// Vectors and the groups that are ranked together, in the order of the rows.
 #[derive(Debug, Default)]
@@ -24,7 +25,7 @@ pub struct Group {
     /// Who is asked for, as JSON; absent where the pipeline has no such column.
     pub user: Option<String>,
     /// Event time that the features are read at, microseconds.
-    pub at_micros: i64,
+    pub at: EventTime,
     /// How many rows.
     pub rows: usize,
 }

@@ -61,7 +61,7 @@ fn write_head(out: &mut Vec<u8>, arms: &Arms, arm: Arm, group: &Group) {
     if arms.has_control() {
         out.extend_from_slice(if arm == Arm::Control { b",\"arm\":\"control\"" } else { b",\"arm\":\"active\"" });
     }
-    to_memory(&write!(out, ",\"as_of\":{},\"items\":[", group.at_micros / 1_000));
+    to_memory(&write!(out, ",\"as_of\":{},\"items\":[", group.at.micros() / 1_000));
 }
 
 fn write_items(out: &mut Vec<u8>, job: &Job, order: &[usize], scores: &[f32]) {
@@ -111,6 +111,7 @@ mod tests {
     use crate::feature::Matrix;
     use crate::model::{Binding, MlpSpec, Scorer, Session, build_mlp};
     use crate::score::ItemIds;
+    use crate::time::EventTime;
 
     fn columns() -> Vec<String> {
         ["price", "views"].map(str::to_owned).to_vec()
@@ -130,7 +131,7 @@ mod tests {
         let group = |(nth, rows): (usize, &usize)| Group {
             request_id: format!("r{nth}"),
             user: Some(nth.to_string()),
-            at_micros: 0,
+            at: EventTime(0),
             rows: *rows,
         };
         Job {

@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 
 use super::job::{Group, ItemIds, write_json_value};
 use crate::event::{Contract, FieldType, Limits, ObjectCheck, TimeUnit};
+use crate::time::EventTime;
 
 /// The field of a request that lists the candidates.
 const ITEMS: &str = "items";
@@ -37,7 +38,7 @@ pub struct DecodedRequests {
     /// Rows of `requests`.
     pub rows: RecordBatch,
     /// Event time to read each row at; `i64::MAX` where the request has none.
-    pub times: Vec<i64>,
+    pub times: Vec<EventTime>,
     /// The rankings that are asked for, in the order of the rows.
     pub groups: Vec<Group>,
     /// The candidate of every row.
@@ -161,8 +162,8 @@ impl RequestDecoder {
         let (mut owner, mut groups, mut row_times) = (Vec::new(), Vec::new(), Vec::new());
         for request in 0..requests.num_rows() {
             let rows = lists.value_length(request) as usize;
-            let at =
-                times.as_ref().filter(|times| times.is_valid(request)).map_or(i64::MAX, |times| times.value(request));
+            let own = times.as_ref().filter(|times| times.is_valid(request)).map(|times| times.value(request));
+            let at = own.map_or(EventTime::END, EventTime);
             owner.resize(owner.len() + rows, request as u32);
             row_times.resize(row_times.len() + rows, at);
             let user = users.map(|users| {
@@ -170,7 +171,7 @@ impl RequestDecoder {
                 write_json_value(users, request, &mut text);
                 String::from_utf8(text).unwrap_or_default()
             });
-            groups.push(Group { request_id: ids.value(request).to_owned(), user, at_micros: at, rows });
+            groups.push(Group { request_id: ids.value(request).to_owned(), user, at, rows });
         }
         let owner = UInt32Array::from(owner);
         let first = lists.value_offsets().first().map_or(0, |offset| *offset as usize);

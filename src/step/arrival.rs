@@ -30,10 +30,10 @@ pub(crate) struct Arrival {
     pub(crate) batch: RecordBatch,
     /// For each event, the index of its message.
     pub(crate) origin: Vec<u32>,
-    /// The watermark before the first, microseconds; `i64::MIN` while there is none.
-    pub(crate) before: i64,
+    /// The watermark before the first; [`EventTime::BEGINNING`] while there is none.
+    pub(crate) before: EventTime,
     /// The watermark after each.
-    pub(crate) watermarks: Vec<i64>,
+    pub(crate) watermarks: Vec<EventTime>,
     pub(crate) time_index: usize,
 }
 
@@ -50,9 +50,9 @@ impl StreamState {
         })
     }
 
-    /// The watermark, microseconds; `i64::MIN` while there is none.
-    pub(crate) fn watermark_micros(&self) -> i64 {
-        self.watermark.value().map_or(i64::MIN, EventTime::micros)
+    /// The watermark; [`EventTime::BEGINNING`] while there is none.
+    pub(crate) fn watermark(&self) -> EventTime {
+        self.watermark.value().unwrap_or(EventTime::BEGINNING)
     }
 
     /// Decodes messages and drops repeats. `letters` takes what cannot be decoded, where it is wanted.
@@ -80,7 +80,7 @@ impl StreamState {
         let mut arrival = Arrival {
             batch: decoded.batch,
             origin: decoded.origin,
-            before: self.watermark_micros(),
+            before: self.watermark(),
             watermarks: Vec::new(),
             time_index: self.time_index,
         };
@@ -111,7 +111,7 @@ impl StreamState {
                     .map_err(|source| StepError::Partitions { stream: plan.name.clone(), source })?;
             }
             self.watermark.observe(partition, EventTime(*time), published.published_micros);
-            watermarks.push(self.watermark_micros());
+            watermarks.push(self.watermark());
         }
         arrival.watermarks = watermarks;
         Ok(())
@@ -125,7 +125,7 @@ impl Arrival {
     }
 
     /// The watermark before each event.
-    pub(crate) fn watermarks_before(&self) -> impl Iterator<Item = i64> {
+    pub(crate) fn watermarks_before(&self) -> impl Iterator<Item = EventTime> {
         std::iter::once(self.before).chain(self.watermarks.iter().copied())
     }
 
@@ -146,7 +146,7 @@ impl Arrival {
             let rows = late.iter().zip(self.times()).zip(self.watermarks_before()).zip(&self.origin);
             for (((_, time), watermark), origin) in rows.filter(|(((late, _), _), _)| **late) {
                 let message = &messages[*origin as usize];
-                let (time, watermark) = (EventTime(*time), EventTime(watermark));
+                let time = EventTime(*time);
                 letters.push(DeadLetter {
                     stream,
                     sequence: message.sequence,

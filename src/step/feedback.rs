@@ -7,14 +7,15 @@ use crate::bus::{Message, StreamSequence};
 use crate::learn::{JoinKey, join_keys};
 use crate::pipeline::LabelPlan;
 use crate::step::StepError;
+use crate::time::EventTime;
 
 /// One entry per event of the feedback's stream that counts, in the order of the stream.
 #[derive(Debug, Default)]
 pub struct Feedback {
     /// The event's message.
     pub sequences: Vec<StreamSequence>,
-    /// The watermark after it, microseconds; `i64::MIN` while there is none.
-    pub watermarks: Vec<i64>,
+    /// The watermark after it; [`EventTime::BEGINNING`] while there is none.
+    pub watermarks: Vec<EventTime>,
     /// The events that say that something shown was wanted, by their index.
     pub positives: Vec<Positive>,
 }
@@ -26,8 +27,8 @@ pub struct Positive {
     pub row: usize,
     /// What it joins on; absent where a join column is NULL.
     pub key: Option<JoinKey>,
-    /// Its event time, microseconds.
-    pub at_micros: i64,
+    /// Its event time.
+    pub at: EventTime,
 }
 
 impl Feedback {
@@ -37,7 +38,7 @@ impl Feedback {
         batch: &RecordBatch,
         (messages, origin): (&[Message], &[u32]),
         time_index: usize,
-        watermarks: Vec<i64>,
+        watermarks: Vec<EventTime>,
     ) -> Result<Self, StepError> {
         let sequences = origin.iter().map(|index| messages[*index as usize].sequence).collect();
         let is_positive = plan.positive.rows(batch).map_err(|error| StepError::Positive(error.into()))?;
@@ -50,7 +51,7 @@ impl Feedback {
         let times = batch.column(time_index).as_primitive::<TimestampMicrosecondType>().values();
         let keys = join_keys(&columns, rows.len());
         let positives =
-            rows.into_iter().zip(keys).map(|(row, key)| Positive { row, key, at_micros: times[row] }).collect();
+            rows.into_iter().zip(keys).map(|(row, key)| Positive { row, key, at: EventTime(times[row]) }).collect();
         Ok(Self { sequences, watermarks, positives })
     }
 }

@@ -136,7 +136,7 @@ impl Labeller {
             for (place, row) in ranking.order.iter().enumerate() {
                 if let Some(key) = output.keys.get(*row).copied().flatten() {
                     let vector = vector(output, *row, self.columns);
-                    let impression = Impression { key, at_micros: group.at_micros, place: place as u32, vector };
+                    let impression = Impression { key, at: group.at, place: place as u32, vector };
                     self.join.show(impression)?;
                     self.impressions.push(impression)?;
                 }
@@ -174,14 +174,14 @@ impl Labeller {
             ordinal = if *sequence == last { ordinal + 1 } else { 0 };
             last = *sequence;
             if let Some(positive) = positives.next_if(|positive| positive.row == row) {
-                self.join.feedback(positive.key, positive.at_micros, &mut self.examples)?;
+                self.join.feedback(positive.key, positive.at, &mut self.examples)?;
             }
             if let Some((job_row, _)) = triggers.next_if(|(_, event)| **event as usize == row) {
                 let is_scored = unscorable.next_if_eq(&job_row).is_none();
                 let key = output.keys.get(job_row).copied().flatten().filter(|_| is_scored);
                 if let (Some(key), Some(group)) = (key, output.job.groups.get(job_row)) {
                     let vector = vector(output, job_row, self.columns);
-                    self.join.show(Impression { key, at_micros: group.at_micros, place: 0, vector })?;
+                    self.join.show(Impression { key, at: group.at, place: 0, vector })?;
                 }
             }
             self.join.advance(*watermark, &mut self.examples)?;

@@ -193,7 +193,7 @@ impl Step {
         }
         self.apply(stream, &arrival, messages, &mut output)?;
         self.leave_silent_out(&mut output.emissions)?;
-        let watermark = self.streams[stream].watermark_micros();
+        let watermark = self.streams[stream].watermark();
         self.tables.settle(stream, watermark, &output.emissions)?;
         Ok(output)
     }
@@ -203,11 +203,11 @@ impl Step {
         let mut emissions = Vec::new();
         let newest = self.streams.iter().filter_map(|stream| stream.watermark.newest()).max();
         let Some(newest) = newest else { return Ok(emissions) };
-        let end = newest.micros().saturating_add(self.tables.longest_wait());
+        let end = EventTime(newest.micros().saturating_add(self.tables.longest_wait()));
         for stream in 0..self.streams.len() {
             self.tables.advance(stream, Some(end), &mut emissions)?;
         }
-        self.tables.settle(0, newest.micros(), &emissions)?;
+        self.tables.settle(0, newest, &emissions)?;
         Ok(emissions)
     }
 
@@ -239,9 +239,9 @@ impl Step {
         }
         // Without a time of its own a request is answered as of the newest event.
         let newest = self.streams.iter().filter_map(|stream| stream.watermark.newest()).max();
-        let newest = newest.map_or(0, EventTime::micros);
-        for time in decoded.times.iter_mut().chain(decoded.groups.iter_mut().map(|group| &mut group.at_micros)) {
-            if *time == i64::MAX {
+        let newest = newest.unwrap_or_default();
+        for time in decoded.times.iter_mut().chain(decoded.groups.iter_mut().map(|group| &mut group.at)) {
+            if *time == EventTime::END {
                 *time = newest;
             }
         }
@@ -256,7 +256,7 @@ impl Step {
     }
 
     /// Vectors of rows of `requests`, as of `times`.
-    pub fn vectors(&mut self, rows: &RecordBatch, times: &[i64]) -> Result<Matrix, StepError> {
+    pub fn vectors(&mut self, rows: &RecordBatch, times: &[EventTime]) -> Result<Matrix, StepError> {
         match self.vector.as_mut() {
             Some(vector) => vector.run(rows, times, &mut self.tables.live).map_err(StepError::Vector),
             None => Ok(Matrix::default()),
@@ -295,7 +295,7 @@ impl Step {
             tables.apply(stream, row);
             if next.next_if_eq(&(row as u32)).is_some() {
                 tables.show(arrival.watermarks[row], &output.emissions)?;
-                vector.read(request, *time, &mut tables.live);
+                vector.read(request, EventTime(*time), &mut tables.live);
                 request += 1;
             }
         }

@@ -113,7 +113,7 @@ impl Tables {
         };
         for ((time, watermark), late) in arrival.times().iter().zip(arrival.watermarks_before()).zip(&mut late) {
             for (table, reach) in as_of {
-                if is_late(EventTime(*time), EventTime(watermark), *reach) {
+                if is_late(EventTime(*time), watermark, *reach) {
                     self.late_rows.get_mut(*table).into_iter().for_each(|rows| *rows += 1);
                 } else {
                     *late = false;
@@ -133,7 +133,7 @@ impl Tables {
     pub(crate) fn advance(
         &mut self,
         stream: usize,
-        watermark: Option<i64>,
+        watermark: Option<EventTime>,
         out: &mut Vec<Emission>,
     ) -> Result<(), StepError> {
         let first = out.len();
@@ -196,7 +196,7 @@ impl Tables {
     }
 
     /// Shows what was emitted up to a watermark to the look-ups that follow.
-    pub(crate) fn show(&mut self, watermark: i64, emissions: &[Emission]) -> Result<(), StepError> {
+    pub(crate) fn show(&mut self, watermark: EventTime, emissions: &[Emission]) -> Result<(), StepError> {
         self.take(watermark, emissions)?;
         for table in &self.places {
             if let LiveTable::Windows(rows) = &mut self.live[*table] {
@@ -206,7 +206,7 @@ impl Tables {
         Ok(())
     }
 
-    fn take(&mut self, watermark: i64, emissions: &[Emission]) -> Result<(), StepError> {
+    fn take(&mut self, watermark: EventTime, emissions: &[Emission]) -> Result<(), StepError> {
         for table in &self.places {
             let LiveTable::Windows(rows) = &mut self.live[*table] else { continue };
             let unseen = &mut self.unseen[*table];
@@ -223,9 +223,14 @@ impl Tables {
     }
 
     /// Ends a step: everything that was emitted is seen, and what no read can want is dropped.
-    pub(crate) fn settle(&mut self, stream: usize, watermark: i64, emissions: &[Emission]) -> Result<(), StepError> {
+    pub(crate) fn settle(
+        &mut self,
+        stream: usize,
+        watermark: EventTime,
+        emissions: &[Emission],
+    ) -> Result<(), StepError> {
         self.queue(emissions);
-        self.take(i64::MAX, emissions)?;
+        self.take(EventTime::END, emissions)?;
         self.queued = 0;
         for (table, state) in self.live.iter_mut().enumerate() {
             let name = self.pipeline.tables[table].plan.name();

@@ -12,6 +12,7 @@ use super::step::{Origin, StepOutput};
 use crate::bus::{Message, StreamSequence};
 use crate::pipeline::Pipeline;
 use crate::score::{Group, ItemIds};
+use crate::time::EventTime;
 use crate::window::WindowError;
 
 /// The triggering rows with the columns of `requests`.
@@ -55,7 +56,7 @@ pub(crate) fn describe_events(
         output.job.groups.push(Group {
             request_id: format!("{name}-{sequence}-{ordinal}"),
             user,
-            at_micros: times[*row as usize],
+            at: EventTime(times[*row as usize]),
             rows: 1,
         });
         output.origins.push(Origin::Event(sequence));

@@ -18,6 +18,7 @@ use arrow::compute::{interleave, interleave_record_batch};
 use super::WindowError;
 use super::closed::{Emission, WindowPlan};
 use super::keys::{KeyIndex, NO_SLOT};
+use crate::time::EventTime;
 
 /// Batches are rewritten when they hold more rows than this and twice those in use.
 const LEAST_REWRITTEN: usize = 1 << 14;
@@ -141,8 +142,8 @@ impl NewestRows {
     }
 
     /// Moves the watermark on: rows whose windows ended too long before it are no longer seen.
-    pub fn advance(&mut self, watermark: i64) {
-        self.watermark = self.watermark.max(watermark);
+    pub fn advance(&mut self, watermark: EventTime) {
+        self.watermark = self.watermark.max(watermark.micros());
     }
 
     /// Ends a step: frees what is no longer seen. Slots that were looked up are of no use afterwards.
@@ -285,7 +286,15 @@ mod tests {
         let values: ArrayRef = Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.2)));
         let batch = RecordBatch::try_new(Arc::clone(plan.schema()), vec![Arc::clone(&keys), values]).unwrap();
         let windows = rows.iter().map(|(_, end, _)| (end - 60, *end)).collect();
-        Emission { table: 0, kind: EmissionKind::Final, at: 0, rows: batch, keys: vec![keys], windows, is_removal }
+        Emission {
+            table: 0,
+            kind: EmissionKind::Final,
+            at: EventTime(0),
+            rows: batch,
+            keys: vec![keys],
+            windows,
+            is_removal,
+        }
     }
 
     fn seen(rows: &NewestRows) -> BTreeMap<i64, i64> {
@@ -319,12 +328,12 @@ mod tests {
         let found = rows.evaluate(&reads).unwrap();
         let values: Vec<_> = found.column(1).as_primitive::<Int64Type>().iter().collect();
         assert_eq!(values, [Some(5), None, Some(8)]);
-        rows.advance(120 + 999);
+        rows.advance(EventTime(120 + 999));
         rows.settle().unwrap();
         assert_eq!(rows.key_count(), 1);
-        rows.advance(120 + 1_000);
+        rows.advance(EventTime(120 + 1_000));
         assert_eq!(seen(&rows).len(), 0, "not seen before it is swept");
-        rows.advance(120 + 1_200);
+        rows.advance(EventTime(120 + 1_200));
         rows.settle().unwrap();
         assert_eq!((rows.key_count(), seen(&rows).len()), (0, 0));
     }
@@ -355,7 +364,7 @@ mod tests {
                     }
                 }
                 let watermark = step as i64 * 10;
-                rows.advance(watermark);
+                rows.advance(EventTime(watermark));
                 rows.settle().unwrap();
                 naive.retain(|_, (end, _)| *end + 150 > watermark);
                 let expected: BTreeMap<_, _> = naive.iter().map(|(key, (_, value))| (*key, *value)).collect();

@@ -294,6 +294,7 @@ fn nullable(schema: &Schema) -> SchemaRef {
 
 #[cfg(test)]
 mod tests {
+    use crate::time::EventTime;
     use arrow::array::{ArrayRef, Int64Array, StringArray, TimestampMicrosecondArray};
     use arrow::datatypes::Int64Type;
 
@@ -362,7 +363,7 @@ mod tests {
         let (mut slots, mut reads) = (Vec::new(), Reads::default());
         let user: ArrayRef = Arc::new(Int64Array::from(vec![7]));
         table.look_up(&[user], 1, &mut slots).unwrap();
-        table.read(slots[0], 60 * SECOND, &mut reads);
+        table.read(slots[0], EventTime(60 * SECOND), &mut reads);
         assert_eq!(counts(&table.evaluate(&reads).unwrap()), [1, 1, 1]);
     }
 
@@ -377,8 +378,16 @@ mod tests {
         tables.set_references(references);
         let (mut late, mut out) = (vec![true; 4], Vec::new());
         let watermarks = [10, 20, 40, 50].map(|second| second * SECOND);
-        tables.push("clicks", &clicks(), &watermarks, &mut late, &mut out).unwrap();
-        tables.advance("clicks", Some(i64::MAX), &mut out).unwrap();
+        tables
+            .push(
+                "clicks",
+                &clicks(),
+                &watermarks.iter().copied().map(EventTime).collect::<Vec<_>>(),
+                &mut late,
+                &mut out,
+            )
+            .unwrap();
+        tables.advance("clicks", Some(EventTime::END), &mut out).unwrap();
         assert_eq!(late, [false; 4]);
         assert_eq!(out.len(), 1);
         assert_eq!(counts(&out[0].rows), [1, 1, 1]);

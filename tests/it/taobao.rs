@@ -19,6 +19,7 @@ use tidewheel::bus::{Encoding, Message, StreamSequence, Subject};
 use tidewheel::config::Folder;
 use tidewheel::feature::LiveReads;
 use tidewheel::step::Step;
+use tidewheel::time::EventTime;
 
 use crate::oracle::{self, View};
 
@@ -165,7 +166,7 @@ fn every_feature_of_intent_equals_plain_datafusion_at_a_thousand_points() {
                     .collect();
                 let (mut slots, mut reads) = (Vec::new(), LiveReads::default());
                 table.look_up(&keys, 1, &mut slots).unwrap();
-                table.read(slots[0], newest, &mut reads);
+                table.read(slots[0], EventTime(newest), &mut reads);
                 let live = table.evaluate(&reads).unwrap();
                 let condition: Vec<_> = plan
                     .keys()

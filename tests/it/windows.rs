@@ -9,6 +9,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
 use datafusion::prelude::SessionContext;
 use proptest::prelude::*;
+use tidewheel::time::EventTime;
 use tidewheel::window::{Budget, FeaturePlan, FeatureTable, Horizon, Reads};
 
 use crate::oracle::{self, View};
@@ -145,7 +146,7 @@ proptest! {
                 for (index, user, back) in &reads {
                     if index.index(events.len()) == first + row {
                         let at = newest - back;
-                        table.read(slots[*user as usize], at, &mut found);
+                        table.read(slots[*user as usize], EventTime(at), &mut found);
                         views.push(View { at, upto: (first + row) as i64, key: format!("user_id = {user}") });
                     }
                 }

@@ -14,6 +14,7 @@ use arrow::datatypes::{Float32Type, Int64Type, UInt32Type};
 use super::Impressions;
 use crate::learn::Impression;
 use crate::snapshot::{SaveError, SectionReader, SectionWriter};
+use crate::time::EventTime;
 
 const KEY_BYTES: i32 = 16;
 
@@ -64,7 +65,7 @@ impl Impressions {
             let key = key.and_then(|key| Some(u128::from_le_bytes(key.try_into().ok()?))).ok_or_else(unexpected)?;
             let (vector, rest) = vectors.split_at_checked(columns).ok_or_else(unexpected)?;
             vectors = rest;
-            let impression = Impression { key, at_micros: *at_micros, place: *place, vector };
+            let impression = Impression { key, at: EventTime(*at_micros), place: *place, vector };
             read.push(impression).map_err(|_| unexpected())?;
         }
         Ok(read)

@@ -6,6 +6,7 @@ use super::closing::Closing;
 use super::ring::{Ring, Row, RowState};
 use super::settings::{JoinError, JoinSettings, LabelCounts};
 use crate::learn::{Example, ExampleError, ExampleKind, Examples};
+use crate::time::EventTime;
 
 /// A candidate that was scored and shown.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -13,7 +14,7 @@ pub struct Impression<'a> {
     /// Hash of the columns by which feedback finds it.
     pub key: u128,
     /// When it was shown, microseconds of event time.
-    pub at_micros: i64,
+    pub at: EventTime,
     /// Its place in the ranking.
     pub place: u32,
     /// The vector that was scored.
@@ -56,7 +57,8 @@ impl LabelJoin {
     /// # Errors
     /// [`ExampleError::Width`] when its vector is of another width; it is not remembered.
     pub fn show(&mut self, impression: Impression<'_>) -> Result<(), ExampleError> {
-        let Impression { key, at_micros, place, vector } = impression;
+        let Impression { key, at, place, vector } = impression;
+        let at_micros = at.micros();
         let columns = self.settings.columns;
         if vector.len() != columns {
             return Err(ExampleError::Width { found: vector.len(), expected: columns });
@@ -80,12 +82,13 @@ impl LabelJoin {
 
     /// Takes feedback and adds a positive or a correction to `out` when it is for something remembered.
     ///
-    /// It belongs to the newest impression of its key that was shown at or before `at_micros`, by time and then by arrival.
+    /// It belongs to the newest impression of its key that was shown at or before `at`, by time and then by arrival.
     /// No key means that a join column was missing.
     ///
     /// # Errors
     /// [`ExampleError::Width`] when `out` is of another width; the feedback is not taken.
-    pub fn feedback(&mut self, key: Option<u128>, at_micros: i64, out: &mut Examples) -> Result<(), ExampleError> {
+    pub fn feedback(&mut self, key: Option<u128>, at: EventTime, out: &mut Examples) -> Result<(), ExampleError> {
+        let at_micros = at.micros();
         out.expect_width(self.settings.columns)?;
         let Some(key) = key else {
             self.counts.without_key += 1;
@@ -128,9 +131,9 @@ impl LabelJoin {
     ///
     /// # Errors
     /// [`ExampleError::Width`] when `out` is of another width; nothing is closed.
-    pub fn advance(&mut self, watermark_micros: i64, out: &mut Examples) -> Result<(), ExampleError> {
+    pub fn advance(&mut self, watermark: EventTime, out: &mut Examples) -> Result<(), ExampleError> {
         out.expect_width(self.settings.columns)?;
-        self.watermark_micros = self.watermark_micros.max(watermark_micros);
+        self.watermark_micros = self.watermark_micros.max(watermark.micros());
         while let Some(sequence) = self.closing.pop_due(self.watermark_micros) {
             let Some((row, vector)) = self.ring.row_mut(sequence) else { continue };
             if row.state != RowState::Open {

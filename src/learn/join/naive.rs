@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::label_join::is_kept;
 use super::{Impression, JoinSettings, LabelCounts, LabelJoin};
 use crate::learn::{Example, ExampleKind, Examples};
+use crate::time::EventTime;
 
 struct Shown {
     key: u128,
@@ -153,15 +154,15 @@ proptest! {
                 Call::Show { key, at, place } => {
                     let vector = [number as f32, -1.0];
                     naive.show(key, at, place, &vector);
-                    join.show(Impression { key, at_micros: at, place, vector: &vector }).unwrap();
+                    join.show(Impression { key, at: EventTime(at), place, vector: &vector }).unwrap();
                 }
                 Call::Feedback { key, at } => {
                     naive.feedback(key, at, &mut expected);
-                    join.feedback(key, at, &mut found).unwrap();
+                    join.feedback(key, EventTime(at), &mut found).unwrap();
                 }
                 Call::Advance { watermark } => {
                     naive.advance(watermark, &mut expected);
-                    join.advance(watermark, &mut found).unwrap();
+                    join.advance(EventTime(watermark), &mut found).unwrap();
                 }
             }
             prop_assert_eq!(join.counts(), naive.counts);
@@ -187,11 +188,11 @@ proptest! {
                     for offset in 0..9 {
                         let vector = [0.0; 2];
                         let at_micros = at * 7 % 11 + offset;
-                        join.show(Impression { key, at_micros, place, vector: &vector }).unwrap();
+                        join.show(Impression { key, at: EventTime(at_micros), place, vector: &vector }).unwrap();
                     }
                 }
-                Call::Feedback { key, at } => join.feedback(key, at, &mut out).unwrap(),
-                Call::Advance { watermark } => join.advance(watermark / 8, &mut out).unwrap(),
+                Call::Feedback { key, at } => join.feedback(key, EventTime(at), &mut out).unwrap(),
+                Call::Advance { watermark } => join.advance(EventTime(watermark / 8), &mut out).unwrap(),
             }
             prop_assert!(join.size_bytes() <= max_bytes, "{} bytes for {} rows", join.size_bytes(), join.len());
         }
@@ -199,7 +200,7 @@ proptest! {
 }
 
 fn show(join: &mut LabelJoin, key: u128, at_micros: i64) {
-    join.show(Impression { key, at_micros, place: 1, vector: &[0.0; 2] }).unwrap();
+    join.show(Impression { key, at: EventTime(at_micros), place: 1, vector: &[0.0; 2] }).unwrap();
 }
 
 #[test]
@@ -207,20 +208,20 @@ fn windows_close_and_corrections_end_exactly_at_their_edges() {
     let mut join = LabelJoin::new(settings(10)).unwrap();
     let mut out = Examples::new(2);
     show(&mut join, 1, 100);
-    join.advance(109, &mut out).unwrap();
+    join.advance(EventTime(109), &mut out).unwrap();
     assert!(out.is_empty());
-    join.advance(110, &mut out).unwrap();
+    join.advance(EventTime(110), &mut out).unwrap();
     assert_eq!((out.kinds(), out.labelled_micros()), (&[ExampleKind::Negative][..], &[110][..]));
-    join.feedback(Some(1), 99, &mut out).unwrap();
-    join.feedback(Some(1), 120, &mut out).unwrap();
+    join.feedback(Some(1), EventTime(99), &mut out).unwrap();
+    join.feedback(Some(1), EventTime(120), &mut out).unwrap();
     assert_eq!((join.counts().early, join.counts().expired), (1, 1));
-    join.advance(119, &mut out).unwrap();
-    join.feedback(Some(1), 119, &mut out).unwrap();
-    join.feedback(Some(1), 119, &mut out).unwrap();
+    join.advance(EventTime(119), &mut out).unwrap();
+    join.feedback(Some(1), EventTime(119), &mut out).unwrap();
+    join.feedback(Some(1), EventTime(119), &mut out).unwrap();
     assert_eq!(out.kinds(), [ExampleKind::Negative, ExampleKind::Correction]);
     assert_eq!((join.counts().repeated, join.len()), (1, 1));
-    join.advance(120, &mut out).unwrap();
-    join.feedback(Some(1), 119, &mut out).unwrap();
+    join.advance(EventTime(120), &mut out).unwrap();
+    join.feedback(Some(1), EventTime(119), &mut out).unwrap();
     assert_eq!((join.counts().unmatched, join.len()), (1, 0));
 }
 
@@ -231,8 +232,8 @@ fn an_evicted_open_impression_gives_no_example() {
     for key in 1..=3 {
         show(&mut join, key, 100 + key as i64);
     }
-    join.feedback(Some(1), 105, &mut out).unwrap();
-    join.advance(i64::MAX, &mut out).unwrap();
+    join.feedback(Some(1), EventTime(105), &mut out).unwrap();
+    join.advance(EventTime::END, &mut out).unwrap();
     assert_eq!(out.shown_micros(), [102, 103]);
     let counts = join.counts();
     assert_eq!((counts.evicted, counts.unmatched, counts.negatives), (1, 1, 2));
@@ -245,8 +246,8 @@ fn times_at_the_ends_of_the_range_saturate() {
     for (key, at) in [(1, i64::MAX), (2, i64::MIN), (3, i64::MAX - 1)] {
         show(&mut join, key, at);
     }
-    join.feedback(Some(2), i64::MIN, &mut out).unwrap();
-    join.advance(i64::MAX, &mut out).unwrap();
+    join.feedback(Some(2), EventTime::BEGINNING, &mut out).unwrap();
+    join.advance(EventTime::END, &mut out).unwrap();
     assert_eq!(out.shown_micros(), [i64::MIN, i64::MAX, i64::MAX - 1]);
     assert!(join.is_empty());
 }
@@ -254,14 +255,14 @@ fn times_at_the_ends_of_the_range_saturate() {
 #[test]
 fn other_widths_are_refused_and_change_nothing() {
     let mut join = LabelJoin::new(settings(10)).unwrap();
-    let narrow = Impression { key: 1, at_micros: 0, place: 0, vector: &[0.0] };
+    let narrow = Impression { key: 1, at: EventTime(0), place: 0, vector: &[0.0] };
     let error = join.show(narrow).unwrap_err();
     insta::assert_snapshot!(error, @"the vector has 1 columns, 2 are expected");
     show(&mut join, 1, 0);
-    assert!(join.feedback(Some(1), 5, &mut Examples::new(3)).is_err());
-    assert!(join.advance(100, &mut Examples::new(3)).is_err());
+    assert!(join.feedback(Some(1), EventTime(5), &mut Examples::new(3)).is_err());
+    assert!(join.advance(EventTime(100), &mut Examples::new(3)).is_err());
     let mut out = Examples::new(2);
-    join.feedback(Some(1), 5, &mut out).unwrap();
+    join.feedback(Some(1), EventTime(5), &mut out).unwrap();
     assert_eq!((out.len(), join.counts().shown), (1, 1));
 }
 

@@ -25,6 +25,7 @@ use super::ring::{Ring, RowState};
 use super::settings::{JoinSettings, LabelCounts};
 use crate::learn::{ExampleError, Impression, Impressions};
 use crate::snapshot::{SaveError, SectionReader, SectionWriter};
+use crate::time::EventTime;
 
 const KIND: &str = "label join";
 
@@ -53,7 +54,7 @@ impl LabelJoin {
             impressions.clear();
             for sequence in sequences {
                 let (Some(row), Some(vector)) = (self.ring.row(sequence), self.ring.vector(sequence)) else { continue };
-                let impression = Impression { key: row.key, at_micros: row.at_micros, place: row.place, vector };
+                let impression = Impression { key: row.key, at: EventTime(row.at_micros), place: row.place, vector };
                 impressions.push(impression).map_err(|error| in_section(&name, &error))?;
                 states.push(state_code(row.state));
             }
@@ -97,8 +98,8 @@ impl LabelJoin {
             if impressions.len() as u64 != sequences.end - sequences.start {
                 return Err(unexpected(&name, "all rows of this part"));
             }
-            for Impression { key, at_micros, place, vector } in impressions.iter() {
-                self.ring.push(key, at_micros, place, vector);
+            for Impression { key, at, place, vector } in impressions.iter() {
+                self.ring.push(key, at.micros(), place, vector);
             }
         }
         self.restore_states(sequences, &reader.batch("states")?)?;
@@ -217,7 +218,7 @@ mod tests {
     fn show(join: &mut LabelJoin, rows: Range<u64>) {
         for row in rows {
             let vector = [row as f32, 0.0];
-            let impression = Impression { key: row.into(), at_micros: row as i64, place: 7, vector: &vector };
+            let impression = Impression { key: row.into(), at: EventTime(row as i64), place: 7, vector: &vector };
             join.show(impression).unwrap();
         }
     }
@@ -236,8 +237,8 @@ mod tests {
     fn rows_of_several_parts_come_back_and_are_saved_as_the_same_bytes() {
         let mut before = join(0..50_000);
         let mut out = Examples::new(2);
-        before.feedback(Some(100), 105, &mut out).unwrap();
-        before.advance(20_000, &mut out).unwrap();
+        before.feedback(Some(100), EventTime(105), &mut out).unwrap();
+        before.advance(EventTime(20_000), &mut out).unwrap();
         let bytes = saved(&before);
         let mut after = restore(SETTINGS, &bytes).unwrap();
         assert_eq!(saved(&after), bytes);
@@ -245,9 +246,9 @@ mod tests {
         let (mut expected, mut found) = (Examples::new(2), Examples::new(2));
         for (join, out) in [(&mut before, &mut expected), (&mut after, &mut found)] {
             for (key, at) in [(19_995, 20_002), (45_000, 45_001), (45_000, 45_002), (1, 20_000)] {
-                join.feedback(Some(key), at, out).unwrap();
+                join.feedback(Some(key), EventTime(at), out).unwrap();
             }
-            join.advance(60_000, out).unwrap();
+            join.advance(EventTime(60_000), out).unwrap();
         }
         assert_eq!((found, after.counts()), (expected, before.counts()));
     }
@@ -257,7 +258,7 @@ mod tests {
         let mut join = join(1..50_000);
         let first = saved(&join);
         show(&mut join, 50_000..70_000);
-        join.advance(20_000, &mut Examples::new(2)).unwrap();
+        join.advance(EventTime(20_000), &mut Examples::new(2)).unwrap();
         let second = saved(&join);
         assert_eq!(join.ring.oldest(), 19_981);
         let place = |bytes: &[u8], name: &[u8]| bytes.windows(name.len()).position(|found| found == name).unwrap();

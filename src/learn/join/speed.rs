@@ -4,6 +4,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use super::{Impression, JoinSettings, LabelJoin};
 use crate::learn::Examples;
+use crate::time::EventTime;
 
 const COLUMNS: usize = 30;
 const RATE: i64 = 20_000;
@@ -32,13 +33,13 @@ fn measure(what: &str, disorder_micros: i64) {
         for number in numbers {
             let now = number * (1_000_000 / RATE);
             let late = number.wrapping_mul(7_919).rem_euclid(1_000) * disorder_micros / 1_000;
-            let shown = Impression { key: key(number), at_micros: now - late, place: 3, vector: &vector };
+            let shown = Impression { key: key(number), at: EventTime(now - late), place: 3, vector: &vector };
             join.show(shown).expect("width");
             if number % 20 == 0 {
-                join.feedback(Some(key(number - 3 * RATE)), now, &mut out).expect("width");
+                join.feedback(Some(key(number - 3 * RATE)), EventTime(now), &mut out).expect("width");
             }
             if number % 1_000 == 0 {
-                join.advance(now - disorder_micros, &mut out).expect("width");
+                join.advance(EventTime(now - disorder_micros), &mut out).expect("width");
                 out.clear();
             }
         }

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch, StringArray};
-use arrow::array::{TimestampMicrosecondArray, UInt64Array};
+use arrow::array::{
+    Array, ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+    UInt64Array,
+};
 use arrow::compute::take_record_batch;
 use arrow::datatypes::{DataType, Float64Type, Int64Type, UInt64Type};
 use datafusion::common::{Result, ScalarValue};
@@ -16,6 +18,7 @@ use datafusion::logical_expr::{
 use super::harness::plain;
 use super::needs_time;
 use crate::sql::planner::{PlanError, Planner};
+use crate::time::EventTime;
 use crate::window::{Budget, FeaturePlan, FeatureTable, Horizon, Reads};
 
 const USERS: i64 = 7;
@@ -70,7 +73,7 @@ fn live(planner: &Planner, sql: &str, clicks: &RecordBatch, size: usize) -> Reco
     let (mut slots, mut reads) = (Vec::new(), Reads::default());
     table.look_up(&[users], USERS as usize, &mut slots).unwrap();
     for slot in slots {
-        table.read(slot, newest(clicks), &mut reads);
+        table.read(slot, EventTime(newest(clicks)), &mut reads);
     }
     table.evaluate(&reads).unwrap()
 }

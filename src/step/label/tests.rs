@@ -10,6 +10,7 @@ use crate::score::{Group, Job};
 use crate::snapshot::SaveError;
 use crate::step::StepError;
 use crate::step::feedback::Positive;
+use crate::time::EventTime;
 
 /// Microseconds of event time.
 const SHOWN: i64 = 1_000_000_000;
@@ -31,7 +32,7 @@ fn columns(pipeline: &Pipeline) -> usize {
 /// A request for `rows` candidates, of which row `n` has key `n` and a vector of `n`s, and its ranking: the last first.
 fn request(pipeline: &Pipeline, rows: usize) -> (StepOutput, Vec<Ranked>) {
     let values = (0..rows).flat_map(|row| vec![row as f32; columns(pipeline)]).collect();
-    let group = Group { request_id: "r".to_owned(), user: None, at_micros: SHOWN, rows };
+    let group = Group { request_id: "r".to_owned(), user: None, at: EventTime(SHOWN), rows };
     let output = StepOutput {
         job: Job { matrix: Matrix { values, rows, unscorable: Vec::new() }, groups: vec![group], ..Job::default() },
         keys: (0..rows).map(|row| Some(row as u128)).collect(),
@@ -44,11 +45,11 @@ fn request(pipeline: &Pipeline, rows: usize) -> (StepOutput, Vec<Ranked>) {
 /// Events of these messages, of which the `row`th is feedback on `key`; the last one closes the window if it is to.
 fn events(sequences: &[u64], positive: Option<(usize, u128)>, closes: bool) -> StepOutput {
     let window = 60_000_000;
-    let mut watermarks = vec![SHOWN; sequences.len()];
+    let mut watermarks = vec![EventTime(SHOWN); sequences.len()];
     if closes && let Some(last) = watermarks.last_mut() {
-        *last += window;
+        last.0 += window;
     }
-    let positive = positive.map(|(row, key)| Positive { row, key: Some(key), at_micros: SHOWN + 1_000 });
+    let positive = positive.map(|(row, key)| Positive { row, key: Some(key), at: EventTime(SHOWN + 1_000) });
     let sequences = sequences.iter().map(|sequence| StreamSequence(*sequence)).collect();
     let feedback = Feedback { sequences, watermarks, positives: positive.into_iter().collect() };
     StepOutput { feedback: Some(feedback), ..StepOutput::default() }
@@ -156,7 +157,7 @@ fn impressions(pipeline: &Pipeline, keys: &[u128]) -> Impressions {
     let mut impressions = Impressions::new(columns(pipeline));
     for key in keys {
         let vector = vec![*key as f32; columns(pipeline)];
-        impressions.push(Impression { key: *key, at_micros: SHOWN, place: 5, vector: &vector }).unwrap();
+        impressions.push(Impression { key: *key, at: EventTime(SHOWN), place: 5, vector: &vector }).unwrap();
     }
     impressions
 }

@@ -13,6 +13,7 @@ use super::read::{Pick, Picks, ReadSource, Reads};
 use super::recent::{Recent, RecentBatch};
 use super::run::RunBuilder;
 use super::tile::Segment;
+use crate::time::EventTime;
 use crate::window::keys::{KeyIndex, NO_SLOT};
 use crate::window::{Budget, WindowError};
 
@@ -154,8 +155,8 @@ impl FeatureTable {
     }
 
     /// Looks up a key as of `t`, with the events applied so far. A time before the watermark is taken as the watermark.
-    pub fn read(&mut self, slot: u32, t: i64, reads: &mut Reads) {
-        let t = t.max(self.watermark());
+    pub fn read(&mut self, slot: u32, t: EventTime, reads: &mut Reads) {
+        let t = t.micros().max(self.watermark());
         let read = reads.slots.len() as u32;
         let state = (t, self.applied);
         if let Some((known_t, known_applied, known)) = reads.known.insert(slot, (state.0, state.1, read))
@@ -215,7 +216,7 @@ impl FeatureTable {
         let end = slots.end.min(self.keys.len() as u32);
         let mut reads = Reads::default();
         for slot in slots.start.min(end)..end {
-            self.read(slot, self.newest, &mut reads);
+            self.read(slot, EventTime(self.newest), &mut reads);
         }
         let rows = self.evaluate(&reads)?;
         let exists = self.cells.place(self.plan.exists);

@@ -7,6 +7,7 @@ use arrow::ipc::writer::StreamWriter;
 use proptest::prelude::*;
 
 use super::{FeaturePlan, FeatureTable, Horizon, Reads};
+use crate::time::EventTime;
 use crate::window::{Budget, WindowError};
 
 const SQL: &str = "SELECT user_id,
@@ -88,7 +89,7 @@ fn step(table: &mut FeatureTable, events: &[Event], backs: &[i64]) -> Result<Vec
         if row == events.len() / 2 || row + 1 == events.len() {
             for back in backs {
                 for slot in &slots {
-                    table.read(*slot, table.newest - back, &mut reads);
+                    table.read(*slot, EventTime(table.newest - back), &mut reads);
                 }
             }
         }
@@ -215,7 +216,7 @@ fn under_the_limit_nothing_is_evicted_and_at_it_the_coldest_keys_are() {
     let users: ArrayRef = Arc::new(Int64Array::from_iter_values(0..1));
     table.look_up(&[users], 1, &mut slots).unwrap();
     let mut reads = Reads::default();
-    table.read(slots[0], START + 100 * SECOND, &mut reads);
+    table.read(slots[0], EventTime(START + 100 * SECOND), &mut reads);
     let row = table.evaluate(&reads).unwrap();
     assert_eq!(row.column(1).as_ref(), &Int64Array::from(vec![1]) as &dyn arrow::array::Array);
 }
@@ -271,7 +272,7 @@ fn a_sum_does_not_drift_in_a_million_subtractions() {
         (0..events.len()).for_each(|row| table.apply(row));
         let (mut slots, mut reads) = (Vec::new(), Reads::default());
         table.look_up(&[Arc::new(Int64Array::from(vec![0]))], 1, &mut slots).unwrap();
-        table.read(slots[0], table.newest, &mut reads);
+        table.read(slots[0], EventTime(table.newest), &mut reads);
         let rows = table.evaluate(&reads).unwrap();
         let tail = Horizon::new(10 * SECOND).tail(table.newest);
         let within = (0..step * 4_000 + 4_000).rev().take_while(|event| START + event * SECOND / 100 > tail);

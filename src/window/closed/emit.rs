@@ -11,6 +11,7 @@ use super::aggregate::OutputSource;
 use super::pane::Column;
 use super::plan::{GroupColumn, WindowPlan};
 use crate::sql::{decayed, evaluate, evaluate_filter};
+use crate::time::EventTime;
 use crate::window::WindowError;
 use crate::window::keys::KeyIndex;
 
@@ -43,8 +44,8 @@ pub struct Emission {
     pub table: usize,
     /// Why.
     pub kind: EmissionKind,
-    /// The watermark, microseconds, at which they are emitted: with the key and the window it identifies a row.
-    pub at: i64,
+    /// The watermark at which they are emitted: with the key and the window it identifies a row.
+    pub at: EventTime,
     /// The rows: columns of the select.
     pub rows: RecordBatch,
     /// For each row, the columns of the GROUP BY that are not bounds of the window.
@@ -111,7 +112,7 @@ impl Rows<'_> {
         let Some(passing) = passing else {
             let rows = project(plan, &aggregates)?;
             let Self { table, kind, at, windows, .. } = self;
-            out.push(Emission { table, kind, at, rows, keys, windows, is_removal: false });
+            out.push(Emission { table, kind, at: EventTime(at), rows, keys, windows, is_removal: false });
             return Ok(None);
         };
         let taken_back = BooleanArray::new(not(&passing)?.values() & &self.was_emitted, None);
@@ -134,7 +135,15 @@ impl Rows<'_> {
         let rows = project(plan, &filter_record_batch(aggregates, mask)?)?;
         let keys: Result<_, _> = keys.iter().map(|key| filter(key, mask)).collect();
         let windows = mask.values().set_indices().map(|row| self.windows[row]).collect();
-        Ok(Emission { table: self.table, kind: self.kind, at: self.at, rows, keys: keys?, windows, is_removal })
+        Ok(Emission {
+            table: self.table,
+            kind: self.kind,
+            at: EventTime(self.at),
+            rows,
+            keys: keys?,
+            windows,
+            is_removal,
+        })
     }
 }
 

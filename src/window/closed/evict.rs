@@ -154,6 +154,7 @@ fn renamed(slots: &[u32], kept: &[u32], moved: &[u32]) -> Vec<u32> {
 
 #[cfg(test)]
 mod tests {
+    use crate::time::EventTime;
     use std::sync::Arc;
 
     use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
@@ -192,9 +193,9 @@ mod tests {
         let mut out = Vec::new();
         for step in 0..steps {
             let rows = clicks(step * 1_000..(step + 1) * 1_000, step);
-            tables.push("clicks", &rows, &vec![step * SECOND; 1_000], &mut vec![true; 1_000], &mut out)?;
+            tables.push("clicks", &rows, &vec![EventTime(step * SECOND); 1_000], &mut vec![true; 1_000], &mut out)?;
         }
-        tables.advance("clicks", Some(10 * SECOND), &mut out)?;
+        tables.advance("clicks", Some(EventTime(10 * SECOND)), &mut out)?;
         let rows = &out.last().unwrap().rows;
         let column = |index: usize| rows.column(index).as_primitive::<Int64Type>().values().to_vec();
         Ok(column(0).into_iter().zip(column(1)).collect())

@@ -13,6 +13,7 @@ use super::plan::{WindowPlan, WindowSettings};
 use super::session::SessionTable;
 use super::spec::WindowSpec;
 use crate::snapshot::{SaveError, SectionReader, SectionWriter};
+use crate::time::EventTime;
 use crate::window::WindowError;
 use crate::window::budget::Budget;
 use crate::window::source::References;
@@ -84,13 +85,13 @@ impl WindowTables {
         self.references = references;
     }
 
-    /// Takes in events of a stream. `watermarks` are the stream's after each event, microseconds, and never go back.
+    /// Takes in events of a stream. `watermarks` are the stream's after each event, and never go back.
     /// Clears the entries of `late`, one per event, for those that at least one table takes or has no use for.
     pub fn push(
         &mut self,
         stream: &str,
         events: &RecordBatch,
-        watermarks: &[i64],
+        watermarks: &[EventTime],
         late: &mut [bool],
         out: &mut Vec<Emission>,
     ) -> Result<(), WindowError> {
@@ -99,9 +100,10 @@ impl WindowTables {
             let others = group.others(stream);
             let Some(mark) = group.watermarks.get_mut(stream) else { continue };
             let known = mark.value;
-            let series: Vec<i64> = watermarks.iter().map(|watermark| (*watermark).max(known).min(others)).collect();
+            let series: Vec<i64> =
+                watermarks.iter().map(|watermark| watermark.micros().max(known).min(others)).collect();
             if let Some(last) = watermarks.last() {
-                *mark = Mark { value: known.max(*last), is_idle: false };
+                *mark = Mark { value: known.max(last.micros()), is_idle: false };
             }
             group.state.push(&rows, &series, late, out)?;
         }
@@ -112,13 +114,13 @@ impl WindowTables {
     pub fn advance(
         &mut self,
         stream: &str,
-        watermark: Option<i64>,
+        watermark: Option<EventTime>,
         out: &mut Vec<Emission>,
     ) -> Result<(), WindowError> {
         for group in &mut self.groups {
             let Some(mark) = group.watermarks.get_mut(stream) else { continue };
             *mark = match watermark {
-                Some(watermark) => Mark { value: mark.value.max(watermark), is_idle: false },
+                Some(watermark) => Mark { value: mark.value.max(watermark.micros()), is_idle: false },
                 None => Mark { is_idle: true, ..*mark },
             };
             let least = group.watermarks.values().filter(|mark| !mark.is_idle).map(|mark| mark.value).min();

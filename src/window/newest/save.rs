@@ -150,6 +150,7 @@ fn unexpected(section: &str, expected: &str) -> SaveError {
 
 #[cfg(test)]
 mod tests {
+    use crate::time::EventTime;
     use proptest::prelude::*;
 
     use super::*;
@@ -178,7 +179,7 @@ mod tests {
     fn step(rows: &mut NewestRows, emission: &Emission, watermark: i64) {
         rows.reserve(emission).unwrap();
         rows.take(emission).unwrap();
-        rows.advance(watermark);
+        rows.advance(EventTime(watermark));
         rows.settle().unwrap();
     }
 

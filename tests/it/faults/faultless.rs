@@ -85,7 +85,7 @@ impl Faultless {
         let keys = emission.keys[0].as_primitive::<Int64Type>();
         let kind = if emission.is_removal { "removed" } else { emission.kind.as_str() };
         for ((line, key), (start, end)) in lines.lines().zip(keys.values()).zip(&emission.windows) {
-            let id = format!("row-{table}-{kind}-{}-{start}-{end}-[{key}]", emission.at);
+            let id = format!("row-{table}-{kind}-{}-{start}-{end}-[{key}]", emission.at.micros());
             let row = if emission.is_removal { json!(null) } else { serde_json::from_str(line).unwrap() };
             assert!(self.rows.insert(id.clone(), row).is_none(), "{id} is made twice");
         }
@@ -111,12 +111,12 @@ impl Labels {
             ordinal = if *sequence == last { ordinal + 1 } else { 0 };
             last = *sequence;
             for positive in feedback.positives.iter().filter(|positive| positive.row == row) {
-                self.join.feedback(positive.key, positive.at_micros, &mut self.examples).unwrap();
+                self.join.feedback(positive.key, positive.at, &mut self.examples).unwrap();
             }
             if let Some(place) = output.triggers.iter().position(|event| *event as usize == row) {
                 let vector = &output.job.matrix.values[place * self.columns..][..self.columns];
-                let at_micros = output.job.groups[place].at_micros;
-                self.join.show(Impression { key: output.keys[place].unwrap(), at_micros, place: 0, vector }).unwrap();
+                let at = output.job.groups[place].at;
+                self.join.show(Impression { key: output.keys[place].unwrap(), at, place: 0, vector }).unwrap();
             }
             self.join.advance(*watermark, &mut self.examples).unwrap();
             if !self.examples.is_empty() {

@@ -92,7 +92,7 @@ impl Passage {
         }
         for emission in &output.emissions {
             let rows = lines(&emission.rows).into_iter().zip(&emission.windows);
-            let (kind, at) = (emission.kind.as_str(), emission.at);
+            let (kind, at) = (emission.kind.as_str(), emission.at.micros());
             let line = |(row, window): (String, &(i64, i64))| {
                 format!("{} {kind} at {at} {window:?} {} {row}", emission.table, emission.is_removal)
             };
@@ -107,7 +107,7 @@ impl Passage {
             self.out.feedback.extend(events.map(|event| format!("{event:?}")));
             let positives = feedback.positives.iter();
             self.out.feedback.extend(positives.map(|positive| {
-                format!("{:?} {:?} {}", feedback.sequences[positive.row], positive.key, positive.at_micros)
+                format!("{:?} {:?} {}", feedback.sequences[positive.row], positive.key, positive.at.micros())
             }));
         }
         self.out.feedback.sort();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::compute::{cast, concat_batches};
 use tidewheel::sql::Planner;
+use tidewheel::time::EventTime;
 use tidewheel::window::{Budget, FeaturePlan, FeatureTable, Horizon, Reads, TableForm, WindowSettings};
 
 use super::batch::context;
@@ -117,7 +118,7 @@ impl Section {
                     let columns = key_columns(live.plan(), keys);
                     let mut slots = Vec::new();
                     live.look_up(&columns, 1, &mut slots).unwrap();
-                    live.read(slots[0], *at, &mut reads);
+                    live.read(slots[0], EventTime(*at), &mut reads);
                     steps.push(*step);
                 }
             }

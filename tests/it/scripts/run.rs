@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use tidewheel::sql::Planner;
+use tidewheel::time::EventTime;
 use tidewheel::window::{Emission, Horizon, TableForm, WindowPlan, WindowSettings, WindowTables};
 
 use super::read::{ReadRow, run_reads};
@@ -180,7 +181,7 @@ impl Run<'_> {
                 for time in &self.script.events.times[rows.clone()] {
                     let watermark = time.saturating_sub(self.script.streams[stream].disorder);
                     self.watermarks[stream] = self.watermarks[stream].max(watermark);
-                    watermarks.push(self.watermarks[stream]);
+                    watermarks.push(EventTime(self.watermarks[stream]));
                 }
                 let mut refused = vec![true; rows.len()];
                 let events = self.script.events.batch(rows, false);
@@ -193,12 +194,12 @@ impl Run<'_> {
             }
             Action::Watermark(stream, to) => {
                 self.watermarks[stream] = self.watermarks[stream].max(to);
-                self.tables.advance(name(stream), Some(to), &mut out).unwrap();
+                self.tables.advance(name(stream), Some(EventTime(to)), &mut out).unwrap();
             }
             Action::Idle(stream) => self.tables.advance(name(stream), None, &mut out).unwrap(),
             Action::End => {
                 for stream in &self.script.streams {
-                    self.tables.advance(&stream.name, Some(i64::MAX), &mut out).unwrap();
+                    self.tables.advance(&stream.name, Some(EventTime::END), &mut out).unwrap();
                 }
             }
             Action::Restart | Action::Read { .. } => {}
@@ -233,7 +234,7 @@ impl Run<'_> {
                 emission.kind.as_str(),
                 show_time(start),
                 show_time(end),
-                show_time(emission.at),
+                show_time(emission.at.micros()),
                 if emission.is_removal { " removed" } else { "" },
             );
             for (key, column) in plan.keys().iter().zip(&emission.keys).filter(|(key, _)| key.output_index.is_none()) {
@@ -242,7 +243,7 @@ impl Run<'_> {
             for (field, column) in schema.fields().iter().zip(emission.rows.columns()) {
                 text.push_str(&format!(" {}={}", field.name(), show(column, row)));
             }
-            lines.push(((emission.at, start, end, table), text));
+            lines.push(((emission.at.micros(), start, end, table), text));
             let key = RowKey { keys: emission.keys.iter().map(|key| show(key, row)).collect(), start, end };
             if emission.is_removal {
                 self.transcript.rows[table].remove(&key);

@@ -13,6 +13,7 @@ use super::layout::{Argument, Stored};
 use super::sessions::{Phase, Shown};
 use super::table::{PENDING_ROWS, SessionTable};
 use crate::sql::evaluate;
+use crate::time::EventTime;
 use crate::window::WindowError;
 use crate::window::closed::aggregate::MergedAggregate;
 use crate::window::closed::emit::{Emission, EmissionKind, Rows, Values};
@@ -178,7 +179,7 @@ impl SessionTable {
         let rows = RecordBatch::try_new(Arc::clone(&plan.aggregate_schema), columns)?;
         let columns: Result<Vec<_>, _> = plan.projection.iter().map(|column| evaluate(column, &rows)).collect();
         let rows = RecordBatch::try_new(Arc::clone(plan.schema()), columns?)?;
-        Ok(Emission { table: self.table, kind, at, rows, keys, windows, is_removal: true })
+        Ok(Emission { table: self.table, kind, at: EventTime(at), rows, keys, windows, is_removal: true })
     }
 }
 
@@ -241,7 +242,7 @@ fn split_by_end(emissions: Vec<Emission>, out: &mut Vec<Emission>) {
             let is_all = windows.len() == emission.windows.len();
             let slice = |column: &ArrayRef| column.slice(row, windows.len());
             out.push(Emission {
-                at: windows[0].1,
+                at: EventTime(windows[0].1),
                 rows: if is_all { emission.rows.clone() } else { emission.rows.slice(row, windows.len()) },
                 keys: emission.keys.iter().map(slice).collect(),
                 windows: windows.to_vec(),

@@ -1,6 +1,7 @@
 //! Messages of examples and of impressions, and saved reservoirs.
 
 use tidewheel::learn::{Example, ExampleKind, Examples, Impression, Impressions, Reservoir, decode, encode};
+use tidewheel::time::EventTime;
 
 use crate::fuzz::engine::{Outcome, Target};
 
@@ -25,7 +26,7 @@ pub const TARGET: Target = Target {
     inputs: || {
         let mut impressions = Impressions::new(COLUMNS);
         for key in 0..2 {
-            impressions.push(Impression { key, at_micros: 5, place: 1, vector: &[1.0, 2.0, -0.0] }).unwrap();
+            impressions.push(Impression { key, at: EventTime(5), place: 1, vector: &[1.0, 2.0, -0.0] }).unwrap();
         }
         let mut reservoir = Reservoir::new(COLUMNS, 4, 7);
         reservoir.offer_all(&examples()).unwrap();
@@ -53,12 +54,7 @@ pub const TARGET: Target = Target {
                 assert_eq!(impressions.iter().count(), alone.len());
                 let written = impressions.encode(VECTOR, &position).unwrap();
                 let (again, at) = Impressions::decode(&written, COLUMNS, VECTOR).unwrap();
-                assert!(
-                    again
-                        .iter()
-                        .map(|one| (one.key, one.at_micros))
-                        .eq(impressions.iter().map(|one| (one.key, one.at_micros)))
-                );
+                assert!(again.iter().map(|one| (one.key, one.at)).eq(impressions.iter().map(|one| (one.key, one.at))));
                 assert_eq!(at, position);
             }
             if let Ok(mut reservoir) = Reservoir::load(input, COLUMNS, 2, VECTOR) {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use tidewheel::time::EventTime;
 use tidewheel::window::{
     Budget, FeaturePlan, FeatureTable, Horizon, References, TableForm, WindowPlan, WindowSettings, WindowTables,
 };
@@ -184,7 +185,13 @@ fn windows(plan: WindowPlan) -> Outcome {
         for (number, start) in [0, 10].into_iter().enumerate() {
             let watermarks: Vec<i64> =
                 (start..start + 10).map(|row| (1_790_000_000 + row as i64 * 5 - 5) * SECOND).collect();
-            tables.push("clicks", &events.slice(start, 10), &watermarks, &mut [true; 10], &mut out)?;
+            tables.push(
+                "clicks",
+                &events.slice(start, 10),
+                &watermarks.iter().copied().map(EventTime).collect::<Vec<_>>(),
+                &mut [true; 10],
+                &mut out,
+            )?;
             if number == 0 {
                 let mut saved = Vec::new();
                 tables.save(&mut saved)?;
@@ -194,7 +201,7 @@ fn windows(plan: WindowPlan) -> Outcome {
                 assert!(saved == again, "restored tables save the same");
             }
         }
-        tables.advance("clicks", Some((1_790_000_000 + 3_000) * SECOND), &mut out)
+        tables.advance("clicks", Some(EventTime((1_790_000_000 + 3_000) * SECOND)), &mut out)
     };
     match run() {
         Ok(()) => Outcome::Accepted,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tidewheel::time::EventTime;
 use tidewheel::window::{
     Budget, FeaturePlan, FeatureTable, Horizon, References, TableForm, WindowPlan, WindowSettings, WindowTables,
 };
@@ -43,7 +44,8 @@ pub const TARGET: Target = Target {
         table.save(&mut as_of).unwrap();
         let mut windows = Vec::new();
         let mut tables = WindowTables::new(plans.windows.clone()).unwrap();
-        let watermarks: Vec<i64> = (0..20).map(|row| (1_790_000_000 + row * 5) * SECOND - DISORDER).collect();
+        let watermarks: Vec<EventTime> =
+            (0..20).map(|row| EventTime((1_790_000_000 + row * 5) * SECOND - DISORDER)).collect();
         tables.push("clicks", &events(20), &watermarks, &mut [true; 20], &mut Vec::new()).unwrap();
         tables.save(&mut windows).unwrap();
         assert_eq!(sealed(&windows), windows);

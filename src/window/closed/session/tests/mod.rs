@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 
+use crate::time::EventTime;
 use crate::window::closed::{Emission, EmissionKind, WindowPlan, WindowSettings, WindowTables};
 use crate::window::{Horizon, TableForm};
 
@@ -59,7 +60,15 @@ pub(super) fn run(plan: &Arc<WindowPlan>, events: &[Event], watermarks: &[i64], 
     for size in sizes.iter().cycle() {
         let end = events.len().min(first + size);
         let step = batch(&events[first..end]);
-        tables.push("clicks", &step, &watermarks[first..end], &mut late[first..end], &mut emissions).unwrap();
+        tables
+            .push(
+                "clicks",
+                &step,
+                &watermarks[first..end].iter().copied().map(EventTime).collect::<Vec<_>>(),
+                &mut late[first..end],
+                &mut emissions,
+            )
+            .unwrap();
         first = end;
         if saves {
             tables = saved(&tables);
@@ -85,7 +94,7 @@ pub(super) fn saved(tables: &WindowTables) -> WindowTables {
 impl Run {
     /// Nothing more comes.
     pub(super) fn end(mut self) -> Self {
-        self.tables.advance("clicks", Some(i64::MAX), &mut self.emissions).unwrap();
+        self.tables.advance("clicks", Some(EventTime::END), &mut self.emissions).unwrap();
         self
     }
 }
@@ -94,7 +103,7 @@ impl Run {
 #[expect(clippy::type_complexity, reason = "the fields of an emission")]
 pub(super) fn seen(
     emissions: &[Emission],
-) -> Vec<(EmissionKind, i64, bool, RecordBatch, Vec<ArrayRef>, Vec<(i64, i64)>)> {
+) -> Vec<(EmissionKind, EventTime, bool, RecordBatch, Vec<ArrayRef>, Vec<(i64, i64)>)> {
     emissions
         .iter()
         .map(|one| (one.kind, one.at, one.is_removal, one.rows.clone(), one.keys.clone(), one.windows.clone()))

@@ -126,7 +126,7 @@ fn applied(emissions: &[Emission]) -> Table {
                 continue;
             }
             if emission.kind == EmissionKind::Final {
-                assert_eq!(emission.at, window.1);
+                assert_eq!(emission.at.micros(), window.1);
             }
             let kinds = rows.column_by_name("kind").unwrap().as_string::<i32>();
             let list: ArrayRef = rows.column_by_name("recent").unwrap().as_list::<i32>().value(row);

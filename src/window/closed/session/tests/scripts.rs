@@ -3,6 +3,7 @@
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use super::{Event, Run, SECOND, plan, run, saved};
+use crate::time::EventTime;
 use crate::window::budget::Budget;
 use crate::window::closed::{Emission, Emit, WindowSettings, WindowTables};
 
@@ -31,7 +32,11 @@ fn lines(emissions: &[Emission]) -> Vec<String> {
         for (row, (start, end)) in emission.windows.iter().enumerate() {
             let values: Vec<String> = columns.iter().map(|column| column.value(row).to_string()).collect();
             let sign = if emission.is_removal { "-" } else { "+" };
-            let at = if emission.at == i64::MAX { "end".to_owned() } else { (emission.at / SECOND).to_string() };
+            let at = if emission.at == EventTime::END {
+                "end".to_owned()
+            } else {
+                (emission.at.micros() / SECOND).to_string()
+            };
             let kind = emission.kind.as_str();
             lines.push(format!("{sign}{kind}@{at} [{}, {}) {}", start / SECOND, end / SECOND, values.join(" ")));
         }
@@ -167,7 +172,15 @@ fn rows_that_no_session_has_any_more_are_given_up() {
             .collect();
         let watermarks = vec![(step - 1) * SECOND; events.len()];
         let mut out = Vec::new();
-        tables.push("clicks", &super::batch(&events), &watermarks, &mut vec![true; events.len()], &mut out).unwrap();
+        tables
+            .push(
+                "clicks",
+                &super::batch(&events),
+                &watermarks.iter().copied().map(EventTime).collect::<Vec<_>>(),
+                &mut vec![true; events.len()],
+                &mut out,
+            )
+            .unwrap();
         rows += out.iter().map(|one| one.rows.num_rows()).sum::<usize>();
         most = most.max(tables.size());
         if step % 50 == 49 {
@@ -175,7 +188,7 @@ fn rows_that_no_session_has_any_more_are_given_up() {
         }
     }
     let mut out = Vec::new();
-    tables.advance("clicks", Some(i64::MAX), &mut out).unwrap();
+    tables.advance("clicks", Some(EventTime::END), &mut out).unwrap();
     rows += out.iter().map(|one| one.rows.num_rows()).sum::<usize>();
     assert_eq!(rows, 200 * 980 + 1);
     let last = values(&out.last().unwrap().rows);
@@ -205,7 +218,7 @@ fn at_the_limit_of_memory_the_coldest_keys_go_and_are_counted() {
     assert!(tables.size() <= limit, "{} bytes", tables.size());
     assert!(tables.evicted_keys(0) > 0);
     let mut out = Vec::new();
-    tables.advance("clicks", Some(i64::MAX), &mut out).unwrap();
+    tables.advance("clicks", Some(EventTime::END), &mut out).unwrap();
     let kept: usize = out.iter().map(|one| one.rows.num_rows()).sum();
     assert_eq!(kept as u64 + tables.evicted_keys(0), 20_000);
     let newest = values(&out.last().unwrap().rows);
@@ -216,6 +229,6 @@ fn at_the_limit_of_memory_the_coldest_keys_go_and_are_counted() {
 fn at_the_limit_of_memory_a_table_may_stop() {
     let settings = WindowSettings { budget: Budget::stop(100), ..WindowSettings::default() };
     let mut tables = WindowTables::new(vec![plan(COUNTS, settings)]).unwrap();
-    let pushed = tables.push("clicks", &super::batch(&[event(1, 1)]), &[0], &mut [true], &mut Vec::new());
+    let pushed = tables.push("clicks", &super::batch(&[event(1, 1)]), &[EventTime(0)], &mut [true], &mut Vec::new());
     assert!(pushed.unwrap_err().to_string().contains("feature table `sessions` needs"));
 }

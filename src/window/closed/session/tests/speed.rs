@@ -3,6 +3,7 @@
 use rustix::time::{ClockId, clock_gettime};
 
 use super::{Event, SECOND, batch, plan};
+use crate::time::EventTime;
 use crate::window::closed::{Emit, WindowSettings, WindowTables};
 
 /// Time of this thread on a core, seconds: the machine may be busy.
@@ -46,14 +47,16 @@ fn measure(name: &str, sql: &str, settings: WindowSettings, rows: i64, users: i6
     let start = now();
     for (events, watermarks) in &steps {
         let mut late = vec![true; events.num_rows()];
-        tables.push("clicks", events, watermarks, &mut late, &mut out).unwrap();
+        tables
+            .push("clicks", events, &watermarks.iter().copied().map(EventTime).collect::<Vec<_>>(), &mut late, &mut out)
+            .unwrap();
         emissions += out.len();
         emitted += out.drain(..).map(|one| one.rows.num_rows()).sum::<usize>();
     }
     let taken = now() - start;
     size = size.max(tables.size());
     let end = now();
-    tables.advance("clicks", Some(i64::MAX), &mut out).unwrap();
+    tables.advance("clicks", Some(EventTime::END), &mut out).unwrap();
     emissions += out.len();
     emitted += out.drain(..).map(|one| one.rows.num_rows()).sum::<usize>();
     println!(
