@@ -12,6 +12,7 @@
 //! what each way reached and how many times as long the fastest others took; the last line is JSON with all figures by
 //! name. CPU seconds are of this process, without the broker's.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+#![expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
 
 mod broker;
 mod decode;
