@@ -19,12 +19,14 @@
 //!   pipeline ◀── config                   what a checked pipeline is; the files that it is made of
 //!    ▼
 //!   model   snapshot   history   registry   bus
+//!
+//!   fault                                 below all: whose fault an error is, and what follows
 //! ```
 //!
 //! A room imports only rooms before it in this list:
 //!
-//! `clock, time, bus, event, reference, snapshot, sql, window, history, feature, model, score, registry, learn, pipeline, config,
-//! step, commit, engine, query, simulate, trial, cli`
+//! `fault, clock, time, bus, event, reference, snapshot, sql, window, history, feature, model, score, registry, learn,
+//! pipeline, config, step, commit, engine, query, simulate, trial, cli`
 //!
 //! Some of them are the only doors to a foreign system: `bus` to NATS, `sql` to DataFusion's planner, `model` to ONNX Runtime,
 //! `history` to Delta Lake. `ARCHITECTURE.md` follows an event, a click and a query through the rooms.
@@ -38,6 +40,7 @@ pub mod commit;
 pub mod config;
 pub mod engine;
 pub mod event;
+pub mod fault;
 pub mod feature;
 pub mod history;
 pub mod learn;

@@ -1,6 +1,7 @@
 //! Why outputs can't be committed, or a worker can't go on.
 
 use crate::bus::{BusError, StreamSequence};
+use crate::fault::{Judged, Judgement};
 use crate::snapshot::SnapshotError;
 
 /// Why outputs can't be committed, or a worker can't go on.
@@ -147,4 +148,59 @@ pub enum CommitError {
     /// Snapshots.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
+}
+
+impl Judged for CommitError {
+    fn judgement(&self) -> Judgement {
+        match self {
+            Self::Bus(error) => error.judgement(),
+            Self::Snapshot(error) => error.judgement(),
+            // Two workers that start again and again would take the pipeline from each other.
+            Self::AlreadyRunning { .. }
+            | Self::Superseded { .. }
+            | Self::Contended { .. }
+            | Self::ForeignOutput { .. }
+            | Self::MarkerFormat { .. } => Judgement::OPERATOR,
+            Self::InputLost { .. }
+            | Self::InputMissing { .. }
+            | Self::InputsDiffer { .. }
+            | Self::OutputLost { .. }
+            | Self::OutputGone { .. }
+            | Self::MarkerLost { .. }
+            | Self::Marker { sequence: 1.., .. } => Judgement::DATA,
+            // A marker without a place could not be written.
+            Self::Marker { sequence: 0, .. } | Self::Emitted { .. } => Judgement::DEFECT,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn marker(sequence: u64) -> CommitError {
+        let source = serde_json::from_str::<u64>("{").unwrap_err();
+        CommitError::Marker { sequence, source }
+    }
+
+    #[test]
+    fn each_error_says_whose_it_is() {
+        let name = || "intent".to_owned();
+        let stream = name();
+        for (error, judgement) in [
+            (CommitError::AlreadyRunning { role: "worker", pipeline: name(), host: name() }, Judgement::OPERATOR),
+            (CommitError::Superseded { pipeline: name(), host: name() }, Judgement::OPERATOR),
+            (CommitError::MarkerFormat { sequence: 1, found: 9, expected: 1 }, Judgement::OPERATOR),
+            (CommitError::InputLost { stream: name(), what: name() }, Judgement::DATA),
+            (CommitError::OutputGone { stream }, Judgement::DATA),
+            (marker(7), Judgement::DATA),
+            (marker(0), Judgement::DEFECT),
+            (BusError::TimedOut { action: name(), after: Duration::ZERO }.into(), Judgement::PASSES),
+            (SnapshotError::Stopped(name()).into(), Judgement::CRASH),
+        ] {
+            assert_eq!(CommitError::judgement(&error), judgement, "{error}");
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use crate::bus::{BusError, StreamSequence};
 use crate::commit::CommitError;
+use crate::fault::{Judged, Judgement};
 use crate::history::HistoryError;
 use crate::learn::{ExampleError, LearnError};
 use crate::model::ModelError;
@@ -87,16 +88,117 @@ impl EngineError {
     pub fn is_lost_race(&self) -> bool {
         matches!(self, Self::Registry(error) if error.is_lost_race())
     }
+}
 
-    /// Whether the broker gave no answer, which passes where a cluster is choosing another leader.
-    pub(super) fn is_unanswered(&self) -> bool {
-        let (Self::Bus(error)
-        | Self::Commit(CommitError::Bus(error))
-        | Self::Registry(RegistryError::Bus(error))
-        | Self::Reference(ReferenceError::Bus(error))) = self
-        else {
-            return false;
+impl Judged for EngineError {
+    fn judgement(&self) -> Judgement {
+        match self {
+            Self::Step(error) => error.judgement(),
+            Self::Commit(error) => error.judgement(),
+            Self::Bus(error) => error.judgement(),
+            Self::History(error) => error.judgement(),
+            Self::Reference(error) => error.judgement(),
+            Self::Learn(error) => error.judgement(),
+            Self::Registry(error) => error.judgement(),
+            Self::Snapshot(error) => error.judgement(),
+            Self::Model(error) => error.judgement(),
+            Self::Example(error) => error.judgement(),
+            Self::Part { source, .. } => Judgement::of_io(source),
+            Self::NoModel | Self::NoTraining => Judgement::OPERATOR,
+            Self::ExamplesLost { .. } | Self::RegistryGone { .. } => Judgement::DATA,
+            Self::Thread(_) => Judgement::CRASH,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::bus::Revision;
+    use crate::fault::Remedy;
+    use crate::model::ModelVersion;
+
+    fn jetstream(reason: &str) -> BusError {
+        BusError::JetStream { action: "ask for", stream: "CLICKS".to_owned(), reason: reason.to_owned() }
+    }
+
+    fn timed_out() -> BusError {
+        BusError::TimedOut { action: "an answer on score".to_owned(), after: Duration::from_secs(5) }
+    }
+
+    /// The error of the bus in each of the rooms that a start asks.
+    fn in_each_room(error: fn() -> BusError) -> [EngineError; 4] {
+        let in_commit: CommitError = error().into();
+        let in_registry: RegistryError = error().into();
+        let in_reference: ReferenceError = error().into();
+        [error().into(), in_commit.into(), in_registry.into(), in_reference.into()]
+    }
+
+    #[test]
+    fn a_start_waits_for_a_broker_that_gives_no_answer() {
+        let unanswered: [fn() -> BusError; 3] = [
+            timed_out,
+            || jetstream("request timed out"),
+            || jetstream("JetStream system temporarily unavailable (10008)"),
+        ];
+        for error in unanswered.into_iter().flat_map(in_each_room) {
+            assert_eq!(error.remedy(), Remedy::Wait, "{error}");
+        }
+        let cause = Box::new(timed_out().into());
+        let incomplete = RegistryError::Incomplete { version: ModelVersion::of(b"a model"), cause };
+        assert_eq!(EngineError::from(incomplete).remedy(), Remedy::Wait);
+    }
+
+    #[test]
+    fn a_start_waits_for_nothing_else_of_the_bus() {
+        let others: [fn() -> BusError; 12] = [
+            || jetstream("insufficient resources (10023)"),
+            || BusError::Connect { url: String::new(), reason: "timed out".to_owned() },
+            || BusError::StreamNotFound { stream: String::new() },
+            || BusError::NoRoom { stream: String::new(), bytes: 1 },
+            || BusError::PastEnd { stream: String::new(), position: StreamSequence(2), last: StreamSequence(1) },
+            || BusError::Recreated { stream: String::new(), expected_micros: 1, found_micros: 2 },
+            || BusError::Fenced { stream: String::new(), expected: StreamSequence(1), found: StreamSequence(2) },
+            || BusError::BatchRefused { stream: String::new(), reason: "timed out".to_owned() },
+            || BusError::NoResponders { subject: String::new() },
+            || BusError::Refused { subject: String::new(), code: 503, message: "busy".to_owned() },
+            || BusError::Unacknowledged {
+                subject: String::new(),
+                message_id: None,
+                tries: 3,
+                reason: "timed out".to_owned(),
+                others: 0,
+            },
+            || BusError::Closed,
+        ];
+        for error in others.into_iter().flat_map(in_each_room) {
+            assert_ne!(error.remedy(), Remedy::Wait, "{error}");
+        }
+    }
+
+    #[test]
+    fn each_error_says_whose_it_is() {
+        let moved = RegistryError::Moved {
+            expected: Revision(1),
+            found: Revision(2),
+            active: ModelVersion::of(b"another model"),
         };
-        error.is_unanswered()
+        let part = EngineError::Part { part: "windows".to_owned(), source: io::ErrorKind::StorageFull.into() };
+        let superseded = CommitError::Superseded { pipeline: String::new(), host: String::new() };
+        for (error, judgement) in [
+            (EngineError::NoModel, Judgement::OPERATOR),
+            (superseded.into(), Judgement::OPERATOR),
+            (EngineError::RegistryGone { stream: String::new() }, Judgement::DATA),
+            (ExampleError::Unreadable { reason: String::new() }.into(), Judgement::DATA),
+            (moved.into(), Judgement::OUTSIDE),
+            (part, Judgement::OUTSIDE),
+            (StepError::Thread.into(), Judgement::CRASH),
+            (EngineError::Thread("step"), Judgement::CRASH),
+        ] {
+            assert_eq!(error.judgement(), judgement, "{error}");
+        }
     }
 }

@@ -28,6 +28,7 @@ use crate::commit::{
     Beginning, Claimed, Committer, Epoch, OnLoss, Position, Run as StepRun, Worker, claim, impressions_publisher,
     read_heads, steps_between,
 };
+use crate::fault::{Judged, Remedy};
 use crate::pipeline::{Pipeline, input_spec, output_spec};
 use crate::snapshot::{Location, SnapshotStore};
 use crate::window::References;
@@ -90,7 +91,7 @@ impl Run {
         loop {
             // What is at hand between two waits is large.
             match Box::pin(Self::begin(Arc::clone(&pipeline), bus, settings)).await {
-                Err(error) if error.is_unanswered() && began.elapsed() < START_PATIENCE => {
+                Err(error) if error.remedy() == Remedy::Wait && began.elapsed() < START_PATIENCE => {
                     tracing::warn!(%error, "the broker does not answer: starting again");
                     tokio::time::sleep(START_AGAIN).await;
                 }

@@ -14,6 +14,7 @@ use std::time::Duration;
 use hashbrown::HashMap;
 
 use super::watermark::Watermark;
+use crate::fault::{Judged, Judgement};
 use crate::time::EventTime;
 
 /// How many partitions a stream may have.
@@ -78,6 +79,12 @@ pub struct SavedPartition {
     "more than {MOST_PARTITIONS} subjects, each a partition of its own: leave `partition` out, or publish on fewer"
 )]
 pub struct TooManyPartitions;
+
+impl Judged for TooManyPartitions {
+    fn judgement(&self) -> Judgement {
+        Judgement::OPERATOR
+    }
+}
 
 impl PartitionedWatermark {
     /// A watermark that nothing has moved yet. A partition that is silent for longer than `idle` holds nothing back.

@@ -6,6 +6,8 @@ use arrow::datatypes::{DataType, Int64Type};
 use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_128;
 
+use crate::fault::{Judged, Judgement};
+
 /// Remembers the ids of recent events.
 ///
 /// An id that appeared among the last `capacity` events with an id is recognised, always; an older one may be forgotten.
@@ -100,6 +102,14 @@ pub enum SeenIdsError {
         /// The column's type.
         found: DataType,
     },
+}
+
+impl Judged for SeenIdsError {
+    fn judgement(&self) -> Judgement {
+        match self {
+            Self::IdType { .. } => Judgement::OPERATOR,
+        }
+    }
 }
 
 impl Generation {

@@ -5,6 +5,7 @@ use arrow::error::ArrowError;
 use super::check::Limits;
 use super::rule::FieldType;
 use super::time::TimeUnit;
+use crate::fault::{Judged, Judgement};
 
 /// How the events of a stream are decoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,4 +64,28 @@ pub enum DecoderError {
     /// The columns could not be built: more than 2 GiB of text in one call, or a bug.
     #[error("events could not be put into columns: {0}")]
     Columns(#[from] ArrowError),
+}
+
+impl Judged for DecoderError {
+    fn judgement(&self) -> Judgement {
+        match self {
+            Self::NoTimeColumn { .. } | Self::TimeColumnType { .. } | Self::OptionalTimeColumn { .. } => {
+                Judgement::OPERATOR
+            }
+            Self::Columns(_) => Judgement::DEFECT,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_contract_without_a_time_is_the_operators_and_columns_that_do_not_fit_are_a_bug() {
+        let missing = DecoderError::NoTimeColumn { name: "ts".to_owned(), properties: Vec::new() };
+        assert_eq!(missing.judgement(), Judgement::OPERATOR);
+        let columns = DecoderError::Columns(ArrowError::ComputeError("lengths differ".to_owned()));
+        assert_eq!(columns.judgement(), Judgement::DEFECT);
+    }
 }

@@ -7,6 +7,8 @@ use arrow::error::ArrowError;
 use deltalake_core::DeltaTableError;
 use parquet::errors::ParquetError;
 
+use crate::fault::{Judged, Judgement};
+
 /// Why history can't be opened, written or read.
 #[derive(Debug, thiserror::Error)]
 pub enum HistoryError {
@@ -119,4 +121,47 @@ pub enum HistoryError {
     /// A worker thread of the runtime ended without an answer.
     #[error("history work was stopped: {0}")]
     Stopped(String),
+}
+
+impl Judged for HistoryError {
+    fn judgement(&self) -> Judgement {
+        match self {
+            Self::Name { .. }
+            | Self::ColumnName { .. }
+            | Self::ColumnType { .. }
+            | Self::RepeatedColumn { .. }
+            | Self::NoDate { .. }
+            | Self::DateType { .. }
+            | Self::SchemaDiffers { .. }
+            | Self::Contended { .. } => Judgement::OPERATOR,
+            Self::File { error, .. } => Judgement::of_io(error),
+            Self::Delta { .. } => Judgement::OUTSIDE,
+            Self::Parquet { .. } | Self::Rows { .. } => Judgement::DATA,
+            Self::Stopped(_) => Judgement::CRASH,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_error_says_whose_it_is() {
+        let table = || "trend".to_owned();
+        let file = |kind: std::io::ErrorKind| HistoryError::File { path: "trend".into(), error: kind.into() };
+        let delta = HistoryError::Delta { table: table(), error: Box::new(DeltaTableError::NotATable(table())) };
+        let rows = HistoryError::Rows { table: table(), error: ArrowError::ComputeError(String::new()) };
+        for (error, judgement) in [
+            (HistoryError::NoDate { table: table() }, Judgement::OPERATOR),
+            (HistoryError::SchemaDiffers { table: table(), differences: Vec::new() }, Judgement::OPERATOR),
+            (file(std::io::ErrorKind::PermissionDenied), Judgement::OPERATOR),
+            (file(std::io::ErrorKind::StorageFull), Judgement::OUTSIDE),
+            (delta, Judgement::OUTSIDE),
+            (rows, Judgement::DATA),
+            (HistoryError::Stopped(String::new()), Judgement::CRASH),
+        ] {
+            assert_eq!(error.judgement(), judgement, "{error}");
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! What can go wrong with examples.
 
+use crate::fault::{Judged, Judgement};
+
 /// Why examples cannot be taken, written or read.
 #[derive(Debug, thiserror::Error, PartialEq)]
 pub enum ExampleError {
@@ -82,4 +84,44 @@ pub enum ExampleError {
         /// What it may be.
         rule: &'static str,
     },
+}
+
+impl Judged for ExampleError {
+    fn judgement(&self) -> Judgement {
+        match self {
+            Self::Width { .. } | Self::NoRow { .. } | Self::Write { .. } => Judgement::DEFECT,
+            Self::Unreadable { .. } | Self::Column { .. } | Self::Null { .. } | Self::Value { .. } => Judgement::DATA,
+            Self::Version { .. } | Self::Fingerprint { .. } => Judgement::OPERATOR,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::learn::{EvaluationError, JoinError, LearnError};
+
+    #[test]
+    fn examples_that_break_the_format_are_the_datas_those_of_another_vector_the_operators() {
+        for (error, judgement) in [
+            (ExampleError::Width { found: 1, expected: 2 }, Judgement::DEFECT),
+            (ExampleError::Unreadable { reason: String::new() }, Judgement::DATA),
+            (ExampleError::Null { column: "label", count: 1 }, Judgement::DATA),
+            (ExampleError::Fingerprint { found: String::new(), expected: String::new() }, Judgement::OPERATOR),
+        ] {
+            assert_eq!(error.judgement(), judgement, "{error}");
+        }
+        assert_eq!(JoinError::Window { micros: 0 }.judgement(), Judgement::OPERATOR);
+    }
+
+    #[test]
+    fn learning_says_what_the_error_inside_says() {
+        let learn = |error: EvaluationError| LearnError::from(error).judgement();
+        assert_eq!(learn(EvaluationError::Length { what: "labels", found: 1, expected: 2 }), Judgement::DEFECT);
+        assert_eq!(learn(EvaluationError::Prediction { row: 0, value: 2.0 }), Judgement::OPERATOR);
+        assert_eq!(learn(EvaluationError::Label { row: 0, value: 2.0 }), Judgement::DATA);
+        let damaged = ExampleError::Unreadable { reason: String::new() };
+        assert_eq!(LearnError::from(damaged).judgement(), Judgement::DATA);
+        assert_eq!(LearnError::Checkpoint { reason: String::new() }.judgement(), Judgement::DATA);
+    }
 }

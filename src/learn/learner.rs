@@ -16,6 +16,7 @@ use super::{
     EvaluationError, EvaluationReport, ExampleError, Examples, GateDecision, GateFacts, GateSettings, Prequential,
     Reservoir, decide,
 };
+use crate::fault::{Judged, Judgement};
 use crate::model::train::{Batch, Outcome, Trainer};
 use crate::model::{ModelError, Scorer};
 
@@ -82,6 +83,17 @@ pub enum LearnError {
         /// What is wrong with it.
         reason: String,
     },
+}
+
+impl Judged for LearnError {
+    fn judgement(&self) -> Judgement {
+        match self {
+            Self::Model(error) => error.judgement(),
+            Self::Example(error) => error.judgement(),
+            Self::Evaluation(error) => error.judgement(),
+            Self::Checkpoint { .. } => Judgement::DATA,
+        }
+    }
 }
 
 /// A model in training.

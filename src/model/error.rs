@@ -2,6 +2,8 @@
 
 use std::{io, path::PathBuf};
 
+use crate::fault::{Judged, Judgement};
+
 /// Why a model could not be loaded, bound to a vector, built or run.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
@@ -374,4 +376,73 @@ pub enum ModelError {
         /// What is wrong with it, or what differs.
         reason: String,
     },
+}
+
+impl Judged for ModelError {
+    fn judgement(&self) -> Judgement {
+        match self {
+            Self::InFile { cause, .. } => cause.judgement(),
+            Self::Read(error) => Judgement::of_io(error),
+            Self::RuntimeMissing { .. }
+            | Self::RuntimeVariable { .. }
+            | Self::RuntimeTooOld { .. }
+            | Self::RuntimeUnusable { .. }
+            | Self::TooLarge { .. }
+            | Self::NotOnnx { .. }
+            | Self::UnknownField { .. }
+            | Self::Unsupported { .. }
+            | Self::ExternalData { .. }
+            | Self::UnboundedLoop { .. }
+            | Self::UnknownDomain { .. }
+            | Self::Load { .. }
+            | Self::InputsDoNotFit { .. }
+            | Self::OutputDoesNotFit { .. }
+            | Self::FingerprintDiffers { .. }
+            | Self::Build { .. }
+            | Self::NoPrediction { .. }
+            | Self::LossDoesNotFit { .. }
+            | Self::OperatorSet { .. }
+            | Self::NameTaken { .. }
+            | Self::NotMeasurable { .. }
+            | Self::NothingToTrain { .. }
+            | Self::FreezeUnknown { .. }
+            | Self::NoGradient { .. }
+            | Self::OptimizerSetting { .. }
+            | Self::ClipNorm { .. }
+            | Self::ParameterValues { .. }
+            | Self::LabelShape { .. }
+            // The model runs in ONNX Runtime only, and does not on what it is given.
+            | Self::Run { .. }
+            | Self::OutputShape { .. } => Judgement::OPERATOR,
+            Self::NotWhole { .. } | Self::NotFinite { .. } | Self::Label { .. } | Self::Restore { .. } => {
+                Judgement::DATA
+            }
+            Self::MatrixSize { .. }
+            | Self::GradientSize { .. }
+            | Self::GradientRow { .. }
+            | Self::GradientShape { .. }
+            | Self::BatchSize { .. } => Judgement::DEFECT,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_error_says_whose_it_is() {
+        let in_file = |cause| ModelError::InFile { path: "intent.onnx".into(), cause: Box::new(cause) };
+        for (error, judgement) in [
+            (ModelError::RuntimeMissing { file: String::new() }, Judgement::OPERATOR),
+            (ModelError::Run { reason: String::new() }, Judgement::OPERATOR),
+            (in_file(ModelError::TooLarge { limit: 1 }), Judgement::OPERATOR),
+            (in_file(ModelError::Read(io::ErrorKind::NotFound.into())), Judgement::OPERATOR),
+            (in_file(ModelError::Read(io::ErrorKind::TimedOut.into())), Judgement::OUTSIDE),
+            (ModelError::NotFinite { count: 1, rows: 2 }, Judgement::DATA),
+            (ModelError::MatrixSize { values: 3, rows: 2, columns: 2 }, Judgement::DEFECT),
+        ] {
+            assert_eq!(error.judgement(), judgement, "{error}");
+        }
+    }
 }

@@ -7,6 +7,7 @@ use datafusion::error::DataFusionError;
 use datafusion::sql::sqlparser::parser::ParserError;
 
 use super::statement::PARSER_DEPTH;
+use crate::fault::{Judged, Judgement};
 
 /// Why a statement has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -130,6 +131,48 @@ impl QueryError {
         match error.find_root() {
             DataFusionError::ResourcesExhausted(_) => Self::Memory { limit: memory_bytes },
             _ => Self::Failed(error.strip_backtrace()),
+        }
+    }
+}
+
+impl Judged for QueryError {
+    fn judgement(&self) -> Judgement {
+        match self {
+            Self::TooLong { .. }
+            | Self::TooDeep { .. }
+            | Self::NestedWith { .. }
+            | Self::TooManyTerms { .. }
+            | Self::PlanTooLarge { .. }
+            | Self::NotOneStatement { .. }
+            | Self::NotReadOnly { .. }
+            | Self::OtherSchema { .. }
+            | Self::Plan(_)
+            | Self::RepeatedColumn { .. }
+            | Self::Timeout { .. }
+            | Self::Memory { .. }
+            | Self::AnswerTooLarge { .. } => Judgement::OPERATOR,
+            Self::Failed(_) | Self::Unreadable(_) => Judgement::DATA,
+            // Of one statement, which another process answers no better.
+            Self::Crashed | Self::Render(_) => Judgement::DEFECT,
+            Self::Start(error) => Judgement::of_io(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_statement_is_its_authors_unless_the_data_or_the_machine_fail_it() {
+        for (error, judgement) in [
+            (QueryError::TooLong { bytes: 2, limit: 1 }, Judgement::OPERATOR),
+            (QueryError::Timeout { after: Duration::ZERO }, Judgement::OPERATOR),
+            (QueryError::Failed("division by zero".to_owned()), Judgement::DATA),
+            (QueryError::Crashed, Judgement::DEFECT),
+            (QueryError::Start(io::ErrorKind::WouldBlock.into()), Judgement::OUTSIDE),
+        ] {
+            assert_eq!(error.judgement(), judgement, "{error}");
         }
     }
 }

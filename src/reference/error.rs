@@ -4,6 +4,7 @@ use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 
 use crate::bus::BusError;
+use crate::fault::{Judged, Judgement};
 
 /// Why a reference table can't be made, refreshed or joined with.
 #[derive(Debug, thiserror::Error)]
@@ -178,4 +179,49 @@ pub enum ReferenceError {
     /// A kernel failed; types were checked before, so this is a defect or a lack of memory.
     #[error("reference table kernel failed: {0}")]
     Kernel(#[from] ArrowError),
+}
+
+impl Judged for ReferenceError {
+    fn judgement(&self) -> Judgement {
+        match self {
+            Self::Unreadable { .. }
+            | Self::UnknownFormat { .. }
+            | Self::TooLarge { .. }
+            | Self::Unspecified { .. }
+            | Self::NoColumn { .. }
+            | Self::KeyType { .. }
+            | Self::ValidityType { .. }
+            | Self::KeyCount { .. }
+            | Self::KeyMismatch { .. }
+            | Self::SchemaChanged { .. } => Judgement::OPERATOR,
+            Self::Row { .. }
+            | Self::Content { .. }
+            | Self::RepeatedKey { .. }
+            | Self::Overlap { .. }
+            | Self::NeverValid { .. } => Judgement::DATA,
+            Self::Bus(error) => error.judgement(),
+            Self::Kernel(_) => Judgement::DEFECT,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_missing_file_is_the_operators_a_bad_row_the_datas_and_the_bus_speaks_for_itself() {
+        let text = || "items.csv".to_owned();
+        for (error, judgement) in [
+            (ReferenceError::Unreadable { origin: text(), reason: String::new() }, Judgement::OPERATOR),
+            (ReferenceError::Row { origin: text(), place: String::new(), reason: String::new() }, Judgement::DATA),
+            (BusError::TimedOut { action: String::new(), after: Duration::ZERO }.into(), Judgement::PASSES),
+            (BusError::Closed.into(), Judgement::CRASH),
+            (ArrowError::ComputeError(String::new()).into(), Judgement::DEFECT),
+        ] {
+            assert_eq!(error.judgement(), judgement, "{error}");
+        }
+    }
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::bus::{BusError, ContentDigest, Revision};
+use crate::fault::{Judged, Judgement};
 use crate::model::ModelVersion;
 
 /// Why a model could not be stored, found, fetched or made active.
@@ -193,4 +194,54 @@ fn list(versions: &[ModelVersion]) -> String {
         return "none".to_owned();
     }
     versions.iter().map(ModelVersion::as_str).collect::<Vec<_>>().join(", ")
+}
+
+impl Judged for RegistryError {
+    fn judgement(&self) -> Judgement {
+        match self {
+            Self::Bus(error) => error.judgement(),
+            Self::Incomplete { cause, .. } => cause.judgement(),
+            Self::Folder { source, .. } => Judgement::of_io(source),
+            Self::UnknownVersion { .. }
+            | Self::NoMatch { .. }
+            | Self::Ambiguous { .. }
+            | Self::VersionTaken { .. }
+            | Self::NotInitialised { .. }
+            | Self::AlreadyInitialised { .. }
+            | Self::NothingBefore { .. }
+            | Self::InvalidShare { .. } => Judgement::OPERATOR,
+            Self::UnreadableRecord { .. }
+            | Self::Digest { .. }
+            | Self::UnreadablePointer { .. }
+            | Self::CheckpointsDamaged { .. } => Judgement::DATA,
+            // Others are at work: what is there then is another thing to decide on, not the same to try again.
+            Self::Moved { .. } | Self::Contended { .. } | Self::BeingDeleted { .. } => Judgement::OUTSIDE,
+            Self::RecordDiffers { .. } => Judgement::DEFECT,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn each_error_says_whose_it_is() {
+        let version = || ModelVersion::of(b"a model");
+        let unanswered = || RegistryError::Bus(BusError::TimedOut { action: String::new(), after: Duration::ZERO });
+        let incomplete = |cause| RegistryError::Incomplete { version: version(), cause: Box::new(cause) };
+        for (error, judgement) in [
+            (RegistryError::InvalidShare { share: 2.0 }, Judgement::OPERATOR),
+            (RegistryError::NothingBefore { active: version() }, Judgement::OPERATOR),
+            (RegistryError::CheckpointsDamaged { reasons: Vec::new() }, Judgement::DATA),
+            (RegistryError::Contended { pipeline: String::new(), tries: 3 }, Judgement::OUTSIDE),
+            (unanswered(), Judgement::PASSES),
+            (incomplete(unanswered()), Judgement::PASSES),
+            (incomplete(RegistryError::BeingDeleted { version: version() }), Judgement::OUTSIDE),
+        ] {
+            assert_eq!(error.judgement(), judgement, "{error}");
+        }
+    }
 }

@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 
 use super::job::{Group, ItemIds, write_json_value};
 use crate::event::{Contract, FieldType, Limits, ObjectCheck, TimeUnit};
+use crate::fault::{Judged, Judgement};
 use crate::time::EventTime;
 
 /// The field of a request that lists the candidates.
@@ -63,6 +64,15 @@ pub enum RequestError {
     /// Columns could not be made.
     #[error("requests could not be put into columns: {0}")]
     Columns(#[from] ArrowError),
+}
+
+impl Judged for RequestError {
+    fn judgement(&self) -> Judgement {
+        match self {
+            Self::Field { .. } => Judgement::OPERATOR,
+            Self::Columns(_) => Judgement::DEFECT,
+        }
+    }
 }
 
 impl RequestDecoder {

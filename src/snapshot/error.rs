@@ -2,6 +2,8 @@
 
 use std::io;
 
+use crate::fault::{Judged, Judgement};
+
 /// Why a snapshot could not be written, found or read.
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
@@ -165,5 +167,60 @@ impl SnapshotError {
             _ => io::ErrorKind::Other,
         };
         io::Error::new(kind, self)
+    }
+}
+
+impl Judged for SnapshotError {
+    fn judgement(&self) -> Judgement {
+        match self {
+            Self::Location { .. } | Self::Overtaken { .. } | Self::Version { .. } => Judgement::OPERATOR,
+            Self::Store { source, .. } => Judgement::of_io(source),
+            Self::Manifest { .. } | Self::MissingPack { .. } | Self::ShortPack { .. } | Self::Chunk { .. } => {
+                Judgement::DATA
+            }
+            Self::UnknownPart { .. } | Self::PartName { .. } | Self::Unfinished { .. } | Self::DraftOpen { .. } => {
+                Judgement::DEFECT
+            }
+            Self::Stopped(_) => Judgement::CRASH,
+        }
+    }
+}
+
+/// What an error means that came through a reader or writer of a part: one of snapshots may be inside.
+pub(super) fn judgement_of_io(error: &io::Error) -> Judgement {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<SnapshotError>());
+    inner.map_or_else(|| Judgement::of_io(error), Judged::judgement)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store(kind: io::ErrorKind) -> SnapshotError {
+        let [name, location] = ["0000000000000001".to_owned(), "snapshots".to_owned()];
+        SnapshotError::Store { what: "written", name, location, source: kind.into() }
+    }
+
+    #[test]
+    fn each_error_says_whose_it_is() {
+        let part = || "windows".to_owned();
+        for (error, judgement) in [
+            (store(io::ErrorKind::StorageFull), Judgement::OUTSIDE),
+            (store(io::ErrorKind::PermissionDenied), Judgement::OPERATOR),
+            (SnapshotError::Overtaken { ours: 1, found: 2, location: String::new() }, Judgement::OPERATOR),
+            (SnapshotError::Version { name: part(), found: 9, known: 1 }, Judgement::OPERATOR),
+            (SnapshotError::MissingPack { number: 1, part: part(), pack: part() }, Judgement::DATA),
+            (SnapshotError::Unfinished { number: 1, part: part() }, Judgement::DEFECT),
+            (SnapshotError::Stopped(String::new()), Judgement::CRASH),
+        ] {
+            assert_eq!(error.judgement(), judgement, "{error}");
+        }
+    }
+
+    #[test]
+    fn an_error_that_came_through_a_reader_says_the_same() {
+        let stopped = SnapshotError::Stopped(String::new()).into_io();
+        assert_eq!(judgement_of_io(&stopped), Judgement::CRASH);
+        assert_eq!(judgement_of_io(&io::ErrorKind::UnexpectedEof.into()), Judgement::DATA);
     }
 }

@@ -24,6 +24,9 @@ use arrow::ipc::root_as_message;
 use arrow::ipc::writer::StreamWriter;
 use xxhash_rust::xxh3::Xxh3;
 
+use super::error::judgement_of_io;
+use crate::fault::{Judged, Judgement};
+
 const MAGIC: [u8; 8] = *b"tidestat";
 
 /// Changes when the framing does.
@@ -86,6 +89,17 @@ pub enum SaveError {
         /// The failure.
         source: ArrowError,
     },
+}
+
+impl Judged for SaveError {
+    fn judgement(&self) -> Judgement {
+        match self {
+            Self::Io { source, .. } => judgement_of_io(source),
+            Self::Truncated { .. } | Self::Damaged { .. } | Self::Batch { .. } => Judgement::DATA,
+            // A state of another pipeline or version: a person chooses.
+            Self::Foreign { .. } | Self::Unexpected { .. } => Judgement::OPERATOR,
+        }
+    }
 }
 
 /// Writes a state, section by section.

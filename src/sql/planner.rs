@@ -20,6 +20,7 @@ use futures::executor::block_on;
 
 use super::functions;
 use super::shape::{MAX_NESTED_WITH, Shape};
+use crate::fault::{Judged, Judgement};
 use crate::reference::ReferenceTable;
 
 /// The longest text, bytes.
@@ -237,6 +238,12 @@ impl PlanError {
     #[must_use]
     pub fn suggest(self, suggestion: impl Into<String>) -> Self {
         Self { suggestion: Some(suggestion.into()), ..self }
+    }
+}
+
+impl Judged for PlanError {
+    fn judgement(&self) -> Judgement {
+        Judgement::OPERATOR
     }
 }
 

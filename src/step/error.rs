@@ -1,6 +1,7 @@
 //! Why a step fails.
 
 use crate::event::{DecoderError, SeenIdsError, TooManyPartitions};
+use crate::fault::{Judged, Judgement};
 use crate::learn::{ExampleError, JoinError};
 use crate::score::RequestError;
 use crate::snapshot::{SaveError, SnapshotError};
@@ -70,4 +71,85 @@ pub enum StepError {
     /// A thread that restored parts of the state has ended by itself.
     #[error("the restore thread ended unexpectedly")]
     Thread,
+}
+
+impl Judged for StepError {
+    fn judgement(&self) -> Judgement {
+        match self {
+            Self::Decoder(error) => error.judgement(),
+            Self::Ids(error) => error.judgement(),
+            Self::Window { source, .. }
+            | Self::Windows(source)
+            | Self::Vector(source)
+            | Self::Trigger(source)
+            | Self::Positive(source) => source.judgement(),
+            Self::Partitions { source, .. } => source.judgement(),
+            Self::Example(error) => error.judgement(),
+            Self::Join(error) => error.judgement(),
+            Self::Request(error) => error.judgement(),
+            Self::State { source, .. } => source.judgement(),
+            Self::Plan(error) => error.judgement(),
+            Self::Snapshot(error) => error.judgement(),
+            Self::Thread => Judgement::CRASH,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use arrow::datatypes::DataType;
+    use arrow::error::ArrowError;
+    use datafusion::error::DataFusionError;
+
+    use super::*;
+
+    fn expression() -> WindowError {
+        DataFusionError::Execution("division by zero".to_owned()).into()
+    }
+
+    fn kernel() -> ArrowError {
+        ArrowError::ComputeError("lengths differ".to_owned())
+    }
+
+    #[test]
+    fn an_expression_that_fails_on_the_data_is_the_datas_wherever_it_stands() {
+        let table = "user_activity".to_owned();
+        for error in [
+            StepError::Window { table, source: expression() },
+            StepError::Windows(expression()),
+            StepError::Vector(expression()),
+            StepError::Trigger(expression()),
+            StepError::Positive(expression()),
+        ] {
+            assert_eq!(error.judgement(), Judgement::DATA, "{error}");
+        }
+    }
+
+    #[test]
+    fn each_error_says_what_the_error_inside_says() {
+        let limit = WindowError::MemoryLimit { table: String::new(), bytes: 2, limit: 1 };
+        let part = || "windows".to_owned();
+        let state = |source| StepError::State { part: part(), source };
+        let section = part();
+        let full = SaveError::Io { what: "written", section, source: io::ErrorKind::StorageFull.into() };
+        for (error, judgement) in [
+            (DecoderError::Columns(kernel()).into(), Judgement::DEFECT),
+            (SeenIdsError::IdType { found: DataType::Float64 }.into(), Judgement::OPERATOR),
+            (StepError::Windows(limit), Judgement::OPERATOR),
+            (StepError::Windows(kernel().into()), Judgement::DEFECT),
+            (StepError::Partitions { stream: part(), source: TooManyPartitions }, Judgement::OPERATOR),
+            (RequestError::Field { field: "items", expected: "an array" }.into(), Judgement::OPERATOR),
+            (RequestError::Columns(kernel()).into(), Judgement::DEFECT),
+            (state(SaveError::Damaged { section: part() }), Judgement::DATA),
+            (state(SaveError::Unexpected { found: part(), expected: part() }), Judgement::OPERATOR),
+            (state(full), Judgement::OUTSIDE),
+            (PlanError::new("no such column").into(), Judgement::OPERATOR),
+            (SnapshotError::Stopped(String::new()).into(), Judgement::CRASH),
+            (StepError::Thread, Judgement::CRASH),
+        ] {
+            assert_eq!(StepError::judgement(&error), judgement, "{error}");
+        }
+    }
 }

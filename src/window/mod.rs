@@ -43,6 +43,7 @@ pub use table::TableForm;
 use arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
 
+use crate::fault::{Judged, Judgement};
 use crate::reference::ReferenceError;
 use crate::snapshot::SaveError;
 
@@ -83,6 +84,18 @@ pub enum WindowError {
     /// The state of a table cannot be saved or restored.
     #[error(transparent)]
     Save(#[from] SaveError),
+}
+
+impl Judged for WindowError {
+    fn judgement(&self) -> Judgement {
+        match self {
+            Self::Expression(_) => Judgement::DATA,
+            Self::TooManyKeys | Self::MemoryLimit { .. } => Judgement::OPERATOR,
+            Self::Kernel(_) | Self::NoReference { .. } => Judgement::DEFECT,
+            Self::Reference(error) => error.judgement(),
+            Self::Save(error) => error.judgement(),
+        }
+    }
 }
 
 impl WindowError {

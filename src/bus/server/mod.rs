@@ -23,6 +23,8 @@ use std::path::PathBuf;
 pub use binary::{BinaryOrigin, ServerBinary, ServerVersion};
 pub use embedded::EmbeddedServer;
 
+use crate::fault::{Judged, Judgement};
+
 /// What can go wrong with a server of our own.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
@@ -95,4 +97,37 @@ pub enum ServerError {
         /// Its process.
         pid: i32,
     },
+}
+
+impl Judged for ServerError {
+    fn judgement(&self) -> Judgement {
+        match self {
+            Self::NotFound { .. }
+            | Self::TooOld { .. }
+            | Self::NotRunnable { .. }
+            | Self::InUse { .. }
+            | Self::LeftoverStays { .. } => Judgement::OPERATOR,
+            Self::Io { source, .. } => Judgement::of_io(source),
+            Self::EndedAtStart { .. } | Self::NotReady { .. } => Judgement::OUTSIDE,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_is_in_use_or_missing_is_the_operators_and_one_that_is_slow_is_not() {
+        let io = |kind: std::io::ErrorKind| ServerError::Io { path: "state".into(), source: kind.into() };
+        for (error, judgement) in [
+            (ServerError::InUse { folder: "state".into() }, Judgement::OPERATOR),
+            (ServerError::LeftoverStays { pid: 7 }, Judgement::OPERATOR),
+            (io(std::io::ErrorKind::PermissionDenied), Judgement::OPERATOR),
+            (io(std::io::ErrorKind::StorageFull), Judgement::OUTSIDE),
+            (ServerError::NotReady { seconds: 10, log: String::new() }, Judgement::OUTSIDE),
+        ] {
+            assert_eq!(error.judgement(), judgement, "{error}");
+        }
+    }
 }

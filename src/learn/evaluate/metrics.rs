@@ -1,6 +1,7 @@
 //! What is measured of one model's predictions.
 
 use super::sorted::{Outcome, Sorted};
+use crate::fault::{Judged, Judgement};
 
 /// Predictions closer to 0 or 1 than this are taken as this far away, so that one of them cannot make a loss infinite.
 const CLOSEST: f64 = 1e-7;
@@ -74,6 +75,17 @@ pub enum EvaluationError {
         /// The rate.
         value: f32,
     },
+}
+
+impl Judged for EvaluationError {
+    fn judgement(&self) -> Judgement {
+        match self {
+            Self::Length { .. } => Judgement::DEFECT,
+            // A model whose scores are no probabilities.
+            Self::Prediction { .. } => Judgement::OPERATOR,
+            Self::Label { .. } | Self::Sampling { .. } => Judgement::DATA,
+        }
+    }
 }
 
 pub(super) fn check_lengths(what: &'static str, found: usize, expected: usize) -> Result<(), EvaluationError> {

@@ -1,6 +1,7 @@
 //! What a label join is told, and what it reports.
 
 use super::row_limit;
+use crate::fault::{Judged, Judgement};
 
 /// How impressions become examples.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -73,6 +74,16 @@ pub enum JoinError {
         /// The vector's width.
         columns: usize,
     },
+}
+
+impl Judged for JoinError {
+    fn judgement(&self) -> Judgement {
+        match self {
+            Self::Window { .. } | Self::Position { .. } | Self::NegativeRate { .. } | Self::NoRoom { .. } => {
+                Judgement::OPERATOR
+            }
+        }
+    }
 }
 
 /// What became of impressions and of feedback since the join was made.
