@@ -47,6 +47,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
             Ok(true)
         }
         (Err(problems), Format::Json) => observe::print_json(&problems).map(|()| false),
-        (Err(problems), Format::Text) => Err(problems.into()),
+        (Err(problems), Format::Text) => {
+            observe::print_problems(&problems);
+            Ok(false)
+        }
     }
 }

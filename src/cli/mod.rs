@@ -1,13 +1,14 @@
 //! The command line: one file per verb.
 //!
-//! Results go to standard output, everything else (progress, logs, problems) to standard error. Exit codes: 0 when all is
-//! well, 1 when something failed, 2 when the arguments are wrong, 130 after Ctrl-C before anything was done.
+//! Results go to standard output, everything else (progress, logs, problems) to standard error. An exit code follows from
+//! whose fault an error is; `exit.rs` lists them.
 
 mod broker;
 mod check;
 mod demo;
 mod doctor;
 mod durability;
+mod exit;
 mod explain;
 mod learnt;
 mod model;
@@ -29,7 +30,7 @@ use crate::config::{Folder, Problems};
 
 /// Personalisation that learns from a clickstream: events in, windowed features, ONNX scores out, on NATS.
 #[derive(Parser)]
-#[command(name = "tidewheel", version, arg_required_else_help = true)]
+#[command(name = "tidewheel", version, arg_required_else_help = true, after_help = exit::CODES)]
 struct Arguments {
     #[command(subcommand)]
     verb: Verb,
@@ -119,7 +120,8 @@ struct BrokerArguments {
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     // A pipeline that runs tells its story; the other verbs speak through their results.
-    observe::start_logs(if matches!(arguments.verb, Verb::Run(_) | Verb::Train(_)) { "info" } else { "warn" });
+    let tells_its_story = matches!(arguments.verb, Verb::Run(_) | Verb::Train(_));
+    observe::start_logs(if tells_its_story { "info" } else { "warn" });
     let outcome = match arguments.verb {
         Verb::Demo(arguments) => demo::run(&arguments),
         Verb::Run(arguments) => run::run(&arguments),
@@ -137,11 +139,14 @@ pub fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
+            if tells_its_story && let Some(judgement) = exit::judgement(&error) {
+                tracing::error!(fault = %judgement.fault(), remedy = %judgement.remedy(), "stopped because of an error");
+            }
             match error.downcast_ref::<Problems>() {
                 Some(problems) => observe::print_problems(problems),
                 None => eprintln!("error: {error:#}"),
             }
-            ExitCode::FAILURE
+            ExitCode::from(exit::exit_code(&error))
         }
     }
 }

@@ -14,6 +14,7 @@ mod broker;
 mod check;
 mod closed;
 mod emitted;
+mod exit_codes;
 mod faults;
 mod fuzz;
 mod kills;
