@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::presence::Identity;
 use super::progress::{Progress, Run};
 use crate::bus::{Outgoing, StoredMessage, Subject};
 use crate::commit::CommitError;
@@ -69,6 +70,17 @@ impl Marker {
             steps: Vec::new(),
             unfinished: None,
             model: None,
+        }
+    }
+
+    /// The marker that a worker puts on top of this one.
+    pub(super) fn claimed_by(&self, identity: &Identity) -> Self {
+        Self {
+            epoch: self.epoch + 1,
+            writer: identity.worker.clone(),
+            host: identity.host.clone(),
+            steps: Vec::new(),
+            ..self.clone()
         }
     }
 
@@ -144,5 +156,27 @@ mod tests {
         assert_eq!(Marker::read(&message.payload, 1).unwrap(), marker);
         let other = String::from_utf8_lossy(&message.payload).replace("\"format\":1", "\"format\":2");
         insta::assert_snapshot!(Marker::read(other.as_bytes(), 5).unwrap_err());
+    }
+
+    #[test]
+    fn a_claim_is_the_next_marker_of_its_worker_and_changes_nothing_else() {
+        let progress = Progress {
+            inputs: vec![InputMark { sequence: 9, ..InputMark::start("clicks", 7) }],
+            counts: Counts::default(),
+        };
+        let step = Run { stream: 0, until: 9, is_present: true };
+        let before = Marker {
+            losses: 2,
+            epoch: 3,
+            writer: "w".to_owned(),
+            complete: false,
+            steps: vec![step],
+            unfinished: Some(Unfinished { since: 4, step }),
+            ..Marker::first("l".to_owned(), progress)
+        };
+        let identity = Identity { worker: "us".to_owned(), host: "here".to_owned() };
+        let claimed =
+            Marker { epoch: 4, writer: "us".to_owned(), host: "here".to_owned(), steps: Vec::new(), ..before.clone() };
+        assert_eq!(before.claimed_by(&identity), claimed);
     }
 }

@@ -28,6 +28,7 @@ mod progress;
 mod published;
 mod recorded;
 mod recovery;
+mod refusal;
 mod save;
 mod telemetry;
 mod worker;

@@ -17,7 +17,7 @@ use super::marker::{Marker, Unfinished};
 use super::outputs::ID;
 use super::progress::{InputMark, Progress, Run};
 use super::save::{FORMAT, Head};
-use super::worker::Worker;
+use super::worker::{Claim, Worker};
 use crate::bus::{AtomicPublisher, Bus, ReadLimits, StreamSequence, StreamState};
 use crate::commit::CommitError;
 use crate::pipeline::{Pipeline, impressions_spec, output_spec};
@@ -83,7 +83,7 @@ pub(crate) async fn claim(
             Some(unfinished) => stored_ids(bus, &spec.name, unfinished, state.last).await?,
             None => Vec::new(),
         };
-        if let Some((publisher, marker, last)) = worker.claim(&marker, state.last).await? {
+        if let Some(Claim { publisher, marker, last }) = worker.claim(&marker, state.last).await? {
             let stored = unfinished.map_or_else(Stored::default, |unfinished| Stored::new(unfinished, ids.into_iter()));
             return Ok(Claimed { publisher, marker, last, inputs, stored });
         }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::crash::{Place, pass};
 use super::marker::Marker;
 use super::presence::Presence;
+use super::refusal::{Refusal, is_told_by_marker};
 use crate::bus::{AtomicPublisher, Bus, BusError, StreamSequence};
 use crate::commit::CommitError;
 use crate::pipeline::{Pipeline, output_spec};
@@ -26,6 +27,15 @@ pub(crate) struct Worker {
     bus: Bus,
     pipeline: Arc<Pipeline>,
     pub(crate) presence: Presence,
+}
+
+/// A claim that is stored.
+pub(super) struct Claim {
+    pub(super) publisher: AtomicPublisher,
+    /// This worker's own marker.
+    pub(super) marker: Marker,
+    /// Where it is in the output stream.
+    pub(super) last: StreamSequence,
 }
 
 impl Worker {
@@ -45,30 +55,20 @@ impl Worker {
 
     /// Puts a marker of this worker on top of `marker`, which ends the output stream at `last`. From then on no other
     /// worker can write. `None` when somebody else wrote in between.
-    pub(crate) async fn claim(
-        &self,
-        marker: &Marker,
-        last: StreamSequence,
-    ) -> Result<Option<(AtomicPublisher, Marker, StreamSequence)>, CommitError> {
-        let marker = Marker {
-            epoch: marker.epoch + 1,
-            writer: self.presence.identity.worker.clone(),
-            host: self.presence.identity.host.clone(),
-            steps: Vec::new(),
-            ..marker.clone()
-        };
+    pub(super) async fn claim(&self, marker: &Marker, last: StreamSequence) -> Result<Option<Claim>, CommitError> {
+        let marker = marker.claimed_by(&self.presence.identity);
         let mut publisher = self.bus.atomic_publisher(&output_spec(&self.pipeline).name, last, IN_FLIGHT).await?;
         publisher.send(vec![marker.message(Marker::subject(&self.pipeline.name)?)?]).await?;
         pass(Place::ClaimSent);
         match publisher.committed().await {
-            Ok(Some(end)) => Ok(Some((publisher, marker, end))),
+            Ok(Some(last)) => Ok(Some(Claim { publisher, marker, last })),
             Ok(None) | Err(BusError::Fenced { .. }) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
 
     /// How often to claim.
-    pub(crate) const fn claims() -> usize {
+    pub(super) const fn claims() -> usize {
         CLAIMS
     }
 
@@ -80,25 +80,19 @@ impl Worker {
     }
 
     /// Says what became of the output stream where we were refused: it lost what was stored, or somebody else wrote to it.
-    pub(crate) async fn explain(&self, error: BusError) -> CommitError {
+    pub(super) async fn explain(&self, error: BusError) -> CommitError {
         let stream = output_spec(&self.pipeline).name;
-        match error {
-            // Whoever wrote the newest marker that is left did so before us.
-            BusError::Fenced { expected, found, .. } if found < expected => {
-                return CommitError::OutputLost { stream, last: found, known: expected };
-            }
-            BusError::Fenced { .. } => {}
-            BusError::StreamNotFound { .. } => return CommitError::OutputGone { stream },
-            error => return error.into(),
-        }
-        let Ok(subject) = Marker::subject(&self.pipeline.name) else { return error.into() };
-        let newest = self.bus.last_message(&stream, &subject).await;
-        let newest = newest.ok().flatten().and_then(|message| Marker::of(&message).ok());
-        match newest {
-            Some(marker) if marker.writer != self.id() => {
-                CommitError::Superseded { pipeline: self.pipeline.name.clone(), host: marker.host }
-            }
-            _ => error.into(),
-        }
+        let newest = match is_told_by_marker(&error) {
+            true => self.newest_marker(&stream).await,
+            false => None,
+        };
+        Refusal { pipeline: self.pipeline(), stream, worker: self.id(), error, newest }.explain()
+    }
+
+    /// The newest marker, where it can be read.
+    async fn newest_marker(&self, stream: &str) -> Option<Marker> {
+        let subject = Marker::subject(&self.pipeline.name).ok()?;
+        let newest = self.bus.last_message(stream, &subject).await.ok()??;
+        Marker::of(&newest).ok()
     }
 }
