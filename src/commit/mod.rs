@@ -47,7 +47,9 @@ pub(crate) use presence::Presence;
 pub(crate) use progress::{Counts, InputMark, Progress, Run};
 pub(crate) use published::{Publication, Published};
 pub(crate) use recorded::recorded_impressions;
-pub(crate) use recovery::{Claimed, Usable, claim, is_covered, read_heads, steps_between};
+pub(crate) use recovery::{
+    Claimed, Gap, Reading, Stretch, Usable, claim, from_nothing, from_snapshot, read_heads, steps_between,
+};
 pub(crate) use save::{Committed, FORMAT, Head, Save};
 pub(crate) use telemetry::describe_metrics;
 pub(crate) use worker::Worker;

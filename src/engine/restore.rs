@@ -5,9 +5,9 @@ use std::sync::Arc;
 use super::EngineError;
 use super::feed::Source;
 use crate::bus::{Bus, ReadLimits, StreamSequence};
-use crate::commit::CommitError;
 use crate::commit::{
-    Head, Input, InputMark, Marker, OnLoss, Place, Progress, Usable, is_covered, pass, recorded_impressions,
+    Gap, Head, Input, Marker, OnLoss, Place, Progress, Reading, Usable, from_nothing, from_snapshot, pass,
+    recorded_impressions,
 };
 use crate::pipeline::Pipeline;
 use crate::snapshot::{Generation, SnapshotStore};
@@ -24,32 +24,36 @@ pub(super) struct Restored {
     pub(super) covered: StreamSequence,
 }
 
+/// What a state is restored from.
+pub(super) struct Past<'a> {
+    pub(super) bus: &'a Bus,
+    pub(super) store: Option<&'a SnapshotStore>,
+    /// Newest first.
+    pub(super) snapshots: Vec<Usable>,
+    /// Where the state is to be brought to.
+    pub(super) marker: &'a Marker,
+    pub(super) inputs: &'a [Input],
+    /// This worker, in the names of what it shows.
+    pub(super) writer: &'a str,
+}
+
 /// The state of the newest snapshot that a marker covers and that can be read; the empty one where there is none.
 pub(super) async fn restore(
     pipeline: &Arc<Pipeline>,
-    (bus, store): (&Bus, Option<&SnapshotStore>),
     references: &References,
-    usable: Vec<Usable>,
-    (marker, inputs): (&Marker, &[Input]),
-    writer: &str,
+    past: Past<'_>,
 ) -> Result<Restored, EngineError> {
-    for Usable { generation, head } in usable {
-        if !is_covered(&head, marker, inputs) {
-            tracing::info!(
-                number = generation.number(),
-                "a snapshot is not of what the broker holds: looking for an older one"
-            );
-            continue;
-        }
+    let Past { bus, store, snapshots, marker, inputs, writer } = past;
+    for Usable { generation, head } in snapshots {
         let number = generation.number();
+        let Some(progress) = from_snapshot(&head, marker, inputs) else {
+            tracing::info!(number, "a snapshot is not of what the broker holds: looking for an older one");
+            continue;
+        };
         let (plan, references) = (Arc::clone(pipeline), references.clone());
         let read = tokio::task::spawn_blocking(move || read_state(&plan, references, &generation));
         match read.await.unwrap_or(Err(EngineError::Thread("restore"))) {
             Ok((step, labeller)) => {
-                let mut progress = head.progress.clone();
-                // What was lost of a stream stays counted; reading goes on where the marker was set to.
-                let marks = progress.inputs.iter_mut().zip(&marker.progress.inputs).zip(inputs);
-                marks.filter(|(_, input)| input.is_other).for_each(|((mark, marked), _)| *mark = marked.clone());
                 tracing::info!(number, position = %progress.position(), "state restored from its snapshot");
                 let labeller = open_labeller(pipeline, bus, labeller, &head, writer).await?;
                 pass(Place::Restored);
@@ -64,19 +68,12 @@ pub(super) async fn restore(
             }
         }
     }
-    let marks = pipeline.streams.iter().zip(inputs).zip(&marker.progress.inputs).map(|((stream, input), marked)| {
-        match input.is_other {
-            true => marked.clone(),
-            false => InputMark::start(&stream.name, input.state.created_micros),
-        }
-    });
-    let progress = Progress { inputs: marks.collect(), ..Progress::default() };
     let mut step = Step::new(Arc::clone(pipeline))?;
     step.set_references(references.clone());
     let (recorded, until) = recorded_impressions(pipeline, bus, &Shown::default()).await?;
     let shown = Shown { until: until.0, writer: writer.to_owned(), ordinal: 0 };
     let labeller = Labeller::new(pipeline, recorded, shown).map_err(StepError::from)?;
-    Ok(Restored { step, labeller, progress, covered: StreamSequence(0) })
+    Ok(Restored { step, labeller, progress: from_nothing(marker, inputs), covered: StreamSequence(0) })
 }
 
 /// Reads the parts of a snapshot, several at once; on a thread that may wait for them.
@@ -121,15 +118,18 @@ pub(super) async fn open_sources(
 ) -> Result<Vec<Source>, EngineError> {
     let mut sources = Vec::new();
     for ((input, mark), marked) in inputs.iter().zip(&mut progress.inputs).zip(&marker.progress.inputs) {
-        let last = StreamSequence(marked.sequence);
-        // Without the last of the messages nobody could tell when they have all been read.
-        if mark.sequence < marked.sequence && bus.message_at(&input.name, last).await?.is_none() {
-            let differ = CommitError::InputsDiffer { stream: input.name.clone(), until: last };
-            if on_loss == OnLoss::Stop {
-                return Err(differ.into());
+        let gap = Gap { stream: &input.name, state: mark, marked };
+        let is_last_there = match gap.last() {
+            Some(last) => bus.message_at(&input.name, last).await?.is_some(),
+            None => false,
+        };
+        match gap.decide(is_last_there, on_loss) {
+            Reading::AfterState => {}
+            Reading::AfterMarker(differ) => {
+                tracing::error!(error = %differ, "going on with what the stream holds, as was asked for");
+                *mark = marked.clone();
             }
-            tracing::error!(error = %differ, "going on with what the stream holds, as was asked for");
-            *mark = marked.clone();
+            Reading::Stop(differ) => return Err(differ.into()),
         }
         let is_fresh = mark.sequence == 0;
         let mut reader = bus.reader(&input.name, StreamSequence(mark.sequence).next(), limits);

@@ -15,7 +15,7 @@ use super::input::{Input, Snapshots};
 use super::keeping::open_history;
 use super::references::{OpenReference, follow_reference};
 use super::replay::replay;
-use super::restore::{Restored, open_sources, restore};
+use super::restore::{Past, Restored, open_sources, restore};
 use super::saving::{request, save_regularly, store_all};
 use super::serve::{ScoringThread, follow, load_arms, open_registry};
 use super::stats::Stats;
@@ -25,8 +25,8 @@ use crate::bus::{
 };
 use crate::clock;
 use crate::commit::{
-    Beginning, Claimed, Committer, Epoch, OnLoss, Position, Run as StepRun, Worker, claim, impressions_publisher,
-    read_heads, steps_between,
+    Beginning, Claimed, Committer, Epoch, OnLoss, Position, Run as StepRun, Stretch, Worker, claim,
+    impressions_publisher, read_heads, steps_between,
 };
 use crate::fault::{Judged, Remedy};
 use crate::pipeline::{Pipeline, input_spec, output_spec};
@@ -147,8 +147,9 @@ impl Run {
             let Some((registry, pointer)) = &models else { return Ok(None) };
             load_arms(&pipeline, registry, pointer).await.map(Some)
         };
-        let restored =
-            restore(&pipeline, (bus, store.as_deref()), &references, usable, (&marker, &streams), worker.id());
+        let (snapshots, writer) = (usable, worker.id());
+        let past = Past { bus, store: store.as_deref(), snapshots, marker: &marker, inputs: &streams, writer };
+        let restored = restore(&pipeline, &references, past);
         let (arms, restored) = tokio::try_join!(arms, restored)?;
         if let Some((registry, pointer)) = models {
             run.tasks.spawn(follow(Arc::clone(&pipeline), registry, pointer, swap_queue, stop.clone()));
@@ -156,7 +157,8 @@ impl Run {
         let Restored { step, labeller, mut progress, covered } = restored;
         let limits = ReadLimits { rows: settings.step_rows.unwrap_or(STEP_ROWS), linger: Duration::ZERO };
         let sources = open_sources(bus, &streams, &mut progress, &marker, limits, settings.on_loss).await?;
-        let again = steps_between(&pipeline, bus, &progress, (&marker, last), covered).await?;
+        let stretch = Stretch { state: &progress, covered, marker: &marker, last };
+        let again = steps_between(&pipeline, bus, &stretch).await?;
         let unfinished = marker.unfinished.map(|unfinished| unfinished.step);
         stats.restore(&progress.counts);
 

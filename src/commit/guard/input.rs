@@ -7,9 +7,9 @@ use crate::pipeline::{Pipeline, input_spec};
 /// An input stream as it is now.
 pub(crate) struct Input {
     pub(crate) name: String,
-    pub(crate) state: StreamState,
+    pub(in crate::commit) state: StreamState,
     /// Whether it is not what was read; possible only where losses are accepted.
-    pub(crate) is_other: bool,
+    pub(in crate::commit) is_other: bool,
 }
 
 /// The streams of a pipeline, created where they are missing.
