@@ -15,21 +15,21 @@ use super::progress::{Progress, Run};
 use crate::bus::Outgoing;
 
 /// Outputs of one batch; the broker takes 1,000 messages with the marker.
-pub(crate) const MOST_OUTPUTS: usize = 990;
+pub(super) const MOST_OUTPUTS: usize = 990;
 /// Bytes of one batch, about: the broker holds a batch back until it is whole.
 const MOST_BYTES: usize = 4 << 20;
 
 /// Outputs that are ready to be committed, and what their marker says.
 #[derive(Debug, Default)]
-pub(crate) struct Batch {
-    pub(crate) outputs: Vec<Outgoing>,
-    pub(crate) steps: Vec<Run>,
+pub(super) struct Batch {
+    pub(super) outputs: Vec<Outgoing>,
+    pub(super) steps: Vec<Run>,
     /// How far the outputs are complete after this batch; unchanged where absent.
-    pub(crate) progress: Option<Progress>,
+    pub(super) progress: Option<Progress>,
     /// The step that goes on in the next batch.
-    pub(crate) unfinished: Option<Run>,
+    pub(super) unfinished: Option<Run>,
     /// The step that another worker left unfinished, while it is being done again.
-    pub(crate) resumed: Option<Unfinished>,
+    pub(super) resumed: Option<Unfinished>,
 }
 
 /// See the module.
@@ -52,7 +52,7 @@ pub(crate) struct Stored {
 
 impl Stored {
     /// What was read back of an unfinished step.
-    pub(crate) fn new(unfinished: Unfinished, ids: impl Iterator<Item = String>) -> Self {
+    pub(super) fn new(unfinished: Unfinished, ids: impl Iterator<Item = String>) -> Self {
         let mut by_id = HashMap::new();
         ids.for_each(|id| *by_id.entry(id).or_insert(0) += 1);
         Self { by_id, unfinished: Some(unfinished) }
@@ -78,17 +78,17 @@ impl Epoch {
     }
 
     /// Whether there is nothing to be committed.
-    pub(crate) fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.outputs.is_empty() && self.progress.is_none()
     }
 
     /// Whether somebody may wait for what is in it.
-    pub(crate) fn has_outputs(&self) -> bool {
+    pub(super) fn has_outputs(&self) -> bool {
         !self.outputs.is_empty()
     }
 
     /// Takes a step, and gives the batches that are full now. `run` is absent where it read nothing.
-    pub(crate) fn take(
+    pub(super) fn take(
         &mut self,
         mut outputs: Vec<Outgoing>,
         run: Option<Run>,
@@ -128,7 +128,7 @@ impl Epoch {
     }
 
     /// Ends the epoch: what is to be committed, which may be nothing.
-    pub(crate) fn close(&mut self) -> Batch {
+    pub(super) fn close(&mut self) -> Batch {
         self.bytes = 0;
         Batch {
             outputs: mem::take(&mut self.outputs),

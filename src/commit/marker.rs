@@ -18,46 +18,46 @@ const FORMAT: u32 = 1;
 /// See the module.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Marker {
-    pub(crate) format: u32,
+    pub(super) format: u32,
     /// Which history of outputs it belongs to: a new one begins when a pipeline starts from scratch.
     pub(crate) lineage: String,
     /// How often losses were accepted in it: from then on, numbers of messages may mean others than before.
     #[serde(default)]
-    pub(crate) losses: u32,
+    pub(super) losses: u32,
     /// Counts markers of the lineage from 1.
     pub(crate) epoch: u64,
     /// The worker that wrote it.
-    pub(crate) writer: String,
+    pub(super) writer: String,
     /// The machine and process of that worker, for people.
-    pub(crate) host: String,
+    pub(super) host: String,
     /// Whether every output of every step so far is in the stream.
-    pub(crate) complete: bool,
+    pub(super) complete: bool,
     /// How far the outputs are complete.
     #[serde(flatten)]
     pub(crate) progress: Progress,
     /// The steps of this epoch in their order, where the pipeline has several streams: how they interleaved.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(crate) steps: Vec<Run>,
+    pub(super) steps: Vec<Run>,
     /// The step whose outputs are being written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) unfinished: Option<Unfinished>,
     /// The model that made the newest rankings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) model: Option<String>,
+    pub(super) model: Option<String>,
 }
 
 /// A step some of whose outputs are in the output stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Unfinished {
     /// Outputs of the step come after this message of the output stream.
-    pub(crate) since: u64,
+    pub(super) since: u64,
     /// The step.
     pub(crate) step: Run,
 }
 
 impl Marker {
     /// The first one of a lineage, before anything was read.
-    pub(crate) fn first(lineage: String, progress: Progress) -> Self {
+    pub(super) fn first(lineage: String, progress: Progress) -> Self {
         Self {
             format: FORMAT,
             lineage,
@@ -85,7 +85,7 @@ impl Marker {
     }
 
     /// The subject of a pipeline's markers.
-    pub(crate) fn subject(pipeline: &str) -> Result<Subject, CommitError> {
+    pub(super) fn subject(pipeline: &str) -> Result<Subject, CommitError> {
         Ok(Subject::new(format!("{pipeline}.commits"))?)
     }
 
@@ -95,7 +95,7 @@ impl Marker {
     }
 
     /// As a message.
-    pub(crate) fn message(&self, subject: Subject) -> Result<Outgoing, CommitError> {
+    pub(super) fn message(&self, subject: Subject) -> Result<Outgoing, CommitError> {
         let payload = serde_json::to_vec(self).map_err(|source| CommitError::Marker { sequence: 0, source })?;
         Ok(Outgoing::new(subject, payload.into()))
     }
@@ -104,7 +104,7 @@ impl Marker {
     ///
     /// # Errors
     /// When it is no marker, or one of another version.
-    pub(crate) fn read(payload: &[u8], sequence: u64) -> Result<Self, CommitError> {
+    pub(super) fn read(payload: &[u8], sequence: u64) -> Result<Self, CommitError> {
         let marker: Self =
             serde_json::from_slice(payload).map_err(|source| CommitError::Marker { sequence, source })?;
         if marker.format != FORMAT {
@@ -114,7 +114,7 @@ impl Marker {
     }
 
     /// With the steps' streams counted as a pipeline counts them now; steps of streams that it no longer reads are left out.
-    pub(crate) fn in_terms_of(mut self, streams: &[StreamPlan]) -> Self {
+    pub(super) fn in_terms_of(mut self, streams: &[StreamPlan]) -> Self {
         let names: Vec<String> = self.progress.inputs.iter().map(|input| input.stream.clone()).collect();
         let now = |run: Run| {
             let name = names.get(run.stream)?;
@@ -127,7 +127,7 @@ impl Marker {
     }
 
     /// Reads a stored marker back.
-    pub(crate) fn of(message: &StoredMessage) -> Result<Self, CommitError> {
+    pub(super) fn of(message: &StoredMessage) -> Result<Self, CommitError> {
         Self::read(&message.payload, message.sequence.0)
     }
 }

@@ -11,7 +11,7 @@ use crate::pipeline::{Pipeline, examples_subject};
 use crate::step::{DeadLetter, ExampleMessage};
 
 /// The header that names an output.
-pub(crate) const ID: &str = "Tidewheel-Id";
+pub(super) const ID: &str = "Tidewheel-Id";
 const REASON: &str = "Tidewheel-Reason";
 const DETAIL: &str = "Tidewheel-Detail";
 const SEQUENCE: &str = "Tidewheel-Sequence";
@@ -21,7 +21,7 @@ const STREAM: &str = "Tidewheel-Stream";
 const LONGEST_DETAIL: usize = 500;
 
 /// The subjects of a pipeline's outputs.
-pub(crate) struct Outputs {
+pub(super) struct Outputs {
     streams: Vec<String>,
     ranked: Option<Subject>,
     dead: Subject,
@@ -39,7 +39,7 @@ pub(crate) struct Given {
 }
 
 impl Outputs {
-    pub(crate) fn of(pipeline: &Pipeline) -> Result<Self, CommitError> {
+    pub(super) fn of(pipeline: &Pipeline) -> Result<Self, CommitError> {
         Ok(Self {
             streams: pipeline.streams.iter().map(|stream| stream.name.clone()).collect(),
             ranked: pipeline.score.as_ref().and_then(|score| score.publish.clone()),
@@ -49,7 +49,7 @@ impl Outputs {
     }
 
     /// The messages, appended to `messages`.
-    pub(crate) fn append(&self, given: Given, messages: &mut Vec<Outgoing>) {
+    pub(super) fn append(&self, given: Given, messages: &mut Vec<Outgoing>) {
         if let Some(ranked) = &self.ranked {
             messages.extend(given.rankings.into_iter().map(|(id, payload)| {
                 let id = id.replace(['\r', '\n'], " ");
@@ -85,7 +85,7 @@ impl Outputs {
 }
 
 /// The name of an output.
-pub(crate) fn id(message: &Outgoing) -> Option<&str> {
+pub(super) fn id(message: &Outgoing) -> Option<&str> {
     message.headers.iter().find(|(name, _)| *name == ID).map(|(_, id)| id.as_str())
 }
 

@@ -20,11 +20,11 @@ const QUESTIONS: usize = 16;
 
 /// What somebody says of themselves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Identity {
+pub(super) struct Identity {
     /// Of this start, and of no other.
-    pub(crate) worker: String,
+    pub(super) worker: String,
     /// Machine and process, for people.
-    pub(crate) host: String,
+    pub(super) host: String,
 }
 
 /// A piece of work that one process at a time does.
@@ -34,7 +34,7 @@ pub(crate) struct Presence {
     /// `worker` or `trainer`.
     role: &'static str,
     pipeline: String,
-    pub(crate) identity: Identity,
+    pub(super) identity: Identity,
 }
 
 impl Presence {

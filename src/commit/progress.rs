@@ -16,15 +16,15 @@ pub(crate) struct InputMark {
     /// The stream's name in the pipeline.
     pub(crate) stream: String,
     /// When the broker created the stream, microseconds since 1970: which of the streams of this name it is.
-    pub(crate) created_micros: i64,
+    pub(super) created_micros: i64,
     /// The last message; 0 before the first.
     pub(crate) sequence: u64,
     /// When the broker stored it, microseconds since 1970.
-    pub(crate) published_micros: i64,
+    pub(super) published_micros: i64,
     /// XXH3 of its payload.
-    pub(crate) payload_hash: u64,
+    pub(super) payload_hash: u64,
     /// Of all messages up to here, each with its sequence and time.
-    pub(crate) digest: u64,
+    pub(super) digest: u64,
 }
 
 /// How far a pipeline has come.
@@ -59,7 +59,7 @@ pub(crate) struct Run {
 
 impl Run {
     /// Whether a step after this one may be told of as one with it.
-    pub(crate) fn goes_on_in(self, next: Self) -> bool {
+    pub(super) fn goes_on_in(self, next: Self) -> bool {
         (self.stream, self.is_present) == (next.stream, next.is_present)
     }
 }
@@ -78,7 +78,7 @@ impl From<Run> for (usize, u64, bool) {
 
 impl InputMark {
     /// Before the first message of a stream.
-    pub(crate) fn start(stream: &str, created_micros: i64) -> Self {
+    pub(super) fn start(stream: &str, created_micros: i64) -> Self {
         Self { stream: stream.to_owned(), created_micros, ..Self::default() }
     }
 

@@ -5,7 +5,8 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::facts::Facts;
 use super::on_loss::OnLoss;
 use crate::bus::StreamSequence;
-use crate::commit::{CommitError, InputMark};
+use crate::commit::CommitError;
+use crate::commit::progress::InputMark;
 
 /// What becomes of the mark of one input stream.
 #[derive(Debug)]

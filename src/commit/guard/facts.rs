@@ -2,7 +2,8 @@
 
 use super::input::Input;
 use crate::bus::{Bus, StoredMessage, StreamSequence};
-use crate::commit::{CommitError, InputMark};
+use crate::commit::CommitError;
+use crate::commit::progress::InputMark;
 
 /// A mark, and the stream that it is of as it is now.
 #[derive(Debug)]

@@ -1,7 +1,8 @@
 //! What lies between a state and the marker in one input stream, and whether it can be read again.
 
 use crate::bus::StreamSequence;
-use crate::commit::{CommitError, InputMark, OnLoss};
+use crate::commit::progress::InputMark;
+use crate::commit::{CommitError, OnLoss};
 
 /// Messages of one input stream that a state does not hold and the marker does.
 #[derive(Debug)]

@@ -1,7 +1,8 @@
 //! What a claim says: a marker in terms of the pipeline as it is configured now.
 
 use crate::commit::marker::Marker;
-use crate::commit::{Input, InputMark, Progress};
+use crate::commit::progress::InputMark;
+use crate::commit::{Input, Progress};
 use crate::pipeline::StreamPlan;
 
 /// A recorded marker with the marks of the present streams; new ones begin at their beginning, those that are no longer read

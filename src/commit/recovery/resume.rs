@@ -1,7 +1,8 @@
 //! How far a state has come that the marker is reached from: that of a snapshot, or the empty one.
 
 use crate::commit::marker::Marker;
-use crate::commit::{Head, Input, InputMark, Progress};
+use crate::commit::progress::InputMark;
+use crate::commit::{Head, Input, Progress};
 
 /// How far the state of a snapshot has come; nothing where it can't be brought to where the marker is.
 ///

@@ -2,7 +2,8 @@
 
 use crate::bus::{StreamSequence, StreamState};
 use crate::commit::marker::Marker;
-use crate::commit::{Input, InputMark, Progress};
+use crate::commit::progress::InputMark;
+use crate::commit::{Input, Progress};
 
 /// When every stream was created.
 pub(super) const CREATED: i64 = 7;

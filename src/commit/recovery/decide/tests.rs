@@ -1,6 +1,7 @@
 use super::*;
 use crate::bus::Subject;
-use crate::commit::{FORMAT, InputMark, Progress};
+use crate::commit::progress::InputMark;
+use crate::commit::{FORMAT, Progress};
 use crate::step::Shown;
 
 const BOTH: [OnLoss; 2] = [OnLoss::Stop, OnLoss::Accept];
