@@ -43,6 +43,9 @@ pub(super) async fn read<'a>(bus: &Bus, input: &'a Input, mark: &'a InputMark) -
         // A server that is behind the others does not know its newest messages yet.
         facts.last = bus.stream_state_past(stream, known).await?.last;
     }
-    facts.message = bus.message_at(stream, known.min(facts.last)).await?;
+    // No message has the number 0: the broker would refuse the question.
+    if facts.last.0 > 0 {
+        facts.message = bus.message_at(stream, known.min(facts.last)).await?;
+    }
     Ok(facts)
 }
