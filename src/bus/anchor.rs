@@ -18,8 +18,9 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::bus::Bus;
-use super::delivery::{Message, StreamSequence};
+use super::delivery::Message;
 use super::error::BusError;
+use super::sequence::StreamSequence;
 use super::stream::StreamState;
 
 /// A message of a stream, by what tells it from any other that may come to have its sequence.

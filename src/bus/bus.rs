@@ -1,26 +1,19 @@
-//! A connection to a NATS server and the small things one can do with it directly.
+//! A connection to a NATS server and the small things one can do with it directly; what makes more of it is `impl Bus` beside
+//! what it makes.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::client::{Request, RequestErrorKind};
-use async_nats::jetstream;
+use async_nats::service::{NATS_SERVICE_ERROR, NATS_SERVICE_ERROR_CODE};
+use async_nats::{HeaderMap, jetstream};
 use bytes::Bytes;
 use tracing::info;
 
-use super::atomic::AtomicPublisher;
-use super::connection::{Connection, Observer};
-use super::delivery::StreamSequence;
+use super::connection::{Connection, Observer, SUBSCRIPTION_MESSAGES};
 use super::error::BusError;
-use super::publish::Publisher;
-use super::read::{ReadLimits, Reader};
-use super::service::{ServiceHandle, ServiceSpec};
 use super::settings::ConnectSettings;
 use super::subject::Subject;
-use super::subscription::Subscription;
-
-/// Messages that wait for one subscriber before more are dropped. Readers and publishers ask for less than this at a time.
-pub(super) const SUBSCRIPTION_MESSAGES: usize = 64 * 1024;
 
 /// How long the server may take for an answer about streams.
 const API_TIMEOUT: Duration = Duration::from_secs(5);
@@ -59,60 +52,6 @@ impl Bus {
         Ok(Self { client, jetstream, connection })
     }
 
-    /// A reader of the stream that starts with the message at `from`, or the first one after it that still exists.
-    ///
-    /// Nothing is sent yet: errors come from the first read.
-    #[must_use]
-    pub fn reader(&self, stream: &str, from: StreamSequence, limits: ReadLimits) -> Reader {
-        Reader::new(self.clone(), stream, from, limits)
-    }
-
-    /// As [`reader`](Self::reader), of the messages on one subject only (wildcards allowed).
-    #[must_use]
-    pub fn reader_of(&self, stream: &str, subject: &Subject, from: StreamSequence, limits: ReadLimits) -> Reader {
-        Reader::new(self.clone(), stream, from, limits).of(subject.clone())
-    }
-
-    /// A publisher with at most `outstanding` messages (1 to 16,384) that the server has not acknowledged yet.
-    ///
-    /// # Errors
-    /// [`BusError::Closed`] when the connection is closed.
-    pub async fn publisher(&self, outstanding: usize) -> Result<Publisher, BusError> {
-        Publisher::new(self, outstanding).await
-    }
-
-    /// A publisher of atomic batches to one stream, which must end at `last` when the first batch arrives. At most
-    /// `in_flight` (1 to 16) batches are sent without being known to be stored.
-    ///
-    /// # Errors
-    /// [`BusError::BatchRefused`] when the stream does not allow atomic batches; [`BusError::StreamNotFound`];
-    /// [`BusError::JetStream`] when the server doesn't answer; [`BusError::Closed`].
-    pub async fn atomic_publisher(
-        &self,
-        stream: &str,
-        last: StreamSequence,
-        in_flight: usize,
-    ) -> Result<AtomicPublisher, BusError> {
-        AtomicPublisher::new(self, stream, last, in_flight).await
-    }
-
-    /// Serves requests under a name that `nats micro ls` shows, with at most `queue` of them waiting to be taken.
-    ///
-    /// # Errors
-    /// [`BusError::Service`] for a name or version that isn't valid.
-    pub async fn serve(&self, spec: ServiceSpec, queue: usize) -> Result<ServiceHandle, BusError> {
-        ServiceHandle::start(self, spec, queue).await
-    }
-
-    /// Listens on a core subject, wildcards allowed, from now on: for what may be missed.
-    ///
-    /// # Errors
-    /// [`BusError::Closed`] when the connection is closed.
-    pub async fn subscribe(&self, subject: &Subject) -> Result<Subscription, BusError> {
-        let messages = self.client.subscribe(subject.to_client()).await.map_err(|_| BusError::Closed)?;
-        Ok(Subscription::new(messages))
-    }
-
     /// Sends without asking whether anybody got it.
     ///
     /// # Errors
@@ -138,7 +77,7 @@ impl Bus {
                 }
                 _ => BusError::Closed,
             })?;
-        super::service::refusal(subject, answer.headers.as_ref()).map_or(Ok(answer.payload), Err)
+        refusal(subject, answer.headers.as_ref()).map_or(Ok(answer.payload), Err)
     }
 
     /// Hands everything that was sent to the operating system.
@@ -192,6 +131,14 @@ impl Bus {
         }
         Ok(())
     }
+}
+
+/// The error in an answer's headers, if a service answered with one.
+fn refusal(subject: &Subject, headers: Option<&HeaderMap>) -> Option<BusError> {
+    let headers = headers?;
+    let code = headers.get(NATS_SERVICE_ERROR_CODE)?.as_str().parse().unwrap_or(500);
+    let message = headers.get(NATS_SERVICE_ERROR).map_or_else(String::new, |message| message.as_str().to_owned());
+    Some(BusError::Refused { subject: subject.to_string(), code, message })
 }
 
 /// TLS has two implementations of its cryptography in this program, one by NATS and one by the storage of Delta tables, and

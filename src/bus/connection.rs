@@ -13,6 +13,9 @@ use tracing::{debug, info, warn};
 
 use super::error::BusError;
 
+/// Messages that wait for one subscriber before more are dropped. Readers and publishers ask for less than this at a time.
+pub(super) const SUBSCRIPTION_MESSAGES: usize = 64 * 1024;
+
 /// The client announces changes through a bounded queue and drops what doesn't fit; looking again now and then makes up.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 

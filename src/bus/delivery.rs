@@ -1,11 +1,9 @@
 //! A message as a stream delivers it.
 
-use std::fmt;
-
 use async_nats::HeaderName;
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
 
+use super::sequence::StreamSequence;
 use super::subject::Subject;
 
 /// The payload is an Arrow IPC stream when the header `Content-Type` says so.
@@ -29,11 +27,6 @@ pub struct Message {
     pub subject: Subject,
 }
 
-/// A position in a stream: the server numbers its messages from 1.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct StreamSequence(pub u64);
-
 /// How a payload is written, by its `Content-Type` header.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Encoding {
@@ -43,28 +36,6 @@ pub enum Encoding {
     Json,
     /// `application/vnd.apache.arrow.stream`: an Arrow IPC stream.
     ArrowStream,
-}
-
-impl StreamSequence {
-    /// The first position of any stream.
-    pub const FIRST: Self = Self(1);
-
-    /// The position after this one.
-    #[must_use]
-    pub const fn next(self) -> Self {
-        Self(self.0.saturating_add(1))
-    }
-
-    /// The position of the last of `messages` that follow this one.
-    pub(super) fn after(self, messages: usize) -> Self {
-        Self(self.0.saturating_add(messages as u64))
-    }
-}
-
-impl fmt::Display for StreamSequence {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
 }
 
 impl Encoding {

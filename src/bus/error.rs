@@ -1,14 +1,15 @@
 //! What can go wrong between this process and a NATS server.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::delivery::StreamSequence;
+use super::difference::Difference;
 use super::key_value::Revision;
-use super::stream::Difference;
+use super::sequence::StreamSequence;
 use crate::fault::{Judged, Judgement};
 
 /// An error of the bus.
@@ -369,6 +370,11 @@ fn of_answer(code: u16) -> Judgement {
 /// The stream lost what was stored, or has another writer: two that start again and again would take turns.
 fn of_fence(expected: StreamSequence, found: StreamSequence) -> Judgement {
     if found < expected { Judgement::DATA } else { Judgement::OPERATOR }
+}
+
+/// JetStream would not do what it was asked, for whatever reason.
+pub(super) fn refused_by_server(action: &'static str, stream: &str, error: &dyn fmt::Display) -> BusError {
+    BusError::JetStream { action, stream: stream.to_owned(), reason: error.to_string() }
 }
 
 fn list(differences: &[Difference]) -> String {

@@ -64,8 +64,18 @@ struct Failure {
 }
 use crate::clock;
 
+impl Bus {
+    /// A publisher with at most `outstanding` messages (1 to 16,384) that the server has not acknowledged yet.
+    ///
+    /// # Errors
+    /// [`BusError::Closed`] when the connection is closed.
+    pub async fn publisher(&self, outstanding: usize) -> Result<Publisher, BusError> {
+        Publisher::new(self, outstanding).await
+    }
+}
+
 impl Publisher {
-    pub(super) async fn new(bus: &Bus, outstanding: usize) -> Result<Self, BusError> {
+    async fn new(bus: &Bus, outstanding: usize) -> Result<Self, BusError> {
         let inbox = bus.client().new_inbox();
         let answers = bus.client().subscribe(format!("{inbox}.>")).await.map_err(|_| BusError::Closed)?;
         Ok(Self {

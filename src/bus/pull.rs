@@ -20,9 +20,9 @@ use futures::{FutureExt, StreamExt};
 use serde::Serialize;
 
 use super::bus::Bus;
-use super::delivery::{Delivery, Encoding, Message, StreamSequence};
-use super::error::BusError;
-use super::stream::refused_by_server;
+use super::delivery::{Delivery, Encoding, Message};
+use super::error::{BusError, refused_by_server};
+use super::sequence::StreamSequence;
 use super::subject::Subject;
 
 /// The server says so when it has nothing for this long.

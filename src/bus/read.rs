@@ -20,11 +20,12 @@ use futures::future::BoxFuture;
 use tracing::{debug, warn};
 
 use super::anchor::Anchor;
-use super::bus::{Bus, SUBSCRIPTION_MESSAGES};
-use super::connection::Connection;
-use super::delivery::{Message, StreamSequence};
+use super::bus::Bus;
+use super::connection::{Connection, SUBSCRIPTION_MESSAGES};
+use super::delivery::Message;
 use super::error::BusError;
 use super::pull::{Arrival, Loss, Pull};
+use super::sequence::StreamSequence;
 use super::subject::Subject;
 
 /// Messages asked for at a time: enough to keep the server busy while a batch is worked on.
@@ -89,8 +90,24 @@ pub struct Missing {
     pub messages: u64,
 }
 
+impl Bus {
+    /// A reader of the stream that starts with the message at `from`, or the first one after it that still exists.
+    ///
+    /// Nothing is sent yet: errors come from the first read.
+    #[must_use]
+    pub fn reader(&self, stream: &str, from: StreamSequence, limits: ReadLimits) -> Reader {
+        Reader::new(self.clone(), stream, from, limits)
+    }
+
+    /// As [`reader`](Self::reader), of the messages on one subject only (wildcards allowed).
+    #[must_use]
+    pub fn reader_of(&self, stream: &str, subject: &Subject, from: StreamSequence, limits: ReadLimits) -> Reader {
+        Reader::new(self.clone(), stream, from, limits).of(subject.clone())
+    }
+}
+
 impl Reader {
-    pub(super) fn new(bus: Bus, stream: &str, from: StreamSequence, limits: ReadLimits) -> Self {
+    fn new(bus: Bus, stream: &str, from: StreamSequence, limits: ReadLimits) -> Self {
         Self {
             connection: bus.connection(),
             bus,

@@ -5,9 +5,8 @@
 //!                              └─ queue full: 503 "busy", at once
 //! ```
 
-use async_nats::HeaderMap;
 use async_nats::service::error::Error as ReplyError;
-use async_nats::service::{NATS_SERVICE_ERROR, NATS_SERVICE_ERROR_CODE, Request, Service, ServiceExt};
+use async_nats::service::{Request, Service, ServiceExt};
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::select_all;
@@ -69,8 +68,18 @@ pub struct ServiceError {
     pub message: String,
 }
 
+impl Bus {
+    /// Serves requests under a name that `nats micro ls` shows, with at most `queue` of them waiting to be taken.
+    ///
+    /// # Errors
+    /// [`BusError::Service`] for a name or version that isn't valid.
+    pub async fn serve(&self, spec: ServiceSpec, queue: usize) -> Result<ServiceHandle, BusError> {
+        ServiceHandle::start(self, spec, queue).await
+    }
+}
+
 impl ServiceHandle {
-    pub(super) async fn start(bus: &Bus, spec: ServiceSpec, queue: usize) -> Result<Self, BusError> {
+    async fn start(bus: &Bus, spec: ServiceSpec, queue: usize) -> Result<Self, BusError> {
         let refuse =
             |error: async_nats::Error| BusError::Service { name: spec.name.clone(), reason: error.to_string() };
         let service = bus
@@ -152,14 +161,6 @@ impl ServiceError {
         // The message travels in a header, where a line break would end it.
         ReplyError { code: self.code.into(), status: self.message.replace(['\r', '\n'], " ") }
     }
-}
-
-/// The error in an answer's headers, if a service answered with one.
-pub(super) fn refusal(subject: &Subject, headers: Option<&HeaderMap>) -> Option<BusError> {
-    let headers = headers?;
-    let code = headers.get(NATS_SERVICE_ERROR_CODE)?.as_str().parse().unwrap_or(500);
-    let message = headers.get(NATS_SERVICE_ERROR).map_or_else(String::new, |message| message.as_str().to_owned());
-    Some(BusError::Refused { subject: subject.to_string(), code, message })
 }
 
 async fn admit(request: Request, most_bytes: usize, queue: &mpsc::Sender<ServiceRequest>) {

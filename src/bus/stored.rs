@@ -6,9 +6,9 @@ use async_nats::jetstream::stream::{LastRawMessageError, LastRawMessageErrorKind
 use bytes::Bytes;
 
 use super::bus::Bus;
-use super::delivery::StreamSequence;
-use super::error::BusError;
-use super::stream::{micros, refused_by_server};
+use super::error::{BusError, refused_by_server};
+use super::sequence::StreamSequence;
+use super::stream::micros;
 use super::subject::Subject;
 
 /// A message as the stream holds it.

@@ -4,6 +4,8 @@ use async_nats::Subscriber;
 use bytes::Bytes;
 use futures::StreamExt;
 
+use super::bus::Bus;
+use super::error::BusError;
 use super::subject::Subject;
 
 /// What a subscriber hears, as long as it listens.
@@ -23,11 +25,18 @@ pub struct Received {
     pub payload: Bytes,
 }
 
-impl Subscription {
-    pub(super) fn new(messages: Subscriber) -> Self {
-        Self { messages }
+impl Bus {
+    /// Listens on a core subject, wildcards allowed, from now on: for what may be missed.
+    ///
+    /// # Errors
+    /// [`BusError::Closed`] when the connection is closed.
+    pub async fn subscribe(&self, subject: &Subject) -> Result<Subscription, BusError> {
+        let messages = self.client().subscribe(subject.to_client()).await.map_err(|_| BusError::Closed)?;
+        Ok(Subscription { messages })
     }
+}
 
+impl Subscription {
     /// The next message, or `None` when the connection was closed. May be cancelled without losing a message.
     pub async fn next(&mut self) -> Option<Received> {
         let message = self.messages.next().await?;

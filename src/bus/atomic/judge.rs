@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use crate::bus::delivery::StreamSequence;
+use crate::bus::sequence::StreamSequence;
 
 /// Where a batch belongs in its stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

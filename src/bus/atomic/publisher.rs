@@ -12,9 +12,9 @@ use super::judge::Place;
 use super::wire::{Part, takes};
 use crate::bus::bus::Bus;
 use crate::bus::connection::Connection;
-use crate::bus::delivery::StreamSequence;
 use crate::bus::error::BusError;
 use crate::bus::outgoing::Outgoing;
+use crate::bus::sequence::StreamSequence;
 use crate::clock;
 
 /// The most messages that the server takes in one batch.
@@ -87,13 +87,25 @@ pub(super) struct Doubt {
     pub(super) never: Option<(u64, String)>,
 }
 
-impl AtomicPublisher {
-    pub(in crate::bus) async fn new(
-        bus: &Bus,
+impl Bus {
+    /// A publisher of atomic batches to one stream, which must end at `last` when the first batch arrives. At most
+    /// `in_flight` (1 to 16) batches are sent without being known to be stored.
+    ///
+    /// # Errors
+    /// [`BusError::BatchRefused`] when the stream does not allow atomic batches; [`BusError::StreamNotFound`];
+    /// [`BusError::JetStream`] when the server doesn't answer; [`BusError::Closed`].
+    pub async fn atomic_publisher(
+        &self,
         stream: &str,
         last: StreamSequence,
         in_flight: usize,
-    ) -> Result<Self, BusError> {
+    ) -> Result<AtomicPublisher, BusError> {
+        AtomicPublisher::new(self, stream, last, in_flight).await
+    }
+}
+
+impl AtomicPublisher {
+    async fn new(bus: &Bus, stream: &str, last: StreamSequence, in_flight: usize) -> Result<Self, BusError> {
         let subjects = bus.atomic_subjects(stream).await?;
         let inbox = bus.client().new_inbox();
         let answers = bus.client().subscribe(format!("{inbox}.>")).await.map_err(|_| BusError::Closed)?;

@@ -3,8 +3,8 @@
 use async_nats::HeaderName;
 use async_nats::header::{HeaderMap, NATS_EXPECTED_LAST_SEQUENCE};
 
-use crate::bus::delivery::StreamSequence;
 use crate::bus::outgoing::Outgoing;
+use crate::bus::sequence::StreamSequence;
 use crate::bus::stored::StoredMessage;
 
 const BATCH_ID: HeaderName = HeaderName::from_static("Nats-Batch-Id");

@@ -3,9 +3,8 @@
 use futures::TryStreamExt;
 
 use crate::bus::bus::Bus;
-use crate::bus::delivery::StreamSequence;
-use crate::bus::error::BusError;
-use crate::bus::stream::refused_by_server;
+use crate::bus::error::{BusError, refused_by_server};
+use crate::bus::sequence::StreamSequence;
 use crate::bus::subject::Subject;
 
 /// Accepts letters, digits, `_` and `-`, which is what NATS allows in the name of a bucket.

@@ -20,14 +20,14 @@ use futures::StreamExt;
 use tracing::debug;
 
 use super::bucket::check_bucket_name;
-use super::key_value::{KeyEntry, KeyValue, Revision, entry};
+use super::key_value::{KeyEntry, KeyValue, entry};
+use super::revision::Revision;
 use crate::bus::bus::Bus;
 use crate::bus::connection::Connection;
-use crate::bus::delivery::StreamSequence;
-use crate::bus::error::BusError;
+use crate::bus::error::{BusError, refused_by_server};
 use crate::bus::read::{ReadLimits, Reader};
+use crate::bus::sequence::StreamSequence;
 use crate::bus::stored::StoredMessage;
-use crate::bus::stream::refused_by_server;
 use crate::bus::subject::Subject;
 
 /// The pause between two looks while the server doesn't answer.

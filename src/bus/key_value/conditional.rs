@@ -18,10 +18,9 @@ use async_nats::jetstream::context::{PublishError, PublishErrorKind};
 use tracing::debug;
 
 use crate::bus::bus::Bus;
-use crate::bus::delivery::StreamSequence;
-use crate::bus::error::BusError;
+use crate::bus::error::{BusError, refused_by_server};
 use crate::bus::outgoing::Outgoing;
-use crate::bus::stream::refused_by_server;
+use crate::bus::sequence::StreamSequence;
 
 /// How often a message is sent while the server doesn't say what became of it.
 const TRIES: u32 = 6;

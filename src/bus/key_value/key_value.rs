@@ -3,7 +3,6 @@
 //! A bucket is a stream `KV_<bucket>` with a subject `$KV.<bucket>.<key>` for each key, as the client libraries of NATS
 //! and `nats kv` have it (NATS architecture decision record 8), so that an operator can look at it and mend it.
 
-use std::fmt;
 use std::time::Duration;
 
 use async_nats::jetstream::stream::{Config, DiscardPolicy, StorageType};
@@ -12,10 +11,11 @@ use bytes::Bytes;
 use super::bucket::{check_bucket_name, check_key};
 use super::conditional::Condition;
 use super::key_watch::KeyWatch;
+use super::revision::Revision;
 use crate::bus::bus::Bus;
-use crate::bus::delivery::StreamSequence;
 use crate::bus::error::BusError;
 use crate::bus::outgoing::Outgoing;
+use crate::bus::sequence::StreamSequence;
 use crate::bus::stored::StoredMessage;
 use crate::bus::subject::Subject;
 
@@ -46,10 +46,6 @@ pub struct KeyValueSpec {
     /// runs the cluster.
     pub replicas: usize,
 }
-
-/// The place of a value among all writes to its bucket: a later value has a larger one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Revision(pub u64);
 
 /// A key's value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -208,12 +204,6 @@ impl KeyValueSpec {
             num_replicas: self.replicas.max(1),
             ..Config::default()
         }
-    }
-}
-
-impl fmt::Display for Revision {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(formatter)
     }
 }
 

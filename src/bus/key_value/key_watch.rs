@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use tracing::debug;
 
-use super::key_value::{KeyEntry, Revision, entry};
+use super::key_value::{KeyEntry, entry};
+use super::revision::Revision;
 use crate::bus::bus::Bus;
 use crate::bus::connection::Connection;
 use crate::bus::error::BusError;

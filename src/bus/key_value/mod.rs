@@ -7,9 +7,11 @@ mod bucket_watch;
 mod conditional;
 mod key_value;
 mod key_watch;
+mod revision;
 
 pub(crate) use bucket::check_bucket_name;
 pub use bucket_watch::{BucketEntries, BucketWatch};
 pub(crate) use conditional::Condition;
-pub use key_value::{KeyEntry, KeyValue, KeyValueSpec, Revision};
+pub use key_value::{KeyEntry, KeyValue, KeyValueSpec};
 pub use key_watch::KeyWatch;
+pub use revision::Revision;

@@ -10,10 +10,9 @@ use tracing::{debug, warn};
 use super::digest::ContentDigest;
 use super::object_info::ObjectInfo;
 use super::object_store::{Object, ObjectStore};
-use crate::bus::delivery::StreamSequence;
-use crate::bus::error::BusError;
+use crate::bus::error::{BusError, refused_by_server};
 use crate::bus::outgoing::Outgoing;
-use crate::bus::stream::refused_by_server;
+use crate::bus::sequence::StreamSequence;
 use crate::bus::subject::Subject;
 
 /// The size of a chunk that the libraries of NATS use.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::bus::delivery::StreamSequence;
+use crate::bus::sequence::StreamSequence;
 use crate::bus::stored::StoredMessage;
 
 /// What is known about a stored object.

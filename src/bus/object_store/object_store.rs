@@ -21,11 +21,10 @@ use super::digest::{ContentDigest, base64url};
 use super::object_chunks::ReadFault;
 use super::object_info::{Described, Description, ObjectInfo, Options};
 use crate::bus::bus::Bus;
-use crate::bus::delivery::StreamSequence;
-use crate::bus::error::BusError;
+use crate::bus::error::{BusError, refused_by_server};
 use crate::bus::key_value::{Condition, check_bucket_name};
 use crate::bus::outgoing::Outgoing;
-use crate::bus::stream::refused_by_server;
+use crate::bus::sequence::StreamSequence;
 use crate::bus::subject::Subject;
 
 /// For how long a repeated chunk is known as one.
