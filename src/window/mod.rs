@@ -29,6 +29,7 @@ mod content;
 mod keys;
 mod newest;
 mod planner;
+mod slot_hash;
 mod source;
 mod table;
 

@@ -10,12 +10,12 @@ use super::aggregate::{Aggregates, OutputSource, Places};
 use super::emit::{Emission, EmissionKind, Rows};
 use super::gather::{Gather, Range};
 use super::group::Panes;
-use super::pane::SlotHash;
 use super::plan::{Emit, WindowPlan, WindowSettings};
 use super::running::Running;
 use crate::window::WindowError;
 use crate::window::asof::floor;
 use crate::window::keys::{NO_SLOT, doubled, hashed};
+use crate::window::slot_hash::SlotHash;
 
 /// Event time between two looks at late events of windows that have closed, microseconds.
 const LATE_EVERY: i64 = 1_000_000;

@@ -11,8 +11,8 @@
 
 use std::hint::black_box;
 
-use super::pane::mix;
 use crate::window::keys::NO_SLOT;
+use crate::window::slot_hash::mix;
 
 /// Places of the smallest table.
 const LEAST: usize = 16;

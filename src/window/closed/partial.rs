@@ -11,10 +11,10 @@ use hashbrown::HashMap;
 
 use super::aggregate::MergedAggregate;
 use super::input::MergedInput;
-use super::pane::SlotHash;
 use crate::sql::new_accumulator;
 use crate::window::WindowError;
 use crate::window::content::content_size;
+use crate::window::slot_hash::SlotHash;
 
 /// Rows that are drained together.
 const CHUNK_ROWS: usize = 4_096;

@@ -10,7 +10,7 @@ use arrow::datatypes::{DataType, Int64Type, Schema};
 use datafusion::logical_expr::EmitTo;
 
 use super::layout::{Argument, Stored};
-use super::sessions::{Phase, Shown};
+use super::sessions::{Phase, Removal, Shown};
 use super::table::{PENDING_ROWS, SessionTable};
 use crate::sql::evaluate;
 use crate::time::EventTime;
@@ -18,14 +18,6 @@ use crate::window::WindowError;
 use crate::window::closed::aggregate::MergedAggregate;
 use crate::window::closed::emit::{Emission, EmissionKind, Rows, Values};
 use crate::window::closed::plan::GroupColumn;
-
-/// A row that was emitted for bounds that no session has any more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Removal {
-    pub(super) slot: u32,
-    pub(super) window: (i64, i64),
-    pub(super) shown: Shown,
-}
 
 /// Rows of the sessions that are read together: their columns, and the place of each row's session.
 struct Events {

@@ -9,9 +9,8 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 
 use super::cells::Saved;
-use super::emission::Removal;
 use super::evaluated::Chain;
-use super::sessions::{NONE, Phase, Session, Shown};
+use super::sessions::{NONE, Phase, Removal, Session, Shown};
 use super::table::SessionTable;
 use crate::snapshot::{SaveError, SectionReader, SectionWriter};
 use crate::window::closed::aggregate::Additive;

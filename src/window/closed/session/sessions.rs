@@ -52,6 +52,14 @@ pub(super) enum Shown {
     Closed,
 }
 
+/// A row that was emitted for bounds that no session has any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Removal {
+    pub(super) slot: u32,
+    pub(super) window: (i64, i64),
+    pub(super) shown: Shown,
+}
+
 /// A session at a time: the place may hold another later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Handle {

@@ -12,10 +12,9 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 
-use super::emission::Removal;
 use super::evaluated::Evaluated;
 use super::layout::Layout;
-use super::sessions::{Handle, NONE, Phase, Sessions, Shown};
+use super::sessions::{Handle, NONE, Phase, Removal, Sessions, Shown};
 use crate::window::WindowError;
 use crate::window::asof::floor;
 use crate::window::closed::emit::Emission;
