@@ -1,10 +1,9 @@
 //! The folder itself: which files make a pipeline, read whole.
 
-use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::{env, fs, io};
 
 use super::document::Draft;
+use super::files::{SETTINGS_FILE, below_working_folder, files_with_extension, find_above};
 use super::name::SqlName;
 use super::neighbours::suggest_pipeline;
 use super::problem::{Problem, Problems};
@@ -13,9 +12,6 @@ use super::settings::Settings;
 use super::source::Source;
 use super::text::Refusal;
 use crate::pipeline::Pipeline;
-
-/// The file that makes a folder a pipeline.
-pub(super) const SETTINGS_FILE: &str = "pipeline.toml";
 
 /// A pipeline's files. Its settings are sound; its SQL has not been looked at.
 #[derive(Debug, Clone)]
@@ -113,14 +109,6 @@ impl Folder {
     }
 }
 
-/// See [`Folder::find_above`].
-pub(super) fn find_above(folder: &Path, relative: &Path) -> Option<PathBuf> {
-    // Without links and `..`: "above" is where the folder really is.
-    let folder = fs::canonicalize(folder).ok()?;
-    let file = folder.ancestors().map(|above| above.join(relative)).find(|file| file.is_file())?;
-    Some(below_working_folder(&file))
-}
-
 /// The files in `features/`.
 struct Features {
     /// Of all, readable or not.
@@ -160,35 +148,7 @@ fn read_vector(path: &Path, problems: &mut Vec<Problem>) -> Option<Source> {
     if path.exists() { keep(Source::read(path), problems) } else { None }
 }
 
-/// The files of a folder with an extension, by name, without hidden ones; none when there is no such folder.
-fn files_with_extension(folder: &Path, extension: &str) -> Result<Vec<PathBuf>, Problem> {
-    let unreadable = |error: io::Error| Problem::new(folder, format!("can't be read: {error}"));
-    if !folder.exists() {
-        return Ok(Vec::new());
-    }
-    let mut files = Vec::new();
-    for entry in fs::read_dir(folder).map_err(unreadable)? {
-        let name = entry.map_err(unreadable)?.file_name();
-        let is_hidden = name.as_encoded_bytes().starts_with(b".");
-        if !is_hidden && Path::new(&name).extension() == Some(OsStr::new(extension)) {
-            files.push(folder.join(name));
-        }
-    }
-    files.sort();
-    Ok(files)
-}
-
 /// The value, or nothing and one problem more.
 fn keep<T>(result: Result<T, Problem>, problems: &mut Vec<Problem>) -> Option<T> {
     result.map_err(|problem| problems.push(problem)).ok()
-}
-
-/// A path as a person in the working folder would write it.
-fn below_working_folder(path: &Path) -> PathBuf {
-    let below = env::current_dir().ok().and_then(|folder| path.strip_prefix(folder).ok().map(Path::to_owned));
-    match below {
-        Some(below) if below.as_os_str().is_empty() => PathBuf::from("."),
-        Some(below) => below,
-        None => path.to_owned(),
-    }
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::folder::SETTINGS_FILE;
+use super::files::SETTINGS_FILE;
 use super::nearest::nearest;
 
 /// As many are listed as a person reads.

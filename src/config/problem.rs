@@ -5,8 +5,6 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::source::Place;
-
 /// Something an operator must mend before the pipeline can run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Problem {
@@ -51,6 +49,15 @@ impl Problem {
     pub(super) fn at(self, place: Place, line: Option<&str>) -> Self {
         Self { line: Some(place.line), column: Some(place.column), excerpt: line.map(str::to_owned), ..self }
     }
+}
+
+/// A place in a text, as editors count: both from one, columns in characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The line.
+    pub line: usize,
+    /// The character in the line.
+    pub column: usize,
 }
 
 /// All problems of a folder, at least one, by file and place.

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use super::problem::Problem;
+use super::problem::{Place, Problem};
 
 /// Larger files are not written by people: they are refused before they fill the memory.
 const LARGEST_BYTES: u64 = 1024 * 1024;
@@ -62,15 +62,6 @@ impl Source {
         let line = place.line.checked_sub(1).and_then(|index| self.text.lines().nth(index));
         self.problem(message).at(place, line)
     }
-}
-
-/// A place in a text, as editors count: both from one, columns in characters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
-    /// The line.
-    pub line: usize,
-    /// The character in the line.
-    pub column: usize,
 }
 
 fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {

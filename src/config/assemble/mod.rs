@@ -16,8 +16,9 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 
 use super::folder::Folder;
+use super::problem::Place;
 use super::problem::{Problem, Problems};
-use super::source::{Place, Source};
+use super::source::Source;
 use crate::feature::VectorPlan;
 use crate::pipeline::{LabelPlan, ModelPlan, Pipeline, ReferencePlan, ScorePlan, StreamPlan, TablePlan, TrainPlan};
 use crate::sql::{PlanError, Planner};

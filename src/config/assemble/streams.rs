@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::Assembly;
+use crate::config::problem::Place;
 use crate::config::reference::Reference;
-use crate::config::source::{Place, Source};
+use crate::config::source::Source;
 use crate::config::stream::{Late, Partition, Stream, TimeUnit};
 use crate::event::{self, Contract, DecodeSettings, Decoder, Limits};
 use crate::pipeline::{ReferencePlan, ReferenceSource, StreamPlan};

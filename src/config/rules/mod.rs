@@ -21,7 +21,7 @@ use std::path::Path;
 use toml::Spanned;
 
 use super::document::Draft;
-use super::folder::find_above;
+use super::files::find_above;
 use super::name::SqlName;
 use super::nearest::did_you_mean;
 use super::problem::Problem;

@@ -1,7 +1,7 @@
 //! `[references.NAME]`: where the rows come from, what finds them, and that nobody else has the name.
 
 use super::Facts;
-use crate::config::folder::find_above;
+use crate::config::files::find_above;
 use crate::config::problem::Problem;
 use crate::config::reference::Reference;
 
