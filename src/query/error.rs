@@ -6,7 +6,7 @@ use std::time::Duration;
 use datafusion::error::DataFusionError;
 use datafusion::sql::sqlparser::parser::ParserError;
 
-use super::statement::PARSER_DEPTH;
+use super::limits::PARSER_DEPTH;
 use crate::fault::{Judged, Judgement};
 
 /// Why a statement has no answer.

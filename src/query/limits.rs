@@ -5,6 +5,9 @@ use std::time::Duration;
 use super::QueryError;
 use crate::sql::{MAX_NESTED_WITH, Shape};
 
+/// Levels that the parser follows before it gives up; a pair of parentheses can take more than one.
+pub(super) const PARSER_DEPTH: usize = 50;
+
 /// What one statement may use.
 #[derive(Debug, Clone)]
 pub struct Limits {

@@ -7,10 +7,8 @@ use datafusion::sql::parser::{DFParserBuilder, Statement};
 use datafusion::sql::resolve::resolve_table_references;
 use datafusion::sql::sqlparser::ast;
 
+use super::limits::PARSER_DEPTH;
 use super::{CATALOG, Limits, QueryError, SCHEMA, thread};
-
-/// Levels that the parser follows before it gives up; a pair of parentheses can take more than one.
-pub(super) const PARSER_DEPTH: usize = 50;
 
 /// The tables that a statement reads, sorted, each once: what [`run`](super::run()) needs snapshots of.
 ///
