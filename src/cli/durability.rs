@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::broker::Broker;
-use super::doctor::Finding;
+use super::finding::Finding;
 use super::run::runtime;
 use super::{BrokerArguments, assemble};
 use crate::bus::{Bus, BusError, DurabilityWarning, SYNC_ADVICE, StreamRole};

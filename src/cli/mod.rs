@@ -10,6 +10,7 @@ mod doctor;
 mod durability;
 mod exit;
 mod explain;
+mod finding;
 mod learnt;
 mod model;
 mod observe;
