@@ -15,10 +15,10 @@ use super::learnt::{Learnt, learn};
 use super::run::{interrupted, runtime, settings};
 use super::source::EventFile;
 use super::{BrokerArguments, Format, assemble, observe};
-use crate::bus::{Bus, Outgoing, StreamSequence, Subject};
+use crate::bus::{Bus, Outgoing, StreamSequence};
 use crate::clock;
 use crate::engine::Run;
-use crate::pipeline::{Pipeline, StreamPlan, input_spec};
+use crate::pipeline::{Pipeline, StreamPlan, concrete, input_spec};
 
 /// Messages that wait for the broker's acknowledgement.
 const OUTSTANDING: usize = 2_000;
@@ -229,13 +229,6 @@ async fn publish(
     publisher.settle().await?;
     bar.set_position(file.total_bytes());
     Ok(published)
-}
-
-/// A subject that a stream's pattern matches.
-pub(super) fn concrete(pattern: &str) -> anyhow::Result<Subject> {
-    let tokens: Vec<_> =
-        pattern.split('.').map(|token| if token == "*" || token == ">" { "replay" } else { token }).collect();
-    Ok(Subject::new(tokens.join("."))?)
 }
 
 fn progress(bytes: u64) -> ProgressBar {

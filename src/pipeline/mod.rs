@@ -17,6 +17,7 @@ mod score;
 mod state;
 mod stream;
 mod streams;
+mod subjects;
 mod table;
 mod train;
 
@@ -28,5 +29,6 @@ pub use state::{OutputPlan, StatePlan};
 pub use stream::StreamPlan;
 pub use streams::{examples_subject, input_spec, output_spec};
 pub(crate) use streams::{impressions_spec, impressions_subject};
+pub(crate) use subjects::concrete;
 pub use table::TablePlan;
 pub use train::TrainPlan;

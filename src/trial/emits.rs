@@ -1,24 +1,24 @@
 //! What tables of windows have emitted, beside what a test case expects.
 
-use anyhow::{Context, bail};
 use serde_json::{Map, Value};
 
 use super::case::Emits;
+use super::error::TrialError;
 use super::json_rows::{as_json, same};
 use crate::pipeline::Pipeline;
 use crate::window::Emission;
 
 /// Compares the rows of a table, in the order in which they were emitted.
-pub(crate) fn check_emits(
+pub(super) fn check_emits(
     pipeline: &Pipeline,
     emissions: &[Emission],
     expected: &Emits,
     faults: &mut Vec<String>,
-) -> anyhow::Result<()> {
+) -> Result<(), TrialError> {
     let table = pipeline.tables.iter().position(|table| table.plan.name() == expected.table);
-    let table = table.context("no such table")?;
+    let table = table.ok_or(TrialError::NoTable)?;
     if pipeline.tables[table].plan.windows().is_none() {
-        bail!("the table has no window in its GROUP BY and emits nothing: use [[rows]]");
+        return Err(TrialError::EmitsNothing);
     }
     let mut found: Vec<(&str, Map<String, Value>)> = Vec::new();
     for emission in emissions.iter().filter(|emission| emission.table == table) {
@@ -34,7 +34,7 @@ pub(crate) fn check_emits(
             continue;
         };
         for (column, value) in row {
-            let emitted = values.get(column).with_context(|| format!("no column `{column}`"))?;
+            let emitted = values.get(column).ok_or_else(|| TrialError::NoColumn(column.clone()))?;
             if !same(value, emitted) {
                 let place = number + 1;
                 faults.push(format!("{name}: row {place} ({kind}): {column}: expected {value}, found {emitted}"));

@@ -8,8 +8,13 @@
 
 mod case;
 mod emits;
+mod error;
+mod events;
 mod json_rows;
+mod rows;
+mod run;
+mod scores;
+mod vectors;
 
-pub(crate) use case::{Case, Events, Row, Score, Vector};
-pub(crate) use emits::check_emits;
-pub(crate) use json_rows::{TOLERANCE, as_json, one_row, same};
+pub(crate) use error::TrialError;
+pub(crate) use run::{Outcome, run};

@@ -1,0 +1,115 @@
+//! A case from its file to what does not hold in it.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::case::{Case, Counts};
+use super::emits::check_emits;
+use super::error::TrialError;
+use super::events::messages;
+use super::rows::check_row;
+use super::scores::check_score;
+use super::vectors::check_vector;
+use crate::engine::load_model;
+use crate::pipeline::Pipeline;
+use crate::score::Arms;
+use crate::step::{Snapshot, Step};
+use crate::window::Emission;
+
+/// What came of a case.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    /// What the case is about.
+    pub(crate) about: String,
+    /// What does not hold, a sentence each; nothing when all is well.
+    pub(crate) faults: Vec<String>,
+}
+
+/// What the events of a case gave.
+#[derive(Default)]
+struct Applied {
+    counts: Snapshot,
+    emissions: Vec<Emission>,
+}
+
+/// Tells a pipeline the case in a file.
+///
+/// # Errors
+/// When the case cannot be told.
+pub(crate) fn run(pipeline: &Arc<Pipeline>, file: &Path) -> Result<Outcome, TrialError> {
+    let case: Case = toml::from_str(&fs::read_to_string(file)?)?;
+    let mut step = Step::new(Arc::clone(pipeline))?;
+    let applied = apply(&case, pipeline, &mut step)?;
+    let mut faults = Vec::new();
+    if let Some(expected) = &case.counts {
+        check_counts(expected, &applied.counts, &mut faults);
+    }
+    for emits in &case.emits {
+        check_emits(pipeline, &applied.emissions, emits, &mut faults)
+            .map_err(TrialError::within(format!("rows of `{}`", emits.table)))?;
+    }
+    for row in &case.rows {
+        check_row(pipeline, &mut step, row, &mut faults)
+            .map_err(TrialError::within(format!("row of `{}`", row.table)))?;
+    }
+    for vector in &case.vectors {
+        check_vector(pipeline, &mut step, vector, &mut faults).map_err(TrialError::within("vector"))?;
+    }
+    let mut scorer = if case.scores.is_empty() { None } else { load_model(pipeline)?.map(Arms::new) };
+    for score in &case.scores {
+        let scorer = scorer.as_mut().ok_or(TrialError::NoModel)?;
+        check_score(pipeline, &mut step, scorer, score, &mut faults).map_err(TrialError::within("score"))?;
+    }
+    Ok(Outcome { about: case.about, faults })
+}
+
+/// Hands the events to the step, in their order.
+fn apply(case: &Case, pipeline: &Pipeline, step: &mut Step) -> Result<Applied, TrialError> {
+    let (mut sequence, mut applied) = (0, Applied::default());
+    // A case is told whole: a stream that is silent in it is silent.
+    step.reach_present();
+    for events in &case.events {
+        let stream = pipeline.streams.iter().position(|stream| stream.name == events.stream);
+        let stream = stream.ok_or_else(|| TrialError::NoStream(events.stream.clone()))?;
+        let messages = messages(events, &pipeline.streams[stream], &mut sequence)?;
+        let output = step.events(stream, &messages, true)?;
+        applied.emissions.extend(output.emissions);
+        applied.counts.counted += output.counts.counted;
+        applied.counts.late += output.counts.late;
+        applied.counts.rejected += output.counts.rejected;
+        applied.counts.duplicate += output.counts.duplicate;
+    }
+    if case.end {
+        applied.emissions.extend(step.close_windows()?);
+    }
+    Ok(applied)
+}
+
+fn check_counts(expected: &Counts, found: &Snapshot, faults: &mut Vec<String>) {
+    let pairs = [
+        ("counted", expected.counted, found.counted),
+        ("late", expected.late, found.late),
+        ("rejected", expected.rejected, found.rejected),
+        ("duplicate", expected.duplicate, found.duplicate),
+    ];
+    for (name, expected, found) in pairs {
+        if let Some(expected) = expected.filter(|expected| *expected != found) {
+            faults.push(format!("{name}: expected {expected}, found {found}"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_that_are_not_named_are_not_compared() {
+        let expected = Counts { counted: Some(2), late: Some(1), rejected: None, duplicate: None };
+        let found = Snapshot { counted: 2, late: 3, rejected: 4, ..Snapshot::default() };
+        let mut faults = Vec::new();
+        check_counts(&expected, &found, &mut faults);
+        assert_eq!(faults, ["late: expected 1, found 3"]);
+    }
+}

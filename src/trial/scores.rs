@@ -1,0 +1,46 @@
+//! Rankings, beside what a case expects of them whatever the model's weights are.
+
+use serde_json::Value;
+
+use super::case::Score;
+use super::error::TrialError;
+use super::events::micros;
+use crate::pipeline::Pipeline;
+use crate::score::{Arms, rank};
+use crate::step::Step;
+
+/// Asks for a ranking as a client would.
+pub(super) fn check_score(
+    pipeline: &Pipeline,
+    step: &mut Step,
+    scorer: &mut Arms,
+    score: &Score,
+    faults: &mut Vec<String>,
+) -> Result<(), TrialError> {
+    let plan = pipeline.score.as_ref().ok_or(TrialError::NoScore)?;
+    let mut request = score.request.clone();
+    let unit = plan.time.1.micros();
+    request.entry(plan.time.0.clone()).or_insert_with(|| Value::from(micros(&score.at).unwrap_or_default() / unit));
+    let output = step.requests(&[serde_json::to_vec(&request)?.into()])?;
+    if let Some((_, reason)) = output.refused.into_iter().next() {
+        return Err(TrialError::Refused(reason));
+    }
+    let columns = pipeline.vector.as_ref().map(|vector| vector.columns().to_vec()).unwrap_or_default();
+    let rankings = rank(scorer, &output.job, &columns, plan.batch_rows)?;
+    let ranking = rankings.first().ok_or(TrialError::NoRanking)?;
+    let reply: Value = serde_json::from_slice(&ranking.payload)?;
+    let scores: Vec<f64> =
+        reply["items"].as_array().into_iter().flatten().filter_map(|item| item["score"].as_f64()).collect();
+    if scores.len() != score.expect.items {
+        faults.push(format!(
+            "ranking of {:?}: expected {} items, found {}",
+            score.request,
+            score.expect.items,
+            scores.len()
+        ));
+    }
+    if !scores.is_sorted_by(|a, b| a >= b) {
+        faults.push(format!("ranking of {:?} is not in descending order: {scores:?}", score.request));
+    }
+    Ok(())
+}
