@@ -21,7 +21,7 @@ pub(crate) struct Shape {
     /// literals and commas can't.
     pub(crate) terms: usize,
     /// The most of them on one way down the tree: columns beside each other don't add up.
-    pub(crate) chain: usize,
+    pub(super) chain: usize,
 }
 
 impl Shape {

@@ -27,7 +27,7 @@ fn shown(value: Option<&ScalarValue>) -> String {
 }
 
 /// The second argument of `call` as a whole number within bounds.
-pub(crate) fn whole_number(args: &AccumulatorArgs, call: &str, bounds: RangeInclusive<usize>) -> Result<usize> {
+pub(super) fn whole_number(args: &AccumulatorArgs, call: &str, bounds: RangeInclusive<usize>) -> Result<usize> {
     let value = constant(args, 1);
     if let Some(ScalarValue::Int64(Some(number))) = value
         && let Ok(number) = usize::try_from(number)
@@ -40,7 +40,7 @@ pub(crate) fn whole_number(args: &AccumulatorArgs, call: &str, bounds: RangeIncl
 }
 
 /// The second argument of `call` as a number from 0 to 1.
-pub(crate) fn fraction(args: &AccumulatorArgs, call: &str) -> Result<f64> {
+pub(super) fn fraction(args: &AccumulatorArgs, call: &str) -> Result<f64> {
     match constant(args, 1) {
         Some(ScalarValue::Float64(Some(number))) if (0.0..=1.0).contains(&number) => Ok(number),
         other => plan_err!(
@@ -51,12 +51,12 @@ pub(crate) fn fraction(args: &AccumulatorArgs, call: &str) -> Result<f64> {
 }
 
 /// The second argument of `call` as a duration, microseconds.
-pub(crate) fn duration_micros(args: &AccumulatorArgs, call: &str) -> Result<i64> {
+pub(super) fn duration_micros(args: &AccumulatorArgs, call: &str) -> Result<i64> {
     parse_duration_micros(constant(args, 1).as_ref(), call)
 }
 
 /// A constant such as '1 hour', microseconds.
-pub(crate) fn parse_duration_micros(value: Option<&ScalarValue>, call: &str) -> Result<i64> {
+pub(super) fn parse_duration_micros(value: Option<&ScalarValue>, call: &str) -> Result<i64> {
     let Some(text) = value.and_then(ScalarValue::try_as_str).flatten() else {
         return plan_err!("{call} needs a duration such as '1 hour', found {}", shown(value));
     };
@@ -70,7 +70,7 @@ pub(crate) fn parse_duration_micros(value: Option<&ScalarValue>, call: &str) -> 
 }
 
 /// Refuses what the functions of this folder would silently ignore.
-pub(crate) fn refuse_modifiers(args: &AccumulatorArgs, call: &str) -> Result<()> {
+pub(super) fn refuse_modifiers(args: &AccumulatorArgs, call: &str) -> Result<()> {
     if args.is_distinct {
         return plan_err!("{call} takes no DISTINCT: leave it out");
     }
@@ -81,7 +81,7 @@ pub(crate) fn refuse_modifiers(args: &AccumulatorArgs, call: &str) -> Result<()>
 }
 
 /// The type of a number of something: any integer becomes one of 64 bits.
-pub(crate) fn whole_number_type(found: &DataType, call: &str) -> Result<DataType> {
+pub(super) fn whole_number_type(found: &DataType, call: &str) -> Result<DataType> {
     if found.is_integer() {
         return Ok(DataType::Int64);
     }
@@ -89,7 +89,7 @@ pub(crate) fn whole_number_type(found: &DataType, call: &str) -> Result<DataType
 }
 
 /// The type of a quantity: any number becomes a 64-bit float.
-pub(crate) fn quantity_type(found: &DataType, call: &str) -> Result<DataType> {
+pub(super) fn quantity_type(found: &DataType, call: &str) -> Result<DataType> {
     if found.is_numeric() || found.is_null() {
         return Ok(DataType::Float64);
     }
@@ -97,7 +97,7 @@ pub(crate) fn quantity_type(found: &DataType, call: &str) -> Result<DataType> {
 }
 
 /// The type of a time: microseconds, in the zone it has.
-pub(crate) fn time_type(found: &DataType, call: &str) -> Result<DataType> {
+pub(super) fn time_type(found: &DataType, call: &str) -> Result<DataType> {
     match found {
         DataType::Timestamp(_, zone) => Ok(DataType::Timestamp(TimeUnit::Microsecond, zone.clone())),
         _ => plan_err!("{call} needs a timestamp as its time, found {found}: to_timestamp(...) makes one"),
@@ -105,7 +105,7 @@ pub(crate) fn time_type(found: &DataType, call: &str) -> Result<DataType> {
 }
 
 /// Text stays what it is in any layout.
-pub(crate) fn text_type(found: &DataType, call: &str) -> Result<DataType> {
+pub(super) fn text_type(found: &DataType, call: &str) -> Result<DataType> {
     match found {
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Ok(found.clone()),
         _ => plan_err!("{call} needs a duration such as '1 hour', found {found}"),
@@ -113,6 +113,6 @@ pub(crate) fn text_type(found: &DataType, call: &str) -> Result<DataType> {
 }
 
 /// The values of a time argument.
-pub(crate) fn times(column: &ArrayRef) -> Result<&TimestampMicrosecondArray> {
+pub(super) fn times(column: &ArrayRef) -> Result<&TimestampMicrosecondArray> {
     as_timestamp_microsecond_array(column)
 }

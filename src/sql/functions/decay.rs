@@ -29,24 +29,24 @@ const LARGEST_POWER: i64 = 2_200;
 
 /// How fast values fade.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct HalfLife {
+pub(super) struct HalfLife {
     /// At least one.
-    pub(crate) micros: i64,
+    pub(super) micros: i64,
 }
 
 impl HalfLife {
     /// The number of the epoch that a time (microseconds) falls in.
-    pub(crate) fn epoch(self, time: i64) -> i64 {
+    pub(super) fn epoch(self, time: i64) -> i64 {
         time.div_euclid(self.micros)
     }
 
     /// The weight of a time against the end of its epoch, in [1/2, 1).
-    pub(crate) fn weight(self, time: i64) -> f64 {
+    pub(super) fn weight(self, time: i64) -> f64 {
         (time.rem_euclid(self.micros) as f64 / self.micros as f64 - 1.0).exp2()
     }
 
     /// `value` as it is `elapsed` microseconds later; a negative time goes back.
-    pub(crate) fn decayed(self, value: f64, elapsed: i128) -> f64 {
+    pub(super) fn decayed(self, value: f64, elapsed: i128) -> f64 {
         let half_life = i128::from(self.micros);
         let whole = elapsed.div_euclid(half_life).clamp(-i128::from(i64::MAX), i128::from(i64::MAX)) as i64;
         let rest = elapsed.rem_euclid(half_life) as f64 / half_life as f64;
@@ -55,7 +55,7 @@ impl HalfLife {
 }
 
 /// `value * 2^power`, rounded only where the result is not a normal number.
-pub(crate) fn times_power_of_two(value: f64, power: i64) -> f64 {
+pub(super) fn times_power_of_two(value: f64, power: i64) -> f64 {
     let mut value = value;
     let mut left = power.clamp(-LARGEST_POWER, LARGEST_POWER);
     while left != 0 {
@@ -70,14 +70,14 @@ pub(crate) fn times_power_of_two(value: f64, power: i64) -> f64 {
 ///
 /// NULL when the sum or a time is NULL; a `to` before `from` makes the sum larger. Times are in microseconds.
 #[derive(Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Decay {
+pub(super) struct Decay {
     signature: Signature,
 }
 
 const CALL: &str = "decay(sum, from, to, half_life)";
 
 impl Decay {
-    pub(crate) fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { signature: Signature::user_defined(Volatility::Immutable) }
     }
 }

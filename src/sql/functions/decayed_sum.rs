@@ -27,17 +27,17 @@ use super::decay::{HalfLife, times_power_of_two};
 use super::one_group::OneGroup;
 use super::rows::{each_row_alone, for_each_row, wanted};
 
-pub(crate) const DECAYED_SUM: &str = "decayed_sum";
+pub(super) const DECAYED_SUM: &str = "decayed_sum";
 const CALL: &str = "decayed_sum(x, half_life)";
 
 /// The aggregate function itself.
 #[derive(Debug, PartialEq, Eq, Hash)]
-pub(crate) struct DecayedSum {
+pub(super) struct DecayedSum {
     signature: Signature,
 }
 
 impl DecayedSum {
-    pub(crate) fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { signature: Signature::user_defined(Volatility::Immutable) }
     }
 }

@@ -19,19 +19,19 @@ use crate::sql::planner::PlanError;
 
 /// An event of the model.
 #[derive(Debug, Clone)]
-pub(crate) struct Row {
-    pub(crate) group: usize,
-    pub(crate) number: Option<i64>,
-    pub(crate) price: Option<f64>,
-    pub(crate) word: Option<&'static str>,
-    pub(crate) ts: i64,
-    pub(crate) passes: Option<bool>,
+pub(super) struct Row {
+    pub(super) group: usize,
+    pub(super) number: Option<i64>,
+    pub(super) price: Option<f64>,
+    pub(super) word: Option<&'static str>,
+    pub(super) ts: i64,
+    pub(super) passes: Option<bool>,
 }
 
-pub(crate) const GROUPS: usize = 5;
+pub(super) const GROUPS: usize = 5;
 
 /// Rows over few keys, values and times, so that ties are common; the last group stays empty.
-pub(crate) fn rows() -> impl Strategy<Value = Vec<Row>> {
+pub(super) fn rows() -> impl Strategy<Value = Vec<Row>> {
     let number = prop_oneof![5 => (-3_i64..4).prop_map(Some), 1 => Just(None)];
     let price = prop_oneof![5 => (-400_i64..4_000).prop_map(|eighths| Some(eighths as f64 / 8.0)), 1 => Just(None)];
     let word =
@@ -45,20 +45,20 @@ pub(crate) fn rows() -> impl Strategy<Value = Vec<Row>> {
 
 /// How the rows travel: where they are divided, how states are merged, whether a first part of the groups is emitted alone.
 #[derive(Debug, Clone)]
-pub(crate) struct Route {
+pub(super) struct Route {
     cuts: Vec<prop::sample::Index>,
     /// Which of two neighbouring states to merge first, until one is left.
     merges: Vec<prop::sample::Index>,
     emitted_first: usize,
 }
 
-pub(crate) fn route() -> impl Strategy<Value = Route> {
+pub(super) fn route() -> impl Strategy<Value = Route> {
     let cuts = prop::collection::vec(any::<prop::sample::Index>(), 0..6);
     let merges = prop::collection::vec(any::<prop::sample::Index>(), 6);
     (cuts, merges, 0..GROUPS).prop_map(|(cuts, merges, emitted_first)| Route { cuts, merges, emitted_first })
 }
 
-pub(crate) fn batch(rows: &[Row]) -> RecordBatch {
+pub(super) fn batch(rows: &[Row]) -> RecordBatch {
     let times = TimestampMicrosecondArray::from_iter_values(rows.iter().map(|row| row.ts)).with_timezone("+00:00");
     let columns: [(&str, ArrayRef); 4] = [
         ("number", Arc::new(rows.iter().map(|row| row.number).collect::<Int64Array>())),
@@ -70,16 +70,16 @@ pub(crate) fn batch(rows: &[Row]) -> RecordBatch {
 }
 
 /// The aggregate that `call` plans to, and its arguments over rows.
-pub(crate) struct Subject {
+pub(super) struct Subject {
     function: Arc<AggregateFunctionExpr>,
 }
 
 impl Subject {
-    pub(crate) fn new(call: &str) -> Self {
+    pub(super) fn new(call: &str) -> Self {
         Self::plan(call).unwrap_or_else(|error| panic!("{call}: {error}"))
     }
 
-    pub(crate) fn plan(call: &str) -> Result<Self, PlanError> {
+    pub(super) fn plan(call: &str) -> Result<Self, PlanError> {
         use datafusion::logical_expr::LogicalPlan;
         let planner = crate::window::planner();
         planner.add_relation("clicks", batch(&[]).schema())?;
@@ -95,11 +95,11 @@ impl Subject {
         Ok(Self { function })
     }
 
-    pub(crate) fn accumulator(&self) -> Box<dyn GroupsAccumulator> {
+    pub(super) fn accumulator(&self) -> Box<dyn GroupsAccumulator> {
         new_accumulator(&self.function).unwrap()
     }
 
-    pub(crate) fn arguments(&self, rows: &[Row]) -> Vec<ArrayRef> {
+    pub(super) fn arguments(&self, rows: &[Row]) -> Vec<ArrayRef> {
         let batch = batch(rows);
         let evaluate = |argument: &Arc<dyn datafusion::physical_expr::PhysicalExpr>| {
             argument.evaluate(&batch).unwrap().into_array(rows.len()).unwrap()
@@ -114,14 +114,14 @@ impl Subject {
     }
 
     /// The values of all groups when every row comes in one batch.
-    pub(crate) fn straight(&self, rows: &[Row], filtered: bool) -> ArrayRef {
+    pub(super) fn straight(&self, rows: &[Row], filtered: bool) -> ArrayRef {
         let mut accumulator = self.accumulator();
         self.update(accumulator.as_mut(), rows, filtered);
         accumulator.evaluate(EmitTo::All).unwrap()
     }
 
     /// The values of all groups after a detour through states.
-    pub(crate) fn detour(&self, rows: &[Row], filtered: bool, route: &Route) -> ArrayRef {
+    pub(super) fn detour(&self, rows: &[Row], filtered: bool, route: &Route) -> ArrayRef {
         let mut cuts: Vec<usize> = route.cuts.iter().map(|cut| cut.index(rows.len() + 1)).collect();
         cuts.extend([0, rows.len()]);
         cuts.sort_unstable();
@@ -186,34 +186,34 @@ impl Subject {
         both.collect()
     }
 
-    pub(crate) fn return_type(&self) -> DataType {
+    pub(super) fn return_type(&self) -> DataType {
         self.function.field().data_type().clone()
     }
 }
 
 /// The rows of a group that an aggregate takes.
-pub(crate) fn taken(rows: &[Row], group: usize, filtered: bool) -> impl Iterator<Item = &Row> {
+pub(super) fn taken(rows: &[Row], group: usize, filtered: bool) -> impl Iterator<Item = &Row> {
     rows.iter().filter(move |row| row.group == group && (!filtered || row.passes == Some(true)))
 }
 
 /// The message of the error that planning `call` ends with.
-pub(crate) fn refusal(call: &str) -> String {
+pub(super) fn refusal(call: &str) -> String {
     match Subject::plan(call) {
         Ok(_) => panic!("{call} was planned"),
         Err(error) => error.message,
     }
 }
 
-pub(crate) fn integers(list: &ArrayRef) -> Vec<i64> {
+pub(super) fn integers(list: &ArrayRef) -> Vec<i64> {
     list.as_primitive::<Int64Type>().values().to_vec()
 }
 
-pub(crate) fn floats(column: &ArrayRef) -> Vec<Option<f64>> {
+pub(super) fn floats(column: &ArrayRef) -> Vec<Option<f64>> {
     column.as_primitive::<Float64Type>().iter().collect()
 }
 
 /// A batch aggregation in plain DataFusion with the functions of this folder.
-pub(crate) fn plain(sql: &str, batches: Vec<RecordBatch>) -> Result<RecordBatch, DataFusionError> {
+pub(super) fn plain(sql: &str, batches: Vec<RecordBatch>) -> Result<RecordBatch, DataFusionError> {
     use datafusion::datasource::MemTable;
     use datafusion::prelude::{SessionConfig, SessionContext};
     let config = SessionConfig::new().with_target_partitions(1).with_batch_size(16);

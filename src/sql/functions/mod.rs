@@ -52,7 +52,7 @@ use quantile::Quantile;
 use top_k::TopK;
 
 /// Makes the functions known.
-pub(crate) fn register(context: &SessionContext) {
+pub(super) fn register(context: &SessionContext) {
     context.register_udaf(AggregateUDF::from(NearestN::new(End::Newest)));
     context.register_udaf(AggregateUDF::from(NearestN::new(End::Oldest)));
     context.register_udaf(AggregateUDF::from(DecayedSum::new()));

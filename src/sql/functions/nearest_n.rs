@@ -27,28 +27,28 @@ use super::rows::{each_row_alone, for_each_row, wanted};
 /// The most values that are kept per key.
 pub(crate) const MOST_VALUES: usize = 10_000;
 
-pub(crate) const LAST_N: &str = "last_n";
-pub(crate) const FIRST_N: &str = "first_n";
+pub(super) const LAST_N: &str = "last_n";
+pub(super) const FIRST_N: &str = "first_n";
 
 /// Stored rows below which chunks are not copied together.
 const FEW_ROWS: usize = 65_536;
 
 /// Which end of time the kept values are nearest to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum End {
+pub(super) enum End {
     Oldest,
     Newest,
 }
 
 /// The aggregate function itself.
 #[derive(Debug, PartialEq, Eq, Hash)]
-pub(crate) struct NearestN {
+pub(super) struct NearestN {
     end: End,
     signature: Signature,
 }
 
 impl NearestN {
-    pub(crate) fn new(end: End) -> Self {
+    pub(super) fn new(end: End) -> Self {
         Self { end, signature: Signature::user_defined(Volatility::Immutable) }
     }
 

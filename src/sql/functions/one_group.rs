@@ -8,14 +8,14 @@ use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::{Accumulator, EmitTo, GroupsAccumulator};
 
 /// DataFusion's row-wise interface over a vectorised accumulator.
-pub(crate) struct OneGroup {
+pub(super) struct OneGroup {
     /// Never contended: DataFusion asks for `Sync`, and every use has the accumulator for itself.
     groups: Mutex<Box<dyn GroupsAccumulator>>,
     size: usize,
 }
 
 impl OneGroup {
-    pub(crate) fn new(groups: Box<dyn GroupsAccumulator>) -> Self {
+    pub(super) fn new(groups: Box<dyn GroupsAccumulator>) -> Self {
         let size = groups.size();
         Self { groups: Mutex::new(groups), size }
     }

@@ -24,12 +24,12 @@ const CALL: &str = "quantile(x, q)";
 
 /// The aggregate function itself.
 #[derive(Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Quantile {
+pub(super) struct Quantile {
     signature: Signature,
 }
 
 impl Quantile {
-    pub(crate) fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { signature: Signature::user_defined(Volatility::Immutable) }
     }
 }

@@ -6,7 +6,7 @@ use datafusion::common::Result;
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 
 /// The rows where the filter is true and no argument is NULL; `None` when these are all.
-pub(crate) fn wanted(arguments: &[&dyn Array], filter: Option<&BooleanArray>) -> Option<BooleanBuffer> {
+pub(super) fn wanted(arguments: &[&dyn Array], filter: Option<&BooleanArray>) -> Option<BooleanBuffer> {
     let mut valid: Option<NullBuffer> = None;
     for argument in arguments {
         valid = NullBuffer::union(valid.as_ref(), argument.logical_nulls().as_ref());
@@ -23,7 +23,7 @@ pub(crate) fn wanted(arguments: &[&dyn Array], filter: Option<&BooleanArray>) ->
 }
 
 /// Visits the wanted rows of a batch of `count` rows.
-pub(crate) fn for_each_row(wanted: Option<&BooleanBuffer>, count: usize, visit: impl FnMut(usize)) {
+pub(super) fn for_each_row(wanted: Option<&BooleanBuffer>, count: usize, visit: impl FnMut(usize)) {
     match wanted {
         None => (0..count).for_each(visit),
         Some(wanted) => wanted.set_indices().for_each(visit),
@@ -32,7 +32,7 @@ pub(crate) fn for_each_row(wanted: Option<&BooleanBuffer>, count: usize, visit: 
 
 /// The states of a fresh accumulator in which every row is a group: how a batch aggregation passes rows on when there
 /// is little to aggregate.
-pub(crate) fn each_row_alone(
+pub(super) fn each_row_alone(
     mut fresh: impl GroupsAccumulator,
     values: &[ArrayRef],
     filter: Option<&BooleanArray>,

@@ -21,7 +21,7 @@ use std::f64::consts::LN_2;
 const ACCURACY: f64 = 0.01;
 
 /// The most buckets of a sketch; one takes 12 bytes in a state.
-pub(crate) const MOST_BUCKETS: usize = 2_048;
+pub(super) const MOST_BUCKETS: usize = 2_048;
 
 /// Larger than the index of any finite number's bucket, which is from -35,420 to 35,490.
 const OFFSET: i32 = 40_000;
@@ -36,18 +36,18 @@ fn ln_gamma() -> f64 {
 
 /// Values to keys; a value for what is the same for all of them.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Buckets {
+pub(super) struct Buckets {
     /// 1 / ln γ
     per_ln: f64,
 }
 
 impl Buckets {
-    pub(crate) fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { per_ln: 1.0 / ln_gamma() }
     }
 
     /// The bucket of a value; `None` for NaN, which has no rank. Numbers too small to be normal count as zero.
-    pub(crate) fn key(self, value: f64) -> Option<i32> {
+    pub(super) fn key(self, value: f64) -> Option<i32> {
         let magnitude = value.abs();
         let key = if magnitude < f64::MIN_POSITIVE {
             return Some(0);
@@ -79,20 +79,20 @@ fn middle(key: i32) -> f64 {
 
 /// A bucket: its key and how many values fell into it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Bucket {
-    pub(crate) key: i32,
-    pub(crate) count: i64,
+pub(super) struct Bucket {
+    pub(super) key: i32,
+    pub(super) count: i64,
 }
 
 /// The buckets that are not empty, lowest first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Sketch {
+pub(super) struct Sketch {
     buckets: Vec<Bucket>,
 }
 
 impl Sketch {
     /// Counts values of one bucket; the memory that it took, bytes.
-    pub(crate) fn add(&mut self, bucket: Bucket) -> usize {
+    pub(super) fn add(&mut self, bucket: Bucket) -> usize {
         let capacity = self.buckets.capacity();
         match self.buckets.binary_search_by_key(&bucket.key, |held| held.key) {
             Ok(place) => self.buckets[place].count += bucket.count,
@@ -109,7 +109,7 @@ impl Sketch {
     }
 
     /// Counts the buckets of another sketch, lowest first.
-    pub(crate) fn merge(&mut self, other: impl ExactSizeIterator<Item = Bucket>) {
+    pub(super) fn merge(&mut self, other: impl ExactSizeIterator<Item = Bucket>) {
         let mut merged: Vec<Bucket> = Vec::with_capacity(self.buckets.len().max(other.len()));
         let mut held = self.buckets.drain(..).peekable();
         for mut bucket in other {
@@ -130,17 +130,17 @@ impl Sketch {
         self.buckets = merged;
     }
 
-    pub(crate) fn buckets(&self) -> &[Bucket] {
+    pub(super) fn buckets(&self) -> &[Bucket] {
         &self.buckets
     }
 
     /// Memory held, bytes.
-    pub(crate) fn size(&self) -> usize {
+    pub(super) fn size(&self) -> usize {
         self.buckets.capacity() * size_of::<Bucket>()
     }
 
     /// The value of rank ⌊q · (n - 1)⌋ among n values, counted from zero, lowest first; `None` without values.
-    pub(crate) fn quantile(&self, q: f64) -> Option<f64> {
+    pub(super) fn quantile(&self, q: f64) -> Option<f64> {
         let total: i64 = self.buckets.iter().map(|bucket| bucket.count).sum();
         let rank = (q * (total - 1) as f64).floor() as i64;
         let mut below = 0;

@@ -33,12 +33,12 @@ const CALL: &str = "top_k(column, k)";
 
 /// The aggregate function itself.
 #[derive(Debug, PartialEq, Eq, Hash)]
-pub(crate) struct TopK {
+pub(super) struct TopK {
     signature: Signature,
 }
 
 impl TopK {
-    pub(crate) fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { signature: Signature::user_defined(Volatility::Immutable) }
     }
 }
