@@ -29,6 +29,7 @@ use crate::bus::{AtomicPublisher, BusError, Outgoing, Publisher, StreamSequence,
 use crate::clock;
 use crate::commit::CommitError;
 use crate::pipeline::{impressions_subject, output_spec};
+use crate::step::ImpressionMessage;
 
 /// How long progress without outputs waits to be committed.
 const PROGRESS_WAIT: Duration = Duration::from_millis(250);
@@ -149,7 +150,7 @@ impl Committer {
         let Published { replies, impressions: shown, given, model, run, after } = published;
         // Before the reply: feedback on what is not yet remembered would be lost by a crash in between.
         if let Some((publisher, subject)) = impressions {
-            for (ordinal, payload) in shown {
+            for ImpressionMessage { ordinal, payload } in shown {
                 // They are never made again, but a message without an answer is sent again.
                 let id = format!("shown-{}-{ordinal}", self.worker.id());
                 publisher.publish(Outgoing::new(subject.clone(), payload).message_id(id)).await?;

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use crate::bus::{ServiceError, ServiceRequest};
 use crate::commit::{Given, Progress, Run, Save};
+use crate::step::ImpressionMessage;
 
 /// What goes to the committing task.
 pub(crate) enum Publication {
@@ -14,8 +15,8 @@ pub(crate) enum Publication {
 /// What is to be published for one step.
 pub(crate) struct Published {
     pub(crate) replies: Vec<(ServiceRequest, Result<Bytes, ServiceError>)>,
-    /// What requests were answered with, numbered by this worker.
-    pub(crate) impressions: Vec<(u64, Bytes)>,
+    /// What requests were answered with.
+    pub(crate) impressions: Vec<ImpressionMessage>,
     /// Absent while the state is rebuilt.
     pub(crate) given: Option<Given>,
     /// The model that made the rankings, if there are any.

@@ -15,30 +15,40 @@ use crate::pipeline::StreamPlan;
 use crate::step::StepError;
 use crate::time::EventTime;
 
+/// Messages of one stream, in its order, on their way into a step.
+#[derive(Clone, Copy)]
+pub(super) struct Incoming<'a> {
+    /// Index of the stream.
+    pub(super) stream: usize,
+    /// Its plan.
+    pub(super) plan: &'a StreamPlan,
+    pub(super) messages: &'a [Message],
+}
+
 /// What is remembered of a stream.
-pub(crate) struct StreamState {
+pub(super) struct StreamState {
     decoder: Decoder,
-    pub(crate) seen: Option<SeenIds>,
-    pub(crate) watermark: PartitionedWatermark,
+    pub(super) seen: Option<SeenIds>,
+    pub(super) watermark: PartitionedWatermark,
     /// The last message that was applied.
-    pub(crate) last: StreamSequence,
-    pub(crate) time_index: usize,
+    pub(super) last: StreamSequence,
+    pub(super) time_index: usize,
 }
 
 /// Events in the order of their stream.
-pub(crate) struct Arrival {
-    pub(crate) batch: RecordBatch,
+pub(super) struct Arrival {
+    pub(super) batch: RecordBatch,
     /// For each event, the index of its message.
-    pub(crate) origin: Vec<u32>,
+    pub(super) origin: Vec<u32>,
     /// The watermark before the first; [`EventTime::BEGINNING`] while there is none.
-    pub(crate) before: EventTime,
+    pub(super) before: EventTime,
     /// The watermark after each.
-    pub(crate) watermarks: Vec<EventTime>,
-    pub(crate) time_index: usize,
+    pub(super) watermarks: Vec<EventTime>,
+    pub(super) time_index: usize,
 }
 
 impl StreamState {
-    pub(crate) fn new(plan: &StreamPlan) -> Result<Self, StepError> {
+    pub(super) fn new(plan: &StreamPlan) -> Result<Self, StepError> {
         let decoder = Decoder::new(Arc::clone(&plan.contract), &plan.decode)?;
         let time_index = decoder.schema().index_of(&plan.decode.time_column).unwrap_or(0);
         Ok(Self {
@@ -51,18 +61,18 @@ impl StreamState {
     }
 
     /// The watermark; [`EventTime::BEGINNING`] while there is none.
-    pub(crate) fn watermark(&self) -> EventTime {
+    pub(super) fn watermark(&self) -> EventTime {
         self.watermark.value().unwrap_or(EventTime::BEGINNING)
     }
 
     /// Decodes messages and drops repeats. `letters` takes what cannot be decoded, where it is wanted.
-    pub(crate) fn take(
+    pub(super) fn take(
         &mut self,
-        (stream, plan): (usize, &StreamPlan),
-        messages: &[Message],
+        incoming: Incoming<'_>,
         counts: &mut Snapshot,
         letters: Option<&mut Vec<DeadLetter>>,
     ) -> Result<Arrival, StepError> {
+        let Incoming { stream, plan, messages } = incoming;
         if let Some(last) = messages.last() {
             self.last = last.sequence;
         }
@@ -91,13 +101,14 @@ impl StreamState {
             counts.duplicate = (first.len() - first.count_set_bits()) as u64;
             arrival.keep(&first)?;
         }
-        self.observe(plan, messages, &mut arrival)?;
+        self.observe(incoming, &mut arrival)?;
         counts.newest_micros = self.watermark.newest().map_or(0, EventTime::micros);
         Ok(arrival)
     }
 
     /// The watermark follows event by event.
-    fn observe(&mut self, plan: &StreamPlan, messages: &[Message], arrival: &mut Arrival) -> Result<(), StepError> {
+    fn observe(&mut self, incoming: Incoming<'_>, arrival: &mut Arrival) -> Result<(), StepError> {
+        let Incoming { plan, messages, .. } = incoming;
         let mut watermarks = Vec::with_capacity(arrival.origin.len());
         let (mut message, mut partition) = (u32::MAX, 0);
         for (time, origin) in arrival.times().iter().zip(&arrival.origin) {
@@ -120,20 +131,19 @@ impl StreamState {
 
 impl Arrival {
     /// Event times, microseconds.
-    pub(crate) fn times(&self) -> &[i64] {
+    pub(super) fn times(&self) -> &[i64] {
         self.batch.column(self.time_index).as_primitive::<TimestampMicrosecondType>().values()
     }
 
     /// The watermark before each event.
-    pub(crate) fn watermarks_before(&self) -> impl Iterator<Item = EventTime> {
+    pub(super) fn watermarks_before(&self) -> impl Iterator<Item = EventTime> {
         std::iter::once(self.before).chain(self.watermarks.iter().copied())
     }
 
     /// Leaves the late events out. `letters` takes them, where they are wanted.
-    pub(crate) fn leave_late_out(
+    pub(super) fn leave_late_out(
         &mut self,
-        stream: usize,
-        messages: &[Message],
+        incoming: Incoming<'_>,
         late: &[bool],
         letters: Option<&mut Vec<DeadLetter>>,
     ) -> Result<u64, StepError> {
@@ -145,10 +155,10 @@ impl Arrival {
         if let Some(letters) = letters {
             let rows = late.iter().zip(self.times()).zip(self.watermarks_before()).zip(&self.origin);
             for (((_, time), watermark), origin) in rows.filter(|(((late, _), _), _)| **late) {
-                let message = &messages[*origin as usize];
+                let message = &incoming.messages[*origin as usize];
                 let time = EventTime(*time);
                 letters.push(DeadLetter {
-                    stream,
+                    stream: incoming.stream,
                     sequence: message.sequence,
                     reason: LATE,
                     detail: format!("event time {time} is older than every window, watermark {watermark}"),

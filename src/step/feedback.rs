@@ -1,8 +1,8 @@
 //! What a step tells the label join: feedback, and how far event time has come, event by event.
 
-use arrow::array::{ArrayRef, AsArray, RecordBatch};
-use arrow::datatypes::TimestampMicrosecondType;
+use arrow::array::{ArrayRef, RecordBatch};
 
+use super::arrival::Arrival;
 use crate::bus::{Message, StreamSequence};
 use crate::learn::{JoinKey, join_keys};
 use crate::pipeline::LabelPlan;
@@ -32,15 +32,10 @@ pub struct Positive {
 }
 
 impl Feedback {
-    /// Reads feedback off a batch of events whose messages are `messages[origin[row]]`.
-    pub(crate) fn of(
-        plan: &LabelPlan,
-        batch: &RecordBatch,
-        (messages, origin): (&[Message], &[u32]),
-        time_index: usize,
-        watermarks: Vec<EventTime>,
-    ) -> Result<Self, StepError> {
-        let sequences = origin.iter().map(|index| messages[*index as usize].sequence).collect();
+    /// Reads feedback off events that came with these messages.
+    pub(super) fn of(plan: &LabelPlan, messages: &[Message], arrival: &Arrival) -> Result<Self, StepError> {
+        let (batch, times) = (&arrival.batch, arrival.times());
+        let sequences = arrival.origin.iter().map(|index| messages[*index as usize].sequence).collect();
         let is_positive = plan.positive.rows(batch).map_err(|error| StepError::Positive(error.into()))?;
         let rows: Vec<usize> = is_positive.set_indices().collect();
         let columns = join_columns(&plan.join, batch);
@@ -48,15 +43,14 @@ impl Feedback {
         let picked = arrow::array::UInt32Array::from_iter_values(rows.iter().map(|row| *row as u32));
         let columns: Vec<ArrayRef> =
             arrow::compute::take_arrays(&columns, &picked, None).map_err(|error| StepError::Positive(error.into()))?;
-        let times = batch.column(time_index).as_primitive::<TimestampMicrosecondType>().values();
         let keys = join_keys(&columns, rows.len());
         let positives =
             rows.into_iter().zip(keys).map(|(row, key)| Positive { row, key, at: EventTime(times[row]) }).collect();
-        Ok(Self { sequences, watermarks, positives })
+        Ok(Self { sequences, watermarks: arrival.watermarks.clone(), positives })
     }
 }
 
 /// The columns of a batch that are joined on, in the order of the settings.
-pub(crate) fn join_columns(names: &[String], batch: &RecordBatch) -> Vec<ArrayRef> {
+pub(super) fn join_columns(names: &[String], batch: &RecordBatch) -> Vec<ArrayRef> {
     names.iter().filter_map(|name| batch.column_by_name(name).cloned()).collect()
 }

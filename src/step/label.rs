@@ -17,7 +17,7 @@ mod saving;
 use bytes::Bytes;
 
 use super::feedback::Feedback;
-use super::step::StepOutput;
+use super::output::StepOutput;
 use crate::bus::StreamSequence;
 use crate::learn::{ExampleError, Examples, Impression, Impressions, JoinError, LabelCounts, LabelJoin, encode};
 use crate::pipeline::{LabelPlan, Pipeline};
@@ -36,12 +36,20 @@ pub(crate) struct ExampleMessage {
     pub(crate) payload: Bytes,
 }
 
+/// A message of impressions.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct ImpressionMessage {
+    /// Counts those of this worker.
+    pub(crate) ordinal: u64,
+    pub(crate) payload: Bytes,
+}
+
 /// What the join of one step gives.
 #[derive(Debug, Default)]
 pub(crate) struct Labelled {
     pub(crate) examples: Vec<ExampleMessage>,
-    /// What requests were answered with, to be remembered across a restart: messages, numbered.
-    pub(crate) impressions: Vec<(u64, Bytes)>,
+    /// What requests were answered with, to be remembered across a restart.
+    pub(crate) impressions: Vec<ImpressionMessage>,
 }
 
 /// The state of the label join, on the scoring thread.
@@ -130,7 +138,7 @@ impl Labeller {
         output: &StepOutput,
         rankings: &[Ranked],
         position: &str,
-        messages: &mut Vec<(u64, Bytes)>,
+        messages: &mut Vec<ImpressionMessage>,
     ) -> Result<(), ExampleError> {
         for (ranking, group) in rankings.iter().zip(&output.job.groups) {
             for (place, row) in ranking.order.iter().enumerate() {
@@ -148,11 +156,13 @@ impl Labeller {
         self.end_impressions(position, messages)
     }
 
-    fn end_impressions(&mut self, position: &str, messages: &mut Vec<(u64, Bytes)>) -> Result<(), ExampleError> {
+    fn end_impressions(&mut self, position: &str, messages: &mut Vec<ImpressionMessage>) -> Result<(), ExampleError> {
         if !self.impressions.is_empty() {
             self.shown.ordinal += 1;
-            let made = Made { position, writer: &self.shown.writer, ordinal: self.shown.ordinal };
-            messages.push((self.shown.ordinal, self.impressions.encode(&self.fingerprint, &made.to_string())?.into()));
+            let ordinal = self.shown.ordinal;
+            let made = Made { position, writer: &self.shown.writer, ordinal };
+            let payload = self.impressions.encode(&self.fingerprint, &made.to_string())?.into();
+            messages.push(ImpressionMessage { ordinal, payload });
             self.impressions.clear();
         }
         Ok(())

@@ -2,19 +2,17 @@
 
 use std::sync::Arc;
 
-use arrow::array::{AsArray, RecordBatch};
-use arrow::datatypes::TimestampMicrosecondType;
+use arrow::array::RecordBatch;
 use bytes::Bytes;
 
-use super::arrival::{Arrival, StreamState};
-use super::counts::Snapshot;
-use super::deadletter::DeadLetter;
+use super::arrival::{Arrival, Incoming, StreamState};
 use super::feedback::{Feedback, join_columns};
+use super::output::{Origin, StepOutput};
 use super::tables::Tables;
-use super::trigger::{describe_events, fit, select};
+use super::trigger::{Triggered, describe_events, fit, select};
 use crate::bus::{Message, StreamSequence};
 use crate::feature::{LiveTable, Matrix, VectorReads};
-use crate::learn::{JoinKey, join_keys};
+use crate::learn::join_keys;
 use crate::pipeline::Pipeline;
 use crate::reference::ReferenceTable;
 use crate::score::{Job, RequestDecoder};
@@ -24,50 +22,14 @@ use crate::window::{Emission, References};
 
 /// The state of a pipeline.
 pub struct Step {
-    pub(crate) pipeline: Arc<Pipeline>,
-    pub(crate) streams: Vec<StreamState>,
-    pub(crate) tables: Tables,
+    pub(super) pipeline: Arc<Pipeline>,
+    pub(super) streams: Vec<StreamState>,
+    pub(super) tables: Tables,
     vector: Option<VectorReads>,
     requests: Option<RequestDecoder>,
     references: References,
     /// Whether silence means silence: while the streams are read from their beginning, each at its own speed, it does not.
     is_present: bool,
-}
-
-/// What one step gives.
-#[derive(Default)]
-pub struct StepOutput {
-    /// What to score.
-    pub job: Job,
-    /// For each group of the job: the message of its event, or which request it answers.
-    pub origins: Vec<Origin>,
-    /// Rows of tables of windows, in the order in which they were emitted; [`Emission::table`] counts the pipeline's
-    /// tables. They are there also when the state is only being rebuilt.
-    pub emissions: Vec<Emission>,
-    /// What could not be used.
-    pub dead: Vec<DeadLetter>,
-    /// Requests that could not be read: which one, and why.
-    pub refused: Vec<(usize, String)>,
-    /// What became of the events.
-    pub counts: Snapshot,
-    /// Whether the state is only being rebuilt: nothing of this step is to be scored or published.
-    pub is_replay: bool,
-    /// For each row of the job, what feedback on it joins on; empty without a label join.
-    pub keys: Vec<Option<JoinKey>>,
-    /// For each row of a job that events triggered, which of the events of [`feedback`](Self::feedback) it was; empty
-    /// where those are of another stream.
-    pub triggers: Vec<u32>,
-    /// What the label join has to know of the events; absent where they are of another stream than feedback.
-    pub feedback: Option<Feedback>,
-}
-
-/// Where a ranking comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Origin {
-    /// An event that triggers scoring: its message.
-    Event(StreamSequence),
-    /// A request, by its index in the call.
-    Request(usize),
 }
 
 impl Step {
@@ -178,20 +140,18 @@ impl Step {
     pub fn events(&mut self, stream: usize, messages: &[Message], emit: bool) -> Result<StepOutput, StepError> {
         let mut output = StepOutput { is_replay: !emit, ..StepOutput::default() };
         let pipeline = Arc::clone(&self.pipeline);
-        let plan = &pipeline.streams[stream];
+        let incoming = Incoming { stream, plan: &pipeline.streams[stream], messages };
         let labels = pipeline.labels.as_ref().filter(|labels| labels.stream == stream);
         let letters = emit.then_some(&mut output.dead);
-        let mut arrival = self.streams[stream].take((stream, plan), messages, &mut output.counts, letters)?;
+        let mut arrival = self.streams[stream].take(incoming, &mut output.counts, letters)?;
         let late = self.tables.push(stream, &arrival, &mut output.emissions)?;
-        let letters = (emit && plan.dead_letter_late).then_some(&mut output.dead);
-        output.counts.late = arrival.leave_late_out(stream, messages, &late, letters)?;
+        let letters = (emit && incoming.plan.dead_letter_late).then_some(&mut output.dead);
+        output.counts.late = arrival.leave_late_out(incoming, &late, letters)?;
         output.counts.counted = arrival.batch.num_rows() as u64;
         if let Some(labels) = labels {
-            let from = (messages, arrival.origin.as_slice());
-            let watermarks = arrival.watermarks.clone();
-            output.feedback = Some(Feedback::of(labels, &arrival.batch, from, arrival.time_index, watermarks)?);
+            output.feedback = Some(Feedback::of(labels, messages, &arrival)?);
         }
-        self.apply(stream, &arrival, messages, &mut output)?;
+        self.apply(incoming, &arrival, &mut output)?;
         self.leave_silent_out(&mut output.emissions)?;
         let watermark = self.streams[stream].watermark();
         self.tables.settle(stream, watermark, &output.emissions)?;
@@ -263,14 +223,10 @@ impl Step {
         }
     }
 
-    fn apply(
-        &mut self,
-        stream: usize,
-        arrival: &Arrival,
-        messages: &[Message],
-        output: &mut StepOutput,
-    ) -> Result<(), StepError> {
+    /// Applies the events that count, and reads the features of those that are scored by themselves.
+    fn apply(&mut self, incoming: Incoming<'_>, arrival: &Arrival, output: &mut StepOutput) -> Result<(), StepError> {
         let Self { pipeline, tables, vector, .. } = self;
+        let stream = incoming.stream;
         let batch = &arrival.batch;
         tables.begin(stream, batch, &output.emissions)?;
         let trigger = pipeline.score.as_ref().and_then(|score| score.trigger.as_ref());
@@ -280,16 +236,17 @@ impl Step {
         let triggered =
             trigger.map(|trigger| trigger.condition.rows(batch).map_err(|error| StepError::Trigger(error.into())));
         let triggered = triggered.transpose()?;
-        let times = batch.column(arrival.time_index).as_primitive::<TimestampMicrosecondType>().values();
+        let times = arrival.times();
         let (Some(triggered), Some(vector)) = (&triggered, vector.as_mut()) else {
             (0..times.len()).for_each(|row| tables.apply(stream, row));
             return Ok(());
         };
         let rows: Vec<u32> = triggered.set_indices_u32().collect();
         let requests = select(batch, &rows, vector.plan().requests()).map_err(StepError::Vector)?;
+        let triggered = Triggered { rows, requests };
         tables.reserve(&output.emissions)?;
-        vector.begin(&requests, &mut tables.live).map_err(StepError::Vector)?;
-        let mut next = rows.iter().copied().peekable();
+        vector.begin(&triggered.requests, &mut tables.live).map_err(StepError::Vector)?;
+        let mut next = triggered.rows.iter().copied().peekable();
         let mut request = 0;
         for (row, time) in times.iter().enumerate() {
             tables.apply(stream, row);
@@ -299,13 +256,16 @@ impl Step {
                 request += 1;
             }
         }
-        output.job.matrix = vector.finish(&requests, &tables.live).map_err(StepError::Vector)?;
+        output.job.matrix = vector.finish(&triggered.requests, &tables.live).map_err(StepError::Vector)?;
         if let Some(labels) = &pipeline.labels {
-            output.keys = join_keys(&join_columns(&labels.join, &requests), requests.num_rows());
+            let columns = join_columns(&labels.join, &triggered.requests);
+            output.keys = join_keys(&columns, triggered.requests.num_rows());
         }
-        describe_events((pipeline, stream), &requests, &rows, (messages, arrival), output);
+        if let Some(score) = &pipeline.score {
+            describe_events(score, incoming, arrival, &triggered, output);
+        }
         if output.feedback.is_some() {
-            output.triggers = rows;
+            output.triggers = triggered.rows;
         }
         Ok(())
     }

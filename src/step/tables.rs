@@ -22,19 +22,19 @@ use crate::time::EventTime;
 use crate::window::{Emission, FeatureTable, NewestRows, References, WindowError, WindowPlan, WindowTables};
 
 /// See the module.
-pub(crate) struct Tables {
+pub(super) struct Tables {
     pipeline: Arc<Pipeline>,
-    pub(crate) live: Vec<LiveTable>,
-    pub(crate) windows: WindowTables,
+    pub(super) live: Vec<LiveTable>,
+    pub(super) windows: WindowTables,
     references: References,
     /// For each table of windows, its index in the pipeline.
     places: Vec<usize>,
     /// Per stream.
     of_stream: Vec<OfStream>,
     /// Per table: events that were late for it.
-    pub(crate) late_rows: Vec<u64>,
+    pub(super) late_rows: Vec<u64>,
     /// Per table: rows emitted.
-    pub(crate) emitted_rows: Vec<u64>,
+    pub(super) emitted_rows: Vec<u64>,
     /// Per table, of this step's emissions, those that vectors do not see yet.
     unseen: Vec<VecDeque<usize>>,
     /// How many of this step's emissions are in there or have been.
@@ -50,7 +50,7 @@ struct OfStream {
 }
 
 impl Tables {
-    pub(crate) fn new(pipeline: &Arc<Pipeline>) -> Result<Self, StepError> {
+    pub(super) fn new(pipeline: &Arc<Pipeline>) -> Result<Self, StepError> {
         let (mut live, mut places, mut plans) = (Vec::new(), Vec::new(), Vec::<Arc<WindowPlan>>::new());
         for (index, table) in pipeline.tables.iter().enumerate() {
             let state = match &table.plan {
@@ -90,7 +90,7 @@ impl Tables {
     }
 
     /// Puts events into the windows, and tells which are late for every table. What is emitted is appended to `out`.
-    pub(crate) fn push(
+    pub(super) fn push(
         &mut self,
         stream: usize,
         arrival: &Arrival,
@@ -124,13 +124,13 @@ impl Tables {
     }
 
     /// The reference tables that events are joined with from now on.
-    pub(crate) fn set_references(&mut self, references: References) {
+    pub(super) fn set_references(&mut self, references: References) {
         self.windows.set_references(references.clone());
         self.references = references;
     }
 
     /// Moves a stream's watermark without an event; none says that it is silent.
-    pub(crate) fn advance(
+    pub(super) fn advance(
         &mut self,
         stream: usize,
         watermark: Option<EventTime>,
@@ -151,7 +151,7 @@ impl Tables {
     }
 
     /// Hands the events that count to the as-of tables, whole; [`Self::apply`] follows for each.
-    pub(crate) fn begin(
+    pub(super) fn begin(
         &mut self,
         stream: usize,
         batch: &RecordBatch,
@@ -176,7 +176,7 @@ impl Tables {
     }
 
     /// Gives the keys of what was emitted their slots, before look-ups find theirs.
-    pub(crate) fn reserve(&mut self, emissions: &[Emission]) -> Result<(), StepError> {
+    pub(super) fn reserve(&mut self, emissions: &[Emission]) -> Result<(), StepError> {
         for emission in emissions {
             if let LiveTable::Windows(rows) = &mut self.live[emission.table] {
                 let reserved = rows.reserve(emission);
@@ -187,7 +187,7 @@ impl Tables {
     }
 
     /// Applies one event of the batch that was begun.
-    pub(crate) fn apply(&mut self, stream: usize, row: usize) {
+    pub(super) fn apply(&mut self, stream: usize, row: usize) {
         for (table, _) in &self.of_stream[stream].as_of {
             if let LiveTable::AsOf(state) = &mut self.live[*table] {
                 state.apply(row);
@@ -196,7 +196,7 @@ impl Tables {
     }
 
     /// Shows what was emitted up to a watermark to the look-ups that follow.
-    pub(crate) fn show(&mut self, watermark: EventTime, emissions: &[Emission]) -> Result<(), StepError> {
+    pub(super) fn show(&mut self, watermark: EventTime, emissions: &[Emission]) -> Result<(), StepError> {
         self.take(watermark, emissions)?;
         for table in &self.places {
             if let LiveTable::Windows(rows) = &mut self.live[*table] {
@@ -223,7 +223,7 @@ impl Tables {
     }
 
     /// Ends a step: everything that was emitted is seen, and what no read can want is dropped.
-    pub(crate) fn settle(
+    pub(super) fn settle(
         &mut self,
         stream: usize,
         watermark: EventTime,
@@ -249,7 +249,7 @@ impl Tables {
     }
 
     /// Events that were late for a table.
-    pub(crate) fn late_rows(&self, table: usize) -> u64 {
+    pub(super) fn late_rows(&self, table: usize) -> u64 {
         match self.places.iter().position(|place| *place == table) {
             Some(windows) => self.windows.late_rows(windows),
             None => self.late_rows.get(table).copied().unwrap_or(0),
@@ -257,7 +257,7 @@ impl Tables {
     }
 
     /// Keys that a table has given up at its limit of memory.
-    pub(crate) fn evicted_keys(&self, table: usize) -> u64 {
+    pub(super) fn evicted_keys(&self, table: usize) -> u64 {
         match (&self.live[table], self.places.iter().position(|place| *place == table)) {
             (_, Some(windows)) => self.windows.evicted_keys(windows),
             (LiveTable::AsOf(state), None) => state.evicted_keys(),
@@ -266,19 +266,19 @@ impl Tables {
     }
 
     /// Rows that each table has emitted.
-    pub(crate) fn emitted_rows(&self) -> &[u64] {
+    pub(super) fn emitted_rows(&self) -> &[u64] {
         &self.emitted_rows
     }
 
     /// Memory of a table, bytes. What tables of windows share counts for each of them.
-    pub(crate) fn size(&self, table: usize) -> usize {
+    pub(super) fn size(&self, table: usize) -> usize {
         let windows = self.places.iter().position(|place| *place == table);
         let windows = windows.map_or(0, |windows| self.windows.size_of(windows));
         windows + self.live.get(table).map_or(0, LiveTable::size)
     }
 
     /// Event time after the newest by which every window has closed and every late row has been emitted.
-    pub(crate) fn longest_wait(&self) -> i64 {
+    pub(super) fn longest_wait(&self) -> i64 {
         let waits = self.windows.plans().iter().map(|plan| plan.longest_wait());
         waits.max().unwrap_or(0)
     }
@@ -288,6 +288,6 @@ fn reach(micros: i64) -> Duration {
     Duration::from_micros(micros.max(0).cast_unsigned())
 }
 
-pub(crate) fn in_table(table: &str, source: WindowError) -> StepError {
+fn in_table(table: &str, source: WindowError) -> StepError {
     StepError::Window { table: table.to_owned(), source }
 }

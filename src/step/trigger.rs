@@ -6,22 +6,30 @@ use arrow::array::{ArrayRef, RecordBatch, UInt32Array, new_null_array};
 use arrow::compute::take_record_batch;
 use arrow::datatypes::SchemaRef;
 
-use super::arrival::Arrival;
+use super::arrival::{Arrival, Incoming};
 use super::deadletter::{DeadLetter, UNSCORABLE};
-use super::step::{Origin, StepOutput};
-use crate::bus::{Message, StreamSequence};
-use crate::pipeline::Pipeline;
+use super::output::{Origin, StepOutput};
+use crate::bus::StreamSequence;
+use crate::pipeline::ScorePlan;
 use crate::score::{Group, ItemIds};
 use crate::time::EventTime;
 use crate::window::WindowError;
 
+/// Events that are scored by themselves.
+pub(super) struct Triggered {
+    /// Which rows of their batch they are.
+    pub(super) rows: Vec<u32>,
+    /// The same as rows of `requests`.
+    pub(super) requests: RecordBatch,
+}
+
 /// The triggering rows with the columns of `requests`.
-pub(crate) fn select(batch: &RecordBatch, rows: &[u32], schema: &SchemaRef) -> Result<RecordBatch, WindowError> {
+pub(super) fn select(batch: &RecordBatch, rows: &[u32], schema: &SchemaRef) -> Result<RecordBatch, WindowError> {
     fit(&take_record_batch(batch, &UInt32Array::from(rows.to_vec()))?, schema)
 }
 
 /// The batch with exactly the columns of `schema`; what it lacks is NULL.
-pub(crate) fn fit(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, WindowError> {
+pub(super) fn fit(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, WindowError> {
     let column = |name: &str, data_type| match batch.column_by_name(name) {
         Some(column) => Arc::clone(column),
         None => new_null_array(data_type, batch.num_rows()),
@@ -31,16 +39,16 @@ pub(crate) fn fit(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch
 }
 
 /// Names the rankings of a step after their events, and makes dead letters of what cannot be scored.
-pub(crate) fn describe_events(
-    (pipeline, stream): (&Pipeline, usize),
-    requests: &RecordBatch,
-    rows: &[u32],
-    (messages, arrival): (&[Message], &Arrival),
+pub(super) fn describe_events(
+    score: &ScorePlan,
+    incoming: Incoming<'_>,
+    arrival: &Arrival,
+    triggered: &Triggered,
     output: &mut StepOutput,
 ) {
+    let Incoming { stream, plan, messages } = incoming;
+    let Triggered { rows, requests } = triggered;
     let (origin, times) = (&arrival.origin, arrival.times());
-    let Some(score) = &pipeline.score else { return };
-    let name = &pipeline.streams[stream].name;
     let users = score.user.as_deref().and_then(|user| requests.column_by_name(user));
     output.job.items = ItemIds::new(requests.column_by_name(&score.item).cloned());
     let (mut sequence, mut ordinal) = (StreamSequence(0), 0);
@@ -54,7 +62,7 @@ pub(crate) fn describe_events(
             String::from_utf8(text).unwrap_or_default()
         });
         output.job.groups.push(Group {
-            request_id: format!("{name}-{sequence}-{ordinal}"),
+            request_id: format!("{}-{sequence}-{ordinal}", plan.name),
             user,
             at: EventTime(times[*row as usize]),
             rows: 1,

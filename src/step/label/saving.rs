@@ -56,7 +56,7 @@ impl Labeller {
     }
 
     /// The join of a pipeline that has one, as the part `labels` has it.
-    pub(crate) fn restored(pipeline: &Pipeline, input: &mut dyn Read) -> Result<Option<Self>, StepError> {
+    pub(super) fn restored(pipeline: &Pipeline, input: &mut dyn Read) -> Result<Option<Self>, StepError> {
         let Some(mut labeller) = Self::new(pipeline, Recorded::new(), Shown::default())? else { return Ok(None) };
         labeller.recorded = labeller.restore_recorded(input).map_err(in_part)?;
         labeller.join = labeller.join.restored(input).map_err(in_part)?;
@@ -107,7 +107,7 @@ impl Labeller {
 }
 
 /// Tells settings apart that lead to other examples; those of the join itself are compared by the join.
-pub(crate) fn settings_fingerprint(pipeline: &Pipeline, vector: &str) -> u64 {
+pub(super) fn settings_fingerprint(pipeline: &Pipeline, vector: &str) -> u64 {
     let labels = pipeline.labels.as_ref().map(|labels| {
         let stream = pipeline.streams.get(labels.stream).map(|stream| &stream.name);
         (stream, &labels.join, labels.positive.to_string())

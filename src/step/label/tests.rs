@@ -85,8 +85,9 @@ fn what_was_shown_before_a_restart_gives_the_same_messages_under_the_same_ids() 
 
     let fingerprint = pipeline.vector.as_ref().unwrap().fingerprint().as_str();
     let read = |bytes: &Bytes| Impressions::decode(bytes, columns(&pipeline), fingerprint).unwrap();
-    let recorded: Vec<(u64, Impressions)> = shown.impressions.iter().map(|(_, bytes)| (3, read(bytes).0)).collect();
-    assert_eq!(read(&shown.impressions[0].1).1, "clicks=3@:1");
+    let recorded: Vec<(u64, Impressions)> =
+        shown.impressions.iter().map(|message| (3, read(&message.payload).0)).collect();
+    assert_eq!(read(&shown.impressions[0].payload).1, "clicks=3@:1");
     let mut after = labeller(&pipeline, recorded);
     let replayed = StepOutput { is_replay: true, ..events(&[1, 2, 3], None, false) };
     assert!(after.take(&replayed, &[], "").unwrap().examples.is_empty());
@@ -130,7 +131,8 @@ fn what_is_more_than_a_message_holds_comes_in_several_that_are_named_apart() {
     let shown = labeller.take(&output, &ranked, "clicks=0").unwrap().impressions;
     let made = labeller.take(&events(&[1], None, true), &[], "clicks=0").unwrap().examples;
     assert_eq!(shown.len(), 3);
-    let sizes = shown.iter().map(|(_, bytes)| bytes.len()).chain(made.iter().map(|message| message.payload.len()));
+    let sizes =
+        shown.iter().map(|message| message.payload.len()).chain(made.iter().map(|message| message.payload.len()));
     assert!(sizes.max().unwrap() < 1_000_000);
 
     let examples = decoded(&pipeline, &made);
