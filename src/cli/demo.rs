@@ -22,6 +22,7 @@ use super::{BrokerArguments, Format, assemble, observe};
 use crate::bus::{Bus, Outgoing, Subject};
 use crate::clock;
 use crate::engine::{Run, Stats, Training, TrainingOptions, TrainingReport};
+use crate::pipeline::Pipeline;
 use crate::simulate::{Kind, Shop, ShopSettings};
 use crate::step::Snapshot;
 
@@ -103,17 +104,7 @@ struct Street {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     let (_, pipeline) = assemble(&arguments.folder)?;
-    let service = pipeline.score.as_ref().and_then(|score| score.service.as_ref());
-    let score =
-        service.map(|(subject, _)| subject.clone()).context("the demo needs a pipeline with a scoring service")?;
-    let street = Arc::new(Street {
-        shop: Mutex::new(Shop::new(&ShopSettings { seed: arguments.seed, ..ShopSettings::default() })),
-        clicks: Subject::new("shop.clicks.web")?,
-        score,
-        latencies: Mutex::new(Vec::new()),
-        learning: Shown::default(),
-        frozen: Shown::default(),
-    });
+    let street = Arc::new(Street::new(&pipeline, arguments.seed)?);
     let pipeline = Arc::new(pipeline);
     runtime()?.block_on(async {
         let state = tempfile_folder()?;
@@ -174,6 +165,22 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
         ensure!(summary.rankings > 0, "no ranking was answered");
         Ok(true)
     })
+}
+
+impl Street {
+    fn new(pipeline: &Pipeline, seed: u64) -> anyhow::Result<Self> {
+        let service = pipeline.score.as_ref().and_then(|score| score.service.as_ref());
+        let score =
+            service.map(|(subject, _)| subject.clone()).context("the demo needs a pipeline with a scoring service")?;
+        Ok(Self {
+            shop: Mutex::new(Shop::new(&ShopSettings { seed, ..ShopSettings::default() })),
+            clicks: Subject::new("shop.clicks.web")?,
+            score,
+            latencies: Mutex::new(Vec::new()),
+            learning: Shown::default(),
+            frozen: Shown::default(),
+        })
+    }
 }
 
 /// People who look around by themselves.

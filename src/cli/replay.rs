@@ -18,7 +18,7 @@ use super::{BrokerArguments, Format, assemble, observe};
 use crate::bus::{Bus, Outgoing, StreamSequence};
 use crate::clock;
 use crate::engine::Run;
-use crate::pipeline::{Pipeline, StreamPlan, concrete, input_spec};
+use crate::pipeline::{Pipeline, concrete, input_spec};
 
 /// Messages that wait for the broker's acknowledgement.
 const OUTSTANDING: usize = 2_000;
@@ -77,46 +77,77 @@ struct Report {
     learnt: Option<Learnt>,
 }
 
+/// A file on its way into one stream of a pipeline.
+struct Replay {
+    pipeline: Arc<Pipeline>,
+    /// Index of the stream.
+    stream: usize,
+    file: EventFile,
+    speed: Speed,
+    bar: ProgressBar,
+}
+
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     let (_, pipeline) = assemble(&arguments.folder)?;
-    let pipeline = Arc::new(pipeline);
     let stream = pick_stream(&pipeline, arguments.stream.as_deref())?;
     let wants_time = arguments.speed != Speed::Max;
     let plan = &pipeline.streams[stream];
-    let mut file = EventFile::open(&arguments.file, &plan.contract, &plan.decode.time_column, wants_time)?;
+    let file = EventFile::open(&arguments.file, &plan.contract, &plan.decode.time_column, wants_time)?;
     let bar = progress(file.total_bytes());
+    let mut replay = Replay { pipeline: Arc::new(pipeline), stream, file, speed: arguments.speed, bar: bar.clone() };
     runtime()?.block_on(async {
         // A store of its own: what comes out is about this file alone.
         let state = tempfile_folder()?;
         let broker = Broker::open(&arguments.broker, &state.0).await?;
-        let start = clock::now();
         if arguments.broker.nats.is_some() {
-            broker.bus.ensure_stream(&input_spec(&pipeline, plan)).await?;
-            let published = publish(&broker.bus, plan, &mut file, arguments.speed, &bar).await?;
-            bar.finish_and_clear();
-            let seconds = start.elapsed().as_secs_f64();
-            match arguments.format {
-                Format::Json => {
-                    observe::print_json(&serde_json::json!({ "published": published, "seconds": seconds }))?
-                }
-                Format::Text => println!("{published} events published in {seconds:.1} s"),
-            }
+            replay.publish_only(&broker.bus, arguments.format).await?;
             broker.close().await?;
             return Ok(true);
         }
-        let mut running = Run::start(Arc::clone(&pipeline), &broker.bus, &settings()).await?;
+        let report = replay.through_pipeline(&broker.bus).await?;
+        broker.close().await?;
+        let report = report.context("interrupted")?;
+        bar.finish_and_clear();
+        print(&report, arguments.format)?;
+        let (published, accounted) = (report.published, report.accounted());
+        ensure!(accounted == published, "{published} events published, {accounted} accounted for");
+        Ok(true)
+    })
+}
+
+impl Replay {
+    /// Into somebody else's server: what its pipeline makes of the events is its own.
+    async fn publish_only(&mut self, bus: &Bus, format: Format) -> anyhow::Result<()> {
+        let start = clock::now();
+        bus.ensure_stream(&input_spec(&self.pipeline, &self.pipeline.streams[self.stream])).await?;
+        let published = self.publish(bus).await?;
+        self.bar.finish_and_clear();
+        let seconds = start.elapsed().as_secs_f64();
+        match format {
+            Format::Json => observe::print_json(&serde_json::json!({ "published": published, "seconds": seconds })),
+            Format::Text => {
+                println!("{published} events published in {seconds:.1} s");
+                Ok(())
+            }
+        }
+    }
+
+    /// Through a pipeline that runs beside, until it has taken everything; nothing when interrupted while publishing.
+    async fn through_pipeline(&mut self, bus: &Bus) -> anyhow::Result<Option<Report>> {
+        let start = clock::now();
+        let (pipeline, stream) = (Arc::clone(&self.pipeline), self.stream);
+        let mut running = Run::start(Arc::clone(&pipeline), bus, &settings()).await?;
         let published = tokio::select! {
-            published = publish(&broker.bus, plan, &mut file, arguments.speed, &bar) => Some(published?),
+            published = self.publish(bus) => Some(published?),
             error = running.failed() => return Err(error.into()),
             () = interrupted() => None,
         };
         let Some(published) = published else {
             running.stop().await?;
-            broker.close().await?;
-            bail!("interrupted");
+            return Ok(None);
         };
-        let last = broker.bus.stream_state(&input_spec(&pipeline, plan).name).await?.last;
-        bar.set_message("waiting until everything is through");
+        let last = bus.stream_state(&input_spec(&pipeline, &pipeline.streams[stream]).name).await?.last;
+        self.bar.set_message("waiting until everything is through");
         let mut settled = running.settled();
         tokio::select! {
             reached = settled.wait_for(|position| position.of(stream) >= last || last == StreamSequence(0)) => {
@@ -132,14 +163,12 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
         running.stop().await?;
         let learnt = match pipeline.train.is_some() && labels.examples() > 0 {
             true => {
-                bar.set_message("learning");
-                Some(learn(&pipeline, &broker.bus, labels).await?)
+                self.bar.set_message("learning");
+                Some(learn(&pipeline, bus, labels).await?)
             }
             false => None,
         };
-        broker.close().await?;
-        bar.finish_and_clear();
-        let report = Report {
+        Ok(Some(Report {
             published,
             counted: counts.counted,
             late: counts.late,
@@ -149,12 +178,45 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
             seconds,
             emitted,
             learnt,
-        };
-        print(&report, arguments.format)?;
-        let accounted = report.counted + report.late + report.rejected + report.duplicate;
-        ensure!(accounted == published, "{published} events published, {accounted} accounted for");
-        Ok(true)
-    })
+        }))
+    }
+
+    /// Publishes the file's events, at its speed.
+    async fn publish(&mut self, bus: &Bus) -> anyhow::Result<u64> {
+        let Self { pipeline, stream, file, speed, bar } = self;
+        let plan = &pipeline.streams[*stream];
+        let subject = concrete(plan.subjects.first().context("the stream has no subject")?)?;
+        let mut publisher = bus.publisher(OUTSTANDING).await?;
+        let (mut published, mut event) = (0_u64, Vec::new());
+        let start = clock::now();
+        let mut first_time = None;
+        while let Some(time) = file.next_event(&mut event)? {
+            if let (Speed::Times(times), Some(time)) = (*speed, time) {
+                let first = *first_time.get_or_insert(time);
+                let micros = time.saturating_sub(first).max(0).saturating_mul(plan.decode.time_unit.micros());
+                let due = start + Duration::from_micros(micros.cast_unsigned()).div_f64(times);
+                if due > clock::now() {
+                    publisher.settle().await?;
+                    tokio::time::sleep_until(due.into()).await;
+                }
+            }
+            publisher.publish(Outgoing::new(subject.clone(), std::mem::take(&mut event).into())).await?;
+            published += 1;
+            if published.is_multiple_of(1_024) {
+                bar.set_position(file.read_bytes());
+            }
+        }
+        publisher.settle().await?;
+        bar.set_position(file.total_bytes());
+        Ok(published)
+    }
+}
+
+impl Report {
+    /// Events of which it is known what became of them.
+    fn accounted(&self) -> u64 {
+        self.counted + self.late + self.rejected + self.duplicate
+    }
 }
 
 fn print(report: &Report, format: Format) -> anyhow::Result<()> {
@@ -196,39 +258,6 @@ fn pick_stream(pipeline: &Pipeline, name: Option<&str>) -> anyhow::Result<usize>
         None if names.len() == 1 => Ok(0),
         None => bail!("the pipeline has several streams: say which with --stream ({})", names.join(", ")),
     }
-}
-
-async fn publish(
-    bus: &Bus,
-    plan: &StreamPlan,
-    file: &mut EventFile,
-    speed: Speed,
-    bar: &ProgressBar,
-) -> anyhow::Result<u64> {
-    let subject = concrete(plan.subjects.first().context("the stream has no subject")?)?;
-    let mut publisher = bus.publisher(OUTSTANDING).await?;
-    let (mut published, mut event) = (0_u64, Vec::new());
-    let start = clock::now();
-    let mut first_time = None;
-    while let Some(time) = file.next_event(&mut event)? {
-        if let (Speed::Times(times), Some(time)) = (speed, time) {
-            let first = *first_time.get_or_insert(time);
-            let micros = time.saturating_sub(first).max(0).saturating_mul(plan.decode.time_unit.micros());
-            let due = start + Duration::from_micros(micros.cast_unsigned()).div_f64(times);
-            if due > clock::now() {
-                publisher.settle().await?;
-                tokio::time::sleep_until(due.into()).await;
-            }
-        }
-        publisher.publish(Outgoing::new(subject.clone(), std::mem::take(&mut event).into())).await?;
-        published += 1;
-        if published.is_multiple_of(1_024) {
-            bar.set_position(file.read_bytes());
-        }
-    }
-    publisher.settle().await?;
-    bar.set_position(file.total_bytes());
-    Ok(published)
 }
 
 fn progress(bytes: u64) -> ProgressBar {

@@ -1,7 +1,7 @@
 //! `tidewheel run`: a pipeline in the foreground.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +13,7 @@ use super::broker::Broker;
 use super::{BrokerArguments, assemble, observe};
 use crate::commit::OnLoss;
 use crate::engine::{EngineError, Run, RunSettings, Training, TrainingOptions};
+use crate::pipeline::Pipeline;
 use crate::query::serve_sql;
 use crate::snapshot::Location;
 
@@ -54,24 +55,12 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
         let broker = Broker::open(&arguments.broker, &state).await?;
         let name = pipeline.name.clone();
         let pipeline = Arc::new(pipeline);
-        let copies = Some(state.join("models"));
-        let snapshots = match &pipeline.state.snapshots {
-            Some(address) => Location::parse(address)?,
-            None => Location::folder(state.join("snapshots")),
-        };
-        let settings = RunSettings {
-            copies: copies.clone(),
-            history: Some(state.join("history")),
-            snapshots: Some(snapshots),
-            on_loss: if arguments.accept_loss { OnLoss::Accept } else { OnLoss::Stop },
-            from_scratch: arguments.from_scratch,
-            ..settings()
-        };
+        let settings = run_settings(arguments, &pipeline, &state)?;
         let start = async {
             let running = Run::start(Arc::clone(&pipeline), &broker.bus, &settings).await?;
             let training = match pipeline.train.is_some() && !arguments.no_train {
                 true => {
-                    let options = TrainingOptions { copies, ..TrainingOptions::default() };
+                    let options = TrainingOptions { copies: settings.copies.clone(), ..TrainingOptions::default() };
                     Some(Training::start(Arc::clone(&pipeline), &broker.bus, options).await?)
                 }
                 false => None,
@@ -117,6 +106,22 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
         outcome?;
         tracing::info!("stopped");
         Ok(true)
+    })
+}
+
+/// What the arguments and the pipeline say of how it runs; `state` is the folder of its own files.
+fn run_settings(arguments: &Arguments, pipeline: &Pipeline, state: &Path) -> anyhow::Result<RunSettings> {
+    let snapshots = match &pipeline.state.snapshots {
+        Some(address) => Location::parse(address)?,
+        None => Location::folder(state.join("snapshots")),
+    };
+    Ok(RunSettings {
+        copies: Some(state.join("models")),
+        history: Some(state.join("history")),
+        snapshots: Some(snapshots),
+        on_loss: if arguments.accept_loss { OnLoss::Accept } else { OnLoss::Stop },
+        from_scratch: arguments.from_scratch,
+        ..settings()
     })
 }
 
