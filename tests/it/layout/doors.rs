@@ -8,7 +8,7 @@ use super::tree::{File, Target, Tree};
 type Door = (&'static str, &'static [&'static str]);
 
 const DOORS: [Door; 17] = [
-    ("anyhow", &["cli/", "trial/"]),
+    ("anyhow", &["cli/"]),
     ("async_nats", &["bus/"]),
     ("clap", &["cli/"]),
     // The machine's clocks: what decides is given the time.
