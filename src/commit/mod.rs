@@ -48,7 +48,7 @@ pub(crate) use progress::{Counts, Progress, Run};
 pub(crate) use published::{Publication, Published};
 pub(crate) use recorded::recorded_impressions;
 pub(crate) use recovery::{
-    Claimed, Gap, Reading, Stretch, Usable, claim, from_nothing, from_snapshot, read_heads, steps_between,
+    Claimed, Crossing, Gap, Stretch, Usable, claim, from_nothing, from_snapshot, read_heads, steps_between,
 };
 pub(crate) use save::{Committed, FORMAT, Head, Save};
 pub(crate) use telemetry::describe_metrics;

@@ -6,7 +6,7 @@ use super::EngineError;
 use super::feed::Source;
 use crate::bus::{Bus, ReadLimits, StreamSequence};
 use crate::commit::{
-    Gap, Head, Input, Marker, OnLoss, Place, Progress, Reading, Usable, from_nothing, from_snapshot, pass,
+    Crossing, Gap, Head, Input, Marker, OnLoss, Place, Progress, Usable, from_nothing, from_snapshot, pass,
     recorded_impressions,
 };
 use crate::pipeline::Pipeline;
@@ -124,12 +124,12 @@ pub(super) async fn open_sources(
             None => false,
         };
         match gap.decide(is_last_there, on_loss) {
-            Reading::AfterState => {}
-            Reading::AfterMarker(differ) => {
+            Crossing::AfterState => {}
+            Crossing::AfterMarker(differ) => {
                 tracing::error!(error = %differ, "going on with what the stream holds, as was asked for");
                 *mark = marked.clone();
             }
-            Reading::Stop(differ) => return Err(differ.into()),
+            Crossing::Stop(differ) => return Err(differ.into()),
         }
         let is_fresh = mark.sequence == 0;
         let mut reader = bus.reader(&input.name, StreamSequence(mark.sequence).next(), limits);

@@ -15,9 +15,9 @@ pub(crate) struct Gap<'a> {
     pub(crate) marked: &'a InputMark,
 }
 
-/// How a stream is read on.
+/// Where a stream is read on, with a gap before the marker.
 #[derive(Debug)]
-pub(crate) enum Reading {
+pub(crate) enum Crossing {
     /// After what the state holds.
     AfterState,
     /// After the marker, without what lies between, as was asked for.
@@ -34,12 +34,12 @@ impl Gap<'_> {
 
     /// Decides, once it is known whether the stream still has the [last](Self::last) message: without it nobody could tell
     /// when they have all been read.
-    pub(crate) fn decide(&self, is_last_there: bool, on_loss: OnLoss) -> Reading {
-        let Some(until) = self.last().filter(|_| !is_last_there) else { return Reading::AfterState };
+    pub(crate) fn decide(&self, is_last_there: bool, on_loss: OnLoss) -> Crossing {
+        let Some(until) = self.last().filter(|_| !is_last_there) else { return Crossing::AfterState };
         let differ = CommitError::InputsDiffer { stream: self.stream.to_owned(), until };
         match on_loss {
-            OnLoss::Stop => Reading::Stop(differ),
-            OnLoss::Accept => Reading::AfterMarker(differ),
+            OnLoss::Stop => Crossing::Stop(differ),
+            OnLoss::Accept => Crossing::AfterMarker(differ),
         }
     }
 }
@@ -64,8 +64,8 @@ mod tests {
             let gap = Gap { stream: "SHOP_CLICKS", state: &state, marked: &marked };
             assert_eq!(gap.last(), (sequence < 9).then_some(StreamSequence(9)), "{case}");
             match (gap.decide(is_last_there, OnLoss::Stop), gap.decide(is_last_there, OnLoss::Accept)) {
-                (Reading::AfterState, Reading::AfterState) => assert!(!is_lost, "{case}"),
-                (Reading::Stop(stop), Reading::AfterMarker(accepted)) => {
+                (Crossing::AfterState, Crossing::AfterState) => assert!(!is_lost, "{case}"),
+                (Crossing::Stop(stop), Crossing::AfterMarker(accepted)) => {
                     assert!(is_lost, "{case}");
                     assert_eq!(stop.to_string(), accepted.to_string());
                     assert!(stop.to_string().starts_with("stream SHOP_CLICKS up to 9 is not what it was"), "{stop}");

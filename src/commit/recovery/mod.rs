@@ -25,7 +25,7 @@ mod steps;
 mod testing;
 
 pub(crate) use claim::{Claimed, claim};
-pub(crate) use gap::{Gap, Reading};
+pub(crate) use gap::{Crossing, Gap};
 pub(crate) use heads::{Usable, read_heads};
 pub(crate) use resume::{from_nothing, from_snapshot};
 pub(crate) use steps::{Stretch, steps_between};
