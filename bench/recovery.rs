@@ -24,6 +24,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Zipf};
 use tidewheel::bus::{Bus, Outgoing, Publisher, ReadLimits, StreamSequence, Subject};
 use tidewheel::engine::{Run, RunSettings};
+use tidewheel::pipeline::StreamIndex;
 use tidewheel::pipeline::{Pipeline, input_spec, output_spec};
 use tidewheel::snapshot::Location;
 use tokio::sync::watch;
@@ -276,7 +277,7 @@ async fn work(bus: &Bus, events: u64, snapshots: Option<&PathBuf>) -> f64 {
     let run = Run::start(Arc::new(pipeline), bus, &settings).await.unwrap();
     // The last outputs of an epoch that is not full wait for others, so what is measured ends a little earlier.
     let measured = events - LAST_STEPS;
-    run.settled().wait_for(|position| position.of(0) >= StreamSequence(measured)).await.unwrap();
+    run.settled().wait_for(|position| position.of(StreamIndex(0)) >= StreamSequence(measured)).await.unwrap();
     let rate = measured as f64 / start.elapsed().as_secs_f64();
     run.stop().await.unwrap();
     rate

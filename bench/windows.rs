@@ -25,7 +25,7 @@ use rustix::time::{ClockId, clock_gettime};
 use tidewheel::bus::{Encoding, Message, StreamSequence, Subject};
 use tidewheel::event::{Contract, DecodeSettings, Decoder};
 use tidewheel::time::EventTime;
-use tidewheel::window::{Emission, Emit, Horizon, TableForm, WindowSettings, WindowTables};
+use tidewheel::window::{Emission, Emit, Horizon, TableForm, WindowIndex, WindowSettings, WindowTables};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -213,8 +213,8 @@ fn tidewheel(options: &Options, sink: &mut Sink, slowest: &mut Duration) -> anyh
         tables.advance("clicks", Some(EventTime(watermark)), &mut emissions)?;
         take(&mut emissions, sink)?;
     }
-    if tables.late_rows(0) > 0 {
-        bail!("{} late rows", tables.late_rows(0));
+    if tables.late_rows(WindowIndex(0)) > 0 {
+        bail!("{} late rows", tables.late_rows(WindowIndex(0)));
     }
     Ok(rows)
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::{Format, observe};
 use crate::config::{Folder, nearest};
 use crate::feature::LivePlan;
-use crate::pipeline::{Pipeline, ReferenceSource, TablePlan};
+use crate::pipeline::{Pipeline, ReferenceSource, StreamIndex, TablePlan};
 use crate::window::{AtLimit, Emit, FeaturePlan, WindowPlan, WindowSpec};
 
 /// Bytes of what finds a key: its hash, place and slot, beside the key itself.
@@ -172,7 +172,7 @@ fn watermark(stream: &crate::pipeline::StreamPlan) -> String {
 }
 
 fn table_of(pipeline: &Pipeline, table: &TablePlan) -> Table {
-    let name = |stream: &usize| pipeline.streams.get(*stream).map_or_else(String::new, |stream| stream.name.clone());
+    let name = |stream: &StreamIndex| pipeline.stream(*stream).name.clone();
     let (kept, state) = match &table.plan {
         LivePlan::AsOf(plan) => as_of(plan),
         LivePlan::Windows(plan) => windows(plan, shared_pane(pipeline, plan)),

@@ -18,7 +18,7 @@ use super::{BrokerArguments, Format, assemble, observe};
 use crate::bus::{Bus, Outgoing, StreamSequence};
 use crate::clock;
 use crate::engine::Run;
-use crate::pipeline::{Pipeline, concrete, input_spec};
+use crate::pipeline::{Pipeline, StreamIndex, concrete, input_spec};
 
 /// Messages that wait for the broker's acknowledgement.
 const OUTSTANDING: usize = 2_000;
@@ -81,7 +81,7 @@ struct Report {
 struct Replay {
     pipeline: Arc<Pipeline>,
     /// Index of the stream.
-    stream: usize,
+    stream: StreamIndex,
     file: EventFile,
     speed: Speed,
     bar: ProgressBar,
@@ -91,7 +91,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     let (_, pipeline) = assemble(&arguments.folder)?;
     let stream = pick_stream(&pipeline, arguments.stream.as_deref())?;
     let wants_time = arguments.speed != Speed::Max;
-    let plan = &pipeline.streams[stream];
+    let plan = pipeline.stream(stream);
     let file = EventFile::open(&arguments.file, &plan.contract, &plan.decode.time_column, wants_time)?;
     let bar = progress(file.total_bytes());
     let mut replay = Replay { pipeline: Arc::new(pipeline), stream, file, speed: arguments.speed, bar: bar.clone() };
@@ -119,7 +119,7 @@ impl Replay {
     /// Into somebody else's server: what its pipeline makes of the events is its own.
     async fn publish_only(&mut self, bus: &Bus, format: Format) -> anyhow::Result<()> {
         let start = clock::now();
-        bus.ensure_stream(&input_spec(&self.pipeline, &self.pipeline.streams[self.stream])).await?;
+        bus.ensure_stream(&input_spec(&self.pipeline, self.pipeline.stream(self.stream))).await?;
         let published = self.publish(bus).await?;
         self.bar.finish_and_clear();
         let seconds = start.elapsed().as_secs_f64();
@@ -146,7 +146,7 @@ impl Replay {
             running.stop().await?;
             return Ok(None);
         };
-        let last = bus.stream_state(&input_spec(&pipeline, &pipeline.streams[stream]).name).await?.last;
+        let last = bus.stream_state(&input_spec(&pipeline, pipeline.stream(stream)).name).await?.last;
         self.bar.set_message("waiting until everything is through");
         let mut settled = running.settled();
         tokio::select! {
@@ -184,7 +184,7 @@ impl Replay {
     /// Publishes the file's events, at its speed.
     async fn publish(&mut self, bus: &Bus) -> anyhow::Result<u64> {
         let Self { pipeline, stream, file, speed, bar } = self;
-        let plan = &pipeline.streams[*stream];
+        let plan = pipeline.stream(*stream);
         let subject = concrete(plan.subjects.first().context("the stream has no subject")?)?;
         let mut publisher = bus.publisher(OUTSTANDING).await?;
         let (mut published, mut event) = (0_u64, Vec::new());
@@ -248,14 +248,15 @@ fn emitted(pipeline: &Pipeline, rows: &[u64]) -> BTreeMap<String, u64> {
     tables.map(|(table, rows)| (table.plan.name().to_owned(), *rows)).collect()
 }
 
-fn pick_stream(pipeline: &Pipeline, name: Option<&str>) -> anyhow::Result<usize> {
+fn pick_stream(pipeline: &Pipeline, name: Option<&str>) -> anyhow::Result<StreamIndex> {
     let names: Vec<_> = pipeline.streams.iter().map(|stream| stream.name.as_str()).collect();
     match name {
         Some(name) => names
             .iter()
             .position(|known| *known == name)
+            .map(StreamIndex)
             .with_context(|| format!("no stream `{name}`: the pipeline has {}", names.join(", "))),
-        None if names.len() == 1 => Ok(0),
+        None if names.len() == 1 => Ok(StreamIndex(0)),
         None => bail!("the pipeline has several streams: say which with --stream ({})", names.join(", ")),
     }
 }

@@ -15,8 +15,8 @@ use super::outputs::ID;
 use crate::bus::{Outgoing, Subject};
 use crate::commit::CommitError;
 use crate::pipeline::Pipeline;
+use crate::step::Emitted;
 use crate::time::EventTime;
-use crate::window::Emission;
 
 const TABLE: &str = "Tidewheel-Table";
 const KIND: &str = "Tidewheel-Kind";
@@ -30,10 +30,10 @@ const REMOVED: &str = "removed";
 const LONGEST_KEY: usize = 200;
 
 /// The messages of a step's emissions, for the tables that are published, in their order.
-pub(crate) fn messages(pipeline: &Pipeline, emissions: &[Emission]) -> Result<Vec<Outgoing>, CommitError> {
+pub(crate) fn messages(pipeline: &Pipeline, emissions: &[Emitted]) -> Result<Vec<Outgoing>, CommitError> {
     let mut messages = Vec::new();
     for emission in emissions {
-        let Some(table) = pipeline.tables.get(emission.table) else { continue };
+        let Some(table) = pipeline.tables.get(emission.table.0) else { continue };
         let Some(subject) = &table.publish else { continue };
         of_table(table.plan.name(), subject, emission, &mut messages)
             .map_err(|source| CommitError::Emitted { table: table.plan.name().to_owned(), source })?;
@@ -44,7 +44,7 @@ pub(crate) fn messages(pipeline: &Pipeline, emissions: &[Emission]) -> Result<Ve
 fn of_table(
     table: &str,
     subject: &Subject,
-    emission: &Emission,
+    emission: &Emitted,
     messages: &mut Vec<Outgoing>,
 ) -> Result<(), ArrowError> {
     let kind = if emission.is_removal { REMOVED } else { emission.kind.as_str() };
@@ -117,6 +117,7 @@ fn short(key: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use crate::pipeline::TableIndex;
     use std::sync::Arc;
 
     use arrow::array::{Float64Array, Int64Array, StringArray};
@@ -125,13 +126,13 @@ mod tests {
     use crate::commit::outputs;
     use crate::window::EmissionKind;
 
-    fn emission(is_removal: bool) -> Emission {
+    fn emission(is_removal: bool) -> Emitted {
         let users: ArrayRef = Arc::new(Int64Array::from(vec![Some(7), None]));
         let kinds: ArrayRef = Arc::new(StringArray::from(vec!["line\nbreak", &"long".repeat(100)]));
         let spent: ArrayRef = Arc::new(Float64Array::from(vec![Some(1.5), None]));
         let rows = [("user_id", Arc::clone(&users), true), ("spent", spent, true)];
-        Emission {
-            table: 0,
+        Emitted {
+            table: TableIndex(0),
             kind: EmissionKind::Final,
             at: EventTime(60_000_000),
             rows: RecordBatch::try_from_iter_with_nullable(rows).unwrap(),
@@ -141,7 +142,7 @@ mod tests {
         }
     }
 
-    fn shown(emission: &Emission) -> String {
+    fn shown(emission: &Emitted) -> String {
         let mut messages = Vec::new();
         of_table("spend", &Subject::new("shop.spend").unwrap(), emission, &mut messages).unwrap();
         let mut text = String::new();

@@ -157,6 +157,7 @@ mod tests {
     use super::*;
     use crate::bus::Subject;
     use crate::commit::progress::{Counts, InputMark};
+    use crate::pipeline::StreamIndex;
 
     fn outputs(ids: std::ops::Range<usize>, bytes: usize) -> Vec<Outgoing> {
         let subject = Subject::new("out.a").unwrap();
@@ -170,13 +171,17 @@ mod tests {
     }
 
     fn run(stream: usize, until: u64) -> Run {
-        Run { stream, until, is_present: true }
+        Run { stream: StreamIndex(stream), until, is_present: true }
     }
 
     /// Outputs, last sequence if complete, unfinished step.
     fn shapes(batches: &[Batch]) -> Vec<(usize, Option<u64>, Option<Run>)> {
         let shape = |batch: &Batch| {
-            (batch.outputs.len(), batch.progress.as_ref().map(|progress| progress.sequence(0)), batch.unfinished)
+            (
+                batch.outputs.len(),
+                batch.progress.as_ref().map(|progress| progress.sequence(StreamIndex(0))),
+                batch.unfinished,
+            )
         };
         batches.iter().map(shape).collect()
     }

@@ -10,7 +10,7 @@ use super::presence::Identity;
 use super::progress::{Progress, Run};
 use crate::bus::{Outgoing, StoredMessage, Subject};
 use crate::commit::CommitError;
-use crate::pipeline::StreamPlan;
+use crate::pipeline::{StreamIndex, StreamPlan};
 
 /// Changes when the meaning of a field does.
 const FORMAT: u32 = 1;
@@ -117,8 +117,9 @@ impl Marker {
     pub(super) fn in_terms_of(mut self, streams: &[StreamPlan]) -> Self {
         let names: Vec<String> = self.progress.inputs.iter().map(|input| input.stream.clone()).collect();
         let now = |run: Run| {
-            let name = names.get(run.stream)?;
-            Some(Run { stream: streams.iter().position(|plan| plan.name == *name)?, ..run })
+            let name = names.get(run.stream.0)?;
+            let stream = streams.iter().position(|plan| plan.name == *name).map(StreamIndex)?;
+            Some(Run { stream, ..run })
         };
         self.steps = self.steps.into_iter().filter_map(now).collect();
         self.unfinished =
@@ -147,8 +148,11 @@ mod tests {
             epoch: 3,
             writer: "w".to_owned(),
             complete: false,
-            steps: vec![Run { stream: 0, until: 9, is_present: true }],
-            unfinished: Some(Unfinished { since: 4, step: Run { stream: 0, until: 12, is_present: false } }),
+            steps: vec![Run { stream: StreamIndex(0), until: 9, is_present: true }],
+            unfinished: Some(Unfinished {
+                since: 4,
+                step: Run { stream: StreamIndex(0), until: 12, is_present: false },
+            }),
             ..Marker::first("l".to_owned(), progress)
         };
         let message = marker.message(Marker::subject("shop").unwrap()).unwrap();
@@ -164,7 +168,7 @@ mod tests {
             inputs: vec![InputMark { sequence: 9, ..InputMark::start("clicks", 7) }],
             counts: Counts::default(),
         };
-        let step = Run { stream: 0, until: 9, is_present: true };
+        let step = Run { stream: StreamIndex(0), until: 9, is_present: true };
         let before = Marker {
             losses: 2,
             epoch: 3,

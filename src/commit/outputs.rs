@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::bus::{Outgoing, StreamSequence, Subject};
 use crate::commit::CommitError;
-use crate::pipeline::{Pipeline, examples_subject};
+use crate::pipeline::{Pipeline, StreamIndex, examples_subject};
 use crate::step::{DeadLetter, ExampleMessage};
 
 /// The header that names an output.
@@ -66,12 +66,12 @@ impl Outputs {
     /// Dead letters in the order of their stream; those of one message are counted.
     fn append_dead(&self, mut letters: Vec<DeadLetter>, messages: &mut Vec<Outgoing>) {
         letters.sort_by_key(|letter| (letter.stream, letter.sequence));
-        let (mut last, mut ordinal) = ((usize::MAX, StreamSequence(0)), 0_u32);
+        let (mut last, mut ordinal) = ((StreamIndex(usize::MAX), StreamSequence(0)), 0_u32);
         for letter in letters {
             let place = (letter.stream, letter.sequence);
             ordinal = if place == last { ordinal + 1 } else { 0 };
             last = place;
-            let stream = self.streams.get(letter.stream).map_or("", String::as_str);
+            let stream = self.streams.get(letter.stream.0).map_or("", String::as_str);
             messages.push(
                 Outgoing::new(self.dead.clone(), shortened(letter.bytes))
                     .header(ID, format!("dead-{stream}-{}-{ordinal}", letter.sequence))
@@ -107,7 +107,7 @@ mod tests {
 
     fn letter(sequence: u64, reason: &'static str) -> DeadLetter {
         DeadLetter {
-            stream: 0,
+            stream: StreamIndex(0),
             sequence: StreamSequence(sequence),
             reason,
             detail: "two\nlines".to_owned(),

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::bus::StreamSequence;
+use crate::pipeline::StreamIndex;
 
 /// Sequences of all streams of a pipeline up to which every output has been published before this one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -15,13 +16,13 @@ impl Position {
     }
 
     /// The last sequence of a stream, by its index in the pipeline.
-    pub fn of(&self, stream: usize) -> StreamSequence {
-        self.0.get(stream).map_or(StreamSequence(0), |(_, sequence)| *sequence)
+    pub fn of(&self, stream: StreamIndex) -> StreamSequence {
+        self.0.get(stream.0).map_or(StreamSequence(0), |(_, sequence)| *sequence)
     }
 
     /// Moves a stream on.
-    pub fn advance(&mut self, stream: usize, sequence: StreamSequence) {
-        if let Some((_, last)) = self.0.get_mut(stream) {
+    pub fn advance(&mut self, stream: StreamIndex, sequence: StreamSequence) {
+        if let Some((_, last)) = self.0.get_mut(stream.0) {
             *last = sequence.max(*last);
         }
     }
@@ -29,13 +30,13 @@ impl Position {
     /// Moves every stream on as far as another position is.
     pub fn advance_to(&mut self, other: &Self) {
         for (stream, (_, sequence)) in other.0.iter().enumerate() {
-            self.advance(stream, *sequence);
+            self.advance(StreamIndex(stream), *sequence);
         }
     }
 
     /// Whether every stream is at least as far as in another position.
     pub fn has_reached(&self, other: &Self) -> bool {
-        (0..other.0.len()).all(|stream| self.of(stream) >= other.of(stream))
+        (0..other.0.len()).map(StreamIndex).all(|stream| self.of(stream) >= other.of(stream))
     }
 
     /// Takes over the sequences of the streams that `text` names; others stay. `None` when it is no position.
@@ -71,20 +72,20 @@ mod tests {
         let mut there = Position::start(["clicks", "orders"].into_iter());
         let mut here = there.clone();
         assert!(here.has_reached(&there), "empty streams are rebuilt at once");
-        there.advance(1, StreamSequence(2));
-        here.advance(0, StreamSequence(9));
+        there.advance(StreamIndex(1), StreamSequence(2));
+        here.advance(StreamIndex(0), StreamSequence(9));
         assert!(!here.has_reached(&there));
-        here.advance(1, StreamSequence(2));
+        here.advance(StreamIndex(1), StreamSequence(2));
         assert!(here.has_reached(&there));
     }
 
     #[test]
     fn a_position_is_read_back_from_its_text_and_ignores_streams_that_are_gone() {
         let mut position = Position::start(["clicks", "orders"].into_iter());
-        position.advance(1, StreamSequence(42));
+        position.advance(StreamIndex(1), StreamSequence(42));
         assert_eq!(position.to_string(), "clicks=0,orders=42");
         let fresh = Position::start(["orders"].into_iter()).resumed_from(&position.to_string());
-        assert_eq!(fresh.map(|position| position.of(0)), Some(StreamSequence(42)));
+        assert_eq!(fresh.map(|position| position.of(StreamIndex(0))), Some(StreamSequence(42)));
         assert_eq!(Position::start(["orders"].into_iter()).resumed_from("orders=x"), None);
     }
 }

@@ -8,6 +8,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::position::Position;
 use crate::bus::{Anchor, Message, StreamSequence};
+use crate::pipeline::StreamIndex;
 use crate::step::Snapshot;
 
 /// How far one input stream has been read.
@@ -50,7 +51,7 @@ pub(crate) struct Counts {
 #[serde(from = "(usize, u64, bool)", into = "(usize, u64, bool)")]
 pub(crate) struct Run {
     /// By its index in the pipeline.
-    pub(crate) stream: usize,
+    pub(crate) stream: StreamIndex,
     /// Its last message.
     pub(crate) until: u64,
     /// Whether streams that were silent held nothing back: done again, the step must take silence for the same.
@@ -66,13 +67,13 @@ impl Run {
 
 impl From<(usize, u64, bool)> for Run {
     fn from((stream, until, is_present): (usize, u64, bool)) -> Self {
-        Self { stream, until, is_present }
+        Self { stream: StreamIndex(stream), until, is_present }
     }
 }
 
 impl From<Run> for (usize, u64, bool) {
     fn from(run: Run) -> Self {
-        (run.stream, run.until, run.is_present)
+        (run.stream.0, run.until, run.is_present)
     }
 }
 
@@ -113,14 +114,14 @@ impl Progress {
     pub(crate) fn position(&self) -> Position {
         let mut position = Position::start(self.inputs.iter().map(|input| input.stream.as_str()));
         for (stream, input) in self.inputs.iter().enumerate() {
-            position.advance(stream, StreamSequence(input.sequence));
+            position.advance(StreamIndex(stream), StreamSequence(input.sequence));
         }
         position
     }
 
     /// The last message of a stream, by its index in the pipeline.
-    pub(crate) fn sequence(&self, stream: usize) -> u64 {
-        self.inputs.get(stream).map_or(0, |input| input.sequence)
+    pub(crate) fn sequence(&self, stream: StreamIndex) -> u64 {
+        self.inputs.get(stream.0).map_or(0, |input| input.sequence)
     }
 }
 
@@ -178,6 +179,6 @@ mod tests {
         };
         progress.inputs[1].take(&[message(3, "a")]);
         assert_eq!(progress.position().to_string(), "clicks=0,orders=3");
-        assert_eq!((progress.sequence(1), progress.sequence(2)), (3, 0));
+        assert_eq!((progress.sequence(StreamIndex(1)), progress.sequence(StreamIndex(2))), (3, 0));
     }
 }

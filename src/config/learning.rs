@@ -14,7 +14,7 @@ use crate::learn::{GateMetric, GateSettings, JoinSettings, LearnerSettings, can_
 use crate::model::gradient::Loss as ModelLoss;
 use crate::model::optimiser::OptimizerSpec;
 use crate::model::train::TrainSettings;
-use crate::pipeline::{LabelPlan, TrainPlan};
+use crate::pipeline::{LabelPlan, StreamIndex, TrainPlan};
 use crate::sql::{Condition, Planner};
 
 /// Examples that evaluation looks back on.
@@ -58,7 +58,7 @@ pub(super) fn label_plan(
     });
     match positive {
         Ok(positive) if refused.is_empty() => Ok(LabelPlan {
-            stream,
+            stream: StreamIndex(stream),
             join: labels.join.iter().map(|column| column.get_ref().clone()).collect(),
             positive,
             settings: JoinSettings {

@@ -8,12 +8,13 @@ use tokio::sync::{mpsc, oneshot};
 use crate::bus::{Message, ServiceRequest};
 use crate::commit::Save;
 use crate::engine::EngineError;
+use crate::pipeline::StreamIndex;
 use crate::reference::ReferenceTable;
 
 /// What the step's thread takes.
 pub(crate) enum Input {
     Events {
-        stream: usize,
+        stream: StreamIndex,
         messages: Vec<Message>,
         /// Off while the outputs of these are known to be stored.
         emits: bool,

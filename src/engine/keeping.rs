@@ -21,8 +21,8 @@ use super::EngineError;
 use crate::bus::StreamSequence;
 use crate::commit::Position;
 use crate::history::{History, HistoryError};
-use crate::pipeline::Pipeline;
-use crate::window::Emission;
+use crate::pipeline::{Pipeline, StreamIndex, TableIndex};
+use crate::step::Emitted;
 
 /// How long rows wait for others.
 const COMMIT_EVERY: Duration = Duration::from_secs(10);
@@ -48,8 +48,8 @@ pub(super) struct HistoryQueue {
 /// A table whose rows are kept.
 struct KeptTable {
     /// Its index in the pipeline.
-    table: usize,
-    streams: Vec<usize>,
+    table: TableIndex,
+    streams: Vec<StreamIndex>,
     schema: SchemaRef,
     /// The position of the last commit when the pipeline started.
     last: u64,
@@ -94,7 +94,7 @@ pub(super) async fn open_history(
         let schema = kept_schema(plan.plan.schema());
         let mut history = History::open(folder, plan.plan.name(), &schema).await?;
         let last = history.last_version(&writer).await?.map_or(0, |version| version.max(0).cast_unsigned());
-        tables.push(KeptTable { table, streams: plan.streams.clone(), schema, last });
+        tables.push(KeptTable { table: TableIndex(table), streams: plan.streams.clone(), schema, last });
         let position = Position::default();
         buffers.push(Buffer { history, batches: Vec::new(), rows: 0, version: 0, position });
     }
@@ -107,13 +107,13 @@ pub(super) async fn open_history(
 
 impl HistoryQueue {
     /// The end of the last commit of a table of `stream`, where it lies at `first` or after it.
-    pub(super) fn next_end(&self, stream: usize, first: StreamSequence) -> Option<StreamSequence> {
+    pub(super) fn next_end(&self, stream: StreamIndex, first: StreamSequence) -> Option<StreamSequence> {
         let tables = self.tables.iter().filter(|table| table.streams == [stream] && table.last >= first.0);
         tables.map(|table| StreamSequence(table.last)).min()
     }
 
     /// Takes the emissions of a step after which the streams stood at `position`; false when the task has ended.
-    pub(super) fn take(&mut self, emissions: &[Emission], position: &Position) -> bool {
+    pub(super) fn take(&mut self, emissions: &[Emitted], position: &Position) -> bool {
         for (place, table) in self.tables.iter().enumerate() {
             let version = table.streams.iter().map(|stream| position.of(*stream).0).sum();
             let emissions = emissions.iter().filter(|emission| emission.table == table.table && version > table.last);
@@ -220,7 +220,7 @@ fn kept_schema(schema: &Schema) -> SchemaRef {
 }
 
 /// The rows with the columns that say which window they are of and when they were emitted; nothing when memory is out.
-fn kept_rows(schema: &SchemaRef, emission: &Emission) -> Option<RecordBatch> {
+fn kept_rows(schema: &SchemaRef, emission: &Emitted) -> Option<RecordBatch> {
     let count = emission.rows.num_rows();
     let times =
         |values: Vec<i64>| -> ArrayRef { Arc::new(TimestampMicrosecondArray::from(values).with_timezone("+00:00")) };

@@ -18,7 +18,7 @@ pub(super) async fn replay(
     inputs: &mpsc::Sender<Input>,
 ) -> Result<bool, EngineError> {
     for Run { stream, until, is_present } in steps.iter().copied() {
-        let Some(source) = sources.get_mut(stream) else { continue };
+        let Some(source) = sources.get_mut(stream.0) else { continue };
         while source.position() <= StreamSequence(until) {
             let messages = source.next_until(StreamSequence(until)).await?;
             if messages.is_empty() {

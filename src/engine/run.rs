@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use futures::TryFutureExt;
 
 use super::EngineError;
 use super::feed::{Source, hand_on};
@@ -20,19 +21,13 @@ use super::saving::{request, save_regularly, store_all};
 use super::serve::{ScoringThread, follow, load_arms, open_registry};
 use super::stats::Stats;
 use super::step_thread::{Replay, StepThread};
-use crate::bus::{
-    Bus, EndpointSpec, ReadLimits, ServiceError, ServiceHandle, ServiceSpec, StreamRole, StreamSequence, Subject,
-};
+use crate::bus::{Bus, EndpointSpec, ReadLimits, ServiceError, ServiceHandle, ServiceSpec, StreamRole, StreamSequence, Subject};
 use crate::clock;
-use crate::commit::{
-    Beginning, Claimed, Committer, Epoch, OnLoss, Position, Run as StepRun, Stretch, Worker, claim,
-    impressions_publisher, read_heads, steps_between,
-};
+use crate::commit::{Beginning, Claimed, Committer, Epoch, OnLoss, Position, Run as StepRun, Stretch, Worker, claim, impressions_publisher, read_heads, steps_between};
 use crate::fault::{Judged, Remedy};
-use crate::pipeline::{Pipeline, input_spec, output_spec};
+use crate::pipeline::{Pipeline, StreamIndex, input_spec, output_spec};
 use crate::snapshot::{Location, SnapshotStore};
 use crate::window::References;
-use futures::TryFutureExt;
 
 /// Messages of one step.
 const STEP_ROWS: usize = 4_096;
@@ -174,7 +169,7 @@ impl Run {
         let mut present = marker.progress.position();
         for (index, stream) in streams.iter().enumerate() {
             let last = bus.last_message(&stream.name, &Subject::new(">")?).await?;
-            present.advance(index, last.map_or(StreamSequence(0), |message| message.sequence));
+            present.advance(StreamIndex(index), last.map_or(StreamSequence(0), |message| message.sequence));
         }
         let is_wanted = Arc::new(Notify::new());
         let replayed = Replay {
@@ -332,7 +327,8 @@ async fn feed(
         goes_on = replayed => goes_on?,
     };
     if goes_on {
-        let follow = |(stream, source)| {
+        let follow = |(stream, source): (usize, _)| {
+            let stream = StreamIndex(stream);
             let wrap = move |messages| Input::Events { stream, messages, emits: true, is_present: None };
             hand_on(source, inputs.clone(), wrap, stop.clone())
         };

@@ -15,12 +15,10 @@ use super::stats::Stats;
 use super::telemetry::{TableFigures, record_step, record_table};
 use crate::bus::{Message, ServiceRequest, StreamSequence};
 use crate::clock;
-use crate::commit::CommitError;
-use crate::commit::{OnLoss, Place, Position, Progress, Run, Save, pass};
+use crate::commit::{CommitError, OnLoss, Place, Position, Progress, Run, Save, pass};
 use crate::feature::LiveTable;
-use crate::pipeline::Pipeline;
-use crate::step::StepError;
-use crate::step::{Step, StepOutput};
+use crate::pipeline::{Pipeline, StreamIndex, TableIndex};
+use crate::step::{Step, StepError, StepOutput};
 
 /// How often the size of tables is recorded.
 const TABLE_METRICS: Duration = Duration::from_secs(5);
@@ -110,7 +108,7 @@ impl StepThread {
 
     /// Applies messages of a stream. What is in a Delta table already ends with a step, so that no step is in it by half; so
     /// does what was read before another stream was silent for too long.
-    fn events(&mut self, stream: usize, messages: &[Message], emits: bool) -> Result<bool, EngineError> {
+    fn events(&mut self, stream: StreamIndex, messages: &[Message], emits: bool) -> Result<bool, EngineError> {
         let mut rest = messages;
         while let Some(first) = rest.first() {
             let end = self.history.as_ref().and_then(|history| history.next_end(stream, first.sequence));
@@ -121,7 +119,7 @@ impl StepThread {
             let start = clock::now();
             let before: Arc<str> = self.progress.position().to_string().into();
             let output = self.step.events(stream, part, emits)?;
-            if let Some(input) = self.progress.inputs.get_mut(stream) {
+            if let Some(input) = self.progress.inputs.get_mut(stream.0) {
                 input.take(part);
             }
             self.progress.counts.add(&output.counts);
@@ -201,9 +199,9 @@ fn record_tables(pipeline: &Pipeline, step: &mut Step) {
         let keys = step.tables_mut().get(index).map_or(0, LiveTable::key_count);
         let figures = TableFigures {
             keys,
-            bytes: step.table_size(index),
-            late_rows: step.late_rows(index),
-            evicted_keys: step.evicted_keys(index),
+            bytes: step.table_size(TableIndex(index)),
+            late_rows: step.late_rows(TableIndex(index)),
+            evicted_keys: step.evicted_keys(TableIndex(index)),
         };
         record_table(&pipeline.name, table.plan.name(), &figures);
     }

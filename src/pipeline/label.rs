@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use super::index::StreamIndex;
 use crate::learn::JoinSettings;
 use crate::sql::Condition;
 
 /// How what people do becomes labels of what they were shown.
 pub struct LabelPlan {
     /// Index of the stream whose events are feedback.
-    pub stream: usize,
+    pub stream: StreamIndex,
     /// Columns that feedback and the rows that were scored share.
     pub join: Vec<String>,
     /// The condition over the stream's columns that makes an event positive feedback.

@@ -10,6 +10,7 @@
 //! A [`Pipeline`] that exists is valid: every name is resolved, every select planned, every contract parsed, and nothing later
 //! checks it again. It is data: it opens nothing, runs nothing and cannot fail.
 
+mod index;
 mod label;
 mod pipeline;
 mod reference;
@@ -21,6 +22,7 @@ mod subjects;
 mod table;
 mod train;
 
+pub use index::{StreamIndex, TableIndex};
 pub use label::LabelPlan;
 pub use pipeline::Pipeline;
 pub use reference::{ReferencePlan, ReferenceSource};

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::index::{StreamIndex, TableIndex};
 use super::label::LabelPlan;
 use super::reference::ReferencePlan;
 use super::score::{ModelPlan, ScorePlan};
@@ -41,7 +42,34 @@ pub struct Pipeline {
 
 impl Pipeline {
     /// The tables of a stream, each with its index.
-    pub fn tables_of(&self, stream: usize) -> impl Iterator<Item = (usize, &TablePlan)> {
-        self.tables.iter().enumerate().filter(move |(_, table)| table.streams.contains(&stream))
+    pub fn tables_of(&self, stream: StreamIndex) -> impl Iterator<Item = (TableIndex, &TablePlan)> {
+        let tables = self.tables.iter().enumerate().filter(move |(_, table)| table.streams.contains(&stream));
+        tables.map(|(index, table)| (TableIndex(index), table))
+    }
+
+    /// A stream.
+    ///
+    /// # Panics
+    /// For an index of another pipeline.
+    pub fn stream(&self, index: StreamIndex) -> &StreamPlan {
+        &self.streams[index.0]
+    }
+
+    /// A table.
+    ///
+    /// # Panics
+    /// For an index of another pipeline.
+    pub fn table(&self, index: TableIndex) -> &TablePlan {
+        &self.tables[index.0]
+    }
+
+    /// The stream of this name.
+    pub fn stream_named(&self, name: &str) -> Option<StreamIndex> {
+        self.streams.iter().position(|stream| stream.name == name).map(StreamIndex)
+    }
+
+    /// The table of this name.
+    pub fn table_named(&self, name: &str) -> Option<TableIndex> {
+        self.tables.iter().position(|table| table.plan.name() == name).map(TableIndex)
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::index::StreamIndex;
 use crate::bus::Subject;
 use crate::event::{Contract, TimeUnit};
 use crate::sql::Condition;
@@ -42,7 +43,7 @@ pub struct ScorePlan {
 /// The events of a stream for which a condition holds.
 pub struct Trigger {
     /// Index of the stream.
-    pub stream: usize,
+    pub stream: StreamIndex,
     /// The condition over its columns.
     pub condition: Condition,
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::index::StreamIndex;
 use crate::bus::Subject;
 use crate::feature::LivePlan;
 use crate::pipeline::pipeline::Pipeline;
@@ -10,7 +11,7 @@ use crate::window::Budget;
 impl TablePlan {
     /// How far the events of an as-of table may be out of order.
     pub(crate) fn disorder(&self, pipeline: &Pipeline) -> Duration {
-        self.streams.first().map_or(Duration::ZERO, |stream| pipeline.streams[*stream].disorder)
+        self.streams.first().map_or(Duration::ZERO, |stream| pipeline.stream(*stream).disorder)
     }
 }
 
@@ -19,7 +20,7 @@ pub struct TablePlan {
     /// Its plan.
     pub plan: LivePlan,
     /// Indices of its streams: one, or those that a table of windows reads under UNION ALL.
-    pub streams: Vec<usize>,
+    pub streams: Vec<StreamIndex>,
     /// How long rows of a table of windows can be looked up after the end of their windows.
     pub retention: Duration,
     /// Where emitted rows are published.

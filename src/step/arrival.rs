@@ -11,7 +11,7 @@ use super::counts::Snapshot;
 use super::deadletter::{DeadLetter, LATE};
 use crate::bus::{Message, StreamSequence};
 use crate::event::{Decoder, PartitionedWatermark, SeenIds};
-use crate::pipeline::StreamPlan;
+use crate::pipeline::{StreamIndex, StreamPlan};
 use crate::step::StepError;
 use crate::time::EventTime;
 
@@ -19,7 +19,7 @@ use crate::time::EventTime;
 #[derive(Clone, Copy)]
 pub(super) struct Incoming<'a> {
     /// Index of the stream.
-    pub(super) stream: usize,
+    pub(super) stream: StreamIndex,
     /// Its plan.
     pub(super) plan: &'a StreamPlan,
     pub(super) messages: &'a [Message],

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use crate::bus::StreamSequence;
+use crate::pipeline::StreamIndex;
 
 /// Reason of events that are too old for every window.
 pub const LATE: &str = "late";
@@ -13,7 +14,7 @@ pub const UNSCORABLE: &str = "unscorable";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter {
     /// Index of the stream it came from.
-    pub stream: usize,
+    pub stream: StreamIndex,
     /// Its message.
     pub sequence: StreamSequence,
     /// Why, in a word.

@@ -83,7 +83,7 @@ impl Labeller {
         let columns = vector.columns().len();
         Ok(Some(Self {
             join: LabelJoin::new(*settings)?,
-            stream: pipeline.streams[*stream].name.clone(),
+            stream: pipeline.stream(*stream).name.clone(),
             settings: saving::settings_fingerprint(pipeline, vector.fingerprint().as_str()),
             fingerprint: vector.fingerprint().as_str().to_owned(),
             columns,

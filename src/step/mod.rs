@@ -33,5 +33,5 @@ pub use error::StepError;
 pub use feedback::{Feedback, Positive};
 pub(crate) use label::{ExampleMessage, ImpressionMessage, Labelled, Labeller};
 pub(crate) use label::{Made, Recorded, Shown, in_order};
-pub use output::{Origin, StepOutput};
+pub use output::{Emitted, Origin, StepOutput};
 pub use step::Step;

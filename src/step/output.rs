@@ -5,8 +5,12 @@ use super::deadletter::DeadLetter;
 use super::feedback::Feedback;
 use crate::bus::StreamSequence;
 use crate::learn::JoinKey;
+use crate::pipeline::TableIndex;
 use crate::score::Job;
 use crate::window::Emission;
+
+/// Rows that a table of the pipeline gives at one moment.
+pub type Emitted = Emission<TableIndex>;
 
 /// What one step gives.
 #[derive(Default)]
@@ -15,9 +19,9 @@ pub struct StepOutput {
     pub job: Job,
     /// For each group of the job: the message of its event, or which request it answers.
     pub origins: Vec<Origin>,
-    /// Rows of tables of windows, in the order in which they were emitted; [`Emission::table`] counts the pipeline's
-    /// tables. They are there also when the state is only being rebuilt.
-    pub emissions: Vec<Emission>,
+    /// Rows of tables of windows, in the order in which they were emitted. They are there also when the state is only being
+    /// rebuilt.
+    pub emissions: Vec<Emitted>,
     /// What could not be used.
     pub dead: Vec<DeadLetter>,
     /// Requests that could not be read: which one, and why.

@@ -7,18 +7,18 @@ use bytes::Bytes;
 
 use super::arrival::{Arrival, Incoming, StreamState};
 use super::feedback::{Feedback, join_columns};
-use super::output::{Origin, StepOutput};
+use super::output::{Emitted, Origin, StepOutput};
 use super::tables::Tables;
 use super::trigger::{Triggered, describe_events, fit, select};
 use crate::bus::{Message, StreamSequence};
 use crate::feature::{LiveTable, Matrix, VectorReads};
 use crate::learn::join_keys;
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Pipeline, StreamIndex, TableIndex};
 use crate::reference::ReferenceTable;
 use crate::score::{Job, RequestDecoder};
 use crate::step::StepError;
 use crate::time::EventTime;
-use crate::window::{Emission, References};
+use crate::window::References;
 
 /// The state of a pipeline.
 pub struct Step {
@@ -54,8 +54,8 @@ impl Step {
     }
 
     /// The last message of a stream that was applied.
-    pub fn last_sequence(&self, stream: usize) -> StreamSequence {
-        self.streams.get(stream).map_or(StreamSequence(0), |stream| stream.last)
+    pub fn last_sequence(&self, stream: StreamIndex) -> StreamSequence {
+        self.streams.get(stream.0).map_or(StreamSequence(0), |stream| stream.last)
     }
 
     /// The live tables, in the order of the pipeline.
@@ -64,7 +64,7 @@ impl Step {
     }
 
     /// Events that were late for a table, by its index in the pipeline.
-    pub fn late_rows(&self, table: usize) -> u64 {
+    pub fn late_rows(&self, table: TableIndex) -> u64 {
         self.tables.late_rows(table)
     }
 
@@ -74,12 +74,12 @@ impl Step {
     }
 
     /// Keys that a table has given up at its limit of memory.
-    pub fn evicted_keys(&self, table: usize) -> u64 {
+    pub fn evicted_keys(&self, table: TableIndex) -> u64 {
         self.tables.evicted_keys(table)
     }
 
     /// Memory of a table, bytes; what tables of windows share counts for each of them.
-    pub fn table_size(&self, table: usize) -> usize {
+    pub fn table_size(&self, table: TableIndex) -> usize {
         self.tables.size(table)
     }
 
@@ -101,12 +101,12 @@ impl Step {
 
     /// How many of these messages may be one step. The silence of another stream begins with the end of a step, and it must
     /// be that of the same message however messages are cut into steps.
-    pub fn until_silence(&self, stream: usize, messages: &[Message]) -> usize {
+    pub fn until_silence(&self, stream: StreamIndex, messages: &[Message]) -> usize {
         if !self.is_present || self.streams.len() < 2 {
             return messages.len();
         }
         let now = self.published();
-        let others = (0..self.streams.len()).filter(|other| *other != stream);
+        let others = (0..self.streams.len()).map(StreamIndex).filter(|other| *other != stream);
         let next = others.map(|other| self.silent_after(other)).filter(|silent_after| *silent_after >= now).min();
         let first = next.and_then(|next| messages.iter().position(|message| message.published_micros > next));
         first.map_or(messages.len(), |first| first + 1)
@@ -118,9 +118,9 @@ impl Step {
     }
 
     /// The broker's time up to which a stream holds others back.
-    fn silent_after(&self, stream: usize) -> i64 {
-        let idle = i64::try_from(self.pipeline.streams[stream].idle.as_micros()).unwrap_or(i64::MAX);
-        self.streams[stream].watermark.published().saturating_add(idle)
+    fn silent_after(&self, stream: StreamIndex) -> i64 {
+        let idle = i64::try_from(self.pipeline.stream(stream).idle.as_micros()).unwrap_or(i64::MAX);
+        self.streams[stream.0].watermark.published().saturating_add(idle)
     }
 
     /// Joins events with this state of a reference table from now on.
@@ -137,13 +137,13 @@ impl Step {
 
     /// Applies messages of a stream, in its order. With `emit` off nothing is scored and no dead letter is made: the state is
     /// being rebuilt, and what it emits has been published before.
-    pub fn events(&mut self, stream: usize, messages: &[Message], emit: bool) -> Result<StepOutput, StepError> {
+    pub fn events(&mut self, stream: StreamIndex, messages: &[Message], emit: bool) -> Result<StepOutput, StepError> {
         let mut output = StepOutput { is_replay: !emit, ..StepOutput::default() };
         let pipeline = Arc::clone(&self.pipeline);
-        let incoming = Incoming { stream, plan: &pipeline.streams[stream], messages };
+        let incoming = Incoming { stream, plan: pipeline.stream(stream), messages };
         let labels = pipeline.labels.as_ref().filter(|labels| labels.stream == stream);
         let letters = emit.then_some(&mut output.dead);
-        let mut arrival = self.streams[stream].take(incoming, &mut output.counts, letters)?;
+        let mut arrival = self.streams[stream.0].take(incoming, &mut output.counts, letters)?;
         let late = self.tables.push(stream, &arrival, &mut output.emissions)?;
         let letters = (emit && incoming.plan.dead_letter_late).then_some(&mut output.dead);
         output.counts.late = arrival.leave_late_out(incoming, &late, letters)?;
@@ -153,32 +153,32 @@ impl Step {
         }
         self.apply(incoming, &arrival, &mut output)?;
         self.leave_silent_out(&mut output.emissions)?;
-        let watermark = self.streams[stream].watermark();
+        let watermark = self.streams[stream.0].watermark();
         self.tables.settle(stream, watermark, &output.emissions)?;
         Ok(output)
     }
 
     /// Moves event time on until every window has closed: the end of a test, after which nothing comes.
-    pub fn close_windows(&mut self) -> Result<Vec<Emission>, StepError> {
+    pub fn close_windows(&mut self) -> Result<Vec<Emitted>, StepError> {
         let mut emissions = Vec::new();
         let newest = self.streams.iter().filter_map(|stream| stream.watermark.newest()).max();
         let Some(newest) = newest else { return Ok(emissions) };
         let end = EventTime(newest.micros().saturating_add(self.tables.longest_wait()));
-        for stream in 0..self.streams.len() {
+        for stream in (0..self.streams.len()).map(StreamIndex) {
             self.tables.advance(stream, Some(end), &mut emissions)?;
         }
-        self.tables.settle(0, newest, &emissions)?;
+        self.tables.settle(StreamIndex(0), newest, &emissions)?;
         Ok(emissions)
     }
 
     /// Streams that have been silent for longer than their `idle`, by the broker's time of the others' messages, hold back
     /// nothing. A stream that is read that far behind the others does not either, again after each of its steps.
-    fn leave_silent_out(&mut self, out: &mut Vec<Emission>) -> Result<(), StepError> {
+    fn leave_silent_out(&mut self, out: &mut Vec<Emitted>) -> Result<(), StepError> {
         if !self.is_present || self.streams.len() < 2 {
             return Ok(());
         }
         let now = self.published();
-        for stream in 0..self.streams.len() {
+        for stream in (0..self.streams.len()).map(StreamIndex) {
             if now > self.silent_after(stream) {
                 self.tables.advance(stream, None, out)?;
             }

@@ -14,12 +14,13 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 
 use super::arrival::Arrival;
+use super::output::Emitted;
 use crate::event::is_late;
 use crate::feature::{LivePlan, LiveTable};
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Pipeline, StreamIndex, TableIndex};
 use crate::step::StepError;
 use crate::time::EventTime;
-use crate::window::{Emission, FeatureTable, NewestRows, References, WindowError, WindowPlan, WindowTables};
+use crate::window::{Emission, FeatureTable, NewestRows, References, WindowError, WindowIndex, WindowPlan, WindowTables};
 
 /// See the module.
 pub(super) struct Tables {
@@ -28,7 +29,7 @@ pub(super) struct Tables {
     pub(super) windows: WindowTables,
     references: References,
     /// For each table of windows, its index in the pipeline.
-    places: Vec<usize>,
+    places: Vec<TableIndex>,
     /// Per stream.
     of_stream: Vec<OfStream>,
     /// Per table: events that were late for it.
@@ -37,6 +38,8 @@ pub(super) struct Tables {
     pub(super) emitted_rows: Vec<u64>,
     /// Per table, of this step's emissions, those that vectors do not see yet.
     unseen: Vec<VecDeque<usize>>,
+    /// What the windows have emitted, on its way out.
+    emitted: Vec<Emission>,
     /// How many of this step's emissions are in there or have been.
     queued: usize,
 }
@@ -45,7 +48,7 @@ pub(super) struct Tables {
 struct OfStream {
     name: String,
     /// Indices of its as-of tables, with how old an event may be.
-    as_of: Vec<(usize, Duration)>,
+    as_of: Vec<(TableIndex, Duration)>,
     has_windows: bool,
 }
 
@@ -59,7 +62,7 @@ impl Tables {
                     FeatureTable::new(Arc::clone(plan), disorder.as_micros() as i64, table.budget).map(LiveTable::AsOf)
                 }
                 LivePlan::Windows(plan) => {
-                    places.push(index);
+                    places.push(TableIndex(index));
                     plans.push(Arc::clone(plan));
                     let retention = i64::try_from(table.retention.as_micros()).unwrap_or(i64::MAX);
                     NewestRows::new(Arc::clone(plan), retention).map(LiveTable::Windows)
@@ -70,16 +73,17 @@ impl Tables {
         let of_stream = pipeline.streams.iter().enumerate().map(|(stream, plan)| OfStream {
             name: plan.name.clone(),
             as_of: pipeline
-                .tables_of(stream)
+                .tables_of(StreamIndex(stream))
                 .filter_map(|(index, table)| Some((index, reach(table.plan.as_of()?.reach_micros()))))
                 .collect(),
-            has_windows: pipeline.tables_of(stream).any(|(_, table)| table.plan.windows().is_some()),
+            has_windows: pipeline.tables_of(StreamIndex(stream)).any(|(_, table)| table.plan.windows().is_some()),
         });
         Ok(Self {
             of_stream: of_stream.collect(),
             late_rows: vec![0; live.len()],
             emitted_rows: vec![0; live.len()],
             unseen: vec![VecDeque::new(); live.len()],
+            emitted: Vec::new(),
             queued: 0,
             windows: WindowTables::new(plans).map_err(StepError::Windows)?,
             references: References::default(),
@@ -92,20 +96,21 @@ impl Tables {
     /// Puts events into the windows, and tells which are late for every table. What is emitted is appended to `out`.
     pub(super) fn push(
         &mut self,
-        stream: usize,
+        stream: StreamIndex,
         arrival: &Arrival,
-        out: &mut Vec<Emission>,
+        out: &mut Vec<Emitted>,
     ) -> Result<Vec<bool>, StepError> {
         let count = arrival.watermarks.len();
-        let of_stream = &self.of_stream[stream];
         let mut late = vec![true; count];
-        if of_stream.has_windows && count > 0 {
-            let first = out.len();
-            let pushed = self.windows.push(&of_stream.name, &arrival.batch, &arrival.watermarks, &mut late, out);
+        if self.of_stream[stream.0].has_windows && count > 0 {
+            let of_stream = &self.of_stream[stream.0];
+            let emitted = &mut self.emitted;
+            let pushed = self.windows.push(&of_stream.name, &arrival.batch, &arrival.watermarks, &mut late, emitted);
             pushed.map_err(StepError::Windows)?;
-            Self::name_tables(&self.places, &mut self.emitted_rows, &mut out[first..]);
+            self.name_tables(out);
         }
-        let nobody_reads = [(usize::MAX, Duration::ZERO)];
+        let of_stream = &self.of_stream[stream.0];
+        let nobody_reads = [(TableIndex(usize::MAX), Duration::ZERO)];
         let as_of: &[_] = match of_stream.has_windows || !of_stream.as_of.is_empty() {
             true => &of_stream.as_of,
             // Nothing but the label join follows the stream.
@@ -114,7 +119,7 @@ impl Tables {
         for ((time, watermark), late) in arrival.times().iter().zip(arrival.watermarks_before()).zip(&mut late) {
             for (table, reach) in as_of {
                 if is_late(EventTime(*time), watermark, *reach) {
-                    self.late_rows.get_mut(*table).into_iter().for_each(|rows| *rows += 1);
+                    self.late_rows.get_mut(table.0).into_iter().for_each(|rows| *rows += 1);
                 } else {
                     *late = false;
                 }
@@ -132,91 +137,92 @@ impl Tables {
     /// Moves a stream's watermark without an event; none says that it is silent.
     pub(super) fn advance(
         &mut self,
-        stream: usize,
+        stream: StreamIndex,
         watermark: Option<EventTime>,
-        out: &mut Vec<Emission>,
+        out: &mut Vec<Emitted>,
     ) -> Result<(), StepError> {
-        let first = out.len();
-        let advanced = self.windows.advance(&self.of_stream[stream].name, watermark, out);
+        let advanced = self.windows.advance(&self.of_stream[stream.0].name, watermark, &mut self.emitted);
         advanced.map_err(StepError::Windows)?;
-        Self::name_tables(&self.places, &mut self.emitted_rows, &mut out[first..]);
+        self.name_tables(out);
         Ok(())
     }
 
-    fn name_tables(places: &[usize], emitted_rows: &mut [u64], emissions: &mut [Emission]) {
-        for emission in emissions {
-            emission.table = places[emission.table];
-            emitted_rows[emission.table] += emission.rows.num_rows() as u64;
+    /// Hands on what the windows have emitted, under the pipeline's tables.
+    fn name_tables(&mut self, out: &mut Vec<Emitted>) {
+        for emission in self.emitted.drain(..) {
+            let emission = emission.named(|window| self.places[window.0]);
+            self.emitted_rows[emission.table.0] += emission.rows.num_rows() as u64;
+            out.push(emission);
         }
     }
 
     /// Hands the events that count to the as-of tables, whole; [`Self::apply`] follows for each.
     pub(super) fn begin(
         &mut self,
-        stream: usize,
+        stream: StreamIndex,
         batch: &RecordBatch,
-        emissions: &[Emission],
+        emissions: &[Emitted],
     ) -> Result<(), StepError> {
-        for (table, _) in &self.of_stream[stream].as_of {
-            if let LiveTable::AsOf(state) = &mut self.live[*table] {
-                let rows = state.plan().source().rows(&self.of_stream[stream].name, batch, &self.references);
+        for (table, _) in &self.of_stream[stream.0].as_of {
+            if let LiveTable::AsOf(state) = &mut self.live[table.0] {
+                let rows = state.plan().source().rows(&self.of_stream[stream.0].name, batch, &self.references);
                 let begun = rows.and_then(|rows| rows.map_or(Ok(()), |rows| state.begin(&rows)));
-                begun.map_err(|source| in_table(self.pipeline.tables[*table].plan.name(), source))?;
+                begun.map_err(|source| in_table(self.pipeline.table(*table).plan.name(), source))?;
             }
         }
         self.queue(emissions);
         Ok(())
     }
 
-    fn queue(&mut self, emissions: &[Emission]) {
+    fn queue(&mut self, emissions: &[Emitted]) {
         for (index, emission) in emissions.iter().enumerate().skip(self.queued) {
-            self.unseen[emission.table].push_back(index);
+            self.unseen[emission.table.0].push_back(index);
         }
         self.queued = emissions.len();
     }
 
     /// Gives the keys of what was emitted their slots, before look-ups find theirs.
-    pub(super) fn reserve(&mut self, emissions: &[Emission]) -> Result<(), StepError> {
+    pub(super) fn reserve(&mut self, emissions: &[Emitted]) -> Result<(), StepError> {
         for emission in emissions {
-            if let LiveTable::Windows(rows) = &mut self.live[emission.table] {
+            if let LiveTable::Windows(rows) = &mut self.live[emission.table.0] {
                 let reserved = rows.reserve(emission);
-                reserved.map_err(|source| in_table(self.pipeline.tables[emission.table].plan.name(), source))?;
+                reserved.map_err(|source| in_table(self.pipeline.table(emission.table).plan.name(), source))?;
             }
         }
         Ok(())
     }
 
     /// Applies one event of the batch that was begun.
-    pub(super) fn apply(&mut self, stream: usize, row: usize) {
-        for (table, _) in &self.of_stream[stream].as_of {
-            if let LiveTable::AsOf(state) = &mut self.live[*table] {
+    pub(super) fn apply(&mut self, stream: StreamIndex, row: usize) {
+        for (table, _) in &self.of_stream[stream.0].as_of {
+            if let LiveTable::AsOf(state) = &mut self.live[table.0] {
                 state.apply(row);
             }
         }
     }
 
     /// Shows what was emitted up to a watermark to the look-ups that follow.
-    pub(super) fn show(&mut self, watermark: EventTime, emissions: &[Emission]) -> Result<(), StepError> {
+    pub(super) fn show(&mut self, watermark: EventTime, emissions: &[Emitted]) -> Result<(), StepError> {
         self.take(watermark, emissions)?;
         for table in &self.places {
-            if let LiveTable::Windows(rows) = &mut self.live[*table] {
+            if let LiveTable::Windows(rows) = &mut self.live[table.0] {
                 rows.advance(watermark);
             }
         }
         Ok(())
     }
 
-    fn take(&mut self, watermark: EventTime, emissions: &[Emission]) -> Result<(), StepError> {
+    fn take(&mut self, watermark: EventTime, emissions: &[Emitted]) -> Result<(), StepError> {
         for table in &self.places {
-            let LiveTable::Windows(rows) = &mut self.live[*table] else { continue };
-            let unseen = &mut self.unseen[*table];
+            let LiveTable::Windows(rows) = &mut self.live[table.0] else { continue };
+            let unseen = &mut self.unseen[table.0];
             while let Some(emission) = unseen.front().and_then(|index| emissions.get(*index)) {
                 if emission.at > watermark {
                     break;
                 }
                 unseen.pop_front();
                 let taken = rows.take(emission);
-                taken.map_err(|source| in_table(self.pipeline.tables[*table].plan.name(), source))?;
+                taken.map_err(|source| in_table(self.pipeline.table(*table).plan.name(), source))?;
             }
         }
         Ok(())
@@ -225,9 +231,9 @@ impl Tables {
     /// Ends a step: everything that was emitted is seen, and what no read can want is dropped.
     pub(super) fn settle(
         &mut self,
-        stream: usize,
+        stream: StreamIndex,
         watermark: EventTime,
-        emissions: &[Emission],
+        emissions: &[Emitted],
     ) -> Result<(), StepError> {
         self.queue(emissions);
         self.take(EventTime::END, emissions)?;
@@ -249,16 +255,16 @@ impl Tables {
     }
 
     /// Events that were late for a table.
-    pub(super) fn late_rows(&self, table: usize) -> u64 {
-        match self.places.iter().position(|place| *place == table) {
+    pub(super) fn late_rows(&self, table: TableIndex) -> u64 {
+        match self.places.iter().position(|place| *place == table).map(WindowIndex) {
             Some(windows) => self.windows.late_rows(windows),
-            None => self.late_rows.get(table).copied().unwrap_or(0),
+            None => self.late_rows.get(table.0).copied().unwrap_or(0),
         }
     }
 
     /// Keys that a table has given up at its limit of memory.
-    pub(super) fn evicted_keys(&self, table: usize) -> u64 {
-        match (&self.live[table], self.places.iter().position(|place| *place == table)) {
+    pub(super) fn evicted_keys(&self, table: TableIndex) -> u64 {
+        match (&self.live[table.0], self.places.iter().position(|place| *place == table).map(WindowIndex)) {
             (_, Some(windows)) => self.windows.evicted_keys(windows),
             (LiveTable::AsOf(state), None) => state.evicted_keys(),
             (LiveTable::Windows(_), None) => 0,
@@ -271,10 +277,10 @@ impl Tables {
     }
 
     /// Memory of a table, bytes. What tables of windows share counts for each of them.
-    pub(super) fn size(&self, table: usize) -> usize {
-        let windows = self.places.iter().position(|place| *place == table);
+    pub(super) fn size(&self, table: TableIndex) -> usize {
+        let windows = self.places.iter().position(|place| *place == table).map(WindowIndex);
         let windows = windows.map_or(0, |windows| self.windows.size_of(windows));
-        windows + self.live.get(table).map_or(0, LiveTable::size)
+        windows + self.live.get(table.0).map_or(0, LiveTable::size)
     }
 
     /// Event time after the newest by which every window has closed and every late row has been emitted.

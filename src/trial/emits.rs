@@ -6,18 +6,18 @@ use super::case::Emits;
 use super::error::TrialError;
 use super::json_rows::{as_json, same};
 use crate::pipeline::Pipeline;
-use crate::window::Emission;
+use crate::step::Emitted;
 
 /// Compares the rows of a table, in the order in which they were emitted.
 pub(super) fn check_emits(
     pipeline: &Pipeline,
-    emissions: &[Emission],
+    emissions: &[Emitted],
     expected: &Emits,
     faults: &mut Vec<String>,
 ) -> Result<(), TrialError> {
-    let table = pipeline.tables.iter().position(|table| table.plan.name() == expected.table);
+    let table = pipeline.table_named(&expected.table);
     let table = table.ok_or(TrialError::NoTable)?;
-    if pipeline.tables[table].plan.windows().is_none() {
+    if pipeline.table(table).plan.windows().is_none() {
         return Err(TrialError::EmitsNothing);
     }
     let mut found: Vec<(&str, Map<String, Value>)> = Vec::new();

@@ -14,8 +14,7 @@ use super::vectors::check_vector;
 use crate::engine::load_model;
 use crate::pipeline::Pipeline;
 use crate::score::Arms;
-use crate::step::{Snapshot, Step};
-use crate::window::Emission;
+use crate::step::{Emitted, Snapshot, Step};
 
 /// What came of a case.
 #[derive(Debug)]
@@ -30,7 +29,7 @@ pub(crate) struct Outcome {
 #[derive(Default)]
 struct Applied {
     counts: Snapshot,
-    emissions: Vec<Emission>,
+    emissions: Vec<Emitted>,
 }
 
 /// Tells a pipeline the case in a file.
@@ -70,9 +69,9 @@ fn apply(case: &Case, pipeline: &Pipeline, step: &mut Step) -> Result<Applied, T
     // A case is told whole: a stream that is silent in it is silent.
     step.reach_present();
     for events in &case.events {
-        let stream = pipeline.streams.iter().position(|stream| stream.name == events.stream);
-        let stream = stream.ok_or_else(|| TrialError::NoStream(events.stream.clone()))?;
-        let messages = messages(events, &pipeline.streams[stream], &mut sequence)?;
+        let stream =
+            pipeline.stream_named(&events.stream).ok_or_else(|| TrialError::NoStream(events.stream.clone()))?;
+        let messages = messages(events, pipeline.stream(stream), &mut sequence)?;
         let output = step.events(stream, &messages, true)?;
         applied.emissions.extend(output.emissions);
         applied.counts.counted += output.counts.counted;

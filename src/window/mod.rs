@@ -35,7 +35,9 @@ mod table;
 
 pub use asof::{FeaturePlan, FeatureTable, Horizon, Reads};
 pub use budget::{AtLimit, Budget};
-pub use closed::{Emission, EmissionKind, Emit, WindowKey, WindowPlan, WindowSettings, WindowSpec, WindowTables};
+pub use closed::{
+    Emission, EmissionKind, Emit, WindowIndex, WindowKey, WindowPlan, WindowSettings, WindowSpec, WindowTables,
+};
 pub use newest::{NewestRows, RowReads};
 pub use planner::planner;
 pub use source::{References, Source};

@@ -101,7 +101,7 @@ impl NewestRows {
     }
 
     /// Takes what the table has emitted, in the order in which it did.
-    pub fn take(&mut self, emission: &Emission) -> Result<(), WindowError> {
+    pub fn take(&mut self, emission: &Emission<impl Sized>) -> Result<(), WindowError> {
         let count = emission.rows.num_rows();
         let mut slots = std::mem::take(&mut self.slots);
         self.keys.intern(&columns(&emission.keys, count), count, |_| true, &mut slots)?;
@@ -132,7 +132,7 @@ impl NewestRows {
     }
 
     /// Gives the keys of an emission that will be taken their slots, so that look-ups made before find its rows.
-    pub fn reserve(&mut self, emission: &Emission) -> Result<(), WindowError> {
+    pub fn reserve(&mut self, emission: &Emission<impl Sized>) -> Result<(), WindowError> {
         let count = emission.rows.num_rows();
         let mut slots = std::mem::take(&mut self.slots);
         self.keys.intern(&columns(&emission.keys, count), count, |_| true, &mut slots)?;
@@ -258,6 +258,7 @@ fn columns(keys: &[ArrayRef], rows: usize) -> Vec<ArrayRef> {
 
 #[cfg(test)]
 mod tests {
+    use crate::window::WindowIndex;
     use std::collections::BTreeMap;
 
     use arrow::array::{AsArray, Int64Array};
@@ -287,7 +288,7 @@ mod tests {
         let batch = RecordBatch::try_new(Arc::clone(plan.schema()), vec![Arc::clone(&keys), values]).unwrap();
         let windows = rows.iter().map(|(_, end, _)| (end - 60, *end)).collect();
         Emission {
-            table: 0,
+            table: WindowIndex(0),
             kind: EmissionKind::Final,
             at: EventTime(0),
             rows: batch,

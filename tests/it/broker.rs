@@ -9,6 +9,7 @@ use tidewheel::bus::{
 };
 use tidewheel::config::Folder;
 use tidewheel::engine::{Run, RunSettings};
+use tidewheel::pipeline::StreamIndex;
 use tidewheel::pipeline::{Pipeline, input_spec, output_spec};
 use tidewheel::query;
 
@@ -43,7 +44,10 @@ pub async fn publish(bus: &Bus, subject: &str, payloads: impl IntoIterator<Item 
 pub async fn through(run: &Run, bus: &Bus, pipeline: &Pipeline) {
     let last = bus.stream_state(&input_spec(pipeline, &pipeline.streams[0]).name).await.unwrap().last;
     let mut settled = run.settled();
-    tokio::time::timeout(PATIENCE, settled.wait_for(|position| position.of(0) >= last)).await.unwrap().unwrap();
+    tokio::time::timeout(PATIENCE, settled.wait_for(|position| position.of(StreamIndex(0)) >= last))
+        .await
+        .unwrap()
+        .unwrap();
 }
 
 async fn outputs(bus: &Bus, pipeline: &Pipeline) -> Vec<Vec<u8>> {

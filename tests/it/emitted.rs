@@ -9,6 +9,7 @@ use tidewheel::bus::{Encoding, Message, StreamSequence, Subject};
 use tidewheel::config::Folder;
 use tidewheel::engine::{Run, RunSettings};
 use tidewheel::history::History;
+use tidewheel::pipeline::StreamIndex;
 use tidewheel::pipeline::{Pipeline, output_spec};
 use tidewheel::query;
 use tidewheel::step::Step;
@@ -171,7 +172,7 @@ fn a_vector_sees_the_rows_that_were_emitted_before_its_event_however_events_are_
         .collect();
     let vectors = |size: usize| -> Vec<f32> {
         let mut step = Step::new(Arc::clone(&pipeline)).unwrap();
-        let steps = messages.chunks(size).map(|messages| step.events(0, messages, true).unwrap());
+        let steps = messages.chunks(size).map(|messages| step.events(StreamIndex(0), messages, true).unwrap());
         steps.flat_map(|output| output.job.matrix.values).collect()
     };
     let one_by_one = vectors(1);

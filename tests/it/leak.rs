@@ -13,6 +13,7 @@ use tidewheel::learn::{Example, ExampleKind, Examples, Learner};
 use tidewheel::model::Binding;
 use tidewheel::model::onnx::Document;
 use tidewheel::model::train::Trainer;
+use tidewheel::pipeline::StreamIndex;
 use tidewheel::pipeline::{Pipeline, input_spec};
 use tidewheel::step::Step;
 
@@ -105,7 +106,7 @@ async fn a_vector_knows_what_was_before_it_and_nothing_of_its_label() {
         let index = (example.shown_micros / 1_000_000 - START) as usize;
         assert_eq!(messages[index].sequence, StreamSequence(index as u64 + 1));
         let mut step = Step::new(Arc::clone(&pipeline)).unwrap();
-        let matrix = step.events(0, &messages[..=index], true).unwrap().job.matrix;
+        let matrix = step.events(StreamIndex(0), &messages[..=index], true).unwrap().job.matrix;
         let alone = matrix.values.chunks(columns.len()).next_back().unwrap();
         assert_eq!(example.vector, alone, "event {index}");
         assert!(example.labelled_micros > example.shown_micros);

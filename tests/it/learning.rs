@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tidewheel::bus::{Bus, Subject};
 use tidewheel::learn::{Example, ExampleKind, Examples, decode};
 use tidewheel::model::{MlpSpec, ModelVersion, build_mlp};
+use tidewheel::pipeline::StreamIndex;
 use tidewheel::pipeline::{Pipeline, examples_subject, input_spec, output_spec};
 use tidewheel::registry::{Control, ModelRecord, Registry};
 use tidewheel::step::Step;
@@ -87,7 +88,7 @@ pub fn rows(examples: &Examples) -> Vec<Example<'_>> {
 /// The vectors of a request by item, read by a step of its own that has seen exactly what is in the input stream.
 async fn vectors(bus: &Bus, pipeline: &Arc<Pipeline>, (bytes, items): (&[u8], &[u64])) -> BTreeMap<u64, Vec<f32>> {
     let mut step = Step::new(Arc::clone(pipeline)).unwrap();
-    step.events(0, &stored(bus, &input_spec(pipeline, &pipeline.streams[0]).name).await, true).unwrap();
+    step.events(StreamIndex(0), &stored(bus, &input_spec(pipeline, &pipeline.streams[0]).name).await, true).unwrap();
     let matrix = step.requests(&[bytes.to_vec().into()]).unwrap().job.matrix;
     let columns = pipeline.vector.as_ref().unwrap().columns().len();
     items.iter().copied().zip(matrix.values.chunks(columns).map(<[f32]>::to_vec)).collect()

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tidewheel::bus::{Bus, ConnectSettings, Encoding, Message, StreamSequence, Subject};
 use tidewheel::config::Folder;
 use tidewheel::engine::{Run, RunSettings};
+use tidewheel::pipeline::StreamIndex;
 use tidewheel::pipeline::{Pipeline, input_spec, output_spec};
 use tidewheel::step::Step;
 
@@ -68,7 +69,7 @@ async fn send(run: &Run, bus: &Bus, pipeline: &Pipeline, stream: usize, at_secon
     publish(bus, pipeline.streams[stream].subjects[0].as_str(), [event(at_seconds)]).await;
     let last = bus.stream_state(&input_spec(pipeline, &pipeline.streams[stream]).name).await.unwrap().last;
     let mut settled = run.settled();
-    let reached = settled.wait_for(|position| position.of(stream) >= last);
+    let reached = settled.wait_for(|position| position.of(StreamIndex(stream)) >= last);
     tokio::time::timeout(PATIENCE, reached).await.expect("the event is committed").unwrap();
 }
 
@@ -141,9 +142,9 @@ fn silence_begins_with_the_same_event_however_events_are_cut_into_steps() {
         let mut take = |step: &mut Step, stream: usize, messages: &[Message]| {
             let mut rest = messages;
             while !rest.is_empty() {
-                let count = step.until_silence(stream, rest).min(size);
+                let count = step.until_silence(StreamIndex(stream), rest).min(size);
                 let (part, after) = rest.split_at(count);
-                let output = step.events(stream, part, true).unwrap();
+                let output = step.events(StreamIndex(stream), part, true).unwrap();
                 rows += output.emissions.iter().map(|emission| emission.rows.num_rows()).sum::<usize>();
                 late.extend(output.dead.iter().map(|letter| letter.sequence.0));
                 rest = after;

@@ -18,6 +18,7 @@ use rand_chacha::ChaCha8Rng;
 use tidewheel::bus::{Encoding, Message, StreamSequence, Subject};
 use tidewheel::config::Folder;
 use tidewheel::feature::LiveReads;
+use tidewheel::pipeline::StreamIndex;
 use tidewheel::step::Step;
 use tidewheel::time::EventTime;
 
@@ -145,7 +146,7 @@ fn every_feature_of_intent_equals_plain_datafusion_at_a_thousand_points() {
     for after in 0..steps {
         let first = after * STEP;
         let batch = &events[first..events.len().min(first + STEP)];
-        let output = step.events(0, &messages(batch, first), true).unwrap();
+        let output = step.events(StreamIndex(0), &messages(batch, first), true).unwrap();
         assert_eq!(output.counts.counted, batch.len() as u64);
         let views = batch.iter().filter(|event| event.behavior == "pv").count();
         assert_eq!(output.job.matrix.rows, views, "every page view has a vector");

@@ -10,6 +10,7 @@ use tidewheel::config::Folder;
 use tidewheel::engine::load_model;
 use tidewheel::model::{MlpSpec, build_mlp};
 use tidewheel::pipeline::Pipeline;
+use tidewheel::pipeline::StreamIndex;
 use tidewheel::score::{Arms, rank};
 use tidewheel::step::{Step, UNSCORABLE};
 
@@ -125,7 +126,7 @@ fn an_event_that_no_model_can_score_is_a_dead_letter_and_its_neighbours_are_scor
         subject: Subject::new("shop.clicks").unwrap(),
     };
     let messages: Vec<Message> = (1..).zip(&clicks).map(message).collect();
-    let output = step.events(0, &messages, true).unwrap();
+    let output = step.events(StreamIndex(0), &messages, true).unwrap();
     let dead: Vec<_> = output.dead.iter().map(|letter| (letter.reason, letter.sequence.0, &letter.bytes)).collect();
     assert_eq!(dead, [(UNSCORABLE, 3, &messages[2].payload), (UNSCORABLE, 5, &messages[4].payload)]);
 

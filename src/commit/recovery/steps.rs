@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::bus::{Bus, ReadLimits, StreamSequence};
 use crate::commit::marker::Marker;
 use crate::commit::{CommitError, Progress, Run};
-use crate::pipeline::{Pipeline, output_spec};
+use crate::pipeline::{Pipeline, StreamIndex, output_spec};
 
 /// Markers that are read at once.
 const READ_ROWS: usize = 1_024;
@@ -36,7 +36,11 @@ impl Stretch<'_> {
     fn steps(&self, streams: usize) -> Steps {
         let marked = &self.marker.progress;
         if streams < 2 {
-            return Steps::One(Run { stream: 0, until: marked.sequence(0), is_present: true });
+            return Steps::One(Run {
+                stream: StreamIndex(0),
+                until: marked.sequence(StreamIndex(0)),
+                is_present: true,
+            });
         }
         let mut marks = self.state.inputs.iter().zip(&marked.inputs);
         match marks.all(|(here, there)| here.sequence >= there.sequence) {
@@ -105,7 +109,7 @@ mod tests {
     #[test]
     fn one_stream_is_read_up_to_its_mark_however_it_was_cut() {
         for state in [(0, 0), (8, 0), (9, 0)] {
-            let step = Run { stream: 0, until: 9, is_present: true };
+            let step = Run { stream: StreamIndex(0), until: 9, is_present: true };
             assert_eq!(steps(state, 1), Steps::One(step));
         }
     }

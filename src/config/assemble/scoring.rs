@@ -8,7 +8,7 @@ use super::{Assembly, in_sql};
 use crate::bus::Subject;
 use crate::config::learning;
 use crate::feature::{REQUESTS, VectorPlan};
-use crate::pipeline::{ScorePlan, Trigger};
+use crate::pipeline::{ScorePlan, StreamIndex, Trigger};
 use crate::score::RequestDecoder;
 use crate::sql::{Condition, PlanError};
 
@@ -57,7 +57,7 @@ impl Assembly<'_> {
         if let Some((index, condition)) = trigger {
             match self.planner.expression(condition.get_ref(), &self.schemas[index]) {
                 Ok(expression) => match Condition::of(expression, &self.schemas[index]) {
-                    Some(condition) => score.trigger = Some(Trigger { stream: index, condition }),
+                    Some(condition) => score.trigger = Some(Trigger { stream: StreamIndex(index), condition }),
                     None => {
                         self.problems.push(self.folder.source.problem_at(condition.span(), "`on` is not a condition"))
                     }

@@ -8,7 +8,7 @@ use crate::config::folder::SqlFile;
 use crate::config::nearest::did_you_mean;
 use crate::config::table::Table;
 use crate::feature::LivePlan;
-use crate::pipeline::TablePlan;
+use crate::pipeline::{StreamIndex, TablePlan};
 use crate::sql::PlanError;
 use crate::window::{FeaturePlan, Horizon, TableForm, WindowPlan};
 
@@ -93,7 +93,12 @@ impl Assembly<'_> {
         Err(failure.map_or_else(nothing, |(_, error)| error))
     }
 
-    fn as_of(&self, stream: usize, plan: FeaturePlan, sql: &str) -> Result<(LivePlan, Vec<usize>, String), PlanError> {
+    fn as_of(
+        &self,
+        stream: usize,
+        plan: FeaturePlan,
+        sql: &str,
+    ) -> Result<(LivePlan, Vec<StreamIndex>, String), PlanError> {
         let disorder = self.streams[stream].disorder.as_micros() as i64;
         if let Some(horizon) = plan.horizons().find(|horizon| horizon.width_micros() < disorder) {
             let seconds = horizon.width_micros() / 1_000_000;
@@ -101,17 +106,17 @@ impl Assembly<'_> {
                 .suggest("widen it, or lower `disorder`"));
         }
         let canonical = self.planner.canonical(sql)?;
-        Ok((LivePlan::AsOf(Arc::new(plan)), vec![stream], canonical))
+        Ok((LivePlan::AsOf(Arc::new(plan)), vec![StreamIndex(stream)], canonical))
     }
 
-    fn windows(&self, plan: WindowPlan) -> Result<(LivePlan, Vec<usize>, String), PlanError> {
+    fn windows(&self, plan: WindowPlan) -> Result<(LivePlan, Vec<StreamIndex>, String), PlanError> {
         let mut streams = Vec::new();
         for name in plan.source().streams() {
             let Some(index) = self.streams.iter().position(|stream| stream.name == name) else {
                 return Err(PlanError::new(format!("`{name}` is not a stream of this pipeline"))
                     .suggest("a table is computed from streams"));
             };
-            streams.push(index);
+            streams.push(StreamIndex(index));
         }
         let canonical = format!("{:?} {:?}\n{}", plan.spec(), plan.settings(), plan.logical());
         Ok((LivePlan::Windows(Arc::new(plan)), streams, canonical))

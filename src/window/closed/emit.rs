@@ -37,11 +37,15 @@ impl EmissionKind {
     }
 }
 
+/// A table of windows, by its place among [`WindowTables::plans`](super::WindowTables::plans).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct WindowIndex(pub usize);
+
 /// Rows that a table gives at one moment.
 #[derive(Debug, Clone)]
-pub struct Emission {
-    /// The table, by its place among the plans.
-    pub table: usize,
+pub struct Emission<Table = WindowIndex> {
+    /// Which table: among the tables of windows, until whoever keeps these among others names it.
+    pub table: Table,
     /// Why.
     pub kind: EmissionKind,
     /// The watermark at which they are emitted: with the key and the window it identifies a row.
@@ -57,6 +61,14 @@ pub struct Emission {
     pub is_removal: bool,
 }
 
+impl Emission {
+    /// The same rows, of the table as its keeper knows it.
+    pub fn named<Table>(self, name: impl FnOnce(WindowIndex) -> Table) -> Emission<Table> {
+        let Self { table, kind, at, rows, keys, windows, is_removal } = self;
+        Emission { table: name(table), kind, at, rows, keys, windows, is_removal }
+    }
+}
+
 /// Aggregates of some keys: one entry per row.
 pub(super) struct Values {
     pub(super) additive: Vec<Column>,
@@ -66,7 +78,7 @@ pub(super) struct Values {
 
 /// Rows to be made.
 pub(super) struct Rows<'a> {
-    pub(super) table: usize,
+    pub(super) table: WindowIndex,
     pub(super) kind: EmissionKind,
     pub(super) at: i64,
     pub(super) slots: &'a [u32],

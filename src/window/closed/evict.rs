@@ -155,6 +155,7 @@ fn renamed(slots: &[u32], kept: &[u32], moved: &[u32]) -> Vec<u32> {
 #[cfg(test)]
 mod tests {
     use crate::time::EventTime;
+    use crate::window::WindowIndex;
     use std::sync::Arc;
 
     use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
@@ -207,13 +208,13 @@ mod tests {
         assert_eq!(run(&mut free, 8).unwrap().len(), 8_000);
         let mut roomy = tables(Budget::evict(64 << 20));
         assert_eq!(run(&mut roomy, 8).unwrap().len(), 8_000);
-        assert_eq!(roomy.evicted_keys(0), 0);
+        assert_eq!(roomy.evicted_keys(WindowIndex(0)), 0);
         let limit = 600_000;
         let mut tight = tables(Budget::evict(limit));
         let kept = run(&mut tight, 8).unwrap();
         assert!(tight.size() <= limit, "{}", tight.size());
-        assert_eq!(kept.len() as u64 + tight.evicted_keys(0), 8_000);
-        assert!(tight.evicted_keys(0) > 0 && !kept.is_empty(), "{} kept", kept.len());
+        assert_eq!(kept.len() as u64 + tight.evicted_keys(WindowIndex(0)), 8_000);
+        assert!(tight.evicted_keys(WindowIndex(0)) > 0 && !kept.is_empty(), "{} kept", kept.len());
         assert!(kept.iter().all(|(_, events)| *events == 1));
     }
 

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 
 use super::aggregate::Aggregates;
-use super::emit::Emission;
+use super::emit::{Emission, WindowIndex};
 use super::gather::Gather;
 use super::input::{Input, InputPlan};
 use super::member::Member;
@@ -64,7 +64,7 @@ impl Panes {
 
 impl PaneGroup {
     /// The tables, each with its place among all, which share panes.
-    pub(super) fn new(tables: &[(usize, Arc<WindowPlan>)]) -> Result<Self, WindowError> {
+    pub(super) fn new(tables: &[(WindowIndex, Arc<WindowPlan>)]) -> Result<Self, WindowError> {
         let mut aggregates = Aggregates::new();
         let places: Vec<_> = tables.iter().map(|(_, plan)| aggregates.join(&plan.aggregates)).collect();
         let mut members = Vec::with_capacity(tables.len());

@@ -7,7 +7,7 @@ use arrow::array::BooleanArray;
 use hashbrown::HashMap;
 
 use super::aggregate::{Aggregates, OutputSource, Places};
-use super::emit::{Emission, EmissionKind, Rows};
+use super::emit::{Emission, EmissionKind, Rows, WindowIndex};
 use super::gather::{Gather, Range};
 use super::group::Panes;
 use super::plan::{Emit, WindowPlan, WindowSettings};
@@ -29,7 +29,7 @@ pub(super) type Told = HashMap<u32, bool, SlotHash>;
 
 /// See the module.
 pub(super) struct Member {
-    pub(super) table: usize,
+    pub(super) table: WindowIndex,
     pub(super) plan: Arc<WindowPlan>,
     pub(super) outputs: Vec<OutputSource>,
     pub(super) running: Running,
@@ -45,7 +45,7 @@ pub(super) struct Member {
 }
 
 impl Member {
-    pub(super) fn new(table: usize, plan: Arc<WindowPlan>, places: &Places, aggregates: &Aggregates) -> Self {
+    pub(super) fn new(table: WindowIndex, plan: Arc<WindowPlan>, places: &Places, aggregates: &Aggregates) -> Self {
         let outputs: Vec<_> = plan.outputs.iter().map(|output| output.moved(places)).collect();
         let mut additive = vec![false; aggregates.additive.len()];
         places.additive.iter().for_each(|place| additive[*place] = true);

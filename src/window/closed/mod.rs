@@ -36,7 +36,7 @@ mod spec;
 mod tables;
 mod tiles;
 
-pub use emit::{Emission, EmissionKind};
+pub use emit::{Emission, EmissionKind, WindowIndex};
 pub use plan::{Emit, WindowKey, WindowPlan, WindowSettings};
 pub(super) use rewrite::{WindowBound, take_window};
 pub use spec::WindowSpec;

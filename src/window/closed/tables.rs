@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use xxhash_rust::xxh3::Xxh3;
 
-use super::emit::Emission;
+use super::emit::{Emission, WindowIndex};
 use super::group::PaneGroup;
 use super::plan::{WindowPlan, WindowSettings};
 use super::session::SessionTable;
@@ -51,9 +51,9 @@ enum State {
 impl WindowTables {
     /// Empty tables.
     pub fn new(plans: Vec<Arc<WindowPlan>>) -> Result<Self, WindowError> {
-        let mut shared: Vec<Vec<(usize, Arc<WindowPlan>)>> = Vec::new();
+        let mut shared: Vec<Vec<(WindowIndex, Arc<WindowPlan>)>> = Vec::new();
         for (table, plan) in plans.iter().enumerate() {
-            let entry = (table, Arc::clone(plan));
+            let entry = (WindowIndex(table), Arc::clone(plan));
             let known = shared.iter_mut().find(|known| known.iter().all(|(_, other)| other.shares_panes_with(plan)));
             match known {
                 Some(known) => known.push(entry),
@@ -158,12 +158,12 @@ impl WindowTables {
     }
 
     /// Events that were late for a table.
-    pub fn late_rows(&self, table: usize) -> u64 {
+    pub fn late_rows(&self, table: WindowIndex) -> u64 {
         self.groups.iter().map(|group| group.state.late_rows(table)).sum()
     }
 
     /// Keys that a table has given up at its limit of memory; those of tables that share panes count for each.
-    pub fn evicted_keys(&self, table: usize) -> u64 {
+    pub fn evicted_keys(&self, table: WindowIndex) -> u64 {
         self.groups.iter().map(|group| group.state.evicted_keys(table)).sum()
     }
 
@@ -173,7 +173,7 @@ impl WindowTables {
     }
 
     /// Memory of the panes behind a table, bytes. Tables that share panes have the same.
-    pub fn size_of(&self, table: usize) -> usize {
+    pub fn size_of(&self, table: WindowIndex) -> usize {
         self.groups.iter().find(|group| group.state.holds(table)).map_or(0, |group| group.state.size())
     }
 
@@ -220,7 +220,7 @@ impl State {
         }
     }
 
-    fn late_rows(&self, table: usize) -> u64 {
+    fn late_rows(&self, table: WindowIndex) -> u64 {
         match self {
             Self::Panes(panes) => {
                 let members = panes.members.iter().filter(|member| member.table == table);
@@ -231,7 +231,7 @@ impl State {
         }
     }
 
-    fn evicted_keys(&self, table: usize) -> u64 {
+    fn evicted_keys(&self, table: WindowIndex) -> u64 {
         match self {
             _ if !self.holds(table) => 0,
             Self::Panes(panes) => panes.evicted_keys,
@@ -239,7 +239,7 @@ impl State {
         }
     }
 
-    fn holds(&self, table: usize) -> bool {
+    fn holds(&self, table: WindowIndex) -> bool {
         match self {
             Self::Panes(panes) => panes.members.iter().any(|member| member.table == table),
             Self::Sessions(sessions) => sessions.table() == table,

@@ -17,6 +17,7 @@ use bytes::Bytes;
 use serde_json::Value;
 use tidewheel::bus::{Bus, ConnectSettings, Outgoing, Subject};
 use tidewheel::engine::{Run, RunSettings};
+use tidewheel::pipeline::StreamIndex;
 use tidewheel::snapshot::{Location, SnapshotStore};
 use tokio::runtime::{Builder, Runtime};
 
@@ -98,8 +99,9 @@ impl Running {
     /// Waits until so many messages of each stream are done and committed.
     async fn reaches(&self, ends: &[u64]) {
         let mut settled = self.run.settled();
-        let reached =
-            settled.wait_for(|position| ends.iter().enumerate().all(|(stream, end)| position.of(stream).0 >= *end));
+        let reached = settled.wait_for(|position| {
+            ends.iter().enumerate().all(|(stream, end)| position.of(StreamIndex(stream)).0 >= *end)
+        });
         tokio::time::timeout(PATIENCE, reached).await.unwrap().unwrap();
     }
 

@@ -14,8 +14,9 @@ use tidewheel::bus::{Message, StreamSequence};
 use tidewheel::learn::{Examples, Impression, LabelJoin};
 use tidewheel::model::{Binding, Scorer, Session};
 use tidewheel::pipeline::Pipeline;
+use tidewheel::pipeline::StreamIndex;
+use tidewheel::step::Emitted;
 use tidewheel::step::{Step, StepOutput};
-use tidewheel::window::Emission;
 
 /// Messages of one step: not what the program takes, so that nothing may depend on it.
 const STEP_ROWS: usize = 300;
@@ -52,7 +53,7 @@ impl Faultless {
             let run = &rest[..rest.partition_point(|message| message.sequence.0 <= *until)];
             done[*stream] += run.len();
             for messages in run.chunks(STEP_ROWS) {
-                let output = step.events(*stream, messages, true).unwrap();
+                let output = step.events(StreamIndex(*stream), messages, true).unwrap();
                 found.take(pipeline, &output, &mut scorer);
                 if let Some(labels) = &mut labels {
                     labels.follow(&output, &mut found.examples);
@@ -64,7 +65,7 @@ impl Faultless {
 
     fn take(&mut self, pipeline: &Pipeline, output: &StepOutput, scorer: &mut Scorer) {
         for emission in &output.emissions {
-            let table = &pipeline.tables[emission.table];
+            let table = pipeline.table(emission.table);
             if table.publish.is_some() {
                 self.take_rows(table.plan.name(), emission);
             }
@@ -77,7 +78,7 @@ impl Faultless {
         }
     }
 
-    fn take_rows(&mut self, table: &str, emission: &Emission) {
+    fn take_rows(&mut self, table: &str, emission: &Emitted) {
         let mut writer = LineDelimitedWriter::new(Vec::new());
         writer.write(&emission.rows).unwrap();
         writer.finish().unwrap();
@@ -97,7 +98,7 @@ impl Labels {
         let (labels, columns) = (pipeline.labels.as_ref().unwrap(), pipeline.vector.as_ref().unwrap().columns().len());
         Self {
             join: LabelJoin::new(labels.settings).unwrap(),
-            stream: pipeline.streams[labels.stream].name.clone(),
+            stream: pipeline.stream(labels.stream).name.clone(),
             columns,
             examples: Examples::new(columns),
         }

@@ -25,6 +25,7 @@ use tidewheel::bus::{Bus, StreamSequence};
 use tidewheel::config::Folder;
 use tidewheel::engine::{Run, RunSettings};
 use tidewheel::learn::{Examples, decode};
+use tidewheel::pipeline::StreamIndex;
 use tidewheel::pipeline::{Pipeline, examples_subject, input_spec, output_spec};
 use tidewheel::snapshot::Location;
 
@@ -86,7 +87,7 @@ async fn run(pipeline: &Arc<Pipeline>, bus: &Bus, url: &str, snapshots: &Path, w
         let share = (turn + 1) as u64;
         let until = StreamSequence(last.0 * share / way.steps.len() as u64);
         let mut settled = run.settled();
-        let reached = settled.wait_for(|position| position.of(0) >= until);
+        let reached = settled.wait_for(|position| position.of(StreamIndex(0)) >= until);
         tokio::time::timeout(PATIENCE, reached).await.unwrap().unwrap();
         if way.is_orderly || until == last {
             run.stop().await.unwrap();

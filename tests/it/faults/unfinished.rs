@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tidewheel::bus::{Bus, ConnectSettings};
 use tidewheel::engine::{Run, RunSettings};
+use tidewheel::pipeline::StreamIndex;
 
 use super::alone;
 use super::compare::compare;
@@ -54,7 +55,8 @@ async fn a_step_that_is_cut_off_among_its_batches_is_finished_without_a_gap_or_a
         let settings = RunSettings { step_rows: Some(step_rows), ..RunSettings::default() };
         let run = Run::start(Arc::clone(&site.pipeline), &bus, &settings).await.unwrap();
         let (mut settled, last) = (run.settled(), site.input_ends().await);
-        let reached = settled.wait_for(|position| (0..last.len()).all(|stream| position.of(stream).0 >= last[stream]));
+        let reached = settled
+            .wait_for(|position| (0..last.len()).all(|stream| position.of(StreamIndex(stream)).0 >= last[stream]));
         tokio::time::timeout(PATIENCE, reached).await.unwrap().unwrap();
         run.stop().await.unwrap();
         bus.close().await.unwrap();

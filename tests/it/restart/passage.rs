@@ -7,6 +7,8 @@ use arrow::array::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use tidewheel::bus::Message;
 use tidewheel::pipeline::Pipeline;
+use tidewheel::pipeline::StreamIndex;
+use tidewheel::pipeline::TableIndex;
 use tidewheel::step::StepError;
 use tidewheel::step::{Snapshot, Step, StepOutput};
 use tidewheel::window::References;
@@ -51,7 +53,7 @@ impl Passage {
             for part in run.chunks(size.max(1)) {
                 let stream = part[0].0;
                 let batch: Vec<Message> = part.iter().map(|(_, message)| message.clone()).collect();
-                let output = self.step.events(stream, &batch, true)?;
+                let output = self.step.events(StreamIndex(stream), &batch, true)?;
                 self.note(stream, output);
             }
         }
@@ -63,7 +65,11 @@ impl Passage {
         let output = self.step.requests(&requests(seed, now)).unwrap();
         self.note(usize::MAX, output);
         for table in 0..self.pipeline.tables.len() {
-            let counters = (self.step.late_rows(table), self.step.emitted_rows()[table], self.step.evicted_keys(table));
+            let counters = (
+                self.step.late_rows(TableIndex(table)),
+                self.step.emitted_rows()[table],
+                self.step.evicted_keys(TableIndex(table)),
+            );
             self.out.tables.push(format!("{table}: {counters:?}"));
         }
     }
@@ -94,7 +100,7 @@ impl Passage {
             let rows = lines(&emission.rows).into_iter().zip(&emission.windows);
             let (kind, at) = (emission.kind.as_str(), emission.at.micros());
             let line = |(row, window): (String, &(i64, i64))| {
-                format!("{} {kind} at {at} {window:?} {} {row}", emission.table, emission.is_removal)
+                format!("{} {kind} at {at} {window:?} {} {row}", emission.table.0, emission.is_removal)
             };
             self.out.emissions.extend(rows.map(line));
         }

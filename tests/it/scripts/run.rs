@@ -8,6 +8,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use tidewheel::sql::Planner;
 use tidewheel::time::EventTime;
+use tidewheel::window::WindowIndex;
 use tidewheel::window::{Emission, Horizon, TableForm, WindowPlan, WindowSettings, WindowTables};
 
 use super::read::{ReadRow, run_reads};
@@ -205,7 +206,7 @@ impl Run<'_> {
             Action::Restart | Action::Read { .. } => {}
         }
         for (plan, table) in self.numbers.iter().enumerate() {
-            let late = self.tables.late_rows(plan);
+            let late = self.tables.late_rows(WindowIndex(plan));
             for _ in self.transcript.late[*table]..late {
                 lines.push(format!("late for {}", self.script.tables[*table].name));
             }
@@ -223,8 +224,8 @@ impl Run<'_> {
 
     /// Applies an emission, and gives its lines with what they are sorted by.
     fn take(&mut self, emission: &Emission) -> Vec<((i64, i64, i64, usize), String)> {
-        let table = self.numbers[emission.table];
-        let plan: &Arc<WindowPlan> = &self.tables.plans()[emission.table];
+        let table = self.numbers[emission.table.0];
+        let plan: &Arc<WindowPlan> = &self.tables.plans()[emission.table.0];
         let mut lines = Vec::with_capacity(emission.rows.num_rows());
         let schema = emission.rows.schema();
         for (row, (start, end)) in emission.windows.iter().copied().enumerate() {

@@ -15,7 +15,7 @@ use arrow::array::RecordBatch;
 use super::evaluated::Evaluated;
 use super::layout::Layout;
 use super::sessions::{Handle, NONE, Phase, Removal, Sessions, Shown};
-use crate::window::WindowError;
+use crate::window::{WindowError, WindowIndex};
 use crate::window::asof::floor;
 use crate::window::closed::emit::Emission;
 use crate::window::closed::input::{Input, InputPlan};
@@ -30,7 +30,7 @@ pub(super) const PENDING_ROWS: usize = 1 << 17;
 
 /// See the module.
 pub(in crate::window::closed) struct SessionTable {
-    pub(super) table: usize,
+    pub(super) table: WindowIndex,
     pub(super) plan: Arc<WindowPlan>,
     pub(super) keys: KeyIndex,
     pub(super) sessions: Sessions,
@@ -52,7 +52,7 @@ pub(in crate::window::closed) struct SessionTable {
 
 impl SessionTable {
     /// An empty table, by its place among all.
-    pub(in crate::window::closed) fn new(table: usize, plan: Arc<WindowPlan>) -> Result<Self, WindowError> {
+    pub(in crate::window::closed) fn new(table: WindowIndex, plan: Arc<WindowPlan>) -> Result<Self, WindowError> {
         Ok(Self {
             table,
             keys: KeyIndex::new(&plan.key_types())?,
@@ -123,7 +123,7 @@ impl SessionTable {
     }
 
     /// Its place among all tables.
-    pub(in crate::window::closed) fn table(&self) -> usize {
+    pub(in crate::window::closed) fn table(&self) -> WindowIndex {
         self.table
     }
 

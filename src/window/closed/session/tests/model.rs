@@ -7,6 +7,7 @@ use arrow::datatypes::{Float64Type, Int64Type, TimestampMicrosecondType};
 use proptest::prelude::*;
 
 use super::{Event, Run, SECOND, plan, run, seen};
+use crate::window::WindowIndex;
 use crate::window::closed::{Emission, EmissionKind, Emit, WindowSettings};
 
 const GAP: i64 = 60 * SECOND;
@@ -238,7 +239,7 @@ proptest! {
         let found = run(&plan, &events, &watermarks, &sizes, false).end();
         let late = expected_late(&events, &watermarks, settings.lateness);
         prop_assert_eq!(&found.late, &late);
-        prop_assert_eq!(found.tables.late_rows(0), late.iter().filter(|late| **late).count() as u64);
+        prop_assert_eq!(found.tables.late_rows(WindowIndex(0)), late.iter().filter(|late| **late).count() as u64);
         let mut expected = expected(&events, &late);
         expected.retain(|_, row| !has_having || passes(row));
         assert_same(&applied(&found.emissions), &expected);

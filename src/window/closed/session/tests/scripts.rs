@@ -4,6 +4,7 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use super::{Event, Run, SECOND, plan, run, saved};
 use crate::time::EventTime;
+use crate::window::WindowIndex;
 use crate::window::budget::Budget;
 use crate::window::closed::{Emission, Emit, WindowSettings, WindowTables};
 
@@ -216,11 +217,11 @@ fn at_the_limit_of_memory_the_coldest_keys_go_and_are_counted() {
     let events: Vec<Event> = (0..20_000).map(|number| event(number, number / 100)).collect();
     let Run { mut tables, .. } = run(&plan, &events, &vec![0; events.len()], &[500], false);
     assert!(tables.size() <= limit, "{} bytes", tables.size());
-    assert!(tables.evicted_keys(0) > 0);
+    assert!(tables.evicted_keys(WindowIndex(0)) > 0);
     let mut out = Vec::new();
     tables.advance("clicks", Some(EventTime::END), &mut out).unwrap();
     let kept: usize = out.iter().map(|one| one.rows.num_rows()).sum();
-    assert_eq!(kept as u64 + tables.evicted_keys(0), 20_000);
+    assert_eq!(kept as u64 + tables.evicted_keys(WindowIndex(0)), 20_000);
     let newest = values(&out.last().unwrap().rows);
     assert_eq!(newest.last().unwrap(), "19999 199.0");
 }
