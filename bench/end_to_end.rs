@@ -15,7 +15,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Zipf};
 use tidewheel::bus::{Bus, Outgoing, ReadLimits, StreamSequence, Subject};
 use tidewheel::engine::{Run, RunSettings};
-use tidewheel::pipeline::input_spec;
+use tidewheel::pipeline::{StreamIndex, input_spec};
 
 const EVENT_BYTES: usize = 256;
 const ROUNDS: usize = 3;
@@ -91,7 +91,7 @@ async fn throughput(name: &str, events: usize, scored: f64) {
         .await
         .unwrap();
         let last = StreamSequence(events as u64);
-        run.settled().wait_for(|position| position.of(0) >= last).await.unwrap();
+        run.settled().wait_for(|position| position.of(StreamIndex(0)) >= last).await.unwrap();
         let done = events as f64 / start.elapsed().as_secs_f64();
         cpu.push(cpu_seconds() - used);
         assert_eq!(run.stats().snapshot().counted, events as u64);

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use futures::TryFutureExt;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use futures::TryFutureExt;
 
 use super::EngineError;
 use super::feed::{Source, hand_on};
@@ -21,9 +21,14 @@ use super::saving::{request, save_regularly, store_all};
 use super::serve::{ScoringThread, follow, load_arms, open_registry};
 use super::stats::Stats;
 use super::step_thread::{Replay, StepThread};
-use crate::bus::{Bus, EndpointSpec, ReadLimits, ServiceError, ServiceHandle, ServiceSpec, StreamRole, StreamSequence, Subject};
+use crate::bus::{
+    Bus, EndpointSpec, ReadLimits, ServiceError, ServiceHandle, ServiceSpec, StreamRole, StreamSequence, Subject,
+};
 use crate::clock;
-use crate::commit::{Beginning, Claimed, Committer, Epoch, OnLoss, Position, Run as StepRun, Stretch, Worker, claim, impressions_publisher, read_heads, steps_between};
+use crate::commit::{
+    Beginning, Claimed, Committer, Epoch, OnLoss, Position, Run as StepRun, Stretch, Worker, claim,
+    impressions_publisher, read_heads, steps_between,
+};
 use crate::fault::{Judged, Remedy};
 use crate::pipeline::{Pipeline, StreamIndex, input_spec, output_spec};
 use crate::snapshot::{Location, SnapshotStore};

@@ -20,7 +20,9 @@ use crate::feature::{LivePlan, LiveTable};
 use crate::pipeline::{Pipeline, StreamIndex, TableIndex};
 use crate::step::StepError;
 use crate::time::EventTime;
-use crate::window::{Emission, FeatureTable, NewestRows, References, WindowError, WindowIndex, WindowPlan, WindowTables};
+use crate::window::{
+    Emission, FeatureTable, NewestRows, References, WindowError, WindowIndex, WindowPlan, WindowTables,
+};
 
 /// See the module.
 pub(super) struct Tables {

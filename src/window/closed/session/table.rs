@@ -15,12 +15,12 @@ use arrow::array::RecordBatch;
 use super::evaluated::Evaluated;
 use super::layout::Layout;
 use super::sessions::{Handle, NONE, Phase, Removal, Sessions, Shown};
-use crate::window::{WindowError, WindowIndex};
 use crate::window::asof::floor;
 use crate::window::closed::emit::Emission;
 use crate::window::closed::input::{Input, InputPlan};
 use crate::window::closed::plan::{Emit, WindowPlan};
 use crate::window::keys::{KeyIndex, NO_SLOT, doubled};
+use crate::window::{WindowError, WindowIndex};
 
 /// Event time between two looks at removals and at sessions that have changed after their close, microseconds.
 const LATE_EVERY: i64 = 1_000_000;
