@@ -29,6 +29,12 @@ impl Subject {
         Err(BusError::InvalidSubject { subject: text, reason })
     }
 
+    /// Takes a subject that was put together of parts which have been checked.
+    pub(crate) fn known(text: String) -> Self {
+        debug_assert!(Self::new(text.as_str()).is_ok(), "{text:?}");
+        Self(async_nats::Subject::from(text))
+    }
+
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -15,6 +15,7 @@ use crate::clock;
 use crate::config::Folder;
 use crate::model::ModelVersion;
 use crate::model::onnx::{Document, weight_changes};
+use crate::pipeline::Names;
 use crate::registry::{Control, ModelRecord, Pointer, Registry};
 
 /// Which registry.
@@ -204,7 +205,8 @@ fn with_registry(
     runtime()?.block_on(async {
         let broker = Broker::find_or_open(&place.broker, &state).await?;
         let replicas = folder.settings.output.replicas.get();
-        let registry = Registry::open_replicated(&broker.bus, folder.settings.name.as_str(), None, replicas).await?;
+        let names = Names::of(folder.settings.name.as_str()).registry();
+        let registry = Registry::open_replicated(&broker.bus, names, None, replicas).await?;
         let outcome = match registry.pointer().await? {
             Some(pointer) => work(registry, pointer).await,
             None => Err(anyhow::anyhow!("no model of this pipeline is registered: start `tidewheel run` once")),

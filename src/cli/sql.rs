@@ -9,8 +9,8 @@ use clap::Args;
 use super::broker::Broker;
 use super::run::runtime;
 use super::{BrokerArguments, Format};
-use crate::bus::Subject;
 use crate::config::Folder;
+use crate::pipeline::Names;
 use crate::query::{self, Answer};
 
 /// How long to wait for the answer.
@@ -32,7 +32,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     let folder = Folder::read(&arguments.folder)?;
-    let subject = Subject::new(query::sql_subject(folder.settings.name.as_str()))?;
+    let subject = Names::of(folder.settings.name.as_str()).queries();
     runtime()?.block_on(async {
         let bus = Broker::find(&arguments.broker, &folder.settings.state_folder()).await?;
         let reply = bus.request(&subject, arguments.query.clone().into(), PATIENCE).await;

@@ -28,7 +28,7 @@ use super::worker::Worker;
 use crate::bus::{AtomicPublisher, BusError, Outgoing, Publisher, StreamSequence, Subject};
 use crate::clock;
 use crate::commit::CommitError;
-use crate::pipeline::{impressions_subject, output_spec};
+use crate::pipeline::{Names, output_spec};
 use crate::step::ImpressionMessage;
 
 /// How long progress without outputs waits to be committed.
@@ -87,14 +87,14 @@ impl Committer {
         beginning: Beginning,
         settled: watch::Sender<Position>,
         saves: mpsc::Sender<Committed>,
-    ) -> Result<Self, CommitError> {
+    ) -> Self {
         let Beginning { publisher, worker, epoch, marker, last, linger } = beginning;
         let heartbeat = output_spec(pipeline).max_age.map_or(HEARTBEAT, |age| HEARTBEAT.min(age / HEARTBEATS));
-        Ok(Self {
+        Self {
             publisher,
             worker,
-            outputs: Outputs::of(pipeline)?,
-            subject: Marker::subject(&pipeline.name)?,
+            outputs: Outputs::of(pipeline),
+            subject: Names::of(&pipeline.name).commits(),
             epoch,
             linger,
             due: clock::task_now() + heartbeat,
@@ -105,7 +105,7 @@ impl Committer {
             flights: VecDeque::new(),
             settled,
             saves,
-        })
+        }
     }
 
     /// Commits until the steps end and everything is stored.
@@ -244,5 +244,5 @@ pub(crate) async fn impressions_publisher(
     }
     // However long nobody leads the stream: waiting is what a pipeline does then.
     let publisher = bus.publisher(outstanding).await?.tries(u32::MAX);
-    Ok(Some((publisher, Subject::new(impressions_subject(&pipeline.name))?)))
+    Ok(Some((publisher, Names::of(&pipeline.name).impressions())))
 }

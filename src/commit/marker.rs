@@ -84,11 +84,6 @@ impl Marker {
         }
     }
 
-    /// The subject of a pipeline's markers.
-    pub(super) fn subject(pipeline: &str) -> Result<Subject, CommitError> {
-        Ok(Subject::new(format!("{pipeline}.commits"))?)
-    }
-
     /// Under which name rows go to Delta tables: numbers of messages are comparable under one name.
     pub(crate) fn history_writer(&self, pipeline: &str) -> String {
         format!("{pipeline}-{}-{}", self.lineage, self.losses)
@@ -137,6 +132,7 @@ impl Marker {
 mod tests {
     use super::*;
     use crate::commit::progress::{Counts, InputMark};
+    use crate::pipeline::Names;
 
     #[test]
     fn a_marker_is_one_json_object_and_comes_back() {
@@ -155,7 +151,7 @@ mod tests {
             }),
             ..Marker::first("l".to_owned(), progress)
         };
-        let message = marker.message(Marker::subject("shop").unwrap()).unwrap();
+        let message = marker.message(Names::of("shop").commits()).unwrap();
         insta::assert_snapshot!(String::from_utf8_lossy(&message.payload));
         assert_eq!(Marker::read(&message.payload, 1).unwrap(), marker);
         let other = String::from_utf8_lossy(&message.payload).replace("\"format\":1", "\"format\":2");

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::bus::{Outgoing, StreamSequence, Subject};
 use crate::commit::CommitError;
-use crate::pipeline::{Pipeline, StreamIndex, examples_subject};
+use crate::pipeline::{Names, Pipeline, StreamIndex};
 use crate::step::{DeadLetter, ExampleMessage};
 
 /// The header that names an output.
@@ -39,13 +39,14 @@ pub(crate) struct Given {
 }
 
 impl Outputs {
-    pub(super) fn of(pipeline: &Pipeline) -> Result<Self, CommitError> {
-        Ok(Self {
+    pub(super) fn of(pipeline: &Pipeline) -> Self {
+        let names = Names::of(&pipeline.name);
+        Self {
             streams: pipeline.streams.iter().map(|stream| stream.name.clone()).collect(),
             ranked: pipeline.score.as_ref().and_then(|score| score.publish.clone()),
-            dead: Subject::new(format!("{}.dead", pipeline.name))?,
-            examples: Subject::new(examples_subject(&pipeline.name))?,
-        })
+            dead: names.dead_letters(),
+            examples: names.examples(),
+        }
     }
 
     /// The messages, appended to `messages`.

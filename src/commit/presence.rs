@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::bus::{Bus, BusError, EndpointSpec, ServiceSpec, Subject};
 use crate::commit::CommitError;
+use crate::pipeline::Names;
 
 /// How long somebody who is there may take to say so.
 const ANSWER: Duration = Duration::from_secs(1);
@@ -31,7 +32,7 @@ pub(super) struct Identity {
 #[derive(Clone)]
 pub(crate) struct Presence {
     bus: Bus,
-    /// `worker` or `trainer`.
+    /// [`WORKER`](crate::pipeline::WORKER) or [`TRAINER`](crate::pipeline::TRAINER).
     role: &'static str,
     pipeline: String,
     pub(super) identity: Identity,
@@ -47,13 +48,13 @@ impl Presence {
         Self { bus: bus.clone(), role, pipeline: pipeline.to_owned(), identity }
     }
 
-    fn subject(&self) -> Result<Subject, CommitError> {
-        Ok(Subject::new(format!("tidewheel.{}.{}", self.role, self.pipeline))?)
+    fn subject(&self) -> Subject {
+        Names::of(&self.pipeline).presence(self.role)
     }
 
     /// Fails when somebody answers.
     pub(crate) async fn ask_others(&self) -> Result<(), CommitError> {
-        match self.bus.request(&self.subject()?, Bytes::new(), ANSWER).await {
+        match self.bus.request(&self.subject(), Bytes::new(), ANSWER).await {
             Ok(answer) => match serde_json::from_slice::<Identity>(&answer) {
                 Ok(other) => Err(CommitError::AlreadyRunning {
                     role: self.role,
@@ -78,10 +79,10 @@ impl Presence {
         stop: CancellationToken,
     ) -> Result<impl Future<Output = Result<(), CommitError>> + use<>, CommitError> {
         let spec = ServiceSpec {
-            name: format!("tidewheel-{}-{}", self.pipeline, self.role),
+            name: Names::of(&self.pipeline).presence_service(self.role),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             description: format!("The {} of the pipeline {}", self.role, self.pipeline),
-            endpoints: vec![EndpointSpec { name: self.role.to_owned(), subject: self.subject()? }],
+            endpoints: vec![EndpointSpec { name: self.role.to_owned(), subject: self.subject() }],
         };
         let mut service = self.bus.serve(spec, QUESTIONS).await?;
         let answer =
@@ -108,21 +109,22 @@ impl Presence {
 mod tests {
     use super::*;
     use crate::bus::testing;
+    use crate::pipeline::{TRAINER, WORKER};
 
     #[tokio::test]
     async fn a_second_one_is_told_who_the_first_is_until_that_one_stops() {
         let (server, bus) = testing::server().await;
-        let first = Presence::new(&bus, "worker", "shop");
+        let first = Presence::new(&bus, WORKER, "shop");
         first.ask_others().await.unwrap();
         let stop = CancellationToken::new();
         let answering = tokio::spawn(first.answer_others(stop.clone()).await.unwrap());
-        let second = Presence::new(&bus, "worker", "shop");
+        let second = Presence::new(&bus, WORKER, "shop");
         let error = second.ask_others().await.unwrap_err().to_string();
         assert!(
             error.starts_with("the worker of pipeline shop is ") && error.contains(&first.identity.host),
             "{error}"
         );
-        Presence::new(&bus, "trainer", "shop").ask_others().await.unwrap();
+        Presence::new(&bus, TRAINER, "shop").ask_others().await.unwrap();
         stop.cancel();
         answering.await.unwrap().unwrap();
         second.ask_others().await.unwrap();
@@ -133,7 +135,7 @@ mod tests {
     async fn a_stream_that_takes_the_question_is_nobody() {
         let (server, bus) = testing::server().await;
         bus.ensure_stream(&testing::spec("ALL", "tidewheel.>")).await.unwrap();
-        Presence::new(&bus, "worker", "shop").ask_others().await.unwrap();
+        Presence::new(&bus, WORKER, "shop").ask_others().await.unwrap();
         server.stop().await.unwrap();
     }
 }

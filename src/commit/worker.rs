@@ -14,7 +14,7 @@ use super::presence::Presence;
 use super::refusal::{Refusal, is_told_by_marker};
 use crate::bus::{AtomicPublisher, Bus, BusError, StreamSequence};
 use crate::commit::CommitError;
-use crate::pipeline::{Pipeline, output_spec};
+use crate::pipeline::{Names, Pipeline, WORKER, output_spec};
 
 /// Batches of outputs without an answer.
 const IN_FLIGHT: usize = 4;
@@ -41,7 +41,7 @@ pub(super) struct Claim {
 impl Worker {
     /// A worker of its own name.
     pub(crate) fn new(pipeline: &Arc<Pipeline>, bus: &Bus) -> Self {
-        let presence = Presence::new(bus, "worker", &pipeline.name);
+        let presence = Presence::new(bus, WORKER, &pipeline.name);
         Self { bus: bus.clone(), pipeline: Arc::clone(pipeline), presence }
     }
 
@@ -58,7 +58,7 @@ impl Worker {
     pub(super) async fn claim(&self, marker: &Marker, last: StreamSequence) -> Result<Option<Claim>, CommitError> {
         let marker = marker.claimed_by(&self.presence.identity);
         let mut publisher = self.bus.atomic_publisher(&output_spec(&self.pipeline).name, last, IN_FLIGHT).await?;
-        publisher.send(vec![marker.message(Marker::subject(&self.pipeline.name)?)?]).await?;
+        publisher.send(vec![marker.message(Names::of(&self.pipeline.name).commits())?]).await?;
         pass(Place::ClaimSent);
         match publisher.committed().await {
             Ok(Some(last)) => Ok(Some(Claim { publisher, marker, last })),
@@ -74,7 +74,7 @@ impl Worker {
 
     /// Whether no other worker has taken over: the newest marker is ours.
     pub(crate) async fn is_current(&self) -> Result<bool, CommitError> {
-        let subject = Marker::subject(&self.pipeline.name)?;
+        let subject = Names::of(&self.pipeline.name).commits();
         let newest = self.bus.last_message(&output_spec(&self.pipeline).name, &subject).await?;
         Ok(newest.is_some_and(|message| Marker::of(&message).is_ok_and(|marker| marker.writer == self.id())))
     }
@@ -91,7 +91,7 @@ impl Worker {
 
     /// The newest marker, where it can be read.
     async fn newest_marker(&self, stream: &str) -> Option<Marker> {
-        let subject = Marker::subject(&self.pipeline.name).ok()?;
+        let subject = Names::of(&self.pipeline.name).commits();
         let newest = self.bus.last_message(stream, &subject).await.ok()??;
         Marker::of(&newest).ok()
     }

@@ -1,6 +1,5 @@
 //! Names of pipelines, and of relations in SQL.
 
-use super::subject::Subject;
 use super::text::{Refusal, text_value};
 
 /// Subjects and streams are named after the pipeline, so its name stays short.
@@ -24,28 +23,6 @@ text_value!(
     "^[a-z_][a-z0-9_]{0,62}$",
     check_sql_name
 );
-
-impl PipelineName {
-    /// Where events go that can't be used: `<name>.dead`.
-    pub fn dead_letter_subject(&self) -> Subject {
-        Subject::below(self, "dead")
-    }
-
-    /// Where the markers of what is committed go: `<name>.commits`.
-    pub fn commit_subject(&self) -> Subject {
-        Subject::below(self, "commits")
-    }
-
-    /// Where candidates that were scored are kept until their feedback comes: `<name>.impressions`.
-    pub fn impression_subject(&self) -> Subject {
-        Subject::below(self, "impressions")
-    }
-
-    /// Where examples to learn from go: `<name>.examples`.
-    pub fn example_subject(&self) -> Subject {
-        Subject::below(self, "examples")
-    }
-}
 
 fn check_pipeline_name(text: &str) -> Result<(), Refusal> {
     let starts_well = text.starts_with(|first: char| first.is_ascii_lowercase());
@@ -96,7 +73,6 @@ mod tests {
         for bad in ["", "Intent", "2nd", "-a", "a.b", "a b", "a*", "é", &format!("{longest}a")] {
             assert!(PipelineName::parse(bad).is_err(), "{bad:?}");
         }
-        assert_eq!(PipelineName::parse("intent").unwrap().dead_letter_subject().as_str(), "intent.dead");
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! NATS subjects: tokens separated by dots, with wildcards where a filter is meant.
 
-use super::name::PipelineName;
 use super::text::{Refusal, text_value};
 
 text_value!(
@@ -19,13 +18,6 @@ text_value!(
     check_filter
 );
 
-impl Subject {
-    /// `<pipeline>.<token>`.
-    pub(super) fn below(pipeline: &PipelineName, token: &'static str) -> Self {
-        Self(format!("{pipeline}.{token}"))
-    }
-}
-
 impl SubjectFilter {
     /// Whether there is a subject that both filters match.
     pub(super) fn overlaps(&self, other: &Self) -> bool {
@@ -33,8 +25,8 @@ impl SubjectFilter {
     }
 
     /// Whether the filter matches the subject.
-    pub(super) fn matches(&self, subject: &Subject) -> bool {
-        overlap(self.as_str(), subject.as_str())
+    pub(super) fn matches(&self, subject: &str) -> bool {
+        overlap(self.as_str(), subject)
     }
 }
 

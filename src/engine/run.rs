@@ -30,7 +30,7 @@ use crate::commit::{
     impressions_publisher, read_heads, steps_between,
 };
 use crate::fault::{Judged, Remedy};
-use crate::pipeline::{Pipeline, StreamIndex, input_spec, output_spec};
+use crate::pipeline::{Names, Pipeline, StreamIndex, input_spec, output_spec};
 use crate::snapshot::{Location, SnapshotStore};
 use crate::window::References;
 
@@ -208,14 +208,14 @@ impl Run {
         }
         let linger = pipeline.state.epoch;
         let beginning = Beginning { publisher, worker, epoch: Epoch::new(stored), marker, last, linger };
-        let committer = Committer::new(&pipeline, beginning, settled_sender, saves)?;
+        let committer = Committer::new(&pipeline, beginning, settled_sender, saves);
         let impressions = impressions_publisher(&pipeline, bus, OUTSTANDING).await?;
         run.tasks.spawn(committer.run(impressions, publications).err_into());
         run.tasks.spawn(feed(sources, again, unfinished, run.inputs.clone(), stop.clone()));
 
         if let Some((subject, _)) = pipeline.score.as_ref().and_then(|score| score.service.as_ref()) {
             let spec = ServiceSpec {
-                name: format!("tidewheel-{}", pipeline.name),
+                name: Names::of(&pipeline.name).ranking_service(),
                 version: settings.version.clone(),
                 description: format!("Rankings of the pipeline {}", pipeline.name),
                 endpoints: vec![EndpointSpec { name: "score".to_owned(), subject: subject.clone() }],

@@ -12,6 +12,7 @@
 
 mod index;
 mod label;
+mod names;
 mod pipeline;
 mod reference;
 mod score;
@@ -24,13 +25,15 @@ mod train;
 
 pub use index::{StreamIndex, TableIndex};
 pub use label::LabelPlan;
+pub use names::Names;
+pub(crate) use names::{PRESENCE, TRAINER, WORKER};
 pub use pipeline::Pipeline;
 pub use reference::{ReferencePlan, ReferenceSource};
 pub use score::{ModelPlan, ScorePlan, Trigger};
 pub use state::{OutputPlan, StatePlan};
 pub use stream::StreamPlan;
-pub use streams::{examples_subject, input_spec, output_spec};
-pub(crate) use streams::{impressions_spec, impressions_subject};
+pub(crate) use streams::impressions_spec;
+pub use streams::{input_spec, output_spec};
 pub(crate) use subjects::concrete;
 pub use table::TablePlan;
 pub use train::TrainPlan;

@@ -6,19 +6,15 @@ use bytes::Bytes;
 use tokio::task::JoinSet;
 
 use super::{Limits, QueryError, run, table_names};
-use crate::bus::{Bus, BusError, EndpointSpec, ServiceError, ServiceHandle, ServiceSpec, Subject};
+use crate::bus::{Bus, BusError, EndpointSpec, ServiceError, ServiceHandle, ServiceSpec};
 use crate::engine::Snapshots;
+use crate::pipeline::Names;
 
 /// Statements that wait; more are answered "busy".
 const QUEUE: usize = 8;
 
 /// What fits into one message of the broker beside its headers.
 const LARGEST_ANSWER: usize = (1 << 20) - 4_096;
-
-/// The subject that a pipeline answers queries on.
-pub fn sql_subject(pipeline: &str) -> String {
-    format!("{pipeline}.sql")
-}
 
 /// A door that is open until it is dropped.
 pub struct SqlDoor(#[expect(dead_code, reason = "held: dropping it ends the task")] JoinSet<()>);
@@ -28,11 +24,12 @@ pub struct SqlDoor(#[expect(dead_code, reason = "held: dropping it ends the task
 /// # Errors
 /// When the service cannot be registered.
 pub async fn serve_sql(bus: &Bus, pipeline: &str, snapshots: Snapshots) -> Result<SqlDoor, BusError> {
+    let names = Names::of(pipeline);
     let spec = ServiceSpec {
-        name: format!("tidewheel-{pipeline}-sql"),
+        name: names.query_service(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         description: format!("SELECT over the live feature tables of {pipeline}"),
-        endpoints: vec![EndpointSpec { name: "sql".to_owned(), subject: Subject::new(sql_subject(pipeline))? }],
+        endpoints: vec![EndpointSpec { name: "sql".to_owned(), subject: names.queries() }],
     };
     let service = bus.serve(spec, QUEUE).await?;
     let mut tasks = JoinSet::new();

@@ -33,7 +33,7 @@ mod statement;
 mod thread;
 
 pub use answer::Answer;
-pub use door::{SqlDoor, serve_sql, sql_subject};
+pub use door::{SqlDoor, serve_sql};
 pub use error::QueryError;
 pub use format::Format;
 pub use limits::Limits;

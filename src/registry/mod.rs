@@ -34,7 +34,7 @@ mod testing;
 mod watch;
 
 pub use error::RegistryError;
-pub use models::Registry;
+pub use models::{Registry, RegistryNames};
 pub use pointer::{Control, Pointer, Promotion};
 pub use record::{ModelKind, ModelRecord, Training};
 pub use watch::PointerWatch;

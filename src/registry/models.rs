@@ -25,6 +25,17 @@ const RECORD: &str = "tidewheel.record";
 /// How many versions an error shows.
 const SHOWN: usize = 10;
 
+/// What the registry of a pipeline is called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegistryNames {
+    /// The pipeline, for people.
+    pub pipeline: String,
+    /// The object store with the models.
+    pub models: String,
+    /// The key-value bucket that says which of them is active.
+    pub pointers: String,
+}
+
 /// The models of one pipeline; clones share the connection.
 #[derive(Clone)]
 pub struct Registry {
@@ -35,13 +46,13 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// The registry of a pipeline (a name of letters, digits, `_` and `-`), whose buckets are created if there are none.
+    /// The registry of a pipeline, whose buckets (names of letters, digits, `_` and `-`) are created if there are none.
     /// With a folder, a copy of each model that is stored or fetched is kept there.
     ///
     /// # Errors
     /// [`RegistryError::Folder`]; [`RegistryError::Bus`] when the server refuses or the buckets have another shape.
-    pub async fn open(bus: &Bus, pipeline: &str, local: Option<PathBuf>) -> Result<Self, RegistryError> {
-        Self::open_replicated(bus, pipeline, local, 1).await
+    pub async fn open(bus: &Bus, names: RegistryNames, local: Option<PathBuf>) -> Result<Self, RegistryError> {
+        Self::open_replicated(bus, names, local, 1).await
     }
 
     /// As [`open`](Self::open), kept on so many servers of a cluster where it does not exist yet: a pipeline can't start
@@ -51,13 +62,13 @@ impl Registry {
     /// As [`open`](Self::open).
     pub async fn open_replicated(
         bus: &Bus,
-        pipeline: &str,
+        names: RegistryNames,
         local: Option<PathBuf>,
         replicas: usize,
     ) -> Result<Self, RegistryError> {
-        let name = pipeline.to_uppercase();
-        let models = ObjectStoreSpec { bucket: format!("{name}_MODELS"), max_bytes: None, replicas };
-        let pointers = KeyValueSpec { bucket: format!("{name}_REGISTRY"), history: 1, max_bytes: None, replicas };
+        let RegistryNames { pipeline, models, pointers } = names;
+        let models = ObjectStoreSpec { bucket: models, max_bytes: None, replicas };
+        let pointers = KeyValueSpec { bucket: pointers, history: 1, max_bytes: None, replicas };
         let local = match local {
             Some(folder) => Some(LocalCopies::open(folder).await?),
             None => None,
@@ -65,7 +76,7 @@ impl Registry {
         Ok(Self {
             models: bus.object_store(&models).await?,
             pointers: bus.key_value(&pointers).await?,
-            pipeline: pipeline.to_owned(),
+            pipeline,
             local,
         })
     }
@@ -215,7 +226,7 @@ fn unreadable(version: &ModelVersion, reason: &dyn std::fmt::Display) -> Registr
 mod tests {
     use super::*;
     use crate::bus::testing::{alter_object, server};
-    use crate::registry::testing::{file, registry, stored};
+    use crate::registry::testing::{file, names, registry, stored};
 
     #[tokio::test]
     async fn a_stored_model_comes_back_with_its_record_and_the_newest_is_listed_first() {
@@ -267,7 +278,7 @@ mod tests {
         let (server, bus) = server().await;
         let folder = tempfile::tempdir().unwrap();
         let local = folder.path().join("models");
-        let registry = Registry::open(&bus, "shop", Some(local.clone())).await.unwrap();
+        let registry = Registry::open(&bus, names(), Some(local.clone())).await.unwrap();
         let record = stored(&registry, 1).await;
         let copy = local.join(format!("{}.onnx", record.version));
         assert_eq!(std::fs::read(&copy).unwrap(), file(1));

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{ModelRecord, Pointer, Registry};
+use super::{ModelRecord, Pointer, Registry, RegistryNames};
 use crate::bus::testing::{TestServer, server};
 use crate::model::ModelVersion;
 
@@ -18,10 +18,16 @@ pub(super) fn version(number: u8) -> ModelVersion {
     ModelVersion::of(&file(number))
 }
 
+/// The buckets of pipeline `shop`.
+pub(super) fn names() -> RegistryNames {
+    let text = str::to_owned;
+    RegistryNames { pipeline: text("shop"), models: text("SHOP_MODELS"), pointers: text("SHOP_REGISTRY") }
+}
+
 /// A registry of pipeline `shop` without local copies, on a server of its own.
 pub(super) async fn registry() -> (TestServer, Registry) {
     let (server, bus) = server().await;
-    let registry = Registry::open(&bus, "shop", None).await.unwrap();
+    let registry = Registry::open(&bus, names(), None).await.unwrap();
     (server, registry)
 }
 

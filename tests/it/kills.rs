@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use tidewheel::bus::{Bus, Outgoing, Publisher, ReadLimits, Reader, StreamSequence, Subject};
 use tidewheel::config::Folder;
 use tidewheel::learn::{CheckpointHead, ExampleKind, Examples, decode, read_head};
-use tidewheel::pipeline::{Pipeline, examples_subject, input_spec, output_spec};
+use tidewheel::pipeline::{Names, Pipeline, input_spec, output_spec};
 use tidewheel::registry::Registry;
 use tokio::process::{Child, Command};
 
@@ -118,7 +118,7 @@ struct Ledger {
 impl Ledger {
     fn new(bus: &Bus, pipeline: &Pipeline) -> Self {
         let (stream, vector) = (output_spec(pipeline).name, pipeline.vector.as_ref().unwrap());
-        let subject = Subject::new(examples_subject(&pipeline.name)).unwrap();
+        let subject = Names::of(&pipeline.name).examples();
         let limits = ReadLimits { rows: 4_096, linger: Duration::ZERO };
         Self {
             reader: bus.reader_of(&stream, &subject, StreamSequence::FIRST, limits),
@@ -228,7 +228,7 @@ async fn after_every_kill_each_example_is_there_and_learnt_exactly_once() {
     bus.ensure_stream(&input_spec(&pipeline, &pipeline.streams[0])).await.unwrap();
     bus.ensure_stream(&output_spec(&pipeline)).await.unwrap();
     let (mut shop, mut ledger) = (Shop::new(&bus, seed).await, Ledger::new(&bus, &pipeline));
-    let registry = Registry::open(&bus, &pipeline.name, None).await.unwrap();
+    let registry = Registry::open(&bus, Names::of(&pipeline.name).registry(), None).await.unwrap();
     let mut auditor = Auditor { registry, promoted: BTreeSet::new(), position: 0, wrong_model: 0 };
     let mut instants = ChaCha8Rng::seed_from_u64(seed ^ 0xdead);
     let url = server.url();

@@ -9,8 +9,7 @@ use serde_json::{Value, json};
 use tidewheel::bus::{Bus, Subject};
 use tidewheel::learn::{Example, ExampleKind, Examples, decode};
 use tidewheel::model::{MlpSpec, ModelVersion, build_mlp};
-use tidewheel::pipeline::StreamIndex;
-use tidewheel::pipeline::{Pipeline, examples_subject, input_spec, output_spec};
+use tidewheel::pipeline::{Names, Pipeline, StreamIndex, input_spec, output_spec};
 use tidewheel::registry::{Control, ModelRecord, Registry};
 use tidewheel::step::Step;
 
@@ -73,9 +72,9 @@ pub async fn examples(bus: &Bus, pipeline: &Pipeline) -> Examples {
     let vector = pipeline.vector.as_ref().unwrap();
     let columns = vector.columns().len();
     let mut examples = Examples::new(columns);
-    let subject = examples_subject(&pipeline.name);
+    let subject = Names::of(&pipeline.name).examples();
     let outputs = stored(bus, &output_spec(pipeline).name).await;
-    for message in outputs.into_iter().filter(|message| message.subject.as_str() == subject) {
+    for message in outputs.into_iter().filter(|message| message.subject == subject) {
         decode(&message.payload, columns, vector.fingerprint().as_str(), &mut examples).unwrap();
     }
     examples
@@ -272,7 +271,7 @@ async fn a_promoted_model_answers_within_five_seconds_and_no_request_fails_meanw
     let run = start(&pipeline, &bus).await;
     warm_up(&bus).await;
     through(&run, &bus, &pipeline).await;
-    let registry = Registry::open(&bus, "recommend", None).await.unwrap();
+    let registry = Registry::open(&bus, Names::of("recommend").registry(), None).await.unwrap();
     let first = registry.pointer().await.unwrap().unwrap();
     let second = another_model(&registry, &pipeline).await;
 

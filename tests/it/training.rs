@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use tidewheel::bus::{Bus, Subject};
+use tidewheel::bus::Bus;
 use tidewheel::config::Folder;
 use tidewheel::engine::{Training, TrainingOptions, TrainingReport};
 use tidewheel::learn::{CheckpointHead, Example, ExampleKind, Examples, encode, read_head};
-use tidewheel::pipeline::{Pipeline, examples_subject, output_spec};
+use tidewheel::pipeline::{Names, Pipeline, output_spec};
 use tidewheel::registry::{ModelKind, Registry};
 
 use crate::broker::{publish, server};
@@ -86,12 +86,12 @@ async fn teach(bus: &Bus, pipeline: &Pipeline, messages: Range<usize>) {
         }
         encode(&examples, vector.fingerprint().as_str()).unwrap()
     };
-    publish(bus, &examples_subject(&pipeline.name), messages.map(message)).await;
+    publish(bus, Names::of(&pipeline.name).examples().as_str(), messages.map(message)).await;
 }
 
 /// Where the newest message of examples is; 0 where there is none.
 pub async fn last_example(bus: &Bus, pipeline: &Pipeline) -> u64 {
-    let subject = Subject::new(examples_subject(&pipeline.name)).unwrap();
+    let subject = Names::of(&pipeline.name).examples();
     let last = bus.last_message(&output_spec(pipeline).name, &subject).await.unwrap();
     last.map_or(0, |message| message.sequence.0)
 }
@@ -106,7 +106,7 @@ pub async fn train(bus: &Bus, pipeline: &Arc<Pipeline>) -> (TrainingReport, Chec
     });
     let report = report.await;
     training.stop().await.unwrap();
-    let registry = Registry::open(bus, &pipeline.name, None).await.unwrap();
+    let registry = Registry::open(bus, Names::of(&pipeline.name).registry(), None).await.unwrap();
     let checkpoint = registry.load_checkpoint().await.unwrap().unwrap();
     (report, read_head(&checkpoint).unwrap().0)
 }
@@ -128,7 +128,7 @@ async fn training_promotes_what_it_learnt_and_goes_on_where_its_checkpoint_ends(
     let (learning, reference) = (newest.learning.metrics.auc.unwrap(), newest.reference.metrics.auc.unwrap());
     assert!(learning > 0.7 && learning > reference + 0.05, "{learning} {reference}");
 
-    let registry = Registry::open(&bus, &pipeline.name, None).await.unwrap();
+    let registry = Registry::open(&bus, Names::of(&pipeline.name).registry(), None).await.unwrap();
     let pointer = registry.pointer().await.unwrap().unwrap();
     assert!(report.promoted >= 2 && pointer.history.len() as u64 == 1 + report.promoted, "{pointer:?}");
     let mut newest = registry.record(&pointer.active).await.unwrap();

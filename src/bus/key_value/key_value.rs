@@ -207,7 +207,8 @@ impl KeyValueSpec {
     }
 }
 
-fn stream(bucket: &str) -> String {
+/// The stream that holds a bucket.
+pub(crate) fn stream(bucket: &str) -> String {
     format!("KV_{bucket}")
 }
 

@@ -12,6 +12,7 @@ mod revision;
 pub(crate) use bucket::check_bucket_name;
 pub use bucket_watch::{BucketEntries, BucketWatch};
 pub(crate) use conditional::Condition;
+pub(crate) use key_value::stream as bucket_stream;
 pub use key_value::{KeyEntry, KeyValue, KeyValueSpec};
 pub use key_watch::KeyWatch;
 pub use revision::Revision;

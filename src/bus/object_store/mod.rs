@@ -9,4 +9,5 @@ mod object_store;
 
 pub use digest::{ContentDigest, DigestError};
 pub use object_info::ObjectInfo;
+pub(crate) use object_store::stream as object_stream;
 pub use object_store::{Object, ObjectStore, ObjectStoreSpec};

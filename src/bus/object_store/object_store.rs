@@ -260,7 +260,7 @@ impl ObjectStore {
 
 impl ObjectStoreSpec {
     fn stream(&self) -> String {
-        format!("OBJ_{}", self.bucket)
+        stream(&self.bucket)
     }
 
     fn to_config(&self) -> Config {
@@ -280,6 +280,11 @@ impl ObjectStoreSpec {
             ..Config::default()
         }
     }
+}
+
+/// The stream that holds a bucket of objects.
+pub(crate) fn stream(bucket: &str) -> String {
+    format!("OBJ_{bucket}")
 }
 
 #[cfg(test)]

@@ -1,9 +1,8 @@
 //! What is known of the past before anything is claimed.
 
 use crate::bus::{Bus, StoredMessage, StreamSequence};
-use crate::commit::marker::Marker;
 use crate::commit::{CommitError, Head};
-use crate::pipeline::{Pipeline, output_spec};
+use crate::pipeline::{Names, Pipeline, output_spec};
 
 /// What the output stream and the snapshots say.
 #[derive(Debug)]
@@ -29,7 +28,7 @@ pub(super) async fn read<'a>(
     let last = bus.stream_state(&stream).await?.last;
     let newest = match is_fresh || last.0 == 0 {
         true => None,
-        false => bus.last_message(&stream, &Marker::subject(&pipeline.name)?).await?,
+        false => bus.last_message(&stream, &Names::of(&pipeline.name).commits()).await?,
     };
     Ok(Facts { stream, last, newest, heads })
 }

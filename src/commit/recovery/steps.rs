@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::bus::{Bus, ReadLimits, StreamSequence};
 use crate::commit::marker::Marker;
 use crate::commit::{CommitError, Progress, Run};
-use crate::pipeline::{Pipeline, StreamIndex, output_spec};
+use crate::pipeline::{Names, Pipeline, StreamIndex, output_spec};
 
 /// Markers that are read at once.
 const READ_ROWS: usize = 1_024;
@@ -66,7 +66,7 @@ pub(crate) async fn steps_between(
 /// What the markers say that lie between.
 async fn recorded_steps(pipeline: &Pipeline, bus: &Bus, stretch: &Stretch<'_>) -> Result<Vec<Run>, CommitError> {
     let limits = ReadLimits { rows: READ_ROWS, linger: Duration::ZERO };
-    let subject = Marker::subject(&pipeline.name)?;
+    let subject = Names::of(&pipeline.name).commits();
     let mut reader = bus.reader_of(&output_spec(pipeline).name, &subject, stretch.covered.next(), limits);
     let (mut steps, mut is_there) = (Vec::new(), false);
     while !is_there {

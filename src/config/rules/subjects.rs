@@ -5,9 +5,11 @@ use std::ops::Range;
 use toml::Spanned;
 
 use super::Facts;
-use crate::config::name::{PipelineName, SqlName};
+use crate::bus;
+use crate::config::name::SqlName;
 use crate::config::problem::Problem;
 use crate::config::subject::{Subject, SubjectFilter};
+use crate::pipeline::Names;
 
 impl Facts<'_> {
     /// An event belongs to one stream, once.
@@ -35,40 +37,55 @@ impl Facts<'_> {
 
     /// What the pipeline publishes or serves is not what it reads, and each has a subject of its own.
     pub(super) fn check_own_subjects(&self, problems: &mut Vec<Problem>) {
-        let named = |what, subject: fn(&PipelineName) -> Subject| {
-            let name = self.draft.name.as_ref()?;
-            Some(OwnSubject { what, subject: subject(name.get_ref()), place: name.span() })
-        };
-        let score = self.draft.score.sound().map(Spanned::get_ref);
-        let given = |what, subject: Option<&Spanned<Subject>>| {
-            subject.map(|subject| OwnSubject { what, subject: subject.get_ref().clone(), place: subject.span() })
-        };
-        let learns = !self.draft.labels.is_absent();
-        let tables =
-            self.draft.tables.sound.values().map(|(_, table)| given("rows of a table", table.publish.as_ref()));
-        let own = [
-            named("dead letters", PipelineName::dead_letter_subject),
-            named("commits", PipelineName::commit_subject),
-            named("impressions", PipelineName::impression_subject).filter(|_| learns),
-            named("examples", PipelineName::example_subject).filter(|_| learns),
-            given("requests", score.and_then(|score| score.service.as_ref())),
-            given("rankings", score.and_then(|score| score.publish.as_ref())),
-        ];
-
         let mut seen: Vec<OwnSubject> = Vec::new();
-        for OwnSubject { what, subject, place } in own.into_iter().chain(tables).flatten() {
+        for own in self.named_subjects().into_iter().chain(self.given_subjects()) {
+            let OwnSubject { what, subject, place } = &own;
             if let Some((stream, filter)) =
-                self.filters().into_iter().find(|(_, filter)| filter.get_ref().matches(&subject))
+                self.filters().into_iter().find(|(_, filter)| filter.get_ref().matches(subject))
             {
                 let message = format!("{what} go to `{subject}`, which stream `{stream}` reads through `{filter}`");
-                problems.push(self.at(&place, message).suggest("choose another subject, or narrow the stream's"));
+                problems.push(self.at(place, message).suggest("choose another subject, or narrow the stream's"));
             }
-            if let Some(other) = seen.iter().find(|other| other.subject == subject) {
+            if let Some(other) = seen.iter().find(|other| other.subject == *subject) {
                 let message = format!("{what} and {} both go to `{subject}`", other.what);
-                problems.push(self.at(&place, message).suggest("give each a subject of its own"));
+                problems.push(self.at(place, message).suggest("give each a subject of its own"));
             }
-            seen.push(OwnSubject { what, subject, place });
+            seen.push(own);
         }
+    }
+
+    /// The subjects that are made from the pipeline's name.
+    fn named_subjects(&self) -> Vec<OwnSubject> {
+        let Some(name) = &self.draft.name else { return Vec::new() };
+        let names = Names::of(name.get_ref().as_str());
+        let mut subjects = vec![("dead letters", names.dead_letters()), ("commits", names.commits())];
+        if !self.draft.labels.is_absent() {
+            subjects.extend([("impressions", names.impressions()), ("examples", names.examples())]);
+        }
+        let own = |(what, subject): (&str, bus::Subject)| OwnSubject {
+            what: what.to_owned(),
+            subject: subject.as_str().to_owned(),
+            place: name.span(),
+        };
+        subjects.into_iter().map(own).collect()
+    }
+
+    /// The subjects that the sections choose.
+    fn given_subjects(&self) -> Vec<OwnSubject> {
+        let given = |what: String, subject: &Spanned<Subject>| OwnSubject {
+            what,
+            subject: subject.get_ref().as_str().to_owned(),
+            place: subject.span(),
+        };
+        let score = self.draft.score.sound().map(Spanned::get_ref);
+        let service = score.and_then(|score| score.service.as_ref());
+        let rankings = score.and_then(|score| score.publish.as_ref());
+        let tables = self.draft.tables.sound.iter().filter_map(|(name, (_, table))| {
+            table.publish.as_ref().map(|subject| given(format!("rows of `{name}`"), subject))
+        });
+        let service = service.map(|subject| given("requests".to_owned(), subject));
+        let rankings = rankings.map(|subject| given("rankings".to_owned(), subject));
+        service.into_iter().chain(rankings).chain(tables).collect()
     }
 
     /// The subjects of all streams, in the order of the file.
@@ -84,7 +101,7 @@ impl Facts<'_> {
 
 /// A subject that the pipeline itself publishes to or serves.
 struct OwnSubject {
-    what: &'static str,
-    subject: Subject,
+    what: String,
+    subject: String,
     place: Range<usize>,
 }

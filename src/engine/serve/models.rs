@@ -18,7 +18,7 @@ use crate::clock;
 use crate::engine::EngineError;
 use crate::engine::feed::Moves;
 use crate::model::{Binding, ModelVersion, Scorer, Session};
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Names, Pipeline};
 use crate::registry::{ModelRecord, Pointer, Registry};
 use crate::score::Arms;
 
@@ -46,7 +46,8 @@ pub async fn open_registry(
     copies: Option<PathBuf>,
 ) -> Result<Option<(Registry, Pointer)>, EngineError> {
     let (Some(model), Some(vector)) = (&pipeline.model, &pipeline.vector) else { return Ok(None) };
-    let registry = Registry::open_replicated(bus, &pipeline.name, copies, pipeline.replicas).await?;
+    let registry =
+        Registry::open_replicated(bus, Names::of(&pipeline.name).registry(), copies, pipeline.replicas).await?;
     let fingerprint = vector.fingerprint().as_str();
     let folder = ModelVersion::of(&model.bytes);
     if let Some(pointer) = registry.pointer().await? {

@@ -19,14 +19,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::command::{Command, TrainingOptions, TrainingReport};
 use super::learning::Learning;
-use crate::bus::{Bus, ReadLimits, StreamSequence, Subject};
+use crate::bus::{Bus, ReadLimits, StreamSequence};
 use crate::clock;
 use crate::commit::Presence;
 use crate::engine::EngineError;
 use crate::engine::feed::{Moves, hand_on};
 use crate::engine::serve::open_registry;
 use crate::model::ModelVersion;
-use crate::pipeline::{Pipeline, examples_subject, output_spec};
+use crate::pipeline::{Names, Pipeline, TRAINER, output_spec};
 use crate::registry::{Pointer, Registry};
 use futures::TryFutureExt;
 
@@ -55,7 +55,7 @@ impl Training {
         let Some(plan) = pipeline.train.clone() else { return Err(EngineError::NoTraining) };
         let spec = output_spec(&pipeline);
         bus.ensure_stream(&spec).await?;
-        let presence = Presence::new(bus, "trainer", &pipeline.name);
+        let presence = Presence::new(bus, TRAINER, &pipeline.name);
         presence.ask_others().await?;
         let opened = open_registry(&pipeline, bus, options.copies.clone()).await?;
         let (registry, pointer) = opened.ok_or(EngineError::NoModel)?;
@@ -78,7 +78,7 @@ impl Training {
         if next > state.last.next() {
             return Err(EngineError::ExamplesLost { position: next, last: state.last });
         }
-        let examples = Subject::new(examples_subject(&pipeline.name))?;
+        let examples = Names::of(&pipeline.name).examples();
         let reader = bus.reader_of(&spec.name, &examples, next, ReadLimits { rows: READ_ROWS, linger: plan.linger });
         tasks.spawn(hand_on(reader, commands.clone(), Command::Examples, stop.clone()));
         tasks.spawn(follow(registry, pointer, commands.clone(), stop.clone()));

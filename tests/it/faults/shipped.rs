@@ -25,8 +25,7 @@ use tidewheel::bus::{Bus, StreamSequence};
 use tidewheel::config::Folder;
 use tidewheel::engine::{Run, RunSettings};
 use tidewheel::learn::{Examples, decode};
-use tidewheel::pipeline::StreamIndex;
-use tidewheel::pipeline::{Pipeline, examples_subject, input_spec, output_spec};
+use tidewheel::pipeline::{Names, Pipeline, StreamIndex, input_spec, output_spec};
 use tidewheel::snapshot::Location;
 
 use super::alone;
@@ -107,7 +106,8 @@ async fn read(pipeline: &Pipeline, url: &str, after: StreamSequence) -> Committe
     let config = jetstream::consumer::pull::OrderedConfig { deliver_policy: start, ..Default::default() };
     let mut messages = stream.create_consumer(config).await.unwrap().messages().await.unwrap();
     let ranked = pipeline.score.as_ref().and_then(|score| score.publish.as_ref()).map(tidewheel::bus::Subject::as_str);
-    let (commits, examples) = (format!("{}.commits", pipeline.name), examples_subject(&pipeline.name));
+    let names = Names::of(&pipeline.name);
+    let (commits, examples) = (names.commits().to_string(), names.examples().to_string());
     let mut committed = Committed::default();
     loop {
         let message = tokio::time::timeout(PATIENCE, messages.next()).await.unwrap().unwrap().unwrap();

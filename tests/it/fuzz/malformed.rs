@@ -14,6 +14,7 @@ use rand_chacha::ChaCha8Rng;
 use tidewheel::bus::{ContentDigest, ObjectStoreSpec};
 use tidewheel::config::Folder;
 use tidewheel::model::ModelVersion;
+use tidewheel::pipeline::Names;
 use tidewheel::registry::{ModelRecord, Registry, RegistryError};
 
 use super::mutate::mutate;
@@ -65,7 +66,8 @@ async fn a_changed_version_is_never_what_the_registry_gives() {
     let folder = tempfile::tempdir().unwrap();
     let (server, bus) = server(folder.path()).await;
     let (model, copies) = (bytes::Bytes::from(shipped(MODEL)), folder.path().join("models"));
-    let registry = Registry::open(&bus, "shop", Some(copies.clone())).await.unwrap();
+    let names = Names::of("shop").registry();
+    let registry = Registry::open(&bus, names.clone(), Some(copies.clone())).await.unwrap();
     let record = ModelRecord::initial(&model, "f00d", 1);
     registry.store(model.clone(), &record).await.unwrap();
     let copy = copies.join(format!("{}.onnx", record.version));
@@ -79,7 +81,7 @@ async fn a_changed_version_is_never_what_the_registry_gives() {
     let objects = bus.object_store(&objects).await.unwrap();
     let name = format!("model.{}", record.version);
     let metadata = objects.info(&name).await.unwrap().unwrap().metadata;
-    let registry = Registry::open(&bus, "shop", None).await.unwrap();
+    let registry = Registry::open(&bus, names, None).await.unwrap();
     for seed in 0..50 {
         let bytes = changed(&model, seed);
         objects.put(&name, bytes.clone().into(), metadata.clone()).await.unwrap();

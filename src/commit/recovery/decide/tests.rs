@@ -2,6 +2,7 @@ use super::*;
 use crate::bus::Subject;
 use crate::commit::progress::InputMark;
 use crate::commit::{FORMAT, Progress};
+use crate::pipeline::Names;
 use crate::step::Shown;
 
 const BOTH: [OnLoss; 2] = [OnLoss::Stop, OnLoss::Accept];
@@ -31,7 +32,7 @@ fn stored(sequence: u64, payload: impl Into<bytes::Bytes>) -> StoredMessage {
 }
 
 fn stored_marker(sequence: u64, marker: &Marker) -> StoredMessage {
-    stored(sequence, marker.message(Marker::subject("shop").unwrap()).unwrap().payload)
+    stored(sequence, marker.message(Names::of("shop").commits()).unwrap().payload)
 }
 
 fn facts(last: u64, newest: Option<StoredMessage>, heads: &[Head]) -> Facts<'_> {

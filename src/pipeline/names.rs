@@ -1,0 +1,191 @@
+//! What a pipeline is called in the broker: every subject, stream, bucket and service that is its own.
+//!
+//! ```text
+//!  pipeline `shop`, stream `clicks`
+//!    says        shop.dead   shop.commits   shop.examples   shop.impressions
+//!    answers     shop.sql    tidewheel.worker.shop   tidewheel.trainer.shop
+//!    streams     SHOP_CLICKS   SHOP_OUT   SHOP_IMPRESSIONS
+//!    buckets     SHOP_MODELS (stream OBJ_SHOP_MODELS)   SHOP_REGISTRY (stream KV_SHOP_REGISTRY)
+//!    services    tidewheel-shop   tidewheel-shop-sql   tidewheel-shop-worker   tidewheel-shop-trainer
+//! ```
+//!
+//! A name never changes: whoever runs an older version, and whatever is stored, knows it by it. Names of streams are joined and
+//! put in upper case, so that those of two pipelines may come out the same: `check` refuses what it can see of that, the broker
+//! the rest.
+
+use crate::bus::{self, Subject};
+use crate::registry::RegistryNames;
+
+/// The one that runs a pipeline.
+pub(crate) const WORKER: &str = "worker";
+/// The one that trains its model.
+pub(crate) const TRAINER: &str = "trainer";
+
+/// The subjects on which workers and trainers of all pipelines are asked whether they are there.
+pub(crate) const PRESENCE: [&str; 2] = ["tidewheel.worker.*", "tidewheel.trainer.*"];
+
+/// The names of one pipeline, made from its own when they are asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Names<'a> {
+    pipeline: &'a str,
+}
+
+impl<'a> Names<'a> {
+    /// Those of a pipeline whose name has been checked: letters, digits, `_` and `-`.
+    #[must_use]
+    pub fn of(pipeline: &'a str) -> Self {
+        Self { pipeline }
+    }
+
+    /// Where events go that can't be used.
+    #[must_use]
+    pub fn dead_letters(self) -> Subject {
+        self.subject("dead")
+    }
+
+    /// Where the markers of what is committed go.
+    #[must_use]
+    pub fn commits(self) -> Subject {
+        self.subject("commits")
+    }
+
+    /// Where examples to learn from go.
+    #[must_use]
+    pub fn examples(self) -> Subject {
+        self.subject("examples")
+    }
+
+    /// Where what was shown is kept until its feedback comes.
+    #[must_use]
+    pub fn impressions(self) -> Subject {
+        self.subject("impressions")
+    }
+
+    /// Where queries over the tables are answered.
+    #[must_use]
+    pub fn queries(self) -> Subject {
+        self.subject("sql")
+    }
+
+    /// Where whoever has that role, [`WORKER`] or [`TRAINER`], says that it is there.
+    pub(crate) fn presence(self, role: &str) -> Subject {
+        Subject::known(format!("tidewheel.{role}.{}", self.pipeline))
+    }
+
+    /// The stream that holds the events of a stream of the pipeline.
+    #[must_use]
+    pub fn input_stream(self, stream: &str) -> String {
+        format!("{}_{stream}", self.pipeline).to_uppercase()
+    }
+
+    /// The stream that holds all that is committed.
+    #[must_use]
+    pub fn output_stream(self) -> String {
+        self.input_stream("out")
+    }
+
+    /// The stream that holds what was shown.
+    #[must_use]
+    pub fn impressions_stream(self) -> String {
+        self.input_stream("impressions")
+    }
+
+    /// The buckets of the registry of models.
+    #[must_use]
+    pub fn registry(self) -> RegistryNames {
+        let name = self.pipeline.to_uppercase();
+        RegistryNames {
+            pipeline: self.pipeline.to_owned(),
+            models: format!("{name}_MODELS"),
+            pointers: format!("{name}_REGISTRY"),
+        }
+    }
+
+    /// The streams that hold those buckets.
+    pub(crate) fn registry_streams(self) -> [String; 2] {
+        let RegistryNames { models, pointers, .. } = self.registry();
+        [bus::object_stream(&models), bus::bucket_stream(&pointers)]
+    }
+
+    /// The service that answers requests for rankings.
+    pub(crate) fn ranking_service(self) -> String {
+        format!("tidewheel-{}", self.pipeline)
+    }
+
+    /// The service that answers queries.
+    pub(crate) fn query_service(self) -> String {
+        format!("tidewheel-{}-sql", self.pipeline)
+    }
+
+    /// The service by which whoever has that role says that it is there.
+    pub(crate) fn presence_service(self, role: &str) -> String {
+        format!("tidewheel-{}-{role}", self.pipeline)
+    }
+
+    fn subject(self, token: &str) -> Subject {
+        Subject::known(format!("{}.{token}", self.pipeline))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_of_a_pipeline_stays_what_it_is() {
+        let names = Names::of("shop");
+        let subjects = [
+            (names.dead_letters(), "shop.dead"),
+            (names.commits(), "shop.commits"),
+            (names.examples(), "shop.examples"),
+            (names.impressions(), "shop.impressions"),
+            (names.queries(), "shop.sql"),
+            (names.presence(WORKER), "tidewheel.worker.shop"),
+            (names.presence(TRAINER), "tidewheel.trainer.shop"),
+        ];
+        for (subject, expected) in subjects {
+            assert_eq!(subject.as_str(), expected);
+        }
+        let RegistryNames { pipeline, models, pointers } = names.registry();
+        let [models_stream, pointers_stream] = names.registry_streams();
+        let texts = [
+            (names.input_stream("clicks"), "SHOP_CLICKS"),
+            (names.output_stream(), "SHOP_OUT"),
+            (names.impressions_stream(), "SHOP_IMPRESSIONS"),
+            (pipeline, "shop"),
+            (models, "SHOP_MODELS"),
+            (pointers, "SHOP_REGISTRY"),
+            (models_stream, "OBJ_SHOP_MODELS"),
+            (pointers_stream, "KV_SHOP_REGISTRY"),
+            (names.ranking_service(), "tidewheel-shop"),
+            (names.query_service(), "tidewheel-shop-sql"),
+            (names.presence_service(WORKER), "tidewheel-shop-worker"),
+            (names.presence_service(TRAINER), "tidewheel-shop-trainer"),
+        ];
+        for (name, expected) in texts {
+            assert_eq!(name, expected);
+        }
+    }
+
+    #[test]
+    fn signs_of_a_pipeline_s_name_stay_in_its_names() {
+        let names = Names::of("shop-2_b");
+        assert_eq!(names.input_stream("page_views"), "SHOP-2_B_PAGE_VIEWS");
+        assert_eq!(names.registry().pointers, "SHOP-2_B_REGISTRY");
+        assert_eq!(names.commits().as_str(), "shop-2_b.commits");
+    }
+
+    #[test]
+    fn names_of_two_pipelines_may_be_one() {
+        assert_eq!(Names::of("a_b").input_stream("c"), Names::of("a").input_stream("b_c"));
+        assert_eq!(Names::of("a").input_stream("out"), Names::of("a").output_stream());
+    }
+
+    #[test]
+    fn presence_is_asked_for_below_the_subjects_that_are_set_aside_for_it() {
+        for (role, filter) in [WORKER, TRAINER].into_iter().zip(PRESENCE) {
+            let asked = Names::of("shop").presence(role);
+            assert_eq!(asked.as_str().strip_suffix("shop"), filter.strip_suffix('*'));
+        }
+    }
+}
