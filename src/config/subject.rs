@@ -18,6 +18,20 @@ text_value!(
     check_filter
 );
 
+impl Subject {
+    /// As messages are sent to it.
+    pub(super) fn on_bus(&self) -> Result<crate::bus::Subject, Refusal> {
+        crate::bus::Subject::new(self.as_str())
+            .map_err(|error| Refusal::new(error.to_string(), "choose another subject, such as `shop.ranked`"))
+    }
+
+    /// A subject that was read without being checked.
+    #[cfg(test)]
+    pub(super) fn unchecked(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
 impl SubjectFilter {
     /// Whether there is a subject that both filters match.
     pub(super) fn overlaps(&self, other: &Self) -> bool {
@@ -115,6 +129,16 @@ mod tests {
     }
 
     #[test]
+    proptest! {
+        #[test]
+        fn what_is_a_subject_here_is_one_on_the_bus(text in "[a-z_$*>. \t\n\u{e9}\u{a0}\u{0}]{0,6}") {
+            if let Ok(subject) = Subject::parse(&text) {
+                let on_bus = subject.on_bus().unwrap();
+                prop_assert_eq!(on_bus.as_str(), text);
+            }
+        }
+    }
+
     fn a_refused_subject_says_why() {
         insta::assert_snapshot!(
             SubjectFilter::parse("shop.>.clicks").unwrap_err(),

@@ -14,11 +14,14 @@ mod tables;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
+use toml::Spanned;
 
 use super::folder::Folder;
 use super::problem::Place;
 use super::problem::{Problem, Problems};
 use super::source::Source;
+use super::subject::Subject;
+use crate::bus;
 use crate::feature::VectorPlan;
 use crate::pipeline::{LabelPlan, ModelPlan, Pipeline, ReferencePlan, ScorePlan, StreamPlan, TablePlan, TrainPlan};
 use crate::sql::{PlanError, Planner};
@@ -81,6 +84,12 @@ impl<'a> Assembly<'a> {
             labels: None,
             train: None,
         }
+    }
+
+    /// A subject as messages are sent to it, or a problem at its place.
+    fn subject(&mut self, subject: &Spanned<Subject>) -> Option<bus::Subject> {
+        let on_bus = subject.get_ref().on_bus();
+        on_bus.map_err(|refusal| self.problems.push(refusal.into_problem(&self.folder.source, subject.span()))).ok()
     }
 
     fn plan(&mut self) {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use arrow::datatypes::{Schema, SchemaRef};
 
 use super::{Assembly, in_sql};
-use crate::bus::Subject;
 use crate::config::learning;
 use crate::feature::{REQUESTS, VectorPlan};
 use crate::pipeline::{ScorePlan, StreamIndex, Trigger};
@@ -18,13 +17,8 @@ impl Assembly<'_> {
         let service = match (&settings.service, &settings.request) {
             (Some(subject), Some(request)) => {
                 let Some(contract) = self.contract(request) else { return };
-                match Subject::new(subject.get_ref().as_str()) {
-                    Ok(subject) => Some((subject, contract)),
-                    Err(error) => {
-                        self.problems.push(self.folder.source.problem_at(subject.span(), error.to_string()));
-                        return;
-                    }
-                }
+                let Some(subject) = self.subject(subject) else { return };
+                Some((subject, contract))
             }
             (Some(subject), None) => {
                 let problem =
@@ -34,6 +28,7 @@ impl Assembly<'_> {
             }
             _ => None,
         };
+        let publish = settings.publish.as_ref().and_then(|subject| self.subject(subject));
         let trigger = self.folder.settings.trigger().and_then(|(stream, condition)| {
             let index = self.streams.iter().position(|plan| plan.name == stream.as_str())?;
             Some((index, condition))
@@ -44,7 +39,7 @@ impl Assembly<'_> {
         let mut score = ScorePlan {
             service,
             trigger: None,
-            publish: settings.publish.as_ref().and_then(|subject| Subject::new(subject.get_ref().as_str()).ok()),
+            publish,
             item: settings.item.get_ref().clone(),
             user: user.map(|user| user.get_ref().clone()),
             time: (stream.decode.time_column.clone(), stream.decode.time_unit),

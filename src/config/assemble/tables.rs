@@ -17,7 +17,8 @@ impl Assembly<'_> {
         let folder = self.folder;
         for feature in &folder.features {
             let settings = folder.settings.table(feature.name.as_str());
-            match self.feature(feature, &settings) {
+            let publish = settings.publish.as_ref().and_then(|subject| self.subject(subject));
+            match self.feature(feature, &settings, publish) {
                 Ok((table, canonical)) => {
                     self.check_form(feature, &settings, &table.plan);
                     self.tables.push(table);
@@ -48,7 +49,12 @@ impl Assembly<'_> {
         }
     }
 
-    fn feature(&self, feature: &SqlFile, settings: &Table) -> Result<(TablePlan, String), PlanError> {
+    fn feature(
+        &self,
+        feature: &SqlFile,
+        settings: &Table,
+        publish: Option<Subject>,
+    ) -> Result<(TablePlan, String), PlanError> {
         let sql = &feature.source.text;
         // The stream decides the time column, so that streams may name theirs differently. Of the errors, that of a stream
         // which the text names says most.
@@ -83,7 +89,7 @@ impl Assembly<'_> {
                 plan,
                 streams,
                 retention: settings.retention,
-                publish: settings.publish.as_ref().and_then(|subject| Subject::new(subject.get_ref().as_str()).ok()),
+                publish,
                 history: settings.history.as_ref().is_some_and(|history| *history.get_ref()),
                 budget: settings.budget(),
             };

@@ -49,6 +49,23 @@ fn checked(settings: &str, sql: &str) -> String {
     }
 }
 
+/// A subject that the bus refuses ended as a table whose rows went nowhere.
+#[test]
+fn a_subject_that_rows_cannot_go_to_is_a_problem_of_its_own() {
+    let shop = shop("[tables.user_activity]\npublish = 'shop.trends'\n", TUMBLE);
+    let mut folder = shop.read().unwrap();
+    let publish = &mut folder.settings.tables.get_mut("user_activity").unwrap().publish;
+    let place = publish.as_ref().unwrap().span();
+    *publish = Some(toml::Spanned::new(place, Subject::unchecked("shop trends")));
+    let problems = folder.assemble().err().unwrap().to_string();
+    insta::assert_snapshot!(problems.replace(&format!("{}/", shop.root.path().display()), ""), @r#"
+    pipelines/intent/pipeline.toml:10:11: subject "shop trends" is not valid: it contains white space
+      10 | publish = 'shop.trends'
+         |           ^
+      help: choose another subject, such as `shop.ranked`
+    "#);
+}
+
 #[test]
 fn settings_of_windows_reach_the_plan() {
     let settings = "[tables.user_activity]\nemit = { early = '10s' }\nlateness = '30s'\npublish = 'shop.trends'\n\
