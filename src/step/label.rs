@@ -12,7 +12,7 @@
 //! read back; rankings that events trigger are made again by the replay.
 
 mod recorded;
-mod saving;
+pub(super) mod saving;
 
 use bytes::Bytes;
 

@@ -301,3 +301,6 @@ fn read_hashes(reader: &mut SectionReader<'_>, section: &str) -> Result<Vec<u128
 fn unexpected(section: &str, expected: &str) -> SaveError {
     SaveError::Unexpected { found: format!("something else in {section}"), expected: expected.to_owned() }
 }
+
+#[cfg(test)]
+mod tests;

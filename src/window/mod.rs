@@ -35,6 +35,8 @@ mod table;
 
 pub use asof::{FeaturePlan, FeatureTable, Horizon, Reads};
 pub use budget::{AtLimit, Budget};
+#[cfg(test)]
+pub(crate) use closed::fingerprint as windows_fingerprint;
 pub use closed::{
     Emission, EmissionKind, Emit, WindowIndex, WindowKey, WindowPlan, WindowSettings, WindowSpec, WindowTables,
 };

@@ -107,7 +107,7 @@ impl Labeller {
 }
 
 /// Tells settings apart that lead to other examples; those of the join itself are compared by the join.
-pub(super) fn settings_fingerprint(pipeline: &Pipeline, vector: &str) -> u64 {
+pub(in crate::step) fn settings_fingerprint(pipeline: &Pipeline, vector: &str) -> u64 {
     let labels = pipeline.labels.as_ref().map(|labels| {
         let stream = pipeline.streams.get(labels.stream.0).map(|stream| &stream.name);
         (stream, &labels.join, labels.positive.to_string())

@@ -41,4 +41,4 @@ pub use plan::{Emit, WindowKey, WindowPlan, WindowSettings};
 pub(super) use rewrite::{WindowBound, take_window};
 pub use spec::WindowSpec;
 pub use tables::WindowTables;
-pub(super) use tables::fingerprint;
+pub(crate) use tables::fingerprint;

@@ -188,7 +188,7 @@ const KIND: &str = "tables of windows";
 
 /// Tells plans apart: a state fits those it was saved under. How much memory they may hold is not part of it: who raises a
 /// limit that was reached goes on with the state.
-pub(in crate::window) fn fingerprint(plans: &[Arc<WindowPlan>]) -> u64 {
+pub(crate) fn fingerprint(plans: &[Arc<WindowPlan>]) -> u64 {
     let mut hasher = Xxh3::new();
     for plan in plans {
         let settings = WindowSettings { budget: Budget::UNLIMITED, ..plan.settings() };
