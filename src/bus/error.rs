@@ -75,7 +75,7 @@ pub enum BusError {
         stream: String,
     },
     /// The stream exists with another shape.
-    #[error("stream {stream:?} exists with another shape: {}; change it, or use another name", list(differences))]
+    #[error("stream {stream:?} exists with another shape: {}; {}", list(differences), way_out(differences))]
     StreamDiffers {
         /// The stream's name.
         stream: String,
@@ -375,6 +375,14 @@ fn of_fence(expected: StreamSequence, found: StreamSequence) -> Judgement {
 /// JetStream would not do what it was asked, for whatever reason.
 pub(super) fn refused_by_server(action: &'static str, stream: &str, error: &dyn fmt::Display) -> BusError {
     BusError::JetStream { action, stream: stream.to_owned(), reason: error.to_string() }
+}
+
+fn way_out(differences: &[Difference]) -> &'static str {
+    if differences.iter().any(|difference| difference.field == "subjects") {
+        return "if another pipeline made it, whose name and stream make the same name, rename one of them; otherwise change \
+                it, or use another name";
+    }
+    "change it, or use another name"
 }
 
 fn list(differences: &[Difference]) -> String {

@@ -250,7 +250,7 @@ mod tests {
         let error = bus.ensure_stream(&other).await.unwrap_err();
         insta::assert_snapshot!(
             error,
-            @r#"stream "CLICKS" exists with another shape: subjects is ["clicks.>"] (expected ["views.>"]), max_age is unlimited (expected 7200s), max_bytes is unlimited (expected 1048576), discard is New (expected Old); change it, or use another name"#
+            @r#"stream "CLICKS" exists with another shape: subjects is ["clicks.>"] (expected ["views.>"]), max_age is unlimited (expected 7200s), max_bytes is unlimited (expected 1048576), discard is New (expected Old); if another pipeline made it, whose name and stream make the same name, rename one of them; otherwise change it, or use another name"#
         );
         server.stop().await.unwrap();
     }

@@ -7,6 +7,7 @@ use super::files::{SETTINGS_FILE, below_working_folder, files_with_extension, fi
 use super::name::SqlName;
 use super::neighbours::suggest_pipeline;
 use super::problem::{Problem, Problems};
+use super::rivals::rivals;
 use super::rules::Facts;
 use super::settings::Settings;
 use super::source::Source;
@@ -54,7 +55,8 @@ impl Folder {
     /// Reads a folder and plans what is in it, as far as its settings are sound.
     ///
     /// # Errors
-    /// With everything that is wrong in the folder: settings, contracts, SQL and model.
+    /// With everything that is wrong in the folder, settings, contracts, SQL and model, and with what a pipeline beside it
+    /// would take from it in the broker.
     pub fn check(path: &Path) -> Result<Pipeline, Problems> {
         let mut problems = Vec::new();
         let folder = Self::inspect(path, &mut problems)?;
@@ -65,6 +67,7 @@ impl Folder {
             let known: Vec<_> = problems.iter().map(at).collect();
             problems.extend(found.iter().filter(|problem| !known.contains(&at(problem))).cloned());
         }
+        problems.extend(folder.iter().flat_map(|folder| rivals(&folder.path, &folder.source)));
         Problems::check(problems)?;
         planned.unwrap_or_else(|| Err(Problem::new(path, "can't be read").into()))
     }

@@ -15,7 +15,8 @@
 //! - The types of the settings are the reference manual: their documentation is the text of the JSON Schema that
 //!   [`schema()`] gives to editors.
 //!
-//! It does not plan SQL, load contracts or open the model, and it knows neither the broker nor the clock.
+//! It does not plan SQL, load contracts or open the model, and it knows neither the broker nor the clock. Of the
+//! pipelines beside one it looks at the names only, and only when it checks.
 //! It fails with [`Problems`], all of them the operator's to mend.
 
 mod assemble;
@@ -36,6 +37,7 @@ mod optimizer;
 mod problem;
 mod reference;
 mod render;
+mod rivals;
 mod rules;
 mod schema;
 mod score;

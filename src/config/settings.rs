@@ -23,8 +23,8 @@ use crate::model::ModelVersion;
 #[schemars(deny_unknown_fields, title = "Tidewheel pipeline")]
 pub struct Settings {
     /// The pipeline's name: a letter a to z, then a to z, 0 to 9, `_` and `-`, at most 40 characters.
-    /// Unusable events go to the subject `<name>.dead`, and the broker's streams are named after it. `<name>.commits` and,
-    /// with `[labels]`, `<name>.impressions` and `<name>.examples` are the pipeline's own too.
+    /// Unusable events go to the subject `<name>.dead`, and the broker's streams are named after it. `<name>.commits`,
+    /// `<name>.sql` and, with `[labels]`, `<name>.impressions` and `<name>.examples` are the pipeline's own too.
     pub name: PipelineName,
     /// The streams of events, each in a section `[streams.NAME]`. The name is the relation that feature SQL selects
     /// from: a to z, 0 to 9 and `_`.

@@ -5,11 +5,13 @@
 //!                           └── stream ──┐       └── on, stream ──┐
 //!  features/*.sql ◀── [tables.NAME]      ├──▶ [streams.NAME] ◀────┘
 //!                                        subjects: none overlaps another, or what the pipeline publishes
+//!                                        streams in the broker: each has a name of its own
 //! ```
 //!
 //! A section that could not be read takes part only by being there. Rules are checked all, so that every broken one is
 //! reported; none looks at SQL, contracts' text or the model.
 
+mod broker;
 mod learning;
 mod references;
 mod scoring;
@@ -26,6 +28,8 @@ use super::name::SqlName;
 use super::nearest::did_you_mean;
 use super::problem::Problem;
 use super::source::Source;
+
+pub(super) use broker::own_streams;
 
 /// The relation of rows to score in `vector.sql`: no stream or table may have its name.
 const REQUESTS: &str = "requests";
@@ -52,6 +56,7 @@ impl Facts<'_> {
         self.check_contracts(&mut problems);
         self.check_stream_subjects(&mut problems);
         self.check_own_subjects(&mut problems);
+        self.check_broker_streams(&mut problems);
         self.check_references(&mut problems);
         self.check_vector(&mut problems);
         if let Some(score) = self.draft.score.sound() {

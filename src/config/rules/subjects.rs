@@ -8,8 +8,16 @@ use super::Facts;
 use crate::bus;
 use crate::config::name::SqlName;
 use crate::config::problem::Problem;
-use crate::config::subject::{Subject, SubjectFilter};
-use crate::pipeline::Names;
+use crate::config::subject::{Subject, SubjectFilter, overlap};
+use crate::pipeline::{Names, PRESENCE};
+
+/// Subjects that belong to somebody else, and what they are for. Others that begin with `$` are refused as they are read.
+const SET_ASIDE: [(&str, &str); 4] = [
+    ("$JS.>", "where the broker itself is asked"),
+    ("_INBOX.>", "where replies go"),
+    (PRESENCE[0], "where workers are asked whether they are there"),
+    (PRESENCE[1], "where trainers are asked whether they are there"),
+];
 
 impl Facts<'_> {
     /// An event belongs to one stream, once.
@@ -28,6 +36,15 @@ impl Facts<'_> {
             }
             seen.push((stream, filter));
         }
+        for (stream, filter) in self.filters() {
+            if let Some((subjects, use_of_them)) =
+                SET_ASIDE.into_iter().find(|(aside, _)| filter.get_ref().matches(aside))
+            {
+                let message = format!("subject `{filter}` of stream `{stream}` overlaps `{subjects}`, {use_of_them}");
+                problems
+                    .push(self.at(&filter.span(), message).suggest("begin with a word of your own, such as `shop.>`"));
+            }
+        }
         for (name, (_, stream)) in &self.draft.streams.sound {
             if stream.subjects.get_ref().is_empty() {
                 problems.push(self.at(&stream.subjects.span(), format!("stream `{name}` has no subject")));
@@ -35,7 +52,7 @@ impl Facts<'_> {
         }
     }
 
-    /// What the pipeline publishes or serves is not what it reads, and each has a subject of its own.
+    /// What the pipeline publishes or serves is not what it reads, and each has a subject of its own that is nobody else's.
     pub(super) fn check_own_subjects(&self, problems: &mut Vec<Problem>) {
         let mut seen: Vec<OwnSubject> = Vec::new();
         for own in self.named_subjects().into_iter().chain(self.given_subjects()) {
@@ -45,6 +62,10 @@ impl Facts<'_> {
             {
                 let message = format!("{what} go to `{subject}`, which stream `{stream}` reads through `{filter}`");
                 problems.push(self.at(place, message).suggest("choose another subject, or narrow the stream's"));
+            }
+            if let Some((subjects, use_of_them)) = SET_ASIDE.into_iter().find(|(aside, _)| overlap(aside, subject)) {
+                let message = format!("{what} go to `{subject}`, one of `{subjects}`, {use_of_them}");
+                problems.push(self.at(place, message).suggest("begin with a word of your own, such as `shop.ranked`"));
             }
             if let Some(other) = seen.iter().find(|other| other.subject == *subject) {
                 let message = format!("{what} and {} both go to `{subject}`", other.what);
@@ -62,6 +83,7 @@ impl Facts<'_> {
         if !self.draft.labels.is_absent() {
             subjects.extend([("impressions", names.impressions()), ("examples", names.examples())]);
         }
+        subjects.push(("queries", names.queries()));
         let own = |(what, subject): (&str, bus::Subject)| OwnSubject {
             what: what.to_owned(),
             subject: subject.as_str().to_owned(),

@@ -2,6 +2,7 @@
 
 mod folders;
 mod learning;
+mod names;
 mod rules;
 mod values;
 mod windows;

@@ -3,6 +3,7 @@
 use super::*;
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one folder with all that can be wrong, and what is said of it")]
 fn every_broken_rule_is_reported_at_its_place() {
     let shop = Shop::new(
         r#"name = "intent"
@@ -56,6 +57,11 @@ request = "schemas/none.json"
       help: choose another subject, or narrow the stream's
 
     pipelines/intent/pipeline.toml:1:8: commits go to `intent.commits`, which stream `behavior` reads through `intent.*`
+       1 | name = "intent"
+         |        ^
+      help: choose another subject, or narrow the stream's
+
+    pipelines/intent/pipeline.toml:1:8: queries go to `intent.sql`, which stream `behavior` reads through `intent.*`
        1 | name = "intent"
          |        ^
       help: choose another subject, or narrow the stream's

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::window;
 
-const CONTRACT: &str = r#"{
+pub(super) const CONTRACT: &str = r#"{
   "$schema": "http://json-schema.org/draft-07/schema#",
   "type": "object",
   "properties": {
