@@ -6,7 +6,6 @@
 use bytes::Bytes;
 
 use crate::bus::{Outgoing, StreamSequence, Subject};
-use crate::commit::CommitError;
 use crate::pipeline::{Names, Pipeline, StreamIndex};
 use crate::step::{DeadLetter, ExampleMessage};
 
