@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::error::ArrowError;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::EngineError;
@@ -49,6 +50,7 @@ pub(super) struct HistoryQueue {
 struct KeptTable {
     /// Its index in the pipeline.
     table: TableIndex,
+    name: String,
     streams: Vec<StreamIndex>,
     schema: SchemaRef,
     /// The position of the last commit when the pipeline started.
@@ -94,7 +96,8 @@ pub(super) async fn open_history(
         let schema = kept_schema(plan.plan.schema());
         let mut history = History::open(folder, plan.plan.name(), &schema).await?;
         let last = history.last_version(&writer).await?.map_or(0, |version| version.max(0).cast_unsigned());
-        tables.push(KeptTable { table: TableIndex(table), streams: plan.streams.clone(), schema, last });
+        let name = plan.plan.name().to_owned();
+        tables.push(KeptTable { table: TableIndex(table), name, streams: plan.streams.clone(), schema, last });
         let position = Position::default();
         buffers.push(Buffer { history, batches: Vec::new(), rows: 0, version: 0, position });
     }
@@ -112,26 +115,31 @@ impl HistoryQueue {
         tables.map(|table| StreamSequence(table.last)).min()
     }
 
-    /// Takes the emissions of a step after which the streams stood at `position`; false when the task has ended.
-    pub(super) fn take(&mut self, emissions: &[Emitted], position: &Position) -> bool {
+    /// Takes the emissions of a step after which the streams stood at `position`; false when the task has ended, whose own
+    /// error says why.
+    ///
+    /// # Errors
+    /// For rows that have other columns than their table.
+    pub(super) fn take(&mut self, emissions: &[Emitted], position: &Position) -> Result<bool, HistoryError> {
         for (place, table) in self.tables.iter().enumerate() {
             let version = table.streams.iter().map(|stream| position.of(*stream).0).sum();
             let emissions = emissions.iter().filter(|emission| emission.table == table.table && version > table.last);
-            let Some(batches) =
-                emissions.map(|emission| kept_rows(&table.schema, emission)).collect::<Option<Vec<_>>>()
-            else {
-                return false;
-            };
+            let batches = emissions.map(|emission| kept_rows(&table.name, &table.schema, emission));
             // All of a step at once: a commit must not fall between its batches.
-            let rows = || Kept::Rows(Rows { place, batches: batches.clone(), version, position: position.clone() });
-            if !batches.is_empty() && self.rows.blocking_send(rows()).is_err() {
-                return false;
+            let batches = batches.collect::<Result<Vec<_>, _>>()?;
+            if batches.is_empty() {
+                continue;
+            }
+            let rows = Kept::Rows(Rows { place, batches, version, position: position.clone() });
+            if self.rows.blocking_send(rows).is_err() {
+                return Ok(false);
             }
         }
-        true
+        Ok(true)
     }
 
-    /// Asks for everything so far to be committed; the answer comes when it is.
+    /// Asks for everything so far to be committed; the answer comes when it is. Nothing when the task has ended: then rows
+    /// may be missing that a snapshot of now would never emit again.
     pub(super) fn flush(&self) -> Option<oneshot::Receiver<()>> {
         let (done, flushed) = oneshot::channel();
         self.rows.blocking_send(Kept::Flush(done)).is_ok().then_some(flushed)
@@ -219,8 +227,8 @@ fn kept_schema(schema: &Schema) -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
-/// The rows with the columns that say which window they are of and when they were emitted; nothing when memory is out.
-fn kept_rows(schema: &SchemaRef, emission: &Emitted) -> Option<RecordBatch> {
+/// The rows with the columns that say which window they are of and when they were emitted.
+fn kept_rows(table: &str, schema: &SchemaRef, emission: &Emitted) -> Result<RecordBatch, HistoryError> {
     let count = emission.rows.num_rows();
     let times =
         |values: Vec<i64>| -> ArrayRef { Arc::new(TimestampMicrosecondArray::from(values).with_timezone("+00:00")) };
@@ -234,5 +242,67 @@ fn kept_rows(schema: &SchemaRef, emission: &Emitted) -> Option<RecordBatch> {
             _ => Arc::new(StringArray::from(vec![kind; count])),
         });
     }
-    RecordBatch::try_new(Arc::clone(schema), columns).ok()
+    let refuse = |error| HistoryError::Rows { table: table.to_owned(), error };
+    // What arrow would say has the column's number instead of its name.
+    for (field, column) in schema.fields().iter().zip(&columns) {
+        let (expected, found) = (field.data_type(), column.data_type());
+        if expected != found {
+            let difference = format!("column {:?} is {found}, not {expected}", field.name());
+            return Err(refuse(ArrowError::SchemaError(difference)));
+        }
+    }
+    RecordBatch::try_new(Arc::clone(schema), columns).map_err(refuse)
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::Int64Array;
+
+    use super::*;
+    use crate::time::EventTime;
+    use crate::window::EmissionKind;
+
+    fn emission(name: &str, values: ArrayRef) -> Emission {
+        let rows = RecordBatch::try_from_iter_with_nullable([(name, values, true)]).unwrap();
+        let windows = vec![(0, 60_000_000); rows.num_rows()];
+        let kind = EmissionKind::Final;
+        Emission { table: 0, kind, at: EventTime(61_000_000), rows, keys: Vec::new(), windows, is_removal: false }
+    }
+
+    fn schema() -> SchemaRef {
+        kept_schema(&Schema::new(vec![Field::new("views", DataType::Int64, false)]))
+    }
+
+    #[test]
+    fn rows_are_kept_with_their_window_and_the_watermark() {
+        let rows = kept_rows("minute", &schema(), &emission("views", Arc::new(Int64Array::from(vec![3, 4])))).unwrap();
+        let shown = arrow::util::pretty::pretty_format_batches(&[rows]).unwrap().to_string();
+        let line = "| 3     | 1970-01-01T00:00:00Z | 1970-01-01T00:01:00Z | final    | 1970-01-01T00:01:01Z |";
+        assert!(shown.contains(line), "{shown}");
+    }
+
+    #[test]
+    fn rows_that_do_not_fit_are_refused_with_table_and_column() {
+        let texts = emission("views", Arc::new(StringArray::from(vec!["3"])));
+        let error = kept_rows("minute", &schema(), &texts).unwrap_err();
+        insta::assert_snapshot!(error, @r#"rows do not fit history table "minute": Schema error: column "views" is Utf8, not Int64"#);
+        let nothing = emission("views", Arc::new(Int64Array::from(vec![None])));
+        let error = kept_rows("minute", &schema(), &nothing).unwrap_err().to_string();
+        assert!(error.contains("\"minute\"") && error.contains("'views'"), "{error}");
+    }
+
+    #[test]
+    fn a_step_is_refused_by_the_rows_and_ends_quietly_where_the_task_has_ended() {
+        let table = KeptTable { table: 0, name: "minute".to_owned(), streams: vec![0], schema: schema(), last: 0 };
+        let (rows, queue) = mpsc::channel(1);
+        let mut history = HistoryQueue { rows, tables: vec![table] };
+        let mut position = Position::start(["clicks"].into_iter());
+        position.advance(0, StreamSequence(7));
+        let wrong = emission("views", Arc::new(StringArray::from(vec!["3"])));
+        assert!(matches!(history.take(&[wrong], &position), Err(HistoryError::Rows { .. })));
+        drop(queue);
+        let right = emission("views", Arc::new(Int64Array::from(vec![3])));
+        assert!(!history.take(&[right], &position).unwrap(), "the task's own error is what is told");
+        assert!(history.flush().is_none(), "nobody can say that the rows are kept");
+    }
 }

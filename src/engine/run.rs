@@ -250,10 +250,19 @@ impl Run {
 
     /// Waits until a part ends by itself, which is an error.
     pub async fn failed(&mut self) -> EngineError {
-        match self.tasks.join_next().await {
-            Some(Ok(Err(error))) => error,
-            _ => self.thread_error().unwrap_or(EngineError::Thread("engine")),
+        if let Some(Ok(Err(error))) = self.tasks.join_next().await {
+            return error;
         }
+        if let Some(error) = self.thread_error() {
+            return error;
+        }
+        // Who ended first may have followed another, whose error comes right behind.
+        while let Some(ended) = self.tasks.join_next().await {
+            if let Ok(Err(error)) = ended {
+                return error;
+            }
+        }
+        EngineError::Thread("engine")
     }
 
     /// Stops reading, answers and commits what was taken, saves the state, and ends.

@@ -124,7 +124,7 @@ impl StepThread {
             }
             self.progress.counts.add(&output.counts);
             if let Some(history) = &mut self.history
-                && !history.take(&output.emissions, &self.progress.position())
+                && !history.take(&output.emissions, &self.progress.position())?
             {
                 return Ok(false);
             }
@@ -172,7 +172,10 @@ impl StepThread {
             return true;
         }
         save.progress = self.progress.clone();
-        save.history = self.history.as_ref().and_then(HistoryQueue::flush);
+        if let Some(history) = &self.history {
+            let Some(flushed) = history.flush() else { return false };
+            save.history = Some(flushed);
+        }
         save.paused = start.elapsed();
         self.has_changed = false;
         self.scoring.blocking_send(Scoring::Save(save)).is_ok()

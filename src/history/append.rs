@@ -271,7 +271,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut history = open(folder.path()).await.unwrap();
         let error = history.append(&[rows(0, &["a"]).project(&[0, 1, 2]).unwrap()], "w", 1).await.unwrap_err();
-        insta::assert_snapshot!(error, @r#"history table "clicks" has other columns: "tags" (List(Utf8)) is missing; restore them, or write to another table"#);
+        insta::assert_snapshot!(error, @r#"rows do not fit history table "clicks": Schema error: "tags" (List(Utf8)) is missing"#);
         assert_eq!((parquet_files(history.path()), history.version()), (0, 0));
     }
 }

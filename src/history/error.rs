@@ -66,11 +66,17 @@ pub enum HistoryError {
         /// Its type.
         found: DataType,
     },
-    /// Another schema than the stored one, or rows of another schema than the table was opened with.
-    #[error("history table {table:?} has other columns: {}; restore them, or write to another table", .differences.join(", "))]
+    /// Another schema than the stored one.
+    #[error(
+        "history table {table:?} has other columns: {}; restore them, give the table another name, or move {} away to begin a new one",
+        .differences.join(", "),
+        .path.display()
+    )]
     SchemaDiffers {
         /// The table.
         table: String,
+        /// Its folder.
+        path: PathBuf,
         /// Each column that differs.
         differences: Vec<String>,
     },
@@ -110,7 +116,8 @@ pub enum HistoryError {
         /// What the library said.
         error: ParquetError,
     },
-    /// A value doesn't fit its column, such as an unsigned integer above the largest signed one.
+    /// Rows of other columns than the table was opened with, or a value that doesn't fit its column, such as an unsigned
+    /// integer above the largest signed one.
     #[error("rows do not fit history table {table:?}: {error}")]
     Rows {
         /// The table.
@@ -154,7 +161,10 @@ mod tests {
         let rows = HistoryError::Rows { table: table(), error: ArrowError::ComputeError(String::new()) };
         for (error, judgement) in [
             (HistoryError::NoDate { table: table() }, Judgement::OPERATOR),
-            (HistoryError::SchemaDiffers { table: table(), differences: Vec::new() }, Judgement::OPERATOR),
+            (
+                HistoryError::SchemaDiffers { table: table(), path: "trend".into(), differences: Vec::new() },
+                Judgement::OPERATOR,
+            ),
             (file(std::io::ErrorKind::PermissionDenied), Judgement::OPERATOR),
             (file(std::io::ErrorKind::StorageFull), Judgement::OUTSIDE),
             (delta, Judgement::OUTSIDE),

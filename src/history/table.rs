@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
+use arrow::error::ArrowError;
 use deltalake_core::kernel::engine::arrow_conversion::{TryIntoArrow, TryIntoKernel};
 use deltalake_core::kernel::transaction::CommitProperties;
 use deltalake_core::kernel::{StructField, StructType};
@@ -89,7 +90,8 @@ impl History {
     pub(super) fn conform(&self, rows: &RecordBatch) -> Result<RecordBatch, HistoryError> {
         let differences = differences(&self.input, rows.schema_ref());
         if !differences.is_empty() {
-            return Err(HistoryError::SchemaDiffers { table: self.name.clone(), differences });
+            let error = ArrowError::SchemaError(differences.join(", "));
+            return Err(HistoryError::Rows { table: self.name.clone(), error });
         }
         conform(rows, &self.stored).map_err(|error| HistoryError::Rows { table: self.name.clone(), error })
     }
@@ -119,7 +121,7 @@ impl History {
         if differences.is_empty() {
             return Ok(());
         }
-        Err(HistoryError::SchemaDiffers { table: self.name.clone(), differences })
+        Err(HistoryError::SchemaDiffers { table: self.name.clone(), path: self.path.clone(), differences })
     }
 }
 
@@ -193,7 +195,8 @@ mod tests {
         fields.push(Arc::new(Field::new("other", DataType::Boolean, true)));
         let schema = Arc::new(Schema::new(fields));
         let error = History::open(folder.path(), "clicks", &schema).await.unwrap_err();
-        insta::assert_snapshot!(error, @r#"history table "clicks" has other columns: "tags" (List(Utf8, field: 'element')) is missing, "count" is Utf8, not Int64, "other" (Boolean) is new; restore them, or write to another table"#);
+        let error = error.to_string().replace(&history.path().display().to_string(), "FOLDER/clicks");
+        insta::assert_snapshot!(error, @r#"history table "clicks" has other columns: "tags" (List(Utf8, field: 'element')) is missing, "count" is Utf8, not Int64, "other" (Boolean) is new; restore them, give the table another name, or move FOLDER/clicks away to begin a new one"#);
         // The order of columns and what a plan knows about NULLs don't matter.
         let fields = history.input.fields().iter().rev().map(|field| field.as_ref().clone().with_nullable(false));
         let reordered = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
