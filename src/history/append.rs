@@ -117,7 +117,10 @@ impl History {
     /// Makes files part of the table; nothing when the same writer has committed since it was last looked at.
     async fn commit(&self, files: Vec<Add>, writer: &str, version: i64) -> Result<Option<u64>, HistoryError> {
         let snapshot = self.delta().snapshot().map_err(|error| self.failed(error))?;
-        let properties = CommitProperties::default().with_application_transaction(Transaction::new(writer, version));
+        // Otherwise each commit would list the whole log for entries to remove, which upkeep does once a day.
+        let properties = CommitProperties::default()
+            .with_application_transaction(Transaction::new(writer, version))
+            .with_cleanup_expired_logs(Some(false));
         let operation = DeltaOperation::Write {
             mode: SaveMode::Append,
             partition_by: Some(vec![DATE.to_owned()]),

@@ -1,4 +1,4 @@
-//! What feature tables emitted, kept for ever: one Delta Lake table per feature table. The only door to `deltalake`.
+//! What feature tables emitted, kept until told otherwise: one Delta Lake table per feature table. The only door to `deltalake`.
 //!
 //! ```text
 //!   rows, writer, version ─▶ version above the writer's last one? ── no ─▶ nothing
@@ -9,16 +9,19 @@
 //!                                   ▼
 //!                    one commit: the files and (writer, version)  ──▶ any reader of Delta: pandas, Spark, DuckDB, us
 //!                                                                            ▲
-//!                    compact(before): many small files of closed dates ──▶ one
+//!                    compact: many small files of closed dates ──▶ one
+//!                    drop_before, vacuum, shorten_log: dates, files and log entries that are wanted no more ──▶ gone
 //! ```
 //!
 //! **Promises.** A version of a writer is appended once, however often that is asked for, by whichever process, through a
 //! crash at any point: what was not committed is invisible, and what was is known by its version. Versions of a writer must
 //! grow. Files and commit are on the disk when [`History::append`] returns. Every reader of Delta reads the table: reader
 //! protocol 1, writer protocol 2, times in microseconds of UTC, no deletion vectors, no column mapping, partitioned by
-//! `date` only. Compaction changes no row.
+//! `date` only. Compaction changes no row, and none of the upkeep changes what is known of a writer's versions. A reader of
+//! an older commit finds its files for a week.
 //!
-//! **It does not** know what the rows mean, when to append (by time or size, never per row) or when to compact.
+//! **It does not** know what the rows mean, when to append (by time or size, never per row) or when upkeep
+//! is due.
 //!
 //! **How it fails.** [`HistoryError`] names the table and what to do. A schema other than the stored one is refused with
 //! each difference: rows of different meaning must not share a table.
@@ -29,6 +32,7 @@ mod conform;
 mod durable;
 mod error;
 mod files;
+mod forget;
 mod partition;
 mod stored_type;
 mod table;

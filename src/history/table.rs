@@ -82,8 +82,18 @@ impl History {
     /// # Errors
     /// When storage fails.
     pub async fn refresh(&mut self) -> Result<(), HistoryError> {
-        let refreshed = self.table.update_state().await;
-        refreshed.map_err(|error| self.failed(error))
+        if let Err(error) = self.table.update_state().await {
+            // What was committed since may be in a checkpoint only, its entries gone from the log: the table as it is now
+            // says all of it.
+            tracing::debug!(%error, table = self.name, "reading a history table anew");
+            let reread = async {
+                let mut table = at(&self.path)?;
+                table.load().await?;
+                Ok::<_, DeltaTableError>(table)
+            };
+            self.table = reread.await.map_err(|error| delta(&self.name, error))?;
+        }
+        Ok(())
     }
 
     /// Rows in the stored schema.
@@ -127,8 +137,7 @@ impl History {
 
 /// The table in a folder that exists, and whether it was created because nobody had.
 async fn open(path: &Path, name: &str, stored: &SchemaRef) -> Result<(DeltaTable, bool), DeltaTableError> {
-    let location = path.to_str().ok_or_else(|| DeltaTableError::InvalidTableLocation(path.display().to_string()))?;
-    let mut table = DeltaTableBuilder::from_url(ensure_table_uri(location)?)?.build()?;
+    let mut table = at(path)?;
     if !table.verify_deltatable_existence().await? {
         let kernel: StructType = stored.as_ref().try_into_kernel()?;
         let columns: Vec<StructField> = kernel.fields().cloned().collect();
@@ -144,6 +153,12 @@ async fn open(path: &Path, name: &str, stored: &SchemaRef) -> Result<(DeltaTable
     }
     table.load().await?;
     Ok((table, false))
+}
+
+/// The table in a folder, not read yet.
+fn at(path: &Path) -> Result<DeltaTable, DeltaTableError> {
+    let location = path.to_str().ok_or_else(|| DeltaTableError::InvalidTableLocation(path.display().to_string()))?;
+    DeltaTableBuilder::from_url(ensure_table_uri(location)?)?.build()
 }
 
 fn delta(table: &str, error: DeltaTableError) -> HistoryError {
