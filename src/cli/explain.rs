@@ -83,6 +83,8 @@ struct Table {
     #[serde(skip_serializing_if = "Option::is_none")]
     publish: Option<String>,
     history: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    history_retain: Option<String>,
     /// DataFusion's logical plan.
     plan: Vec<String>,
 }
@@ -211,7 +213,8 @@ fn table_of(pipeline: &Pipeline, table: &TablePlan) -> Table {
             LivePlan::Windows(plan) => late(plan),
         },
         publish: table.publish.as_ref().map(|subject| subject.as_str().to_owned()),
-        history: table.history,
+        history: table.history.is_some(),
+        history_retain: table.history.and_then(|history| history.retain).map(words),
         plan: table.logical.lines().map(str::to_owned).collect(),
     }
 }
@@ -354,7 +357,8 @@ fn table_text(table: &Table) -> Vec<String> {
         line("published", format!("on {subject}"));
     }
     if table.history {
-        line("history", "appended to a Delta table".to_owned());
+        let retain = table.history_retain.iter().map(|retain| format!(", dates are dropped after {retain}"));
+        line("history", format!("appended to a Delta table{}", retain.collect::<String>()));
     }
     for (index, step) in table.plan.iter().enumerate() {
         line(if index == 0 { "plan" } else { "" }, step.clone());

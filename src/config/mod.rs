@@ -26,6 +26,7 @@ mod duration;
 mod emit;
 mod files;
 mod folder;
+mod history;
 mod labels;
 mod learning;
 mod moment;
@@ -56,6 +57,7 @@ mod train;
 
 pub use emit::Emit;
 pub use folder::{Folder, SqlFile};
+pub use history::History;
 pub use labels::Labels;
 pub use name::{PipelineName, SqlName};
 pub(crate) use nearest::nearest;

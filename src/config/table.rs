@@ -7,6 +7,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::emit::Emit;
+use super::history::History;
 use super::subject::Subject;
 use super::{duration, size};
 use crate::window::{Budget, WindowSettings};
@@ -33,10 +34,11 @@ pub struct Table {
     /// The NATS subject on which emitted rows are published, one JSON object each.
     #[schemars(with = "Option<Subject>")]
     pub publish: Option<Spanned<Subject>>,
-    /// Whether emitted rows are appended to a Delta table in the pipeline's state folder. False unless given.
-    #[serde(default)]
-    #[schemars(with = "Option<bool>")]
-    pub history: Option<Spanned<bool>>,
+    /// Whether emitted rows are appended to a Delta table in the pipeline's state folder. `true`: for ever.
+    /// `{ retain = "90 days" }`: rows of a date (of their `date`, else of their `window_start`, in UTC) are dropped once it
+    /// is so long ago by the machine's clock. False unless given.
+    #[schemars(with = "Option<History>")]
+    pub history: Option<Spanned<History>>,
     /// How much memory the table may take. No limit unless given.
     #[serde(default, deserialize_with = "size::bytes_if_given")]
     #[schemars(schema_with = "size::schema")]
@@ -100,7 +102,7 @@ impl Table {
         let emit = self.emit.as_ref().map(|emit| ("emit", emit.span()));
         let lateness = self.lateness.as_ref().map(|lateness| ("lateness", lateness.span()));
         let publish = self.publish.as_ref().map(|publish| ("publish", publish.span()));
-        let history = self.history.as_ref().filter(|history| *history.get_ref());
+        let history = self.history.as_ref().filter(|history| *history.get_ref() != History::No);
         let history = history.map(|history| ("history", history.span()));
         [emit, lateness, publish, history].into_iter().flatten()
     }

@@ -92,7 +92,7 @@ pub(super) async fn open_history(
     settled: watch::Receiver<Position>,
 ) -> Result<Option<(HistoryQueue, impl Future<Output = Result<(), EngineError>> + use<>)>, EngineError> {
     let (mut tables, mut buffers) = (Vec::new(), Vec::new());
-    for (table, plan) in pipeline.tables.iter().enumerate().filter(|(_, plan)| plan.history) {
+    for (table, plan) in pipeline.tables.iter().enumerate().filter(|(_, plan)| plan.history.is_some()) {
         let schema = kept_schema(plan.plan.schema());
         let mut history = History::open(folder, plan.plan.name(), &schema).await?;
         let last = history.last_version(&writer).await?.map_or(0, |version| version.max(0).cast_unsigned());
@@ -215,7 +215,8 @@ fn time_type() -> DataType {
     DataType::Timestamp(TimeUnit::Microsecond, Some("+00:00".into()))
 }
 
-fn kept_schema(schema: &Schema) -> SchemaRef {
+/// The columns of a table and those beside them.
+pub(super) fn kept_schema(schema: &Schema) -> SchemaRef {
     let mut fields: Vec<Arc<Field>> = schema.fields().iter().cloned().collect();
     let others =
         [(WINDOW_START, time_type()), (WINDOW_END, time_type()), (EMISSION, DataType::Utf8), (EMITTED_AT, time_type())];

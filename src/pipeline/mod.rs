@@ -35,5 +35,5 @@ pub use stream::StreamPlan;
 pub(crate) use streams::impressions_spec;
 pub use streams::{input_spec, output_spec};
 pub(crate) use subjects::concrete;
-pub use table::TablePlan;
+pub use table::{HistoryPlan, TablePlan};
 pub use train::TrainPlan;

@@ -25,10 +25,17 @@ pub struct TablePlan {
     pub retention: Duration,
     /// Where emitted rows are published.
     pub publish: Option<Subject>,
-    /// Whether emitted rows are kept in a Delta table.
-    pub history: bool,
+    /// How emitted rows are kept in a Delta table, if they are.
+    pub history: Option<HistoryPlan>,
     /// DataFusion's logical plan of its select, as text.
     pub logical: String,
     /// How much memory it may take.
     pub budget: Budget,
+}
+
+/// How emitted rows are kept in a Delta table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HistoryPlan {
+    /// For how long after their date; for ever unless given.
+    pub retain: Option<Duration>,
 }

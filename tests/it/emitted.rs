@@ -111,7 +111,8 @@ async fn rows_are_in_the_delta_table_once_through_a_restart() {
     let schema = {
         let history = fs::read_dir(folder.path().join("history")).unwrap();
         assert_eq!(history.count(), 1, "one table is kept");
-        let fields = pipeline.tables.iter().find(|table| table.history).unwrap().plan.schema().fields().to_vec();
+        let fields =
+            pipeline.tables.iter().find(|table| table.history.is_some()).unwrap().plan.schema().fields().to_vec();
         let time =
             arrow::datatypes::DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, Some("+00:00".into()));
         let field = |name: &str, kind| Arc::new(arrow::datatypes::Field::new(name, kind, true));

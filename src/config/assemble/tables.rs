@@ -1,6 +1,7 @@
 //! Feature tables: each select planned as what it is, read as of a moment or by windows that close.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Assembly, in_sql};
 use crate::bus::Subject;
@@ -38,7 +39,9 @@ impl Assembly<'_> {
     /// Settings that the table's form cannot follow.
     fn check_form(&mut self, feature: &SqlFile, settings: &Table, plan: &LivePlan) {
         let name = &feature.name;
-        if plan.windows().is_none() {
+        if let Some(windows) = plan.windows() {
+            self.check_history(feature, settings, windows);
+        } else {
             for (key, place) in settings.only_for_windows() {
                 let message = format!("`{key}` is about windows, and features/{name}.sql has none in its GROUP BY");
                 let problem = self.folder.source.problem_at(place, message);
@@ -46,6 +49,23 @@ impl Assembly<'_> {
                     problem.suggest("remove it, or group by tumble(...), hop(...), cumulate(...) or session(...)"),
                 );
             }
+        }
+    }
+
+    /// Rows that may still change must be in the history that says so.
+    fn check_history(&mut self, feature: &SqlFile, settings: &Table, windows: &WindowPlan) {
+        let Some(history) = &settings.history else { return };
+        let Some(retain) = history.get_ref().plan().and_then(|plan| plan.retain) else { return };
+        let micros = windows.spec().size().saturating_add(windows.settings().lateness);
+        let open = Duration::from_micros(micros.max(0).cast_unsigned());
+        if retain < open {
+            let [retain, open] = [retain, open].map(humantime::format_duration);
+            let message = format!(
+                "`retain` of the history is {retain}, and windows of features/{}.sql take events for {open}",
+                feature.name
+            );
+            let problem = self.folder.source.problem_at(history.span(), message);
+            self.problems.push(problem.suggest("keep rows for as long as their window and its lateness, or longer"));
         }
     }
 
@@ -90,7 +110,7 @@ impl Assembly<'_> {
                 streams,
                 retention: settings.retention,
                 publish,
-                history: settings.history.as_ref().is_some_and(|history| *history.get_ref()),
+                history: settings.history.as_ref().and_then(|history| history.get_ref().plan()),
                 budget: settings.budget(),
             };
             return Ok((table, canonical));

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::pipeline::HistoryPlan;
 use crate::window;
 
 pub(super) const CONTRACT: &str = r#"{
@@ -80,10 +81,24 @@ fn settings_of_windows_reach_the_plan() {
         budget: window::Budget::evict(2 << 30),
     };
     assert_eq!(plan.settings(), expected);
-    assert_eq!((table.retention, table.history), (Duration::from_secs(86_400), true));
+    let for_ever = HistoryPlan { retain: None };
+    assert_eq!((table.retention, table.history), (Duration::from_secs(86_400), Some(for_ever)));
     assert_eq!(table.publish.as_ref().unwrap().as_str(), "shop.trends");
     let stream = &pipeline.streams[0];
     assert_eq!((stream.partition_by_subject, stream.idle), (true, Duration::from_secs(10)));
+}
+
+#[test]
+fn a_history_is_kept_for_as_long_as_its_windows_are_open_or_longer() {
+    let settings =
+        |retain: &str| format!("[tables.user_activity]\nlateness = '30s'\nhistory = {{ retain = '{retain}' }}\n");
+    assert_eq!(checked(&settings("90s"), TUMBLE), "no problems");
+    let refused = checked(&settings("89s"), TUMBLE);
+    let message = "`retain` of the history is 1m 29s, and windows of features/user_activity.sql take events for 1m 30s";
+    let place = "pipelines/intent/pipeline.toml:11:11";
+    for part in [message, place, "keep rows for as long as their window and its lateness, or longer"] {
+        assert!(refused.contains(part), "{part}\n{refused}");
+    }
 }
 
 #[test]
