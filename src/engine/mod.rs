@@ -9,7 +9,7 @@
 //! - [`Step`](crate::step::Step) is the whole computation, without I/O, clock or thread: the same inputs in the same order give the same state
 //!   and outputs. Tests and `tidewheel test` drive it by hand.
 //! - Tables of windows emit rows as the watermark passes: they are published, looked up by vectors and SQL, and appended to
-//!   Delta tables, each once.
+//!   Delta tables, each once; those are kept up in the background.
 //! - The scoring thread ranks, remembers what was shown and joins feedback to it: examples go to a stream.
 //! - [`Training`] reads that stream on a thread, or in a process, of its own; what it promotes in the registry reaches the
 //!   scoring thread between two batches.
@@ -35,6 +35,7 @@ mod stats;
 mod step_thread;
 mod telemetry;
 mod train;
+mod upkeep;
 
 pub use error::EngineError;
 pub use input::Snapshots;

@@ -21,6 +21,7 @@ use super::saving::{request, save_regularly, store_all};
 use super::serve::{ScoringThread, follow, load_arms, open_registry};
 use super::stats::Stats;
 use super::step_thread::{Replay, StepThread};
+use super::upkeep::keep_up;
 use crate::bus::{
     Bus, EndpointSpec, ReadLimits, ServiceError, ServiceHandle, ServiceSpec, StreamRole, StreamSequence, Subject,
 };
@@ -169,6 +170,7 @@ impl Run {
         {
             history = Some(queue);
             run.tasks.spawn(task);
+            run.tasks.spawn(keep_up(&pipeline, folder, stop.clone()));
         }
         let (rebuilt_sender, rebuilt) = oneshot::channel();
         let mut present = marker.progress.position();

@@ -28,6 +28,9 @@ const SNAPSHOT_PAUSE: &str = "tidewheel_snapshot_pause_seconds";
 const SNAPSHOT_STATE: &str = "tidewheel_snapshot_state_bytes";
 const SNAPSHOT_WRITTEN: &str = "tidewheel_snapshot_written_bytes_total";
 
+const HISTORY_FILES: &str = "tidewheel_history_files";
+const UPKEEP_FAILURES: &str = "tidewheel_history_upkeep_failures_total";
+
 /// Tells the exporter what the metrics mean.
 pub fn describe() {
     describe_counter!(EVENTS, "events by what became of them: counted, late, rejected, duplicate");
@@ -54,6 +57,18 @@ pub fn describe() {
     describe_counter!(SNAPSHOT_WRITTEN, "bytes that snapshots have written: what had changed");
     describe_counter!(LATE, "events that were late for a table");
     describe_counter!(EVICTED, "keys that a table has given up at its limit of memory");
+    describe_gauge!(HISTORY_FILES, "files of a Delta table after its last upkeep");
+    describe_counter!(UPKEEP_FAILURES, "times that the upkeep of a Delta table has failed");
+}
+
+/// Records the files of a Delta table after its upkeep.
+pub(crate) fn record_history(pipeline: &str, table: &str, files: usize) {
+    gauge!(HISTORY_FILES, "pipeline" => pipeline.to_owned(), "table" => table.to_owned()).set(files as f64);
+}
+
+/// Records that the upkeep of a Delta table has failed.
+pub(crate) fn record_upkeep_failure(pipeline: &str, table: &str) {
+    counter!(UPKEEP_FAILURES, "pipeline" => pipeline.to_owned(), "table" => table.to_owned()).increment(1);
 }
 
 /// Records one snapshot.
