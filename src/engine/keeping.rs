@@ -263,11 +263,19 @@ mod tests {
     use crate::time::EventTime;
     use crate::window::EmissionKind;
 
-    fn emission(name: &str, values: ArrayRef) -> Emission {
+    fn emission(name: &str, values: ArrayRef) -> Emitted {
         let rows = RecordBatch::try_from_iter_with_nullable([(name, values, true)]).unwrap();
         let windows = vec![(0, 60_000_000); rows.num_rows()];
         let kind = EmissionKind::Final;
-        Emission { table: 0, kind, at: EventTime(61_000_000), rows, keys: Vec::new(), windows, is_removal: false }
+        Emitted {
+            table: TableIndex(0),
+            kind,
+            at: EventTime(61_000_000),
+            rows,
+            keys: Vec::new(),
+            windows,
+            is_removal: false,
+        }
     }
 
     fn schema() -> SchemaRef {
@@ -294,11 +302,17 @@ mod tests {
 
     #[test]
     fn a_step_is_refused_by_the_rows_and_ends_quietly_where_the_task_has_ended() {
-        let table = KeptTable { table: 0, name: "minute".to_owned(), streams: vec![0], schema: schema(), last: 0 };
+        let table = KeptTable {
+            table: TableIndex(0),
+            name: "minute".to_owned(),
+            streams: vec![StreamIndex(0)],
+            schema: schema(),
+            last: 0,
+        };
         let (rows, queue) = mpsc::channel(1);
         let mut history = HistoryQueue { rows, tables: vec![table] };
         let mut position = Position::start(["clicks"].into_iter());
-        position.advance(0, StreamSequence(7));
+        position.advance(StreamIndex(0), StreamSequence(7));
         let wrong = emission("views", Arc::new(StringArray::from(vec!["3"])));
         assert!(matches!(history.take(&[wrong], &position), Err(HistoryError::Rows { .. })));
         drop(queue);
