@@ -17,11 +17,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::broker::Broker;
 use super::replay::tempfile_folder;
-use super::run::{interrupted, runtime, settings, training_failed};
+use super::run::{interrupted, runtime, settings};
 use super::{BrokerArguments, Format, assemble, observe};
 use crate::bus::{Bus, Outgoing, Subject};
 use crate::clock;
-use crate::engine::{Run, Stats, Training, TrainingOptions, TrainingReport};
+use crate::engine::{EngineError, Run, Stats, Training, TrainingOptions, TrainingReport};
 use crate::pipeline::Pipeline;
 use crate::simulate::{Kind, Shop, ShopSettings};
 use crate::step::Snapshot;
@@ -110,7 +110,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
         let state = tempfile_folder()?;
         let broker = Broker::open(&BrokerArguments::default(), &state.0).await?;
         let mut running = Run::start(Arc::clone(&pipeline), &broker.bus, &settings()).await?;
-        let mut training = match pipeline.train.is_some() {
+        let training = match pipeline.train.is_some() {
             true => Some(Training::start(Arc::clone(&pipeline), &broker.bus, TrainingOptions::default()).await?),
             false => None,
         };
@@ -134,7 +134,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
             let ended = tokio::select! {
                 () = show(&street, &stats, start, until, arguments.format) => continue,
                 error = running.failed() => Err(anyhow::Error::from(error)),
-                error = training_failed(training.as_mut()) => Err(anyhow::Error::from(error)),
+                error = training_stopped(training.as_ref()) => Err(anyhow::Error::from(error)),
                 failed = first_failure(&mut people) => Err(failed),
                 () = interrupted() => Ok(()),
             };
@@ -265,6 +265,14 @@ struct Ranking {
 #[derive(serde::Deserialize)]
 struct Item {
     item_id: u64,
+}
+
+/// Waits until training stops by itself, without which there is nothing to show; for ever where there is none.
+async fn training_stopped(training: Option<&Training>) -> EngineError {
+    match training {
+        Some(training) => training.stopped().await,
+        None => std::future::pending().await,
+    }
 }
 
 async fn first_failure(people: &mut JoinSet<anyhow::Result<()>>) -> anyhow::Error {

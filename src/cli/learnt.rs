@@ -61,14 +61,11 @@ pub(super) async fn learn(pipeline: &Arc<Pipeline>, bus: &Bus, labels: LabelCoun
         remembered: Some(usize::try_from(examples)?),
     };
     let start = clock::now();
-    let mut training = Training::start(Arc::clone(pipeline), bus, options).await?;
+    let training = Training::start(Arc::clone(pipeline), bus, options).await?;
     while training.progress().position < last.0 {
-        if let Some(reason) = &training.progress().stopped {
-            bail!("training stopped: {reason}");
-        }
         tokio::select! {
             () = tokio::time::sleep(LOOK) => {}
-            error = training.failed() => return Err(error.into()),
+            error = training.stopped() => return Err(error.into()),
             () = interrupted() => bail!("interrupted"),
         }
     }

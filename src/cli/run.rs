@@ -12,7 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::broker::Broker;
 use super::{BrokerArguments, assemble, observe};
 use crate::commit::OnLoss;
-use crate::engine::{EngineError, Run, RunSettings, Training, TrainingOptions};
+use crate::engine::{Run, RunSettings, Training, TrainingOptions};
 use crate::pipeline::Pipeline;
 use crate::query::serve_sql;
 use crate::snapshot::Location;
@@ -72,15 +72,15 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
             started = start => Some(started?),
             () = &mut interrupted => None,
         };
-        let Some((mut running, mut training, sql)) = started else {
+        let Some((mut running, training, sql)) = started else {
             broker.close().await?;
             tracing::info!("stopped before it ran");
             return Ok(true);
         };
         tracing::info!(pipeline = name, "running; Ctrl-C stops");
         let outcome = tokio::select! {
+            // That training has stopped is said where it does, and serving goes on.
             error = running.failed() => Err(error),
-            error = training_failed(training.as_mut()) => Err(error),
             () = &mut interrupted => {
                 tracing::info!("draining");
                 drop(sql);
@@ -132,14 +132,6 @@ pub(super) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 
 pub(super) fn settings() -> RunSettings {
     RunSettings { version: env!("CARGO_PKG_VERSION").to_owned(), ..RunSettings::default() }
-}
-
-/// Waits until training ends by itself; for ever where there is none.
-pub(super) async fn training_failed(training: Option<&mut Training>) -> EngineError {
-    match training {
-        Some(training) => training.failed().await,
-        None => std::future::pending().await,
-    }
 }
 
 /// Ends at Ctrl-C or SIGTERM, from the moment of the call on.

@@ -30,12 +30,13 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
         let bus = Broker::find(&arguments.broker, &state).await?;
         let options = TrainingOptions { copies: Some(state.join("models")), ..TrainingOptions::default() };
         let name = pipeline.name.clone();
-        let mut training = Training::start(Arc::new(pipeline), &bus, options).await?;
+        let training = Training::start(Arc::new(pipeline), &bus, options).await?;
         tracing::info!(pipeline = name, "training; Ctrl-C stops");
         let mut ticks = tokio::time::interval(TOLD);
         let outcome = loop {
             tokio::select! {
-                error = training.failed() => break Err(error),
+                // What it has learnt is saved, if that can be.
+                error = training.stopped() => break training.stop().await.and(Err(error)),
                 () = interrupted() => {
                     tracing::info!("saving");
                     break training.stop().await;

@@ -51,6 +51,14 @@ pub enum EngineError {
         /// The newest message there is.
         last: StreamSequence,
     },
+    /// Training has stopped by itself, while serving goes on.
+    #[error("training stopped: {reason}")]
+    TrainingStopped {
+        /// Why.
+        reason: String,
+        /// Whose fault that is, and what follows.
+        judgement: Judgement,
+    },
     /// There is no registry of models any more.
     #[error(
         "registry of models {stream} is gone: the broker was wiped, put back or is another one. Put the broker's data back, \
@@ -103,6 +111,7 @@ impl Judged for EngineError {
             Self::Snapshot(error) => error.judgement(),
             Self::Model(error) => error.judgement(),
             Self::Example(error) => error.judgement(),
+            Self::TrainingStopped { judgement, .. } => *judgement,
             Self::Part { source, .. } => Judgement::of_io(source),
             Self::NoModel | Self::NoTraining => Judgement::OPERATOR,
             Self::ExamplesLost { .. } | Self::RegistryGone { .. } => Judgement::DATA,

@@ -135,7 +135,7 @@ impl Moves {
         loop {
             let pointer = tokio::select! {
                 () = self.stop.cancelled() => return Ok(None),
-                pointer = self.watch.next() => pointer.map_err(explain_registry)?,
+                pointer = self.watch.next() => pointer.map_err(|error| explain_registry(error.into()))?,
             };
             if pointer.revision > self.revision {
                 self.revision = pointer.revision;
@@ -146,10 +146,12 @@ impl Moves {
 }
 
 /// A registry that is gone went together with the streams, and this may be the first to notice.
-fn explain_registry(error: RegistryError) -> EngineError {
+pub(super) fn explain_registry(error: EngineError) -> EngineError {
     match error {
-        RegistryError::Bus(BusError::StreamNotFound { stream }) => EngineError::RegistryGone { stream },
-        error => error.into(),
+        EngineError::Registry(RegistryError::Bus(BusError::StreamNotFound { stream })) => {
+            EngineError::RegistryGone { stream }
+        }
+        error => error,
     }
 }
 

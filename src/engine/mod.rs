@@ -18,13 +18,15 @@
 //!   the state shorten what a restart reads again; what it reads again is checked to be what was read before.
 //! - Events in = counted + late + rejected + duplicate, always.
 //!
-//! It fails with [`EngineError`], and then stops as a whole: what was not published follows after the restart.
+//! It fails with [`EngineError`], and then stops as a whole: what was not published follows after the restart. Training alone
+//! fails by itself: it stops with its reason, and serving goes on with the active model.
 
 mod error;
 mod feed;
 mod input;
 mod keeping;
 mod parts;
+mod patience;
 mod references;
 mod replay;
 mod restore;

@@ -14,6 +14,7 @@ use super::EngineError;
 use super::feed::{Source, hand_on};
 use super::input::{Input, Snapshots};
 use super::keeping::open_history;
+use super::patience::Patience;
 use super::references::{OpenReference, follow_reference};
 use super::replay::replay;
 use super::restore::{Past, Restored, open_sources, restore};
@@ -45,11 +46,6 @@ const QUEUED_SWAPS: usize = 4;
 const OUTSTANDING: usize = 4_096;
 /// Snapshots that are committed and not stored yet.
 const QUEUED_SAVES: usize = 2;
-/// How long a start is tried again while the broker does not answer: a cluster that has lost the server which led a stream
-/// takes some ten seconds to agree on another.
-const START_PATIENCE: Duration = Duration::from_secs(60);
-/// Between two tries.
-const START_AGAIN: Duration = Duration::from_millis(500);
 /// Requests taken into one step.
 const STEP_REQUESTS: usize = 64;
 
@@ -88,17 +84,9 @@ impl Run {
     /// Claims the pipeline, brings its state to where it was committed, and starts to serve: a pipeline that answers requests
     /// is ready for them when this returns.
     pub async fn start(pipeline: Arc<Pipeline>, bus: &Bus, settings: &RunSettings) -> Result<Self, EngineError> {
-        let began = clock::now();
-        loop {
-            // What is at hand between two waits is large.
-            match Box::pin(Self::begin(Arc::clone(&pipeline), bus, settings)).await {
-                Err(error) if error.remedy() == Remedy::Wait && began.elapsed() < START_PATIENCE => {
-                    tracing::warn!(%error, "the broker does not answer: starting again");
-                    tokio::time::sleep(START_AGAIN).await;
-                }
-                outcome => return outcome,
-            }
-        }
+        // What is at hand between two waits is large.
+        let begin = || Box::pin(Self::begin(Arc::clone(&pipeline), bus, settings));
+        Patience::to_start().insist("start", begin).await
     }
 
     #[expect(clippy::too_many_lines, reason = "one thing after another, each a line or two")]

@@ -16,6 +16,7 @@ const TRAIN: &str = "tidewheel_learn_step_seconds";
 const AUC: &str = "tidewheel_learn_auc";
 const LOG_LOSS: &str = "tidewheel_learn_log_loss";
 const LOSS: &str = "tidewheel_learn_loss";
+const STOPPED: &str = "tidewheel_learn_stopped";
 const STEP: &str = "tidewheel_engine_step_seconds";
 const SCORE: &str = "tidewheel_engine_score_seconds";
 const WATERMARK: &str = "tidewheel_engine_newest_event_time_seconds";
@@ -45,6 +46,7 @@ pub fn describe() {
     describe_gauge!(AUC, "prequential AUC at the last promotion: the model in training, and the frozen one beside it");
     describe_gauge!(LOG_LOSS, "prequential log-loss at the last promotion, likewise");
     describe_gauge!(LOSS, "mean loss of the last training batch before its step");
+    describe_gauge!(STOPPED, "1 where training has stopped by itself while serving goes on: the log says why");
     describe_histogram!(STEP, "time of one step: decode, features, vectors");
     describe_histogram!(SCORE, "time of one micro-batch through the model");
     describe_gauge!(WATERMARK, "newest event time, seconds since 1970");
@@ -118,6 +120,11 @@ pub(crate) fn record_training(pipeline: &str, examples: u64, took: Duration, lea
     if let Learnt::Updated { loss } = learnt {
         gauge!(LOSS, "pipeline" => pipeline.to_owned()).set(f64::from(*loss));
     }
+}
+
+/// Records whether training has stopped by itself.
+pub(crate) fn record_stopped(pipeline: &str, has_stopped: bool) {
+    gauge!(STOPPED, "pipeline" => pipeline.to_owned()).set(f64::from(u8::from(has_stopped)));
 }
 
 /// Records how well the model in training and its reference do on the longest horizon.

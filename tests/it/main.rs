@@ -25,6 +25,7 @@ mod oracle;
 mod restart;
 mod scripts;
 mod silence;
+mod stopped;
 mod taobao;
 mod training;
 mod unscorable;

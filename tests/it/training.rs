@@ -63,7 +63,7 @@ pub fn hasty(folder: &Path) -> PathBuf {
 }
 
 /// Messages of examples, 10 ms apart, whose first two columns say how likely a positive is.
-async fn teach(bus: &Bus, pipeline: &Pipeline, messages: Range<usize>) {
+pub async fn teach(bus: &Bus, pipeline: &Pipeline, messages: Range<usize>) {
     let vector = pipeline.vector.as_ref().unwrap();
     let columns = vector.columns().len();
     let message = |number: usize| {

@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 
 use crate::bus::Message;
 use crate::engine::EngineError;
+use crate::fault::Judgement;
 use crate::learn::EvaluationReport;
 use crate::model::ModelVersion;
 use crate::registry::Pointer;
@@ -37,6 +38,9 @@ pub struct TrainingReport {
     pub promoted: u64,
     /// Why training has stopped, if it has.
     pub stopped: Option<String>,
+    /// Whose fault that is.
+    #[serde(skip)]
+    pub(super) judgement: Option<Judgement>,
     /// How well the model does on what it had not learnt yet.
     pub evaluation: Option<EvaluationReport>,
 }
@@ -53,4 +57,6 @@ pub(crate) enum Command {
     },
     /// Evaluate now.
     Report(oneshot::Sender<TrainingReport>),
+    /// What brings examples, or follows the pointer, has failed for good.
+    Halt(EngineError),
 }

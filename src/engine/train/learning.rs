@@ -1,153 +1,100 @@
-//! The training thread's work: messages of examples to steps, the gate's decisions to versions in the registry.
+//! The training thread's work: messages of examples to steps, and where it stands to checkpoints.
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use arc_swap::ArcSwap;
-use serde_json::{Value, json};
-use tokio::runtime::Handle;
-use tokio::sync::mpsc;
+use bytes::Bytes;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
 
-use super::command::{Command, TrainingOptions, TrainingReport};
+use super::command::{Command, TrainingReport};
+use super::patient_registry::PatientRegistry;
 use crate::bus::Message;
 use crate::clock;
 use crate::engine::EngineError;
-use crate::engine::serve::{fetch, load};
-use crate::engine::telemetry::{record_evaluation, record_training};
-use crate::learn::{
-    CHECKPOINT_FORMAT, CheckpointHead, Examples, GateDecision, LearnError, Learner, Learnt, MOST_SKIPPED, decode,
-    read_head,
-};
-use crate::model::onnx::Document;
-use crate::model::train::Trainer;
-use crate::model::{Binding, ModelVersion};
+use crate::engine::telemetry::{record_stopped, record_training};
+use crate::fault::{Judged, Judgement};
+use crate::learn::{CheckpointHead, Examples, LearnError, Learner, Learnt, MOST_SKIPPED, decode, encode};
 use crate::pipeline::{Pipeline, TrainPlan};
-use crate::registry::{Control, ModelRecord, Pointer, Registry, Training as TrainedTo};
+use crate::registry::Pointer;
 
 /// The state of training.
-pub(crate) struct Learning {
-    pipeline: Arc<Pipeline>,
-    plan: TrainPlan,
-    registry: Registry,
-    runtime: Handle,
-    learner: Learner,
-    pointer: Pointer,
-    head: CheckpointHead,
-    freeze_after: Option<u64>,
-    report: Arc<ArcSwap<TrainingReport>>,
-    promoted: u64,
-    stopped: Option<String>,
-    saved: Instant,
-    saved_position: u64,
-    batch: Examples,
+pub(super) struct Learning {
+    pub(super) pipeline: Arc<Pipeline>,
+    pub(super) plan: TrainPlan,
+    pub(super) registry: PatientRegistry,
+    pub(super) learner: Learner,
+    pub(super) pointer: Pointer,
+    pub(super) head: CheckpointHead,
+    pub(super) freeze_after: Option<u64>,
+    pub(super) signals: Signals,
+    pub(super) promoted: u64,
+    pub(super) stopped: Option<Stopped>,
+    /// Whether the weights may have moved without their position: then they are not saved.
+    pub(super) is_torn: bool,
+    pub(super) saved: Instant,
+    pub(super) saved_position: u64,
+    pub(super) batch: Examples,
+}
+
+/// Why nothing is learnt any more.
+#[derive(Clone)]
+pub(super) struct Stopped {
+    reason: String,
+    judgement: Judgement,
+}
+
+/// What the thread tells others.
+pub(super) struct Signals {
+    /// Where training stands.
+    pub(super) report: watch::Sender<Arc<TrainingReport>>,
+    /// Cancelled when nothing is learnt any more.
+    pub(super) reading: CancellationToken,
 }
 
 impl Learning {
-    /// Loads what serves and where training stood.
-    pub(crate) async fn open(
-        pipeline: Arc<Pipeline>,
-        registry: Registry,
-        pointer: &Pointer,
-        options: &TrainingOptions,
-        runtime: Handle,
-        report: Arc<ArcSwap<TrainingReport>>,
-    ) -> Result<Self, EngineError> {
-        let plan = pipeline.train.clone().ok_or(EngineError::NoTraining)?;
-        let vector = pipeline.vector.as_ref().ok_or(EngineError::NoModel)?;
-        let fingerprint = vector.fingerprint().as_str().to_owned();
-        let active_record = registry.record(&pointer.active).await?;
-        let active_bytes = registry.fetch(&pointer.active).await?;
-        let compared = pointer.control.as_ref().map_or(&pointer.first, |control| &control.version);
-        // The first model may have been of another vector; then lift is against what serves.
-        let reference = match fetch(&pipeline, &registry, compared).await {
-            Ok(reference) => reference,
-            Err(error) => {
-                tracing::warn!(version = %compared, %error, "lift is measured against the active model: the first one can't be used");
-                load(&pipeline, &active_bytes)?
-            }
-        };
-        let mut settings = plan.learner.clone();
-        settings.remembered = options.remembered.unwrap_or(settings.remembered);
-        let trainer = new_trainer(&pipeline, &plan, &active_bytes)?;
-        let mut learner = Learner::new(trainer, load(&pipeline, &active_bytes)?, reference, settings);
-        let fresh = CheckpointHead {
-            format: CHECKPOINT_FORMAT,
-            fingerprint: fingerprint.clone(),
-            root: active_record.root.to_string(),
-            parent: pointer.active.to_string(),
-            position: active_record.example_position,
-            examples: 0,
-            trainer_bytes: 0,
-        };
-        let head = match registry.load_checkpoint().await? {
-            // Somebody made another version active while nobody trained: go on from its weights, at the same position.
-            Some(bytes) if belongs(&bytes, &fresh) && !leads_to(&bytes, &fresh)? => {
-                let (head, _) = read_head(&bytes)?;
-                tracing::warn!(
-                    model = fresh.parent,
-                    "another model was made active: training goes on from its weights"
-                );
-                CheckpointHead { position: head.position, examples: head.examples, ..fresh }
-            }
-            Some(bytes) if belongs(&bytes, &fresh) => {
-                let head = learner.restore(&bytes, &fingerprint)?;
-                tracing::info!(
-                    position = head.position,
-                    examples = head.examples,
-                    "training goes on from its checkpoint"
-                );
-                head
-            }
-            _ => fresh,
-        };
-        let batch = Examples::new(vector.columns().len());
-        let saved_position = head.position;
-        Ok(Self {
-            pipeline,
-            plan,
-            registry,
-            runtime,
-            learner,
-            pointer: pointer.clone(),
-            head,
-            freeze_after: options.freeze_after,
-            report,
-            promoted: 0,
-            stopped: None,
-            saved: clock::now(),
-            saved_position,
-            batch,
-        })
-    }
-
     /// The last message of examples that the weights have learnt from.
-    pub(crate) fn position(&self) -> u64 {
+    pub(super) fn position(&self) -> u64 {
         self.head.position
     }
 
-    /// Learns until the commands end, then saves.
-    pub(crate) fn run(mut self, mut commands: mpsc::Receiver<Command>) -> Result<(), EngineError> {
+    /// Learns until the commands end, then saves. What can't be mended by waiting stops training, and the thread goes on to
+    /// answer.
+    pub(super) fn run(mut self, mut commands: mpsc::Receiver<Command>) -> Result<(), EngineError> {
         while let Some(command) = commands.blocking_recv() {
-            match command {
-                Command::Examples(messages) => self.take(&messages)?,
-                Command::Moved(pointer) => self.follow(*pointer)?,
-                Command::Freeze { share, reply } => {
-                    let frozen = self.freeze(Some(share));
-                    // Whoever asked may have gone away; that is no fault of training.
-                    let _gone = reply.send(frozen).is_err();
-                }
-                Command::Report(reply) => {
-                    let mut report = self.describe();
-                    report.evaluation = Some(self.learner.evaluation());
-                    let _gone = reply.send(report).is_err();
-                }
+            let obeyed = self.obey(command).and_then(|()| self.save_now_and_then());
+            if let Err(error) = obeyed {
+                self.halt(error.to_string(), error.judgement());
             }
-            self.report.store(Arc::new(self.describe()));
-            if self.saved.elapsed() >= self.plan.checkpoint {
-                self.save()?;
-            }
+            self.signals.report.send_replace(Arc::new(self.describe()));
         }
         self.save()
+    }
+
+    fn obey(&mut self, command: Command) -> Result<(), EngineError> {
+        match command {
+            Command::Examples(messages) => self.take(&messages)?,
+            // A restart finds the pointer where it is then.
+            Command::Moved(pointer) if self.stopped.is_none() => self.follow(*pointer)?,
+            Command::Moved(_) => {}
+            Command::Freeze { share, reply } => {
+                let frozen = match &self.stopped {
+                    None => self.freeze(Some(share)),
+                    Some(Stopped { reason, judgement }) => {
+                        Err(EngineError::TrainingStopped { reason: reason.clone(), judgement: *judgement })
+                    }
+                };
+                // Whoever asked may have gone away; that is no fault of training.
+                let _gone = reply.send(frozen).is_err();
+            }
+            Command::Report(reply) => {
+                let mut report = self.describe();
+                report.evaluation = Some(self.learner.evaluation());
+                let _gone = reply.send(report).is_err();
+            }
+            Command::Halt(error) => return Err(error),
+        }
+        Ok(())
     }
 
     /// Whole messages, in steps of about the configured number of examples.
@@ -175,20 +122,26 @@ impl Learning {
         let start = clock::now();
         let mut batch = std::mem::replace(&mut self.batch, Examples::new(0));
         let learnt = match self.learner.learn(&mut batch) {
-            // Of the model or its training, not of this program: serving goes on, and a restart finds the same position.
+            // Found before the weights move: a restart finds the same position.
             Err(LearnError::Evaluation(error)) => {
-                self.stop(format!("{error}: the score that [model] names must be a probability"));
+                let reason = format!("{error}: the score that [model] names must be a probability");
+                self.halt(reason, Judgement::OPERATOR);
                 return Ok(());
             }
-            learnt => learnt?,
+            Err(error) => {
+                self.is_torn = true;
+                return Err(error.into());
+            }
+            Ok(learnt) => learnt,
         };
         record_training(&self.pipeline.name, new, start.elapsed(), &learnt);
         if let Learnt::Skipped { reason, in_a_row } = &learnt {
             tracing::error!(position, reason, "a batch can't be learnt from: the weights stay as they are");
-            let kept = crate::learn::encode(&batch, &self.head.fingerprint)?;
-            self.runtime.block_on(self.registry.keep_skipped(position, kept.into()))?;
+            let kept = Bytes::from(encode(&batch, &self.head.fingerprint)?);
+            let registry = &self.registry;
+            registry.ask("keep a skipped batch", || registry.registry.keep_skipped(position, kept.clone()))?;
             if *in_a_row >= MOST_SKIPPED {
-                self.stop(format!("{in_a_row} batches in a row could not be learnt from: {reason}"));
+                self.halt(format!("{in_a_row} batches in a row could not be learnt from: {reason}"), Judgement::DATA);
             }
         }
         batch.clear();
@@ -207,106 +160,38 @@ impl Learning {
         Ok(())
     }
 
-    fn act(&mut self, decision: GateDecision) -> Result<(), EngineError> {
-        match decision {
-            GateDecision::Promote => match self.promote("not worse than the active model on the newest examples") {
-                Err(error) if error.is_lost_race() => {
-                    tracing::warn!(%error, "not promoted: somebody else moved the pointer");
-                    let pointer = self.runtime.block_on(self.registry.pointer())?.ok_or(EngineError::NoModel)?;
-                    self.follow(pointer)?;
-                }
-                outcome => drop(outcome?),
-            },
-            GateDecision::Refuse { reason } => tracing::warn!(reason, "the candidate is not promoted"),
-            GateDecision::Wait { reason } => tracing::debug!(reason, "no candidate yet"),
-            GateDecision::Stop { reason } => self.stop(reason),
+    /// Stops training, and nothing else.
+    pub(super) fn halt(&mut self, reason: String, judgement: Judgement) {
+        if self.stopped.is_some() {
+            return;
         }
-        Ok(())
+        tracing::error!(
+            reason,
+            position = self.head.position,
+            "training has stopped; serving goes on with the active model. Once the cause is mended, start this process again: \
+             training goes on where it was saved last"
+        );
+        record_stopped(&self.pipeline.name, true);
+        self.signals.reading.cancel();
+        self.stopped = Some(Stopped { reason, judgement });
     }
 
-    fn stop(&mut self, reason: String) {
-        tracing::error!(reason, "training has stopped; serving goes on with the active model");
-        self.stopped = Some(reason);
-    }
-
-    /// Stores the present weights as a version and moves the pointer to it.
-    fn promote(&mut self, reason: &str) -> Result<ModelVersion, EngineError> {
-        let bytes = self.learner.trainer().document().write();
-        let version = ModelVersion::of(&bytes);
-        if version == self.pointer.active {
-            return Ok(version);
-        }
-        // First where training stands: a crash after this finds weights at least as new as those that serve.
-        self.save()?;
-        let scorer = load(&self.pipeline, &bytes)?;
-        let trained = TrainedTo {
-            example_position: self.head.position,
-            steps: self.learner.trainer().steps(),
-            metrics: self.metrics(),
-        };
-        let (registry, active) = (&self.registry, &self.pointer.active);
-        let moved = self.runtime.block_on(async {
-            // Removing old versions and control groups change the pointer too; only another active model is a race lost.
-            let current = registry.pointer().await?.ok_or(EngineError::NoModel)?;
-            let revision = if current.active == *active { current.revision } else { self.pointer.revision };
-            let parent = registry.record(active).await?;
-            let record = ModelRecord::trained(&bytes, &parent, trained, clock::unix_micros());
-            registry.store(bytes.into(), &record).await?;
-            let moved = registry.promote(&version, revision, reason, clock::unix_micros()).await?;
-            registry.delete_old(self.plan.keep).await?;
-            Ok::<_, EngineError>(moved)
-        });
-        self.pointer = moved?;
-        tracing::info!(model = %version, position = self.head.position, "promoted");
-        self.learner.set_active(scorer);
-        self.head.parent = version.to_string();
-        self.promoted += 1;
-        Ok(version)
-    }
-
-    /// Keeps the present weights as what lift is measured against, and in service for a share of the people.
-    fn freeze(&mut self, share: Option<f64>) -> Result<ModelVersion, EngineError> {
-        let version = self.promote("frozen, to compare with")?;
-        if let Some(share) = share {
-            let control = Control { version: version.clone(), share };
-            self.pointer = self.runtime.block_on(self.registry.set_control(Some(control)))?;
-        }
-        let frozen = self.learner.trainer().document().write();
-        self.learner.set_reference(load(&self.pipeline, &frozen)?);
-        Ok(version)
-    }
-
-    /// Somebody else moved the pointer: training goes on from what they chose. Training that has stopped waits for a restart,
-    /// which goes on at the position where it stopped.
-    fn follow(&mut self, pointer: Pointer) -> Result<(), EngineError> {
-        if pointer.revision <= self.pointer.revision {
+    fn save_now_and_then(&mut self) -> Result<(), EngineError> {
+        if self.stopped.is_some() || self.saved.elapsed() < self.plan.checkpoint {
             return Ok(());
         }
-        if pointer.active != self.pointer.active {
-            tracing::warn!(model = %pointer.active, "another model was made active: training goes on from its weights");
-            let bytes = self.runtime.block_on(self.registry.fetch(&pointer.active))?;
-            self.learner.set_trainer(new_trainer(&self.pipeline, &self.plan, &bytes)?);
-            self.learner.set_active(load(&self.pipeline, &bytes)?);
-            self.head.parent = pointer.active.to_string();
-        }
-        if let Some(control) = &pointer.control
-            && Some(control) != self.pointer.control.as_ref()
-        {
-            let reference = self.runtime.block_on(fetch(&self.pipeline, &self.registry, &control.version))?;
-            self.learner.set_reference(reference);
-        }
-        self.pointer = pointer;
-        Ok(())
+        self.save()
     }
 
-    fn save(&mut self) -> Result<(), EngineError> {
+    /// Saves where training stands, if that has changed.
+    pub(super) fn save(&mut self) -> Result<(), EngineError> {
+        if self.head.position != self.saved_position && !self.is_torn {
+            let bytes = self.learner.save(self.head.clone())?;
+            let registry = &self.registry;
+            registry.ask("save a checkpoint", || registry.registry.save_checkpoint(&bytes))?;
+            self.saved_position = self.head.position;
+        }
         self.saved = clock::now();
-        if self.head.position == self.saved_position {
-            return Ok(());
-        }
-        let bytes = self.learner.save(self.head.clone())?;
-        self.runtime.block_on(self.registry.save_checkpoint(&bytes))?;
-        self.saved_position = self.head.position;
         Ok(())
     }
 
@@ -317,56 +202,9 @@ impl Learning {
             steps: self.learner.trainer().steps(),
             skipped: self.learner.skipped(),
             promoted: self.promoted,
-            stopped: self.stopped.clone(),
+            stopped: self.stopped.as_ref().map(|stopped| stopped.reason.clone()),
+            judgement: self.stopped.as_ref().map(|stopped| stopped.judgement),
             evaluation: None,
         }
     }
-
-    fn metrics(&self) -> Value {
-        let report = self.learner.evaluation();
-        let Some(horizon) = report.horizons.last() else { return json!({}) };
-        record_evaluation(&self.pipeline.name, horizon);
-        json!({
-            "examples": horizon.rows,
-            "positives": horizon.positives,
-            "auc": horizon.learning.metrics.auc,
-            "log_loss": horizon.learning.metrics.log_loss,
-            "calibration": horizon.learning.calibration,
-            "reference_auc": horizon.reference.metrics.auc,
-            "lift": horizon.lift,
-            "horizons": report.horizons,
-        })
-    }
-}
-
-/// Whether a checkpoint is of the lineage that serves. One of another vector or root is left alone: its model is gone.
-fn belongs(bytes: &[u8], fresh: &CheckpointHead) -> bool {
-    match read_head(bytes) {
-        Ok((head, _)) if head.fingerprint == fresh.fingerprint && head.root == fresh.root => true,
-        Ok((head, _)) => {
-            tracing::warn!(root = head.root, "the checkpoint is of another model or vector: training starts anew");
-            false
-        }
-        Err(error) => {
-            tracing::error!(%error, "the checkpoint can't be read: training starts from the active model");
-            false
-        }
-    }
-}
-
-/// Whether what serves was made from a checkpoint, or the checkpoint learnt on from what serves. A checkpoint is saved just
-/// before the version of its weights is promoted: then both stand at one position.
-fn leads_to(bytes: &[u8], fresh: &CheckpointHead) -> Result<bool, LearnError> {
-    let (head, _) = read_head(bytes)?;
-    Ok(head.parent == fresh.parent || head.position == fresh.position)
-}
-
-fn new_trainer(pipeline: &Pipeline, plan: &TrainPlan, bytes: &[u8]) -> Result<Trainer, EngineError> {
-    let (Some(model), Some(vector)) = (&pipeline.model, &pipeline.vector) else { return Err(EngineError::NoModel) };
-    let binding = Binding {
-        columns: vector.columns(),
-        fingerprint: Some(vector.fingerprint().as_str()),
-        output: model.output.as_deref(),
-    };
-    Ok(Trainer::new(Document::read(bytes)?, &binding, &plan.settings)?)
 }

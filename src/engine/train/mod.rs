@@ -4,10 +4,15 @@
 //!   examples ─▶ tasks ─▶ commands ─▶ training thread: learn, evaluate, checkpoint ─▶ gate ─▶ registry
 //! ```
 //!
-//! It runs beside serving, in the same process or in one of its own.
+//! It runs beside serving, in the same process or in one of its own. What the broker can't do now is tried again, with
+//! growing waits, and reading examples waits meanwhile. Any other failure stops training, and nothing else: its reason is in
+//! the report, in the log and in a gauge, and a restart goes on at the last checkpoint.
 
 mod command;
 mod learning;
+mod patient_registry;
+mod promotion;
+mod resume;
 mod training;
 
 pub use command::{TrainingOptions, TrainingReport};

@@ -1,0 +1,127 @@
+//! Where training goes on: at its checkpoint, if that is of the lineage that serves.
+
+use std::sync::Arc;
+
+use super::command::TrainingOptions;
+use super::learning::{Learning, Signals};
+use super::patient_registry::PatientRegistry;
+use crate::clock;
+use crate::engine::EngineError;
+use crate::engine::serve::{fetch, load};
+use crate::learn::{CHECKPOINT_FORMAT, CheckpointHead, Examples, LearnError, Learner, read_head};
+use crate::model::Binding;
+use crate::model::onnx::Document;
+use crate::model::train::Trainer;
+use crate::pipeline::{Pipeline, TrainPlan};
+use crate::registry::Pointer;
+
+impl Learning {
+    /// Loads what serves and where training stood.
+    pub(super) async fn open(
+        pipeline: Arc<Pipeline>,
+        registry: PatientRegistry,
+        pointer: &Pointer,
+        options: &TrainingOptions,
+        signals: Signals,
+    ) -> Result<Self, EngineError> {
+        let stored = &registry.registry;
+        let plan = pipeline.train.clone().ok_or(EngineError::NoTraining)?;
+        let vector = pipeline.vector.as_ref().ok_or(EngineError::NoModel)?;
+        let fingerprint = vector.fingerprint().as_str().to_owned();
+        let active_record = stored.record(&pointer.active).await?;
+        let active_bytes = stored.fetch(&pointer.active).await?;
+        let compared = pointer.control.as_ref().map_or(&pointer.first, |control| &control.version);
+        // The first model may have been of another vector; then lift is against what serves.
+        let reference = match fetch(&pipeline, stored, compared).await {
+            Ok(reference) => reference,
+            Err(error) => {
+                tracing::warn!(version = %compared, %error, "lift is measured against the active model: the first one can't be used");
+                load(&pipeline, &active_bytes)?
+            }
+        };
+        let mut settings = plan.learner.clone();
+        settings.remembered = options.remembered.unwrap_or(settings.remembered);
+        let trainer = new_trainer(&pipeline, &plan, &active_bytes)?;
+        let mut learner = Learner::new(trainer, load(&pipeline, &active_bytes)?, reference, settings);
+        let fresh = CheckpointHead {
+            format: CHECKPOINT_FORMAT,
+            fingerprint: fingerprint.clone(),
+            root: active_record.root.to_string(),
+            parent: pointer.active.to_string(),
+            position: active_record.example_position,
+            examples: 0,
+            trainer_bytes: 0,
+        };
+        let head = match stored.load_checkpoint().await? {
+            // Somebody made another version active while nobody trained: go on from its weights, at the same position.
+            Some(bytes) if belongs(&bytes, &fresh) && !leads_to(&bytes, &fresh)? => {
+                let (head, _) = read_head(&bytes)?;
+                tracing::warn!(
+                    model = fresh.parent,
+                    "another model was made active: training goes on from its weights"
+                );
+                CheckpointHead { position: head.position, examples: head.examples, ..fresh }
+            }
+            Some(bytes) if belongs(&bytes, &fresh) => {
+                let head = learner.restore(&bytes, &fingerprint)?;
+                tracing::info!(
+                    position = head.position,
+                    examples = head.examples,
+                    "training goes on from its checkpoint"
+                );
+                head
+            }
+            _ => fresh,
+        };
+        let batch = Examples::new(vector.columns().len());
+        let saved_position = head.position;
+        Ok(Self {
+            pipeline,
+            plan,
+            registry,
+            learner,
+            pointer: pointer.clone(),
+            head,
+            freeze_after: options.freeze_after,
+            signals,
+            promoted: 0,
+            stopped: None,
+            is_torn: false,
+            saved: clock::now(),
+            saved_position,
+            batch,
+        })
+    }
+}
+
+/// Whether a checkpoint is of the lineage that serves. One of another vector or root is left alone: its model is gone.
+fn belongs(bytes: &[u8], fresh: &CheckpointHead) -> bool {
+    match read_head(bytes) {
+        Ok((head, _)) if head.fingerprint == fresh.fingerprint && head.root == fresh.root => true,
+        Ok((head, _)) => {
+            tracing::warn!(root = head.root, "the checkpoint is of another model or vector: training starts anew");
+            false
+        }
+        Err(error) => {
+            tracing::error!(%error, "the checkpoint can't be read: training starts from the active model");
+            false
+        }
+    }
+}
+
+/// Whether what serves was made from a checkpoint, or the checkpoint learnt on from what serves. A checkpoint is saved just
+/// before the version of its weights is promoted: then both stand at one position.
+fn leads_to(bytes: &[u8], fresh: &CheckpointHead) -> Result<bool, LearnError> {
+    let (head, _) = read_head(bytes)?;
+    Ok(head.parent == fresh.parent || head.position == fresh.position)
+}
+
+pub(super) fn new_trainer(pipeline: &Pipeline, plan: &TrainPlan, bytes: &[u8]) -> Result<Trainer, EngineError> {
+    let (Some(model), Some(vector)) = (&pipeline.model, &pipeline.vector) else { return Err(EngineError::NoModel) };
+    let binding = Binding {
+        columns: vector.columns(),
+        fingerprint: Some(vector.fingerprint().as_str()),
+        output: model.output.as_deref(),
+    };
+    Ok(Trainer::new(Document::read(bytes)?, &binding, &plan.settings)?)
+}
