@@ -36,7 +36,7 @@ mod worker;
 pub(crate) use committer::{Beginning, Committer, impressions_publisher};
 pub(crate) use crash::{Place, pass};
 pub(crate) use emitted::messages;
-pub(crate) use epoch::Epoch;
+pub(crate) use epoch::{Epoch, Stored};
 pub use error::CommitError;
 pub(crate) use guard::Input;
 pub use guard::OnLoss;

@@ -33,9 +33,11 @@ mod restore;
 mod run;
 mod saving;
 mod serve;
+mod start;
 mod stats;
 mod step_thread;
 mod telemetry;
+mod thread;
 mod train;
 mod upkeep;
 

@@ -28,6 +28,7 @@ use crate::engine::feed::{Moves, hand_on};
 use crate::engine::patience::Patience;
 use crate::engine::serve::open_registry;
 use crate::engine::telemetry::record_stopped;
+use crate::engine::thread::{ThreadEnd, start_thread};
 use crate::fault::Judgement;
 use crate::model::ModelVersion;
 use crate::pipeline::{Names, Pipeline, TRAINER, output_spec};
@@ -98,14 +99,7 @@ impl Training {
         }
         let following = follow_patiently(registry, pointer, commands.clone(), stop.clone());
         tasks.spawn(halting(following, commands.clone()));
-        let (ended, end) = oneshot::channel();
-        std::thread::Builder::new()
-            .name("tidewheel-train".to_owned())
-            .spawn(move || {
-                // Nobody waits for what was dropped.
-                let _gone = ended.send(learning.run(queue)).is_err();
-            })
-            .map_err(|_| EngineError::Thread("train"))?;
+        let end = start_thread("train", move || learning.run(queue))?;
         tasks.spawn(thread_end(pipeline.name.clone(), end));
         Ok(Self { commands, report: reported, stop: stop.drop_guard(), tasks })
     }
@@ -172,7 +166,7 @@ async fn halting(
 }
 
 /// How the thread has ended. It only ends by itself where it panics.
-async fn thread_end(pipeline: String, end: oneshot::Receiver<Result<(), EngineError>>) -> Result<(), EngineError> {
+async fn thread_end(pipeline: String, end: ThreadEnd) -> Result<(), EngineError> {
     if let Ok(outcome) = end.await {
         return outcome;
     }

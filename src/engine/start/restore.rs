@@ -1,0 +1,91 @@
+//! The second act: the state as it was committed, the models that serve, and what has to be read again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::TryFutureExt;
+use tokio::sync::mpsc;
+
+use super::claim::Claim;
+use super::feed::Reading;
+use super::startup::Startup;
+use crate::bus::ReadLimits;
+use crate::commit::{Progress, Stretch, steps_between};
+use crate::engine::EngineError;
+use crate::engine::input::Input;
+use crate::engine::references::{OpenReference, follow_reference};
+use crate::engine::restore::{Past, Restored, open_sources, restore};
+use crate::engine::run::Run;
+use crate::engine::serve::{follow, load_arms, open_registry};
+use crate::score::Arms;
+use crate::step::{Labeller, Step};
+use crate::window::References;
+
+/// Messages of one step.
+const STEP_ROWS: usize = 4_096;
+/// Models that wait to be swapped in.
+const QUEUED_SWAPS: usize = 4;
+
+/// What the threads begin with.
+pub(super) struct State {
+    pub(super) step: Step,
+    pub(super) labeller: Option<Labeller>,
+    /// How far the streams have been read.
+    pub(super) progress: Progress,
+    /// The models in service, where there is anything to score.
+    pub(super) arms: Option<Arms>,
+    /// Models that are to serve from now on.
+    pub(super) swaps: mpsc::Receiver<Arms>,
+    pub(super) reading: Reading,
+}
+
+impl Startup<'_> {
+    /// Brings the state to where a snapshot leaves it, and opens the streams there.
+    ///
+    /// # Errors
+    /// When there is no model that can serve, a reference table can't be read, or what has to be read again is not there.
+    pub(super) async fn restore(&self, run: &mut Run, claim: &mut Claim) -> Result<State, EngineError> {
+        let (pipeline, bus, stop) = (&self.pipeline, self.bus, run.stopping());
+        run.spawn_task(claim.worker.presence.answer_others(stop.clone()).await?.err_into());
+        let models = open_registry(pipeline, bus, self.settings.copies.clone()).await?;
+        let references = self.open_references(run).await?;
+        let arms = async {
+            let Some((registry, pointer)) = &models else { return Ok(None) };
+            load_arms(pipeline, registry, pointer).await.map(Some)
+        };
+        let past = Past {
+            bus,
+            store: claim.store.as_deref(),
+            snapshots: std::mem::take(&mut claim.usable),
+            marker: &claim.marker,
+            inputs: &claim.streams,
+            writer: claim.worker.id(),
+        };
+        let (arms, restored) = tokio::try_join!(arms, restore(pipeline, &references, past))?;
+        let (swap, swaps) = mpsc::channel(QUEUED_SWAPS);
+        if let Some((registry, pointer)) = models {
+            run.spawn_task(follow(Arc::clone(pipeline), registry, pointer, swap, stop));
+        }
+        let Restored { step, labeller, mut progress, covered } = restored;
+        let limits = ReadLimits { rows: self.settings.step_rows.unwrap_or(STEP_ROWS), linger: Duration::ZERO };
+        let on_loss = self.settings.on_loss;
+        let sources = open_sources(bus, &claim.streams, &mut progress, &claim.marker, limits, on_loss).await?;
+        let stretch = Stretch { state: &progress, covered, marker: &claim.marker, last: claim.last };
+        let again = steps_between(pipeline, bus, &stretch).await?;
+        let unfinished = claim.marker.unfinished.map(|unfinished| unfinished.step);
+        run.stats().restore(&progress.counts);
+        Ok(State { step, labeller, progress, arms, swaps, reading: Reading { sources, again, unfinished } })
+    }
+
+    /// Reads the reference tables, and follows them from now on.
+    async fn open_references(&self, run: &mut Run) -> Result<References, EngineError> {
+        let mut references = References::default();
+        for plan in &self.pipeline.references {
+            let reference = OpenReference::open(plan, self.bus).await?;
+            references.set(reference.table());
+            let (inputs, stop) = (run.inputs(), run.stopping());
+            run.spawn_task(follow_reference(reference, plan.refresh, inputs, Input::Reference, stop));
+        }
+        Ok(references)
+    }
+}
