@@ -117,6 +117,11 @@ impl ServiceHandle {
         self.requests.try_recv().ok()
     }
 
+    /// How many requests wait.
+    pub fn waiting(&self) -> usize {
+        self.requests.len()
+    }
+
     /// Takes no more requests; those in the queue can still be taken and answered.
     pub async fn stop(&mut self) {
         if let Some(service) = self.service.take()

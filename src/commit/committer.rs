@@ -23,7 +23,7 @@ use super::position::Position;
 use super::progress::Progress;
 use super::published::{Publication, Published};
 use super::save::{Committed, Save};
-use super::telemetry::record_commit;
+use super::telemetry::{record_commit, record_waiting};
 use super::worker::Worker;
 use crate::bus::{AtomicPublisher, BusError, Outgoing, Publisher, StreamSequence, Subject};
 use crate::clock;
@@ -126,12 +126,15 @@ impl Committer {
                     }
                 }
                 () = tokio::time::sleep_until(self.due), if is_open => self.close(None, true).await?,
-                publication = publications.recv(), if is_open => match publication {
-                    Some(Publication::Step(published)) => self.take(*published, impressions.as_mut()).await?,
-                    Some(Publication::Save(save)) => self.close(Some(*save), true).await?,
-                    None => {
-                        is_open = false;
-                        self.close(None, false).await?;
+                publication = publications.recv(), if is_open => {
+                    record_waiting(self.worker.pipeline(), publications.len());
+                    match publication {
+                        Some(Publication::Step(published)) => self.take(*published, impressions.as_mut()).await?,
+                        Some(Publication::Save(save)) => self.close(Some(*save), true).await?,
+                        None => {
+                            is_open = false;
+                            self.close(None, false).await?;
+                        }
                     }
                 }
             }

@@ -1,4 +1,7 @@
 //! What comes to the committing task: what is to be published for a step, and snapshots in between.
+//!
+//! Whoever makes the queue bounds it, by a few steps each with its rankings, examples and emitted rows. While a broker is slow
+//! or an output stream full, the committing task takes nothing, and the scoring thread waits.
 
 use bytes::Bytes;
 

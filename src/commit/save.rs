@@ -1,4 +1,7 @@
 //! A snapshot on its way, and what it says of itself.
+//!
+//! There is one at a time between the step and its commit, since a store has one draft at a time; of those that are committed,
+//! whoever makes the queue lets a few wait to be stored. Then the committing task waits.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,7 @@
 //! What comes to the step's thread, and the door by which others ask it.
+//!
+//! Four of these wait at most (`QUEUED_STEPS` in `start/`), each with the events of one step or with 64 requests. Then reading,
+//! the service and whoever asks wait; the service's own queue fills, and who asks it is told that it is busy.
 
 use std::sync::Arc;
 

@@ -19,6 +19,7 @@ use arrow::error::ArrowError;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::EngineError;
+use super::telemetry::{Queue, Waiting};
 use crate::bus::StreamSequence;
 use crate::commit::Position;
 use crate::history::{History, HistoryError};
@@ -57,7 +58,8 @@ struct KeptTable {
     last: u64,
 }
 
-/// What the thread of the step tells the task.
+/// What the thread of the step tells the task: [`QUEUED_STEPS`] of these wait at most, each of at most one step, and then the
+/// step waits. What the task has taken waits for its commit: see [`COMMIT_EVERY`] and [`COMMIT_ROWS`].
 enum Kept {
     Rows(Rows),
     /// Commit all rows so far, and tell.
@@ -105,7 +107,8 @@ pub(super) async fn open_history(
         return Ok(None);
     }
     let (rows, queue) = mpsc::channel(QUEUED_STEPS);
-    Ok(Some((HistoryQueue { rows, tables }, keep_all(writer, buffers, settled, queue))))
+    let waiting = Waiting::of(&pipeline.name, Queue::Rows);
+    Ok(Some((HistoryQueue { rows, tables }, keep_all(writer, buffers, settled, queue, waiting))))
 }
 
 impl HistoryQueue {
@@ -152,6 +155,7 @@ async fn keep_all(
     mut buffers: Vec<Buffer>,
     mut settled: watch::Receiver<Position>,
     mut queue: mpsc::Receiver<Kept>,
+    waiting: Waiting,
 ) -> Result<(), EngineError> {
     let mut due = tokio::time::interval(COMMIT_EVERY);
     due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -172,6 +176,7 @@ async fn keep_all(
                     let _gone = done.send(()).is_err();
                 }
                 Some(Kept::Rows(rows)) => {
+                    waiting.record(queue.len());
                     let Some(buffer) = buffers.get_mut(rows.place) else { continue };
                     buffer.take(rows);
                     if buffer.rows >= COMMIT_ROWS {

@@ -16,11 +16,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::EngineError;
 use super::input::Input;
-use super::telemetry::record_snapshot;
+use super::telemetry::{Queue, Waiting, record_snapshot};
 use crate::clock;
 use crate::commit::CommitError;
 use crate::commit::{Committed, FORMAT, Head, Place, Progress, Save, Worker, pass};
-use crate::snapshot::{Draft, SnapshotStore};
+use crate::snapshot::{Draft, Figures, SnapshotStore};
 use crate::step::Shown;
 
 /// Saving stops the step; it may take this share of the time at most, whatever the interval says.
@@ -83,7 +83,9 @@ pub(crate) async fn store_all(
     store: Arc<SnapshotStore>,
     mut saves: mpsc::Receiver<Committed>,
 ) -> Result<(), EngineError> {
+    let waiting = Waiting::of(worker.pipeline(), Queue::Snapshots);
     while let Some(Committed { save, epoch, output }) = saves.recv().await {
+        waiting.record(saves.len());
         let Save { draft, progress, impressions, history, done, began, paused } = save;
         if let Some(history) = history
             && history.await.is_err()
@@ -93,8 +95,9 @@ pub(crate) async fn store_all(
         let head = Head { format: FORMAT, lineage: lineage.clone(), epoch, output: output.0, progress, impressions };
         match store_one(&store, &worker, draft, &head).await {
             Ok(figures) => {
-                record_snapshot(worker.pipeline(), figures, began.elapsed(), paused);
-                tracing::debug!(epoch, bytes = figures.0, written = figures.1, ?paused, "snapshot");
+                record_snapshot(worker.pipeline(), &figures, began.elapsed(), paused);
+                let Figures { state_bytes, written_bytes, .. } = figures;
+                tracing::debug!(epoch, bytes = state_bytes, written = written_bytes, ?paused, "snapshot");
             }
             Err(error) => tracing::error!(%error, "no snapshot: a restart has more to replay"),
         }
@@ -104,16 +107,11 @@ pub(crate) async fn store_all(
     Ok(())
 }
 
-/// Bytes of the state, and bytes that were written.
-async fn store_one(
-    store: &SnapshotStore,
-    worker: &Worker,
-    draft: Draft,
-    head: &Head,
-) -> Result<(u64, u64), EngineError> {
+/// What the snapshot is made of.
+async fn store_one(store: &SnapshotStore, worker: &Worker, draft: Draft, head: &Head) -> Result<Figures, EngineError> {
     let head = serde_json::to_vec(head).map_err(|source| CommitError::Marker { sequence: 0, source })?;
     let written = draft.write(head).await?;
-    let figures = (written.figures().state_bytes, written.figures().written_bytes);
+    let figures = written.figures();
     pass(Place::SnapshotWritten);
     store.publish(&written).await?;
     pass(Place::SnapshotPublished);

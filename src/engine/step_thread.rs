@@ -12,7 +12,7 @@ use super::keeping::HistoryQueue;
 use super::parts::save_parts;
 use super::serve::{Scored, Scoring};
 use super::stats::Stats;
-use super::telemetry::{TableFigures, record_step, record_table};
+use super::telemetry::{Queue, TableFigures, Waiting, record_step, record_table};
 use crate::bus::{Message, ServiceRequest, StreamSequence};
 use crate::clock;
 use crate::commit::{CommitError, OnLoss, Place, Position, Progress, Run, Save, pass};
@@ -52,10 +52,21 @@ pub(crate) struct StepThread {
     pub(crate) save_wanted: Arc<Notify>,
 }
 
+/// A step that was taken.
+struct Taken {
+    /// Where the streams stood before it.
+    before: Arc<str>,
+    /// What it read, where it read events.
+    run: Option<Run>,
+    /// When it began.
+    start: Instant,
+}
+
 impl StepThread {
     /// Applies what comes until nothing does any more.
     pub(crate) fn run(mut self, mut inputs: mpsc::Receiver<Input>) -> Result<(), EngineError> {
         let mut recorded = clock::now();
+        let waiting = Waiting::of(&self.pipeline.name, Queue::Inputs);
         loop {
             if self.replay.rebuilt.is_some()
                 && self.progress.position().has_reached(&self.replay.present)
@@ -66,6 +77,7 @@ impl StepThread {
                 let _gone = rebuilt.send(()).is_err();
             }
             let Some(input) = inputs.blocking_recv() else { return Ok(()) };
+            waiting.record(inputs.len());
             self.has_changed |= !matches!(input, Input::Save(_) | Input::Snapshot { .. });
             let goes_on = match input {
                 Input::Events { stream, messages, emits, is_present } => {
@@ -80,8 +92,9 @@ impl StepThread {
                     let start = clock::now();
                     let payloads: Vec<_> = requests.iter().map(|request| request.payload.clone()).collect();
                     let output = self.step.requests(&payloads)?;
-                    let before: Arc<str> = self.progress.position().to_string().into();
-                    self.hand_on(output, requests.into_iter().map(Some).collect(), (before, None), start)
+                    let before = self.progress.position().to_string().into();
+                    let requests = requests.into_iter().map(Some).collect();
+                    self.hand_on(output, requests, Taken { before, run: None, start })
                 }
                 Input::Reference(table) => {
                     self.step.set_reference(table);
@@ -117,7 +130,7 @@ impl StepThread {
             let (part, after) = rest.split_at(count.max(1));
             rest = after;
             let start = clock::now();
-            let before: Arc<str> = self.progress.position().to_string().into();
+            let before = self.progress.position().to_string().into();
             let output = self.step.events(stream, part, emits)?;
             if let Some(input) = self.progress.inputs.get_mut(stream.0) {
                 input.take(part);
@@ -130,7 +143,7 @@ impl StepThread {
             }
             let last = part.last().map_or(StreamSequence(0), |message| message.sequence);
             let run = Run { stream, until: last.0, is_present: self.step.is_present() };
-            if !self.hand_on(output, Vec::new(), (before, Some(run)), start) {
+            if !self.hand_on(output, Vec::new(), Taken { before, run: Some(run), start }) {
                 return Ok(false);
             }
         }
@@ -182,13 +195,8 @@ impl StepThread {
     }
 
     /// Hands a step's output on; false when nobody takes it any more.
-    fn hand_on(
-        &mut self,
-        output: StepOutput,
-        requests: Vec<Option<ServiceRequest>>,
-        (before, run): (Arc<str>, Option<Run>),
-        start: Instant,
-    ) -> bool {
+    fn hand_on(&mut self, output: StepOutput, requests: Vec<Option<ServiceRequest>>, taken: Taken) -> bool {
+        let Taken { before, run, start } = taken;
         self.stats.add_step(&output.counts);
         self.stats.set_emitted_rows(self.step.emitted_rows());
         record_step(&self.pipeline.name, &output.counts, start.elapsed());

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics::{Gauge, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
 use crate::learn::{HorizonReport, LabelCounts, Learnt};
+use crate::snapshot::Figures;
 use crate::step::Snapshot;
 
 const EVENTS: &str = "tidewheel_engine_events_total";
@@ -24,6 +25,7 @@ const KEYS: &str = "tidewheel_window_keys";
 const STATE: &str = "tidewheel_window_state_bytes";
 const LATE: &str = "tidewheel_table_late_rows_total";
 const EVICTED: &str = "tidewheel_table_evicted_keys_total";
+const WAITING: &str = "tidewheel_engine_waiting";
 const SNAPSHOT: &str = "tidewheel_snapshot_seconds";
 const SNAPSHOT_PAUSE: &str = "tidewheel_snapshot_pause_seconds";
 const SNAPSHOT_STATE: &str = "tidewheel_snapshot_state_bytes";
@@ -57,6 +59,10 @@ pub fn describe() {
     describe_histogram!(SNAPSHOT_PAUSE, "time that a snapshot stopped the step");
     describe_gauge!(SNAPSHOT_STATE, "size of the newest snapshot, bytes");
     describe_counter!(SNAPSHOT_WRITTEN, "bytes that snapshots have written: what had changed");
+    describe_gauge!(
+        WAITING,
+        "what waits in front of a stage when it takes: messages of a queue between two threads, or requests"
+    );
     describe_counter!(LATE, "events that were late for a table");
     describe_counter!(EVICTED, "keys that a table has given up at its limit of memory");
     describe_gauge!(HISTORY_FILES, "files of a Delta table after its last upkeep");
@@ -73,12 +79,51 @@ pub(crate) fn record_upkeep_failure(pipeline: &str, table: &str) {
     counter!(UPKEEP_FAILURES, "pipeline" => pipeline.to_owned(), "table" => table.to_owned()).increment(1);
 }
 
+/// A queue between two stages.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Queue {
+    /// Events, requests and questions on their way to the step.
+    Inputs,
+    /// Steps on their way to the scoring thread.
+    Steps,
+    /// Requests that the service has admitted.
+    Requests,
+    /// Emitted rows on their way to Delta tables.
+    Rows,
+    /// Snapshots that are committed and not stored yet.
+    Snapshots,
+    /// Examples, and what else comes to the training thread.
+    Training,
+}
+
+/// How much waits in a queue, told by whoever takes from it.
+pub(crate) struct Waiting(Gauge);
+
+impl Waiting {
+    pub(crate) fn of(pipeline: &str, queue: Queue) -> Self {
+        let queue = match queue {
+            Queue::Inputs => "inputs",
+            Queue::Steps => "steps",
+            Queue::Requests => "requests",
+            Queue::Rows => "rows",
+            Queue::Snapshots => "snapshots",
+            Queue::Training => "training",
+        };
+        Self(gauge!(WAITING, "pipeline" => pipeline.to_owned(), "queue" => queue))
+    }
+
+    /// So many wait behind the one that was taken.
+    pub(crate) fn record(&self, count: usize) {
+        self.0.set(count as f64);
+    }
+}
+
 /// Records one snapshot.
-pub(crate) fn record_snapshot(pipeline: &str, (state, written): (u64, u64), took: Duration, pause: Duration) {
+pub(crate) fn record_snapshot(pipeline: &str, figures: &Figures, took: Duration, pause: Duration) {
     histogram!(SNAPSHOT, "pipeline" => pipeline.to_owned()).record(took);
     histogram!(SNAPSHOT_PAUSE, "pipeline" => pipeline.to_owned()).record(pause);
-    gauge!(SNAPSHOT_STATE, "pipeline" => pipeline.to_owned()).set(state as f64);
-    counter!(SNAPSHOT_WRITTEN, "pipeline" => pipeline.to_owned()).increment(written);
+    gauge!(SNAPSHOT_STATE, "pipeline" => pipeline.to_owned()).set(figures.state_bytes as f64);
+    counter!(SNAPSHOT_WRITTEN, "pipeline" => pipeline.to_owned()).increment(figures.written_bytes);
 }
 
 /// Records one step.

@@ -1,4 +1,6 @@
 //! What comes to the scoring thread: a step's output, and snapshots in between.
+//!
+//! Four of these wait at most (`QUEUED_STEPS` in `start/`), each with the vectors of one step. Then the step waits.
 
 use std::sync::Arc;
 

@@ -12,7 +12,7 @@ use crate::commit::{Given, Place, Publication, Published, Save, messages, pass};
 use crate::engine::EngineError;
 use crate::engine::parts::save_parts;
 use crate::engine::stats::Stats;
-use crate::engine::telemetry::{record_labels, record_scores};
+use crate::engine::telemetry::{Queue, Waiting, record_labels, record_scores};
 use crate::pipeline::Pipeline;
 use crate::score::{Arm, Arms, Ranked, rank};
 use crate::step::{Labelled, Labeller, Origin, StepOutput};
@@ -35,7 +35,9 @@ impl ScoringThread {
         mut steps: mpsc::Receiver<Scoring>,
         publications: &mpsc::Sender<Publication>,
     ) -> Result<(), EngineError> {
+        let waiting = Waiting::of(&self.pipeline.name, Queue::Steps);
         while let Some(step) = steps.blocking_recv() {
+            waiting.record(steps.len());
             self.swap();
             let publication = match step {
                 Scoring::Step(step) => Some(Publication::Step(Box::new(self.take(*step)?))),

@@ -11,6 +11,7 @@ use crate::clock;
 use crate::engine::EngineError;
 use crate::engine::input::Input;
 use crate::engine::run::Run;
+use crate::engine::telemetry::{Queue, Waiting};
 
 /// Requests taken into one step.
 const STEP_REQUESTS: usize = 64;
@@ -35,7 +36,9 @@ impl Startup<'_> {
             endpoints: vec![EndpointSpec { name: "score".to_owned(), subject: subject.clone() }],
         };
         let service = self.bus.serve(spec, score.queue).await?;
-        run.spawn_task(hand_on_requests(service, run.inputs(), score.linger, run.stopping()));
+        let waiting = Waiting::of(&self.pipeline.name, Queue::Requests);
+        let (inputs, stop) = (run.inputs(), run.stopping());
+        run.spawn_task(hand_on_requests(service, inputs, score.linger, stop, waiting));
         Ok(())
     }
 }
@@ -46,6 +49,7 @@ async fn hand_on_requests(
     inputs: mpsc::Sender<Input>,
     linger: Duration,
     stop: CancellationToken,
+    waiting: Waiting,
 ) -> Result<(), EngineError> {
     loop {
         let first = tokio::select! {
@@ -66,6 +70,7 @@ async fn hand_on_requests(
                 None => break,
             }
         }
+        waiting.record(service.waiting());
         if inputs.send(Input::Requests(requests)).await.is_err() {
             return Ok(());
         }

@@ -1,4 +1,7 @@
 //! What comes to the training thread, how training runs, and where it stands.
+//!
+//! Four commands wait at most (`QUEUED` in `training.rs`), each with at most 1,024 messages of examples. While the thread learns,
+//! or waits for the broker, reading waits; the examples stay in their stream.
 
 use std::path::PathBuf;
 

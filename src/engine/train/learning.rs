@@ -12,7 +12,7 @@ use super::patient_registry::PatientRegistry;
 use crate::bus::Message;
 use crate::clock;
 use crate::engine::EngineError;
-use crate::engine::telemetry::{record_stopped, record_training};
+use crate::engine::telemetry::{Queue, Waiting, record_stopped, record_training};
 use crate::fault::{Judged, Judgement};
 use crate::learn::{CheckpointHead, Examples, LearnError, Learner, Learnt, MOST_SKIPPED, decode, encode};
 use crate::pipeline::{Pipeline, TrainPlan};
@@ -61,7 +61,9 @@ impl Learning {
     /// Learns until the commands end, then saves. What can't be mended by waiting stops training, and the thread goes on to
     /// answer.
     pub(super) fn run(mut self, mut commands: mpsc::Receiver<Command>) -> Result<(), EngineError> {
+        let waiting = Waiting::of(&self.pipeline.name, Queue::Training);
         while let Some(command) = commands.blocking_recv() {
+            waiting.record(commands.len());
             let obeyed = self.obey(command).and_then(|()| self.save_now_and_then());
             if let Err(error) = obeyed {
                 self.halt(error.to_string(), error.judgement());
