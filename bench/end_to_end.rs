@@ -94,7 +94,7 @@ async fn throughput(name: &str, events: usize, scored: f64) {
         run.settled().wait_for(|position| position.of(StreamIndex(0)) >= last).await.unwrap();
         let done = events as f64 / start.elapsed().as_secs_f64();
         cpu.push(cpu_seconds() - used);
-        assert_eq!(run.stats().snapshot().counted, events as u64);
+        assert_eq!(run.stats().snapshot().counts.counted, events as u64);
         run.stop().await.unwrap();
         server.stop().await.unwrap();
         ratios.push(done / pulled);

@@ -21,10 +21,10 @@ use super::run::{interrupted, runtime, settings};
 use super::{BrokerArguments, Format, assemble, observe};
 use crate::bus::{Bus, Outgoing, Subject};
 use crate::clock;
-use crate::engine::{EngineError, Run, Stats, Training, TrainingOptions, TrainingReport};
+use crate::engine::{EngineError, Figures, Run, Stats, Training, TrainingOptions, TrainingReport};
 use crate::pipeline::Pipeline;
 use crate::simulate::{Kind, Shop, ShopSettings};
-use crate::step::Snapshot;
+use crate::step::Counts;
 
 /// People who wait for a ranking at the same time.
 const VISITORS: usize = 4;
@@ -157,7 +157,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
         };
         broker.close().await?;
         outcome?;
-        let summary = summarise(&stats.snapshot(), &street, &learnt, seconds);
+        let summary = summarise(&stats.snapshot().counts, &street, &learnt, seconds);
         match arguments.format {
             Format::Json => observe::print_json(&summary)?,
             Format::Text => print(&summary),
@@ -312,13 +312,13 @@ async fn show(street: &Street, stats: &Stats, start: Instant, length: Duration, 
     }
 }
 
-fn live_line(before: &Snapshot, now: &Snapshot, recent: Vec<u32>, start: Instant) {
+fn live_line(before: &Figures, now: &Figures, recent: Vec<u32>, start: Instant) {
     let latency = percentiles(recent);
-    let lag = (clock::unix_micros() - now.newest_micros) as f64 / 1e6;
+    let lag = (clock::unix_micros() - now.newest.unwrap_or_default().micros()) as f64 / 1e6;
     let line = format!(
         "{:>4} s  {:>6} events/s  {:>5} rankings/s  p50 {:>6.2} ms  p99 {:>6.2} ms  watermark lag {lag:.1} s",
         start.elapsed().as_secs(),
-        now.counted - before.counted,
+        now.counts.counted - before.counts.counted,
         now.rankings - before.rankings,
         latency.p50,
         latency.p99,
@@ -327,7 +327,7 @@ fn live_line(before: &Snapshot, now: &Snapshot, recent: Vec<u32>, start: Instant
     if std::io::stderr().is_terminal() { eprint!("\r{line}") } else { eprintln!("{line}") }
 }
 
-fn summarise(counts: &Snapshot, street: &Street, learnt: &TrainingReport, seconds: f64) -> Summary {
+fn summarise(counts: &Counts, street: &Street, learnt: &TrainingReport, seconds: f64) -> Summary {
     let latencies = street.latencies.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let rankings = latencies.len() as u64;
     Summary {

@@ -157,7 +157,8 @@ impl Replay {
             () = interrupted() => bail!("interrupted"),
         }
         let seconds = start.elapsed().as_secs_f64();
-        let counts = running.stats().snapshot();
+        let figures = running.stats().snapshot();
+        let counts = figures.counts;
         let labels = running.stats().labels();
         let emitted = emitted(&pipeline, &running.stats().emitted_rows());
         running.stop().await?;
@@ -174,7 +175,7 @@ impl Replay {
             late: counts.late,
             rejected: counts.rejected,
             duplicate: counts.duplicate,
-            scored: counts.scored,
+            scored: figures.scored,
             seconds,
             emitted,
             learnt,

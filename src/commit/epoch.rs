@@ -156,8 +156,9 @@ fn size(output: &Outgoing) -> usize {
 mod tests {
     use super::*;
     use crate::bus::Subject;
-    use crate::commit::progress::{Counts, InputMark};
+    use crate::commit::progress::InputMark;
     use crate::pipeline::StreamIndex;
+    use crate::step::Counts;
 
     fn outputs(ids: std::ops::Range<usize>, bytes: usize) -> Vec<Outgoing> {
         let subject = Subject::new("out.a").unwrap();

@@ -131,8 +131,9 @@ impl Marker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commit::progress::{Counts, InputMark};
+    use crate::commit::progress::InputMark;
     use crate::pipeline::Names;
+    use crate::step::Counts;
 
     #[test]
     fn a_marker_is_one_json_object_and_comes_back() {

@@ -44,7 +44,7 @@ pub(crate) use marker::Marker;
 pub(crate) use outputs::Given;
 pub use position::Position;
 pub(crate) use presence::Presence;
-pub(crate) use progress::{Counts, Progress, Run};
+pub(crate) use progress::{Progress, Run};
 pub(crate) use published::{Publication, Published};
 pub(crate) use recorded::recorded_impressions;
 pub(crate) use recovery::{

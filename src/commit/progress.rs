@@ -9,7 +9,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 use super::position::Position;
 use crate::bus::{Anchor, Message, StreamSequence};
 use crate::pipeline::StreamIndex;
-use crate::step::Snapshot;
+use crate::step::Counts;
 
 /// How far one input stream has been read.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,15 +35,6 @@ pub(crate) struct Progress {
     pub(crate) inputs: Vec<InputMark>,
     /// Since the first event.
     pub(crate) counts: Counts,
-}
-
-/// What became of the events.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Counts {
-    pub(crate) counted: u64,
-    pub(crate) late: u64,
-    pub(crate) rejected: u64,
-    pub(crate) duplicate: u64,
 }
 
 /// A step: messages of one stream up to a sequence.
@@ -122,16 +113,6 @@ impl Progress {
     /// The last message of a stream, by its index in the pipeline.
     pub(crate) fn sequence(&self, stream: StreamIndex) -> u64 {
         self.inputs.get(stream.0).map_or(0, |input| input.sequence)
-    }
-}
-
-impl Counts {
-    /// Adds what a step did.
-    pub(crate) fn add(&mut self, step: &Snapshot) {
-        self.counted += step.counted;
-        self.late += step.late;
-        self.rejected += step.rejected;
-        self.duplicate += step.duplicate;
     }
 }
 

@@ -45,6 +45,6 @@ pub use error::EngineError;
 pub use input::Snapshots;
 pub use run::{Run, RunSettings};
 pub use serve::{load_model, open_registry};
-pub use stats::Stats;
+pub use stats::{Figures, Stats};
 pub use telemetry::describe as describe_metrics;
 pub use train::{Training, TrainingOptions, TrainingReport};

@@ -5,9 +5,22 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 
-use crate::commit::Counts;
 use crate::learn::LabelCounts;
-use crate::step::Snapshot;
+use crate::step::Counts;
+use crate::time::EventTime;
+
+/// The counters of a run at one moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// What became of the events.
+    pub counts: Counts,
+    /// Candidates that were scored.
+    pub scored: u64,
+    /// Rankings that were made.
+    pub rankings: u64,
+    /// The newest event time; none before the first event.
+    pub newest: Option<EventTime>,
+}
 
 /// Counters of a run, shared with whoever shows them.
 #[derive(Debug, Default)]
@@ -18,6 +31,7 @@ pub struct Stats {
     duplicate: AtomicU64,
     scored: AtomicU64,
     rankings: AtomicU64,
+    /// Zero before the first event.
     newest_micros: AtomicI64,
     labels: ArcSwap<LabelCounts>,
     emitted: ArcSwap<Vec<u64>>,
@@ -25,25 +39,29 @@ pub struct Stats {
 
 impl Stats {
     /// The counters now.
-    pub fn snapshot(&self) -> Snapshot {
-        Snapshot {
+    pub fn snapshot(&self) -> Figures {
+        let counts = Counts {
             counted: self.counted.load(Ordering::Relaxed),
             late: self.late.load(Ordering::Relaxed),
             rejected: self.rejected.load(Ordering::Relaxed),
             duplicate: self.duplicate.load(Ordering::Relaxed),
+        };
+        let newest = self.newest_micros.load(Ordering::Relaxed);
+        Figures {
+            counts,
             scored: self.scored.load(Ordering::Relaxed),
             rankings: self.rankings.load(Ordering::Relaxed),
-            newest_micros: self.newest_micros.load(Ordering::Relaxed),
+            newest: (newest != 0).then_some(EventTime(newest)),
         }
     }
 
     /// Adds what a step did.
-    pub(crate) fn add_step(&self, step: &Snapshot) {
+    pub(crate) fn add_step(&self, step: &Counts, newest: Option<EventTime>) {
         self.counted.fetch_add(step.counted, Ordering::Relaxed);
         self.late.fetch_add(step.late, Ordering::Relaxed);
         self.rejected.fetch_add(step.rejected, Ordering::Relaxed);
         self.duplicate.fetch_add(step.duplicate, Ordering::Relaxed);
-        self.newest_micros.fetch_max(step.newest_micros, Ordering::Relaxed);
+        self.newest_micros.fetch_max(newest.map_or(0, EventTime::micros), Ordering::Relaxed);
     }
 
     /// Begins with what a restored state has counted.

@@ -197,9 +197,9 @@ impl StepThread {
     /// Hands a step's output on; false when nobody takes it any more.
     fn hand_on(&mut self, output: StepOutput, requests: Vec<Option<ServiceRequest>>, taken: Taken) -> bool {
         let Taken { before, run, start } = taken;
-        self.stats.add_step(&output.counts);
+        self.stats.add_step(&output.counts, output.newest);
         self.stats.set_emitted_rows(self.step.emitted_rows());
-        record_step(&self.pipeline.name, &output.counts, start.elapsed());
+        record_step(&self.pipeline.name, &output.counts, output.newest, start.elapsed());
         let after = run.map(|_| self.progress.clone());
         self.scoring.blocking_send(Scoring::Step(Box::new(Scored { output, requests, before, run, after }))).is_ok()
     }

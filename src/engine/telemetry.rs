@@ -6,7 +6,8 @@ use metrics::{Gauge, counter, describe_counter, describe_gauge, describe_histogr
 
 use crate::learn::{HorizonReport, LabelCounts, Learnt};
 use crate::snapshot::Figures;
-use crate::step::Snapshot;
+use crate::step::Counts;
+use crate::time::EventTime;
 
 const EVENTS: &str = "tidewheel_engine_events_total";
 const RANKINGS: &str = "tidewheel_engine_rankings_total";
@@ -127,7 +128,7 @@ pub(crate) fn record_snapshot(pipeline: &str, figures: &Figures, took: Duration,
 }
 
 /// Records one step.
-pub(crate) fn record_step(pipeline: &str, counts: &Snapshot, took: Duration) {
+pub(crate) fn record_step(pipeline: &str, counts: &Counts, newest: Option<EventTime>, took: Duration) {
     let outcomes = [
         ("counted", counts.counted),
         ("late", counts.late),
@@ -137,8 +138,8 @@ pub(crate) fn record_step(pipeline: &str, counts: &Snapshot, took: Duration) {
     for (outcome, count) in outcomes.into_iter().filter(|(_, count)| *count > 0) {
         counter!(EVENTS, "pipeline" => pipeline.to_owned(), "outcome" => outcome).increment(count);
     }
-    if counts.newest_micros > 0 {
-        gauge!(WATERMARK, "pipeline" => pipeline.to_owned()).set(counts.newest_micros as f64 / 1e6);
+    if let Some(newest) = newest {
+        gauge!(WATERMARK, "pipeline" => pipeline.to_owned()).set(newest.micros() as f64 / 1e6);
     }
     histogram!(STEP, "pipeline" => pipeline.to_owned()).record(took.as_secs_f64());
 }

@@ -7,7 +7,7 @@ use arrow::buffer::BooleanBuffer;
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::TimestampMicrosecondType;
 
-use super::counts::Snapshot;
+use super::counts::Counts;
 use super::deadletter::{DeadLetter, LATE};
 use crate::bus::{Message, StreamSequence};
 use crate::event::{Decoder, PartitionedWatermark, SeenIds};
@@ -69,7 +69,7 @@ impl StreamState {
     pub(super) fn take(
         &mut self,
         incoming: Incoming<'_>,
-        counts: &mut Snapshot,
+        counts: &mut Counts,
         letters: Option<&mut Vec<DeadLetter>>,
     ) -> Result<Arrival, StepError> {
         let Incoming { stream, plan, messages } = incoming;
@@ -102,7 +102,6 @@ impl StreamState {
             arrival.keep(&first)?;
         }
         self.observe(incoming, &mut arrival)?;
-        counts.newest_micros = self.watermark.newest().map_or(0, EventTime::micros);
         Ok(arrival)
     }
 

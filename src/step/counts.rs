@@ -1,10 +1,10 @@
-//! What became of the events of a step.
+//! What became of events.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-/// The counters at one moment.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct Snapshot {
+/// What became of events: of those of one step, or of all so far. Their sum is the number of events that came.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
     /// Events in the features.
     pub counted: u64,
     /// Events too old for every window.
@@ -13,11 +13,29 @@ pub struct Snapshot {
     pub rejected: u64,
     /// Events whose id was seen before.
     pub duplicate: u64,
-    /// Candidates that were scored.
-    pub scored: u64,
-    /// Rankings that were made.
-    pub rankings: u64,
-    /// Newest event time, microseconds; zero before the first event.
-    #[serde(skip)]
-    pub newest_micros: i64,
+}
+
+impl Counts {
+    /// Adds what became of others.
+    pub fn add(&mut self, others: &Self) {
+        self.counted += others.counted;
+        self.late += others.late;
+        self.rejected += others.rejected;
+        self.duplicate += others.duplicate;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Markers and snapshots hold them in this form.
+    #[test]
+    fn counts_are_stored_by_their_names() {
+        let mut counts = Counts { counted: 1, late: 2, rejected: 3, duplicate: 4 };
+        counts.add(&Counts { counted: 10, late: 20, rejected: 30, duplicate: 40 });
+        let stored = serde_json::to_string(&counts).unwrap();
+        assert_eq!(stored, r#"{"counted":11,"late":22,"rejected":33,"duplicate":44}"#);
+        assert_eq!(serde_json::from_str::<Counts>(&stored).unwrap(), counts);
+    }
 }

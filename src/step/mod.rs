@@ -27,7 +27,7 @@ mod step;
 mod tables;
 mod trigger;
 
-pub use counts::Snapshot;
+pub use counts::Counts;
 pub use deadletter::{DeadLetter, LATE, UNSCORABLE};
 pub use error::StepError;
 pub use feedback::{Feedback, Positive};

@@ -1,12 +1,13 @@
 //! What one step gives.
 
-use super::counts::Snapshot;
+use super::counts::Counts;
 use super::deadletter::DeadLetter;
 use super::feedback::Feedback;
 use crate::bus::StreamSequence;
 use crate::learn::JoinKey;
 use crate::pipeline::TableIndex;
 use crate::score::Job;
+use crate::time::EventTime;
 use crate::window::Emission;
 
 /// Rows that a table of the pipeline gives at one moment.
@@ -27,7 +28,9 @@ pub struct StepOutput {
     /// Requests that could not be read: which one, and why.
     pub refused: Vec<(usize, String)>,
     /// What became of the events.
-    pub counts: Snapshot,
+    pub counts: Counts,
+    /// The newest event time of the stream so far; none before its first event, and of requests.
+    pub newest: Option<EventTime>,
     /// Whether the state is only being rebuilt: nothing of this step is to be scored or published.
     pub is_replay: bool,
     /// For each row of the job, what feedback on it joins on; empty without a label join.

@@ -144,6 +144,7 @@ impl Step {
         let labels = pipeline.labels.as_ref().filter(|labels| labels.stream == stream);
         let letters = emit.then_some(&mut output.dead);
         let mut arrival = self.streams[stream.0].take(incoming, &mut output.counts, letters)?;
+        output.newest = self.streams[stream.0].watermark.newest();
         let late = self.tables.push(stream, &arrival, &mut output.emissions)?;
         let letters = (emit && incoming.plan.dead_letter_late).then_some(&mut output.dead);
         output.counts.late = arrival.leave_late_out(incoming, &late, letters)?;

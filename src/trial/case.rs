@@ -21,7 +21,7 @@ pub(super) struct Case {
     #[serde(default)]
     pub(super) emits: Vec<Emits>,
     /// What must have become of the events.
-    pub(super) counts: Option<Counts>,
+    pub(super) counts: Option<ExpectedCounts>,
     /// Rows of feature tables.
     #[serde(default)]
     pub(super) rows: Vec<Row>,
@@ -59,7 +59,7 @@ pub(super) struct Emits {
 /// Outcomes that are compared; those left out are not.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Counts {
+pub(super) struct ExpectedCounts {
     pub(super) counted: Option<u64>,
     pub(super) late: Option<u64>,
     pub(super) rejected: Option<u64>,

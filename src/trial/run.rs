@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::case::{Case, Counts};
+use super::case::{Case, ExpectedCounts};
 use super::emits::check_emits;
 use super::error::TrialError;
 use super::events::messages;
@@ -14,7 +14,7 @@ use super::vectors::check_vector;
 use crate::engine::load_model;
 use crate::pipeline::Pipeline;
 use crate::score::Arms;
-use crate::step::{Emitted, Snapshot, Step};
+use crate::step::{Counts, Emitted, Step};
 
 /// What came of a case.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ pub(crate) struct Outcome {
 /// What the events of a case gave.
 #[derive(Default)]
 struct Applied {
-    counts: Snapshot,
+    counts: Counts,
     emissions: Vec<Emitted>,
 }
 
@@ -74,10 +74,7 @@ fn apply(case: &Case, pipeline: &Pipeline, step: &mut Step) -> Result<Applied, T
         let messages = messages(events, pipeline.stream(stream), &mut sequence)?;
         let output = step.events(stream, &messages, true)?;
         applied.emissions.extend(output.emissions);
-        applied.counts.counted += output.counts.counted;
-        applied.counts.late += output.counts.late;
-        applied.counts.rejected += output.counts.rejected;
-        applied.counts.duplicate += output.counts.duplicate;
+        applied.counts.add(&output.counts);
     }
     if case.end {
         applied.emissions.extend(step.close_windows()?);
@@ -85,7 +82,7 @@ fn apply(case: &Case, pipeline: &Pipeline, step: &mut Step) -> Result<Applied, T
     Ok(applied)
 }
 
-fn check_counts(expected: &Counts, found: &Snapshot, faults: &mut Vec<String>) {
+fn check_counts(expected: &ExpectedCounts, found: &Counts, faults: &mut Vec<String>) {
     let pairs = [
         ("counted", expected.counted, found.counted),
         ("late", expected.late, found.late),
@@ -105,8 +102,8 @@ mod tests {
 
     #[test]
     fn counts_that_are_not_named_are_not_compared() {
-        let expected = Counts { counted: Some(2), late: Some(1), rejected: None, duplicate: None };
-        let found = Snapshot { counted: 2, late: 3, rejected: 4, ..Snapshot::default() };
+        let expected = ExpectedCounts { counted: Some(2), late: Some(1), rejected: None, duplicate: None };
+        let found = Counts { counted: 2, late: 3, rejected: 4, ..Counts::default() };
         let mut faults = Vec::new();
         check_counts(&expected, &found, &mut faults);
         assert_eq!(faults, ["late: expected 1, found 3"]);

@@ -150,7 +150,7 @@ async fn a_click_on_one_of_four_makes_one_positive_and_three_negatives_with_the_
     assert_eq!((counts.shown, counts.positives, counts.negatives, counts.corrections), (4, 1, 3, 1));
     assert_eq!((counts.unmatched, counts.repeated, counts.early, counts.expired), (1, 1, 0, 0));
     // Those who look by themselves: the first thirty, the one who moved time on, and the last.
-    assert_eq!((counts.without_key, run.stats().snapshot().duplicate), (32, 1));
+    assert_eq!((counts.without_key, run.stats().snapshot().counts.duplicate), (32, 1));
     run.stop().await.unwrap();
     server.stop().await.unwrap();
 }

@@ -42,8 +42,9 @@ fn is_covered(head: &Head, marker: &Marker, inputs: &[Input]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::commit::FORMAT;
     use crate::commit::recovery::testing::{CREATED, input, mark, marker, progress};
-    use crate::commit::{Counts, FORMAT};
+    use crate::step::Counts;
     use crate::step::Shown;
 
     const SAME: [bool; 2] = [false, false];

@@ -10,7 +10,7 @@ use tidewheel::pipeline::Pipeline;
 use tidewheel::pipeline::StreamIndex;
 use tidewheel::pipeline::TableIndex;
 use tidewheel::step::StepError;
-use tidewheel::step::{Snapshot, Step, StepOutput};
+use tidewheel::step::{Counts, Step, StepOutput};
 use tidewheel::window::References;
 
 use super::shop::requests;
@@ -87,7 +87,7 @@ impl Passage {
     }
 
     fn note(&mut self, stream: usize, output: StepOutput) {
-        let Snapshot { counted, late, rejected, duplicate, .. } = output.counts;
+        let Counts { counted, late, rejected, duplicate } = output.counts;
         let counts = self.out.counts.entry(stream).or_default();
         for (total, part) in counts.iter_mut().zip([counted, late, rejected, duplicate]) {
             *total += part;
