@@ -197,7 +197,7 @@ mod tests {
     #[tokio::test]
     async fn a_checkpoint_that_a_sleeping_broker_does_not_take_is_saved_when_it_wakes_up() {
         let (server, bus) = testing::server().await;
-        let registry = Registry::open(&bus, "shop", None).await.unwrap();
+        let registry = Registry::open(&bus, crate::pipeline::Names::of("shop").registry(), None).await.unwrap();
         server.signal(Signal::STOP);
         let tries = AtomicU32::new(0);
         let save = || async {

@@ -9,7 +9,7 @@ use tidewheel::bus::{Bus, EmbeddedServer, Subject};
 use tidewheel::config::Folder;
 use tidewheel::engine::{EngineError, Training, TrainingOptions};
 use tidewheel::learn::read_head;
-use tidewheel::pipeline::{Pipeline, output_spec};
+use tidewheel::pipeline::{Names, Pipeline, output_spec};
 use tidewheel::registry::Registry;
 
 use crate::broker::{publish, server, start};
@@ -112,7 +112,7 @@ async fn training_that_has_stopped_because_the_store_is_full_saves_at_the_end_on
 
     limit(&bus, MODELS, None).await;
     training.stop().await.unwrap();
-    let registry = Registry::open(&bus, &pipeline.name, None).await.unwrap();
+    let registry = Registry::open(&bus, Names::of(&pipeline.name).registry(), None).await.unwrap();
     let checkpoint = registry.load_checkpoint().await.unwrap().unwrap();
     assert_eq!(read_head(&checkpoint).unwrap().0.position, position);
 
@@ -135,7 +135,7 @@ async fn training_outlives_a_broker_that_is_started_again() {
     until("all examples", async || (training.progress().position == 120).then_some(())).await;
     assert_eq!(training.progress().stopped, None);
     training.stop().await.unwrap();
-    let registry = Registry::open(&bus, &pipeline.name, None).await.unwrap();
+    let registry = Registry::open(&bus, Names::of(&pipeline.name).registry(), None).await.unwrap();
     let checkpoint = registry.load_checkpoint().await.unwrap().unwrap();
     let head = read_head(&checkpoint).unwrap().0;
     assert_eq!((head.position, head.examples), (120, 6_000));

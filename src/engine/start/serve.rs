@@ -12,6 +12,7 @@ use crate::engine::EngineError;
 use crate::engine::input::Input;
 use crate::engine::run::Run;
 use crate::engine::telemetry::{Queue, Waiting};
+use crate::pipeline::Names;
 
 /// Requests taken into one step.
 const STEP_REQUESTS: usize = 64;
@@ -30,7 +31,7 @@ impl Startup<'_> {
             error = run.failed() => return Err(error),
         }
         let spec = ServiceSpec {
-            name: format!("tidewheel-{}", self.pipeline.name),
+            name: Names::of(&self.pipeline.name).ranking_service(),
             version: self.settings.version.clone(),
             description: format!("Rankings of the pipeline {}", self.pipeline.name),
             endpoints: vec![EndpointSpec { name: "score".to_owned(), subject: subject.clone() }],

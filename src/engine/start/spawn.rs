@@ -20,6 +20,7 @@ use crate::engine::run::Run;
 use crate::engine::saving::{save_regularly, store_all};
 use crate::engine::serve::ScoringThread;
 use crate::engine::step_thread::{Replay, StepThread};
+use crate::engine::upkeep::keep_up;
 use crate::pipeline::StreamIndex;
 
 /// Impressions that wait for the broker's acknowledgement.
@@ -93,6 +94,7 @@ impl Startup<'_> {
             return Ok(None);
         };
         run.spawn_task(task);
+        run.spawn_task(keep_up(&self.pipeline, folder, run.stopping()));
         Ok(Some(queue))
     }
 
@@ -130,7 +132,7 @@ impl Startup<'_> {
         let Claim { worker, publisher, marker, last, stored, .. } = claim;
         let linger = self.pipeline.state.epoch;
         let beginning = Beginning { publisher, worker, epoch: Epoch::new(stored), marker, last, linger };
-        let committer = Committer::new(&self.pipeline, beginning, settled, saves)?;
+        let committer = Committer::new(&self.pipeline, beginning, settled, saves);
         let impressions = impressions_publisher(&self.pipeline, self.bus, OUTSTANDING).await?;
         run.spawn_task(committer.run(impressions, publications).err_into());
         Ok(())
