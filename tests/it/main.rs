@@ -13,6 +13,7 @@
 mod broker;
 mod check;
 mod closed;
+mod docs;
 mod emitted;
 mod exit_codes;
 mod faults;
