@@ -22,17 +22,17 @@
 //! fails by itself: it stops with its reason, and serving goes on with the active model.
 
 mod error;
-mod feed;
 mod input;
 mod keeping;
 mod parts;
+mod past;
 mod patience;
 mod references;
 mod replay;
-mod restore;
 mod run;
 mod saving;
 mod serve;
+mod source;
 mod start;
 mod stats;
 mod step_thread;

@@ -3,8 +3,8 @@
 use tokio::sync::mpsc;
 
 use super::EngineError;
-use super::feed::Source;
 use super::input::Input;
+use super::source::Source;
 use crate::bus::StreamSequence;
 use crate::commit::Run;
 

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::bus::Bus;
 use crate::clock;
 use crate::engine::EngineError;
-use crate::engine::feed::Moves;
+use crate::engine::source::Moves;
 use crate::model::{Binding, ModelVersion, Scorer, Session};
 use crate::pipeline::{Names, Pipeline};
 use crate::registry::{ModelRecord, Pointer, Registry};

@@ -6,10 +6,10 @@ use tokio_util::sync::CancellationToken;
 use super::startup::Startup;
 use crate::commit::Run as StepRun;
 use crate::engine::EngineError;
-use crate::engine::feed::{Source, hand_on};
 use crate::engine::input::Input;
 use crate::engine::replay::replay;
 use crate::engine::run::Run;
+use crate::engine::source::{Source, hand_on};
 use crate::pipeline::StreamIndex;
 
 /// What is read, and in which order its beginning was read before.

@@ -8,8 +8,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::bus::BusError;
 use crate::engine::EngineError;
-use crate::engine::feed::explain_registry;
 use crate::engine::patience::Patience;
+use crate::engine::source::explain_registry;
 use crate::fault::{Judged, Remedy};
 use crate::registry::{Registry, RegistryError};
 

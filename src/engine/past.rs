@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::EngineError;
-use super::feed::Source;
+use super::source::Source;
 use crate::bus::{Bus, ReadLimits, StreamSequence};
 use crate::commit::{
     Crossing, Gap, Head, Input, Marker, OnLoss, Place, Progress, Usable, from_nothing, from_snapshot, pass,
