@@ -25,6 +25,7 @@ use super::bus::Bus;
 use super::connection::Connection;
 use super::error::BusError;
 use super::outgoing::Outgoing;
+use crate::clock;
 
 /// All of these may be answered while nobody looks, and must fit a subscription.
 const MOST_OUTSTANDING: usize = 16 * 1024;
@@ -62,7 +63,6 @@ struct Failure {
     reason: String,
     others: usize,
 }
-use crate::clock;
 
 impl Bus {
     /// A publisher with at most `outstanding` messages (1 to 16,384) that the server has not acknowledged yet.

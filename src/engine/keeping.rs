@@ -5,9 +5,10 @@
 //! ```
 //!
 //! The position of the table's stream is the version of the commit; a table over several streams has the sum of their
-//! positions. The writer is the pipeline in one history of its streams: where they begin anew, so do versions. Rows wait until the outputs of their steps are committed in the broker: how streams interleaved is recorded
-//! up to there. After a restart the rows of steps up to the last version are left out, and the thread of the step sees to
-//! it that no step reaches across one.
+//! positions. The writer is the pipeline in one history of its streams: where they begin anew, so do versions. Rows wait
+//! until the outputs of their steps are committed in the broker: how streams interleaved is recorded up to there. After a
+//! restart the rows of steps up to the last version are left out, and the thread of the step sees to it that no step
+//! reaches across one.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -11,8 +11,7 @@ use crate::commit::{
 };
 use crate::pipeline::Pipeline;
 use crate::snapshot::{Generation, SnapshotStore};
-use crate::step::StepError;
-use crate::step::{Labeller, Shown, Step};
+use crate::step::{Labeller, Shown, Step, StepError};
 use crate::window::References;
 
 /// A state and how far it has come.

@@ -18,8 +18,7 @@ use super::EngineError;
 use super::input::Input;
 use super::telemetry::{Queue, Waiting, record_snapshot};
 use crate::clock;
-use crate::commit::CommitError;
-use crate::commit::{Committed, FORMAT, Head, Place, Progress, Save, Worker, pass};
+use crate::commit::{CommitError, Committed, FORMAT, Head, Place, Progress, Save, Worker, pass};
 use crate::snapshot::{Draft, Figures, SnapshotStore};
 use crate::step::Shown;
 

@@ -5,8 +5,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::EngineError;
 use crate::bus::{BusError, Message, Reader, Revision, StreamSequence};
-use crate::commit::CommitError;
-use crate::commit::OnLoss;
+use crate::commit::{CommitError, OnLoss};
 use crate::registry::{Pointer, PointerWatch, Registry, RegistryError};
 
 /// An input stream that is read in order. A message that is gone before it was read is an error, unless losses are accepted.

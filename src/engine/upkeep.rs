@@ -24,7 +24,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::EngineError;
 use super::keeping::kept_schema;
-
 use super::telemetry::{record_history, record_upkeep_failure};
 use crate::clock;
 use crate::history::{History, HistoryError, HistoryFile};

@@ -20,8 +20,7 @@
 //! `date` only. Compaction changes no row, and none of the upkeep changes what is known of a writer's versions. A reader of
 //! an older commit finds its files for a week.
 //!
-//! **It does not** know what the rows mean, when to append (by time or size, never per row) or when upkeep
-//! is due.
+//! **It does not** know what the rows mean, when to append (by time or size, never per row) or when upkeep is due.
 //!
 //! **How it fails.** [`HistoryError`] names the table and what to do. A schema other than the stored one is refused with
 //! each difference: rows of different meaning must not share a table.

@@ -16,8 +16,9 @@
 //! again safe is the fence: of all copies of a batch, sent under whatever ids, at most one finds the stream where it
 //! expects it. That holds only because what is expected is known to be ours: the last message of a batch, which commits
 //! it, is held back until the batch before is stored; the others are on their way meanwhile. (If both were committed at
-//! once, another writer's batch of the same length in place of the first would let the second one pass.) A copy that arrives after we looked makes the later copies fail, and the next look finds it. An answer
-//! decides only when it says "stored"; everything else is settled by looking.
+//! once, another writer's batch of the same length in place of the first would let the second one pass.) A copy that
+//! arrives after we looked makes the later copies fail, and the next look finds it. An answer decides only when it says
+//! "stored"; everything else is settled by looking.
 //!
 //! How it fails: while the connection is down, a leader is missing or the stream is full, it waits and tries again, with
 //! a warning now and then; that is the back-pressure. Errors are for what waiting does not cure: another writer

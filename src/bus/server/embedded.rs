@@ -13,6 +13,7 @@ use tracing::{info, warn};
 
 use super::leftover::stop_leftover;
 use super::{ServerBinary, ServerError};
+use crate::clock;
 
 /// A large store takes a while to open.
 const START_LIMIT: Duration = Duration::from_secs(60);
@@ -55,7 +56,6 @@ struct Files {
 struct Ports {
     nats: Vec<String>,
 }
-use crate::clock;
 
 impl EmbeddedServer {
     /// Starts a server with JetStream on the loopback address, on a free port, with its store in `state_folder`, which is

@@ -12,6 +12,7 @@ use tokio::time::sleep;
 use tracing::warn;
 
 use super::ServerError;
+use crate::clock;
 
 /// How long each of asking and killing may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -59,7 +60,6 @@ fn runs(pid: Pid, config: &Path) -> bool {
     let name = program.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
     name.starts_with(b"nats-server") && arguments.any(|argument| argument == config.as_os_str().as_encoded_bytes())
 }
-use crate::clock;
 
 #[cfg(test)]
 mod tests {

@@ -44,8 +44,7 @@ mod tests {
     use super::*;
     use crate::commit::FORMAT;
     use crate::commit::recovery::testing::{CREATED, input, mark, marker, progress};
-    use crate::step::Counts;
-    use crate::step::Shown;
+    use crate::step::{Counts, Shown};
 
     const SAME: [bool; 2] = [false, false];
 

@@ -17,8 +17,7 @@ use arrow::datatypes::SchemaRef;
 use toml::Spanned;
 
 use super::folder::Folder;
-use super::problem::Place;
-use super::problem::{Problem, Problems};
+use super::problem::{Place, Problem, Problems};
 use super::source::Source;
 use super::subject::Subject;
 use crate::bus;

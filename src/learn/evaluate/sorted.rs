@@ -27,7 +27,8 @@ impl Sorted {
     }
 
     /// Area under the ROC curve: the chance that a positive has a higher prediction than a negative, ties counted half
-    /// (Mann and Whitney, "On a test of whether one of two random variables is stochastically larger than the other", 1947). `None` unless both labels are there.
+    /// (Mann and Whitney, "On a test of whether one of two random variables is stochastically larger than the other", 1947).
+    /// `None` unless both labels are there.
     pub(super) fn auc(&self) -> Option<f64> {
         self.weighted_auc(|outcome| outcome.weight)
     }
