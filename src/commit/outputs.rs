@@ -89,7 +89,7 @@ pub(super) fn id(message: &Outgoing) -> Option<&str> {
     message.headers.iter().find(|(name, _)| *name == ID).map(|(_, id)| id.as_str())
 }
 
-/// A dead letter carries the original bytes; headers must fit beside them.
+/// A dead letter carries bytes as they came; headers must fit beside them.
 fn shortened(bytes: Bytes) -> Bytes {
     const MOST: usize = (1 << 20) - 4_096;
     if bytes.len() > MOST { bytes.slice(..MOST) } else { bytes }

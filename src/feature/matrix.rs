@@ -30,6 +30,15 @@ pub struct Unscorable {
     pub value: Option<f32>,
 }
 
+impl Unscorable {
+    /// Why it can't be scored, for people; `columns` are the vector's.
+    pub fn reason(&self, columns: &[String]) -> String {
+        let column = columns.get(self.column).map_or("?", String::as_str);
+        let value = self.value.map_or_else(|| "NULL".to_owned(), |value| value.to_string());
+        format!("feature `{column}` is {value}")
+    }
+}
+
 impl Matrix {
     /// Those of these rows that cannot be scored, in their order.
     pub fn unscorable_in(&self, rows: &Range<usize>) -> &[Unscorable] {
@@ -82,6 +91,15 @@ mod tests {
         assert_eq!((values[0], values[1]), (Some(f32::INFINITY), Some(f32::NEG_INFINITY)));
         assert!(values[2].is_some_and(f32::is_nan) && values[3].is_none());
         assert_eq!((&matrix.values[..2], &matrix.values[10..]), (&[9.5, 1.0][..], &[3e38, 0.0][..]));
+    }
+
+    #[test]
+    fn a_bad_value_is_told_with_the_name_of_its_feature() {
+        let columns = ["price", "views"].map(str::to_owned);
+        let reason = |column, value| Unscorable { row: 0, column, value }.reason(&columns);
+        assert_eq!(reason(0, Some(f32::NAN)), "feature `price` is NaN");
+        assert_eq!(reason(1, Some(f32::NEG_INFINITY)), "feature `views` is -inf");
+        assert_eq!(reason(1, None), "feature `views` is NULL");
     }
 
     #[test]

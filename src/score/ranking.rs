@@ -44,7 +44,7 @@ pub fn rank(arms: &mut Arms, job: &Job, columns: &[String], batch_rows: usize) -
         write_items(&mut out, job, &order, &scores);
         write_left_out(&mut out, job, unscorable, columns);
         out.push(b'}');
-        let left_out = unscorable.first().map(|bad| reason(bad, columns));
+        let left_out = unscorable.first().map(|bad| bad.reason(columns));
         rankings.push(Ranked { payload: out.into(), order, left_out });
     }
     Ok(rankings)
@@ -82,17 +82,10 @@ fn write_left_out(out: &mut Vec<u8>, job: &Job, unscorable: &[Unscorable], colum
         out.extend_from_slice(if place == 0 { b"{\"item_id\":" } else { b",{\"item_id\":" });
         job.items.write_json(bad.row, out);
         out.extend_from_slice(b",\"reason\":");
-        to_memory(&serde_json::to_writer(&mut *out, &reason(bad, columns)));
+        to_memory(&serde_json::to_writer(&mut *out, &bad.reason(columns)));
         out.push(b'}');
     }
     out.push(b']');
-}
-
-/// Why a row was left out.
-fn reason(bad: &Unscorable, columns: &[String]) -> String {
-    let column = columns.get(bad.column).map_or("?", String::as_str);
-    let value = bad.value.map_or_else(|| "NULL".to_owned(), |value| value.to_string());
-    format!("feature `{column}` is {value}")
 }
 
 /// Takes the outcome of writing to memory, which cannot fail.

@@ -21,6 +21,7 @@ pub struct DeadLetter {
     pub reason: &'static str,
     /// Why, in a sentence.
     pub detail: String,
-    /// The original bytes.
+    /// The event's own bytes where it was refused as it was read; the whole message, with its neighbours in it, where the
+    /// event is late or can't be scored, for by then it is a row.
     pub bytes: Bytes,
 }

@@ -263,7 +263,7 @@ impl Step {
             output.keys = join_keys(&columns, triggered.requests.num_rows());
         }
         if let Some(score) = &pipeline.score {
-            describe_events(score, incoming, arrival, &triggered, output);
+            describe_events(score, vector.plan().columns(), incoming, arrival, &triggered, output);
         }
         if output.feedback.is_some() {
             output.triggers = triggered.rows;

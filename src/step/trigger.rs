@@ -38,9 +38,11 @@ pub(super) fn fit(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch
     Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
 }
 
-/// Names the rankings of a step after their events, and makes dead letters of what cannot be scored.
+/// Names the rankings of a step after their events, and makes dead letters of what cannot be scored. `columns` are the
+/// vector's.
 pub(super) fn describe_events(
     score: &ScorePlan,
+    columns: &[String],
     incoming: Incoming<'_>,
     arrival: &Arrival,
     triggered: &Triggered,
@@ -78,7 +80,7 @@ pub(super) fn describe_events(
             stream,
             sequence: message.sequence,
             reason: UNSCORABLE,
-            detail: format!("vector column {} is {:?}", bad.column, bad.value),
+            detail: bad.reason(columns),
             bytes: message.payload.clone(),
         }
     });

@@ -129,6 +129,7 @@ fn an_event_that_no_model_can_score_is_a_dead_letter_and_its_neighbours_are_scor
     let output = step.events(StreamIndex(0), &messages, true).unwrap();
     let dead: Vec<_> = output.dead.iter().map(|letter| (letter.reason, letter.sequence.0, &letter.bytes)).collect();
     assert_eq!(dead, [(UNSCORABLE, 3, &messages[2].payload), (UNSCORABLE, 5, &messages[4].payload)]);
+    assert!(output.dead.iter().all(|letter| letter.detail == "feature `spend` is inf"), "{:?}", output.dead);
 
     let mut arms = Arms::new(load_model(&pipeline).unwrap().unwrap());
     let columns = pipeline.vector.as_ref().unwrap().columns();
