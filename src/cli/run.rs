@@ -55,7 +55,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
         let broker = Broker::open(&arguments.broker, &state).await?;
         let name = pipeline.name.clone();
         let pipeline = Arc::new(pipeline);
-        let settings = run_settings(arguments, &pipeline, &state)?;
+        let settings = run_settings(arguments, &pipeline, &state);
         let start = async {
             let running = Run::start(Arc::clone(&pipeline), &broker.bus, &settings).await?;
             let training = match pipeline.train.is_some() && !arguments.no_train {
@@ -110,19 +110,16 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
 }
 
 /// What the arguments and the pipeline say of how it runs; `state` is the folder of its own files.
-fn run_settings(arguments: &Arguments, pipeline: &Pipeline, state: &Path) -> anyhow::Result<RunSettings> {
-    let snapshots = match &pipeline.state.snapshots {
-        Some(address) => Location::parse(address)?,
-        None => Location::folder(state.join("snapshots")),
-    };
-    Ok(RunSettings {
+fn run_settings(arguments: &Arguments, pipeline: &Pipeline, state: &Path) -> RunSettings {
+    let snapshots = pipeline.state.snapshots.clone();
+    RunSettings {
         copies: Some(state.join("models")),
         history: Some(state.join("history")),
-        snapshots: Some(snapshots),
+        snapshots: Some(snapshots.unwrap_or_else(|| Location::folder(state.join("snapshots")))),
         on_loss: if arguments.accept_loss { OnLoss::Accept } else { OnLoss::Stop },
         from_scratch: arguments.from_scratch,
         ..settings()
-    })
+    }
 }
 
 /// The async part of a verb.

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
-use toml::Spanned;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
 
 use super::{count, duration, size};
 use crate::pipeline::{OutputPlan, StatePlan};
+use crate::snapshot::Location;
 
 /// Where the pipeline keeps its files, how often it saves its state, and how often it commits.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -20,8 +21,9 @@ pub struct State {
     /// Where snapshots of the state are kept: a folder, or an object store as `s3://bucket/prefix`, `gs://bucket/prefix` or
     /// `az://container/prefix`, whose credentials come from the environment. The folder `snapshots` in the state's folder
     /// unless given.
+    #[serde(default, deserialize_with = "location_if_given")]
     #[schemars(with = "Option<String>")]
-    pub snapshots: Option<Spanned<String>>,
+    pub snapshots: Option<Location>,
     /// The time between two snapshots: a restart reads again what came after the last one. Larger states are saved less
     /// often, so that saving takes a twentieth of the time at most. 10 seconds unless given.
     #[serde(default = "default::checkpoint", deserialize_with = "duration::positive")]
@@ -90,11 +92,7 @@ impl Default for Output {
 impl State {
     /// As the engine takes it.
     pub(super) fn plan(&self) -> StatePlan {
-        StatePlan {
-            epoch: self.epoch,
-            checkpoint: self.checkpoint,
-            snapshots: self.snapshots.as_ref().map(|address| address.get_ref().clone()),
-        }
+        StatePlan { epoch: self.epoch, checkpoint: self.checkpoint, snapshots: self.snapshots.clone() }
     }
 }
 
@@ -103,6 +101,12 @@ impl Output {
     pub(super) fn plan(&self) -> OutputPlan {
         OutputPlan { retain: self.retain, max_bytes: self.max_bytes, drops_oldest: self.full == Full::DropOldest }
     }
+}
+
+/// A place for snapshots, and may be left out.
+fn location_if_given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Location>, D::Error> {
+    let given = String::deserialize(deserializer)?;
+    Location::parse(&given).map(Some).map_err(D::Error::custom)
 }
 
 mod default {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::snapshot::Location;
+
 /// How the broker keeps what comes out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OutputPlan {
@@ -20,7 +22,6 @@ pub struct StatePlan {
     pub epoch: Duration,
     /// The time between two snapshots.
     pub checkpoint: Duration,
-    /// Where snapshots are kept: a folder, or an address such as `s3://bucket/prefix`; a folder beside the pipeline's other
-    /// files when absent.
-    pub snapshots: Option<String>,
+    /// Where snapshots are kept; a folder beside the pipeline's other files when absent.
+    pub snapshots: Option<Location>,
 }

@@ -213,6 +213,22 @@ fn an_empty_file_lacks_what_a_pipeline_needs() {
     ");
 }
 
+/// `check` passed it, and `run` did not start.
+#[test]
+fn a_place_for_snapshots_that_nobody_knows_is_refused_where_it_is_written() {
+    for (given, reason) in
+        [("s4://x", "its scheme is unknown"), ("s3:///x", "it names no bucket"), (" ", "it is empty")]
+    {
+        let shop = Shop::new(&format!("{GOOD}snapshots = {given:?}\n"));
+        let problems = shop.problems();
+        let expected = format!("location of snapshots {given:?}: {reason}; give a folder, s3://bucket/prefix");
+        assert!(problems.contains(&expected) && problems.contains("snapshots = "), "{problems}");
+    }
+    let shop = Shop::new(&format!("{GOOD}snapshots = \"s3://bucket/prefix\"\n"));
+    let location = shop.read().unwrap().settings.state.snapshots.unwrap();
+    assert_eq!(location.to_string(), "s3://bucket/prefix");
+}
+
 #[test]
 fn sections_that_are_no_sections_are_refused() {
     let shop = Shop::new(
