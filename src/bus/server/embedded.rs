@@ -243,8 +243,7 @@ fn io(path: &Path, source: std::io::Error) -> ServerError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bus::testing;
-    use crate::bus::{Bus, ConnectSettings, StreamSequence};
+    use crate::bus::{Bus, ConnectSettings, StreamSequence, testing};
 
     impl EmbeddedServer {
         /// Behaves as if our process had been killed: the lock is free, the server still runs.
