@@ -29,7 +29,10 @@ Exit codes:
   3    Data is wrong, damaged or gone: a person must look
   4    Something outside failed, such as the broker or a disk: start it again later
   70   A bug: please report it
-  130  Ctrl-C before anything was done";
+  130  Ctrl-C, for a verb that has nothing to save
+
+At Ctrl-C or SIGTERM, `run` and `train` save everything and end with 0; a `replay` through a broker of its own ends
+with 1.";
 
 /// The exit code of an error.
 pub(super) fn exit_code(error: &anyhow::Error) -> u8 {
