@@ -1,7 +1,8 @@
 //! Whose fault an error is, and what follows from it.
 //!
 //! Every error that can end a pipeline or a command says both, so that nobody has to look into its variants: what is tried
-//! again follows the remedy, an exit code follows the fault.
+//! again follows the remedy, an exit code follows the fault. One retry looks all the same: training asks the registry again also
+//! where the remedy is another (`PatientRegistry`), since serving goes on meanwhile, and nothing is lost by asking in vain.
 //!
 //! ```text
 //!   judgement   fault      remedy    for instance

@@ -14,8 +14,8 @@ use crate::fault::{Judged, Judgement};
 
 /// An error of the bus.
 ///
-/// A lost connection is not among them: calls wait for it to return. What is here needs another setting, another server or
-/// a person.
+/// A lost connection is not among them for readers and publishers, which wait for it to return. A question that was not
+/// answered in time is, with the remedy `wait`; the others need another setting, another server or a person.
 #[derive(Debug, thiserror::Error)]
 pub enum BusError {
     /// No server answered at the address, or it refused us.

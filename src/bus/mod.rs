@@ -16,11 +16,11 @@
 //!
 //! What it promises:
 //! - A [`Reader`] delivers every message that the stream still holds, in the order of the stream, once, whatever happens to
-//!   the connection or the server in between. What the stream no longer holds is counted, not skipped in silence. A stream that is not
-//!   the one that was read (wiped, rolled back, its sequences given out again) is an error, at each reconnect.
+//!   the connection or the server in between. What the stream no longer holds is counted, not skipped in silence. A stream
+//!   that is not the one that was read (wiped, rolled back, its sequences given out again) is an error, at each reconnect.
 //! - A [`Publisher`] keeps the order of first sends, has a bounded number of messages without an answer, and repeats
 //!   unanswered ones under the same message id, so that a stream with a duplicate window stores each once.
-//! - An [`AtomicPublisher`] stores every batch once, whole and behind the one before, or says who wrote in between.
+//! - An [`AtomicPublisher`] stores every batch once, whole and behind the one before, or says that somebody wrote in between.
 //! - A [`KeyValue`] write takes effect only on the revision that it was decided on, also when its answer is lost. A
 //!   [`KeyWatch`] always arrives at the key's present value, a [`BucketWatch`] at those of all keys.
 //! - An [`ObjectStore`] shows a whole old object or a whole new one, and checks digests on reading.
@@ -33,8 +33,9 @@
 //! What it does not do: decode payloads, remember positions, or acknowledge what was read (the caller's own record of the
 //! stream sequence is the truth).
 //!
-//! How it fails: a lost connection is not an error, everything waits until it is back; errors are for what waiting does
-//! not cure (see [`BusError`]). TLS and credentials fail closed: a file that can't be used stops the connection.
+//! How it fails: a lost connection is not an error for readers and publishers, they wait until it is back. Questions, such as
+//! requests and what is asked of streams, buckets and objects, are given a time, and then fail with the remedy "wait": whoever
+//! asks decides for how long to ask again. Every other error is for what waiting does not cure (see [`BusError`]). TLS and credentials fail closed: a file that can't be used stops the connection.
 
 mod anchor;
 mod answer;

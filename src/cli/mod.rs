@@ -1,7 +1,17 @@
-//! The command line: one file per verb.
+//! The command line: a file per verb, and what several of them need.
 //!
-//! Results go to standard output, everything else (progress, logs, problems) to standard error. An exit code follows from
-//! whose fault an error is; `exit.rs` lists them.
+//! ```text
+//!   demo run replay sql check explain test train doctor model      a file each, with its arguments
+//!     │        │                                   │      └─▶ registry               the verbs of `model` that ask a registry
+//!     │        └─▶ source, learnt                  └─▶ finding, durability           what there is, here and on a server
+//!     │            events of a file, what was learnt
+//!     └─▶ broker, observe, exit      of all: the server to use; logs, problems, metrics; error ─▶ exit code
+//! ```
+//!
+//! Results go to standard output, everything else (progress, logs, problems) to standard error.
+//!
+//! It does not compute: a verb reads its arguments, calls a room, and prints what comes back. How it fails: with whatever a
+//! room fails with, in a line for people; the exit code follows from whose fault that is, and `exit.rs` lists the codes.
 
 mod broker;
 mod check;

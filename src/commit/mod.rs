@@ -1,4 +1,4 @@
-//! Exactly once: what a pipeline gives is committed in epochs, and a restart goes on from the newest one.
+//! Exactly once: what a pipeline puts into its output stream is committed in epochs, and a restart goes on from the newest one.
 //!
 //! ```text
 //!   start:  output stream ─▶ newest marker ─▶ are the inputs still those? ─▶ claim ─▶ snapshot ─▶ steps since
@@ -12,7 +12,11 @@
 //! - One worker writes: the fence of the output stream decides, and [`Presence`] asks politely before.
 //! - Places where a process may die have names ([`Place`]), so that tests kill it exactly there.
 //!
-//! It runs no thread and makes no output itself.
+//! It runs no thread and makes no output itself. Not in epochs are replies, which leave at once and are lost with the worker
+//! that owes them, and what requests were shown, which is stored in a stream of its own before the reply leaves.
+//!
+//! It fails with [`CommitError`], and then the worker ends: somebody else has taken over, or the broker no longer holds what was
+//! read or committed, which a person can choose to accept ([`OnLoss`]).
 
 mod committer;
 mod crash;

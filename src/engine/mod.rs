@@ -1,13 +1,17 @@
-//! The engine: a checked pipeline, its step, and the threads around it.
+//! The engine: a checked pipeline, its step, and the threads and tasks around it.
 //!
 //! ```text
-//!  Reader ─▶┐                        ┌────────── one thread ──────────┐   ┌─ one thread ─┐
-//!           ├─▶ bounded channel ────▶│ Step: decode → tables → vectors │──▶│ model, JSON  │──▶ Publisher
-//!  Service ─▶┘   events, requests    └────────────────────────────────┘   └──────────────┘    and replies
+//!   Reader ──▶ task ─┐       ┌ step's thread ──┐ Scored ┌ scoring thread ────┐ Published ┌ committing task ┐
+//!   Service ─▶ task ─┴ Input ▶ tables, vectors ├────────▶ models, label join ├───────────▶ epochs          ├▶ AtomicPublisher
+//!                            └────────┬────────┘        └─────────▲──────────┘           └───┬─────────┬───┘
+//!                        emitted rows │                    models │                  replies ▼         │ Committed
+//!                                     ▼                           │                                    ▼
+//!          upkeep ─▶ Delta tables ◀─ task                      registry ◀─ training thread           task ─▶ snapshots
+//!                                                                             ▲ committed examples
 //! ```
 //!
-//! - [`Step`](crate::step::Step) is the whole computation, without I/O, clock or thread: the same inputs in the same order give the same state
-//!   and outputs. Tests and `tidewheel test` drive it by hand.
+//! - [`Step`](crate::step::Step) is the whole computation, without I/O or clock: the same inputs in the same order give the
+//!   same state and outputs. Tests and `tidewheel test` drive it by hand.
 //! - Tables of windows emit rows as the watermark passes: they are published, looked up by vectors and SQL, and appended to
 //!   Delta tables, each once; those are kept up in the background.
 //! - The scoring thread ranks, remembers what was shown and joins feedback to it: examples go to a stream.
@@ -18,8 +22,28 @@
 //!   the state shorten what a restart reads again; what it reads again is checked to be what was read before.
 //! - Events in = counted + late + rejected + duplicate, always.
 //!
-//! It fails with [`EngineError`], and then stops as a whole: what was not published follows after the restart. Training alone
-//! fails by itself: it stops with its reason, and serving goes on with the active model.
+//! It does not compute, and decides little: `step`, `score` and `learn` do the one, and `commit` says what a start does with
+//! what it finds. It reads no settings and no arguments.
+//!
+//! It fails with [`EngineError`], and then stops as a whole: what was not published follows after the restart. Some things
+//! fail by themselves, and serving goes on: training stops with its reason; a snapshot that can't be stored leaves more to
+//! read again; upkeep that fails is tried again; a model that can't be loaded does not take over; a changed reference table
+//! that can't be read leaves the old one. Each is logged.
+//!
+//! Its files:
+//!
+//! ```text
+//!   run, thread             a running pipeline, its parts and their ends
+//!   start/                  the five acts of a start
+//!   past, source, replay    the state as it was left, and reading on from there
+//!   input, step_thread      what the step's thread takes, and the thread
+//!   serve/, train/          models and the scoring thread; the training thread
+//!   saving, parts           snapshots
+//!   keeping, upkeep         Delta tables
+//!   references              tables of facts, and their changes
+//!   patience, error         trying again, and giving up
+//!   stats, telemetry        counts and metrics
+//! ```
 
 mod error;
 mod input;

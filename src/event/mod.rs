@@ -14,7 +14,8 @@
 //! A JSON event is read once: while its values are checked they are appended to the columns, in Arrow's own layout, and an
 //! event that is refused after all is taken back.
 //!
-//! **Promises.** Accepted and refused events together are all events. A bad event never takes its neighbours along. What a
+//! **Promises.** Accepted and refused events together are all events. A bad event never takes its neighbours along, unless
+//! broken syntax hides where the next one begins: in an array that is the rest of it, among lines up to the next object. What a
 //! batch holds fits the contract: types, nulls, constraints, finite numbers, believable times; nothing later checks it
 //! again. The same messages give the same outcome on every machine and at any time: no clock, no random seed.
 //!

@@ -7,8 +7,9 @@
 //!                                         └─ output, state                   how it is committed and saved
 //! ```
 //!
-//! A [`Pipeline`] that exists is valid: every name is resolved, every select planned, every contract parsed, and nothing later
-//! checks it again. It is data: it opens nothing, runs nothing and cannot fail.
+//! A [`Pipeline`] that exists is valid: every name is resolved, every select planned, every contract and address parsed, and
+//! nothing later checks it again. It is data: it opens nothing and runs nothing, so whether a broker, a bucket or a file is
+//! there, and lets us in, shows only at the start. It cannot fail; `config` does, before there is one.
 
 mod index;
 mod label;

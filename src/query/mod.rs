@@ -1,7 +1,9 @@
 //! Read-only SQL over snapshots of live feature tables.
 //!
 //! ```text
-//!  statement ──▶ Limits ──▶ table_names ──▶ the caller takes one snapshot per table
+//!  SqlDoor: the pipeline's subject for SQL, one statement at a time
+//!     ▼
+//!  statement ──▶ Limits ──▶ table_names ──▶ the door takes one snapshot per table
 //!                (bytes,                                 │
 //!                 depth,                                 ▼
 //!                 terms)    ┌──────────────── own thread, 64 MiB of stack ───────────────┐
@@ -14,8 +16,9 @@
 //! else: no file, no setting, no other table. It cannot change anything. It ends: the caller has an answer or an error at
 //! the deadline, and a statement that would overflow the stack or fill the memory is refused or fails alone.
 //!
-//! **What it does not do.** It takes no snapshot itself and knows nothing of the bus; [`Answer::to_ipc`] and
-//! [`Answer::from_ipc`] are both ends of the way over it. [`run()`] and [`table_names`] block their thread.
+//! **What it does not do.** It keeps no rows: the door ([`serve_sql`]) asks the running pipeline for them, as of now. The door
+//! alone knows the bus; [`Answer::to_ipc`] and [`Answer::from_ipc`] are both ends of the way over it, and [`run()`] and
+//! [`table_names`] know only what they are given, and block their thread.
 //!
 //! **How it fails.** With a [`QueryError`] whose message says what to change. Two things can't be stopped from
 //! outside, so they outlive the deadline on their own thread until they end by themselves: planning, and one step of an

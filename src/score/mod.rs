@@ -8,8 +8,10 @@
 //! Two models can serve side by side: [`Arms`] gives a share of the people, always the same ones, the control model.
 //!
 //! A job is a matrix and the groups of rows that are ranked together. It does not know where jobs come from or where
-//! rankings go. A request that cannot be read is refused with the reason; a row whose vector is not finite is left out of
-//! its ranking and named.
+//! rankings go, and makes no vectors.
+//!
+//! It fails with [`RequestError`] for a request that cannot be read, which is refused alone, and with the model's error where
+//! the model fails on a whole batch. A row whose vector is not finite is left out of its ranking and named.
 
 mod arms;
 mod job;

@@ -6,11 +6,14 @@
 //!              functions of ours ──┘  last_n, top_k, decayed_sum, quantile, ...
 //! ```
 //!
-//! It is the door to DataFusion's parser and planner. It knows relations by name and schema, and nothing of windows, tables or
-//! streams: `window` adds the functions that stand for windows with [`Planner::add_function`]. A text that is too long or too
-//! deep is refused before it is parsed.
+//! The SQL of features, vectors and conditions goes through here to DataFusion's parser and planner; `window` and `feature`
+//! work on the plans that come out. The statements of `query` do not: it parses and plans them itself, in a session that knows
+//! nothing else. This room knows relations by name and schema, reference tables ([`Planner::add_reference`]) among them, and
+//! nothing of windows, feature tables or streams: `window` adds the functions that stand for windows with
+//! [`Planner::add_function`]. A text that is too long or too deep is refused before it is parsed.
 //!
-//! It fails with [`PlanError`], which names what is wrong and what to write instead.
+//! Planning fails with [`PlanError`], which names what is wrong and what to write instead; evaluating fails with DataFusion's
+//! own error, which the caller wraps with what it was evaluating.
 
 mod condition;
 mod duration;

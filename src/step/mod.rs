@@ -8,12 +8,15 @@
 //!   StepOutput + rankings ─▶ Labeller: impressions wait for feedback ─▶ examples
 //! ```
 //!
-//! - [`Step`] is the whole computation over a pipeline's streams: no broker, no clock, no thread, no file. The same inputs in
-//!   the same order give the same state and the same outputs, however they are cut into steps.
+//! - [`Step`] is the whole computation over a pipeline's streams: no broker, no clock, no file, and no thread but for restoring
+//!   its parts. The same inputs in the same order give the same state and the same outputs, however they are cut into steps.
 //! - Events in = counted + late + rejected + duplicate, always.
 //! - Its state is saved as named parts and restored from them, between two steps.
 //!
 //! It does not score, publish or commit.
+//!
+//! It fails with [`StepError`], after which the state is in the middle of a step and of no use: whoever drives it ends, and
+//! goes on from what is committed. What is wrong with one event or one request is none: it becomes a dead letter or a refusal.
 
 mod arrival;
 mod counts;

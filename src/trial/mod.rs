@@ -4,7 +4,9 @@
 //!   tests/NAME.toml ─▶ Case ─▶ events into a Step ─▶ counts, emissions, rows, vectors, scores ─▶ what does not hold
 //! ```
 //!
-//! No broker, and no clock but the case's own. `tidewheel test` prints what comes out.
+//! No broker, and no clock but the case's own. It does not print: `tidewheel test` does, with what comes out. It fails with
+//! [`TrialError`] where a case cannot be told, such as one that names no table of the pipeline; what merely does not hold is
+//! a part of the [`Outcome`].
 
 mod case;
 mod emits;

@@ -4,14 +4,17 @@
 //! ```text
 //!   output stream ─▶ facts ─▶ decision: go on │ from a snapshot │ begin anew │ look again │ stop
 //!                                │
-//!                                └─▶ marker ─▶ are the inputs still those? ─▶ claim ─▶ newest usable snapshot ─▶ state
-//!                                                                                          │ none: the empty state
-//!                                                                     steps since ◀────────┘
+//!                                └─▶ marker ─▶ are the inputs still those? ─▶ claim
+//!
+//!   then `engine`, for the newest snapshot first:
+//!     head, marker ─▶ reachable? ── yes ─▶ can its parts be read? ── yes ─▶ state ─▶ steps since, up to the marker
+//!                         └─ no ─▶ the next one ◀────── no ──┘               ▲
+//!                                       └─ none is left: the empty state ────┘
 //! ```
 //!
 //! What is decided needs no broker: [`decide`](decide::decide) takes the facts of the output stream, [`resume`] a snapshot's
-//! head and the marker, [`Gap`] what one input stream still has of what lies between. Losses that a person chose to accept
-//! are part of the decision, and are logged by whoever acts.
+//! head and the marker (reachable or not), [`Gap`] what one input stream still has of what lies between. Losses that a person
+//! chose to accept are part of the decision, and are logged by whoever acts.
 
 mod claim;
 mod decide;
