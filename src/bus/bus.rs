@@ -56,7 +56,8 @@ impl Bus {
     ///
     /// # Errors
     /// [`BusError::TooLarge`], or [`BusError::Closed`].
-    pub async fn publish_plain(&self, subject: &Subject, payload: Bytes) -> Result<(), BusError> {
+    #[cfg(test)]
+    pub(super) async fn publish_plain(&self, subject: &Subject, payload: Bytes) -> Result<(), BusError> {
         self.check_size(subject, payload.len())?;
         self.client.publish(subject.to_client(), payload).await.map_err(|_| BusError::Closed)
     }
@@ -103,12 +104,6 @@ impl Bus {
             Ok(()) => Ok(()),
             Err(_) => Err(BusError::TimedOut { action: "closing".to_owned(), after: FLUSH_TIMEOUT }),
         }
-    }
-
-    /// How many messages full subscriptions have dropped, as far as is known. Readers and publishers never drop.
-    #[must_use]
-    pub fn dropped_messages(&self) -> u64 {
-        self.connection.dropped()
     }
 
     pub(super) fn client(&self) -> &async_nats::Client {

@@ -3,7 +3,6 @@
 //! The client reconnects by itself, for ever. Readers need to know that it did (the server forgets their requests), and
 //! publishers need to wait while it is down; both watch this.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -24,7 +23,6 @@ const LOOK_AGAIN: Duration = Duration::from_millis(250);
 pub(super) struct Connection {
     client: async_nats::Client,
     state: watch::Receiver<State>,
-    dropped: Arc<AtomicU64>,
 }
 
 /// How the connection is.
@@ -41,17 +39,17 @@ pub(super) enum State {
 /// Receives the client's events.
 pub(super) struct Observer {
     state: watch::Sender<State>,
-    dropped: Arc<AtomicU64>,
+    dropped: AtomicU64,
 }
 
 impl Observer {
     pub(super) fn new() -> Self {
-        Self { state: watch::Sender::new(State::Down { epoch: 0 }), dropped: Arc::default() }
+        Self { state: watch::Sender::new(State::Down { epoch: 0 }), dropped: AtomicU64::new(0) }
     }
 
     /// The view to be used once there is a client.
-    pub(super) fn watch(&self) -> (watch::Receiver<State>, Arc<AtomicU64>) {
-        (self.state.subscribe(), Arc::clone(&self.dropped))
+    pub(super) fn watch(&self) -> watch::Receiver<State> {
+        self.state.subscribe()
     }
 
     /// Takes note of an event; logs each change of state once.
@@ -95,8 +93,8 @@ impl Observer {
 }
 
 impl Connection {
-    pub(super) fn new(client: async_nats::Client, (state, dropped): (watch::Receiver<State>, Arc<AtomicU64>)) -> Self {
-        Self { client, state, dropped }
+    pub(super) fn new(client: async_nats::Client, state: watch::Receiver<State>) -> Self {
+        Self { client, state }
     }
 
     /// How often the connection came up; a reader that knows another number has lost its requests.
@@ -105,11 +103,6 @@ impl Connection {
             State::Up { epoch } | State::Down { epoch } => epoch,
             State::Closed => u64::MAX,
         }
-    }
-
-    /// Messages that full subscriptions have dropped, as far as the client told us.
-    pub(super) fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
     }
 
     /// Waits until the connection can be used.

@@ -53,7 +53,6 @@ pub struct Reader {
     stream: String,
     limits: ReadLimits,
     next: StreamSequence,
-    missing: u64,
     gap: Option<Missing>,
     /// Only messages on this subject.
     filter: Option<Subject>,
@@ -114,7 +113,6 @@ impl Reader {
             stream: stream.to_owned(),
             limits: ReadLimits { rows: limits.rows.max(1), ..limits },
             next: from.max(StreamSequence::FIRST),
-            missing: 0,
             gap: None,
             filter: None,
             created_micros: 0,
@@ -194,12 +192,6 @@ impl Reader {
         self.next
     }
 
-    /// How many positions the stream no longer had a message for. Always 0 for a reader of one subject.
-    #[must_use]
-    pub fn missing(&self) -> u64 {
-        self.missing
-    }
-
     async fn fill(&mut self) -> Result<(), BusError> {
         while self.received.len() < self.limits.rows {
             self.receive().await?;
@@ -253,7 +245,6 @@ impl Reader {
         }
         let gap = message.sequence.0 - self.next.0;
         if gap > 0 && self.filter.is_none() {
-            self.missing += gap;
             let first = self.gap.map_or(self.next, |earlier| earlier.first);
             let messages = gap + self.gap.map_or(0, |earlier| earlier.messages);
             self.gap = Some(Missing { first, last: StreamSequence(message.sequence.0 - 1), messages });

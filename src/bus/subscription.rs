@@ -10,8 +10,7 @@ use super::subject::Subject;
 
 /// What a subscriber hears, as long as it listens.
 ///
-/// At most 65,536 messages wait for it; what arrives beyond that is dropped and counted by
-/// [`Bus::dropped_messages`](super::Bus::dropped_messages).
+/// At most 65,536 messages wait for it; what arrives beyond that is dropped, which the log tells.
 pub struct Subscription {
     messages: Subscriber,
 }

@@ -131,15 +131,15 @@ impl AtomicPublisher {
     }
 
     /// How long to wait for an answer before looking what became of a batch; 5 s unless told.
-    #[must_use]
-    pub fn answer_wait(mut self, wait: Duration) -> Self {
+    #[cfg(test)]
+    pub(super) fn answer_wait(mut self, wait: Duration) -> Self {
         self.answer_wait = wait;
         self
     }
 
     /// What is in the header `Tidewheel-Batch` before the number of the batch.
-    #[must_use]
-    pub fn id(&self) -> &str {
+    #[cfg(test)]
+    pub(super) fn id(&self) -> &str {
         &self.id
     }
 
