@@ -9,8 +9,8 @@
 //! The SQL of features, vectors and conditions goes through here to DataFusion's parser and planner; `window` and `feature`
 //! work on the plans that come out. The statements of `query` do not: it parses and plans them itself, in a session that knows
 //! nothing else. This room knows relations by name and schema, reference tables ([`Planner::add_reference`]) among them, and
-//! nothing of windows, feature tables or streams: `window` adds the functions that stand for windows with
-//! [`Planner::add_function`]. A text that is too long or too deep is refused before it is parsed.
+//! nothing of windows, feature tables or streams: `window` hands the functions that stand for windows to
+//! [`Planner::new`]. A text that is too long or too deep is refused before it is parsed.
 //!
 //! Planning fails with [`PlanError`], which names what is wrong and what to write instead; evaluating fails with DataFusion's
 //! own error, which the caller wraps with what it was evaluating.

@@ -10,7 +10,7 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::context::SessionContext;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::simplify::SimplifyContext;
-use datafusion::logical_expr::{Aggregate, AggregateUDF, Expr, LogicalPlan, ScalarUDF, Volatility};
+use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, ScalarUDF};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::aggregate::{LoweredAggregate, LoweredAggregateBuilder};
@@ -71,56 +71,6 @@ impl Planner {
     /// The key columns of a reference table; `None` when there is none of this name.
     pub(crate) fn reference_key(&self, name: &str) -> Option<Vec<String>> {
         self.references.get(name).cloned()
-    }
-
-    /// Makes a scalar function known, for every select that is planned afterwards.
-    ///
-    /// It may be called for an event more than once (a restart, a batch over history) and must answer the same each time.
-    ///
-    /// # Errors
-    /// When its name is taken, or when it says of itself that its value varies ([`Volatility::Volatile`]).
-    pub fn add_function(&self, function: ScalarUDF) -> Result<(), PlanError> {
-        let names = std::iter::once(function.name()).chain(function.aliases().iter().map(String::as_str));
-        self.refuse_function(names, function.signature().volatility)?;
-        self.context.register_udf(function);
-        Ok(())
-    }
-
-    /// Makes an aggregate function known, for every select that is planned afterwards.
-    ///
-    /// Its states are kept in tiles and merged in the order of arrival: `merge_batch` over `state` must give what
-    /// `update_batch` over all rows would give. A vectorised accumulator is used where it has one, else one per key. The
-    /// time column is not added to its arguments.
-    ///
-    /// # Errors
-    /// When its name is taken, or when it says of itself that its value varies ([`Volatility::Volatile`]).
-    pub fn add_aggregate(&self, function: AggregateUDF) -> Result<(), PlanError> {
-        let names = std::iter::once(function.name()).chain(function.aliases().iter().map(String::as_str));
-        self.refuse_function(names, function.signature().volatility)?;
-        self.context.register_udaf(function);
-        Ok(())
-    }
-
-    /// Some names mean more than a function to the feature planner, and replacing any would change selects that exist.
-    fn refuse_function<'a>(
-        &self,
-        mut names: impl Iterator<Item = &'a str>,
-        volatility: Volatility,
-    ) -> Result<(), PlanError> {
-        let state = self.context.state();
-        let is_known = |name: &&str| {
-            state.scalar_functions().contains_key(*name)
-                || state.aggregate_functions().contains_key(*name)
-                || state.window_functions().contains_key(*name)
-        };
-        if let Some(name) = names.by_ref().find(is_known) {
-            return Err(PlanError::new(format!("a function `{name}` exists")).suggest("give yours another name"));
-        }
-        if volatility == Volatility::Volatile {
-            return Err(PlanError::new("a volatile function gives features that cannot be computed again")
-                .suggest("make its value depend on its arguments only"));
-        }
-        Ok(())
     }
 
     /// Parses and type-checks one select.

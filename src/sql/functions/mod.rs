@@ -19,8 +19,7 @@
 //! is written as the last argument. Wrong arguments are errors of planning. `DISTINCT` and `ORDER BY` inside the
 //! parentheses are refused, because they would have no effect.
 //!
-//! An aggregate that DataFusion accepts works in every table as soon as it stands in [`register`], or was added by
-//! [`Planner::add_aggregate`](super::planner::Planner::add_aggregate).
+//! An aggregate that DataFusion accepts works in every table as soon as it stands in [`register`].
 
 mod arguments;
 mod decay;

@@ -7,13 +7,8 @@ use arrow::array::{
     UInt64Array,
 };
 use arrow::compute::take_record_batch;
-use arrow::datatypes::{DataType, Float64Type, Int64Type, UInt64Type};
-use datafusion::common::{Result, ScalarValue};
+use arrow::datatypes::{Float64Type, Int64Type, UInt64Type};
 use datafusion::error::DataFusionError;
-use datafusion::logical_expr::function::AccumulatorArgs;
-use datafusion::logical_expr::{
-    Accumulator, AggregateUDF, ColumnarValue, ScalarUDF, Volatility, create_udaf, create_udf,
-};
 
 use super::harness::plain;
 use super::needs_time;
@@ -237,82 +232,4 @@ fn functions_that_are_ordered_by_time_get_it() {
         .filter(|name| needs_time(name))
         .collect();
     assert_eq!(found, ["last_n", "first_n", "decayed_sum"]);
-}
-
-/// A user's aggregate: the product of all numbers.
-#[derive(Debug)]
-struct Product(f64);
-
-impl Accumulator for Product {
-    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        self.0 *= values[0].as_primitive::<Float64Type>().iter().flatten().product::<f64>();
-        Ok(())
-    }
-
-    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
-        self.update_batch(states)
-    }
-
-    fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        Ok(vec![self.evaluate()?])
-    }
-
-    fn evaluate(&mut self) -> Result<ScalarValue> {
-        Ok(ScalarValue::Float64(Some(self.0)))
-    }
-
-    fn size(&self) -> usize {
-        size_of_val(self)
-    }
-}
-
-fn product(name: &str) -> AggregateUDF {
-    let float = Arc::new(DataType::Float64);
-    let factory = Arc::new(|_: AccumulatorArgs| Ok(Box::new(Product(1.0)) as Box<dyn Accumulator>));
-    create_udaf(
-        name,
-        vec![DataType::Float64],
-        float.clone(),
-        Volatility::Immutable,
-        factory,
-        Arc::new(vec![float.as_ref().clone()]),
-    )
-}
-
-fn sign(name: &str, volatility: Volatility) -> ScalarUDF {
-    let act = |arguments: &[ColumnarValue]| {
-        let columns = ColumnarValue::values_to_arrays(arguments)?;
-        let numbers = columns[0].as_primitive::<Float64Type>();
-        Ok(ColumnarValue::Array(Arc::new(numbers.unary::<_, Float64Type>(f64::signum))))
-    };
-    create_udf(name, vec![DataType::Float64], DataType::Float64, volatility, Arc::new(act))
-}
-
-#[test]
-fn functions_of_the_user_work_in_feature_tables() {
-    let planner = crate::window::planner();
-    planner.add_function(sign("sign_of", Volatility::Immutable)).unwrap();
-    planner.add_aggregate(product("product")).unwrap();
-    let clicks = clicks(20_000);
-    let sql = "SELECT user_id, product(sign_of(price)) AS parity, product(1.0) FILTER (WHERE kind = 'none') AS one,
-        count(*) FILTER (WHERE sign_of(price) < 0) AS losses FROM clicks GROUP BY user_id";
-    let found = live(&planner, sql, &clicks, 500);
-    let losses = found.column(3).as_primitive::<Int64Type>();
-    for user in 0..USERS as usize - 1 {
-        let odd = losses.value(user) % 2 == 1;
-        assert_eq!(found.column(1).as_primitive::<Float64Type>().value(user), if odd { -1.0 } else { 1.0 });
-        assert_eq!(found.column(2).as_primitive::<Float64Type>().value(user), 1.0);
-    }
-}
-
-#[test]
-fn names_that_are_taken_and_volatile_functions_are_refused() {
-    let planner = crate::window::planner();
-    let message = |result: Result<(), PlanError>| result.unwrap_err().message;
-    assert_eq!(message(planner.add_aggregate(product("count"))), "a function `count` exists");
-    assert_eq!(message(planner.add_aggregate(product("hll_distinct"))), "a function `hll_distinct` exists");
-    assert_eq!(message(planner.add_function(sign("within", Volatility::Immutable))), "a function `within` exists");
-    assert_eq!(message(planner.add_function(sign("sum", Volatility::Immutable))), "a function `sum` exists");
-    let found = message(planner.add_function(sign("dice", Volatility::Volatile)));
-    assert!(found.contains("cannot be computed again"), "{found}");
 }
