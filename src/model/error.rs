@@ -1,6 +1,6 @@
 //! What can go wrong with a model.
 
-use std::{io, path::PathBuf};
+use std::path::PathBuf;
 
 use crate::fault::{Judged, Judgement};
 
@@ -46,17 +46,6 @@ pub enum ModelError {
     },
 
     // The file. The operator's or the model author's to mend.
-    /// Something is wrong with the model in this file.
-    #[error("model {path:?}: {cause}")]
-    InFile {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        cause: Box<ModelError>,
-    },
-    /// The file could not be read.
-    #[error("can't be read: {0}")]
-    Read(io::Error),
     /// The file is larger than is accepted.
     #[error("it is larger than the limit of {limit} bytes")]
     TooLarge {
@@ -381,8 +370,6 @@ pub enum ModelError {
 impl Judged for ModelError {
     fn judgement(&self) -> Judgement {
         match self {
-            Self::InFile { cause, .. } => cause.judgement(),
-            Self::Read(error) => Judgement::of_io(error),
             Self::RuntimeMissing { .. }
             | Self::RuntimeVariable { .. }
             | Self::RuntimeTooOld { .. }
@@ -432,13 +419,10 @@ mod tests {
 
     #[test]
     fn each_error_says_whose_it_is() {
-        let in_file = |cause| ModelError::InFile { path: "intent.onnx".into(), cause: Box::new(cause) };
         for (error, judgement) in [
             (ModelError::RuntimeMissing { file: String::new() }, Judgement::OPERATOR),
             (ModelError::Run { reason: String::new() }, Judgement::OPERATOR),
-            (in_file(ModelError::TooLarge { limit: 1 }), Judgement::OPERATOR),
-            (in_file(ModelError::Read(io::ErrorKind::NotFound.into())), Judgement::OPERATOR),
-            (in_file(ModelError::Read(io::ErrorKind::TimedOut.into())), Judgement::OUTSIDE),
+            (ModelError::TooLarge { limit: 1 }, Judgement::OPERATOR),
             (ModelError::NotFinite { count: 1, rows: 2 }, Judgement::DATA),
             (ModelError::MatrixSize { values: 3, rows: 2, columns: 2 }, Judgement::DEFECT),
         ] {

@@ -1,6 +1,6 @@
 //! The door to ONNX Runtime: a loaded file, and runs of it on plain slices.
 
-use std::{collections::BTreeMap, fmt, fs::File, io::Read, path::Path, slice};
+use std::{collections::BTreeMap, fmt, slice};
 
 use ort::{
     session::{
@@ -11,10 +11,7 @@ use ort::{
 };
 
 use super::{
-    Binding, ModelError, ModelVersion, Scorer, Signature, fit,
-    onnx::{Document, MAX_FILE_BYTES},
-    runtime,
-    signature::ElementType,
+    Binding, ModelError, ModelVersion, Scorer, Signature, fit, onnx::Document, runtime, signature::ElementType,
 };
 
 /// A model in ONNX Runtime, ready to be bound to a vector.
@@ -29,19 +26,6 @@ pub struct Session {
 }
 
 impl Session {
-    /// Loads an ONNX file of at most 256 MiB for scoring with `threads` threads inside one operator; with 1, the
-    /// calling thread does all the work.
-    ///
-    /// # Errors
-    /// [`ModelError::InFile`] around what is wrong with the file, or an error about ONNX Runtime itself.
-    pub fn load(path: &Path, threads: usize) -> Result<Self, ModelError> {
-        // First, so that its problems are not told as the file's.
-        runtime::environment()?;
-        let in_file = |cause| ModelError::InFile { path: path.to_owned(), cause: Box::new(cause) };
-        let bytes = read(path).map_err(in_file)?;
-        Self::from_bytes(&bytes, threads).map_err(in_file)
-    }
-
     /// [`load`](Self::load) from the bytes of an ONNX file.
     pub fn from_bytes(bytes: &[u8], threads: usize) -> Result<Self, ModelError> {
         let document = Document::read(bytes)?;
@@ -58,8 +42,8 @@ impl Session {
     }
 
     /// The model's own key-value pairs; [`metadata`](super::metadata) has the keys that this program writes.
-    #[must_use]
-    pub fn metadata(&self) -> &BTreeMap<String, String> {
+    #[cfg(test)]
+    pub(super) fn metadata(&self) -> &BTreeMap<String, String> {
         &self.metadata
     }
 
@@ -210,14 +194,6 @@ impl fmt::Debug for Run {
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, ModelError> {
-    let file = File::open(path).map_err(ModelError::Read)?;
-    let mut bytes = Vec::new();
-    // One byte more than the limit shows that there is more, whatever the file's size is said to be.
-    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(ModelError::Read)?;
-    Ok(bytes)
-}
-
 /// Builder errors carry the builder and cannot cross threads: `ort::Result` strips it.
 fn open(environment: &ort::environment::Environment, bytes: &[u8], threads: usize) -> ort::Result<OrtSession> {
     OrtSession::builder(environment)?
@@ -265,22 +241,13 @@ mod tests {
     }
 
     #[test]
-    fn a_file_loads_with_its_signature_metadata_and_version() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("double.onnx");
+    fn a_model_loads_with_its_signature_metadata_and_version() {
         let mut document = doubling("Mul");
         document.set_metadata(metadata::KIND, "mine");
-        std::fs::write(&path, document.write()).unwrap();
-        let session = Session::load(&path, 1).unwrap();
+        let session = Session::from_bytes(&document.write(), 1).unwrap();
         assert_eq!(session.signature().to_string(), "x float32 [?, 1] -> y float32 [?, 1]");
         assert_eq!(session.metadata().get(metadata::KIND).map(String::as_str), Some("mine"));
         assert_eq!(*session.version(), ModelVersion::of(&document.write()));
-    }
-
-    #[test]
-    fn what_is_wrong_with_a_file_is_told_with_its_path() {
-        let error = Session::load(Path::new("/nowhere/ranker.onnx"), 1).unwrap_err();
-        insta::assert_snapshot!(error, @r#"model "/nowhere/ranker.onnx": can't be read: No such file or directory (os error 2)"#);
     }
 
     #[test]
