@@ -222,12 +222,6 @@ impl PartitionedWatermark {
     pub fn published(&self) -> i64 {
         self.published
     }
-
-    /// How many partitions there are.
-    #[must_use]
-    pub fn partitions(&self) -> usize {
-        self.partitions.len()
-    }
 }
 
 #[cfg(test)]

@@ -49,7 +49,8 @@ pub enum RejectReason {
 
 impl RejectReason {
     /// Every reason.
-    pub const ALL: [Self; 11] = [
+    #[cfg(test)]
+    pub(super) const ALL: [Self; 11] = [
         Self::InvalidJson,
         Self::WrongType,
         Self::MissingField,

@@ -76,8 +76,8 @@ impl SeenIds {
     }
 
     /// Bytes that are held for ids.
-    #[must_use]
-    pub fn state_bytes(&self) -> usize {
+    #[cfg(test)]
+    fn state_bytes(&self) -> usize {
         [&self.younger, &self.older].map(Generation::state_bytes).iter().sum()
     }
 
@@ -146,6 +146,7 @@ impl Generation {
         self.places.clear();
     }
 
+    #[cfg(test)]
     fn state_bytes(&self) -> usize {
         self.hashes.capacity() * size_of::<u128>() + self.places.allocation_size()
     }

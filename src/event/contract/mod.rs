@@ -26,7 +26,6 @@ use super::rule::{FieldType, ValueRule};
 /// Which events a stream accepts, and the columns that they become.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Contract {
-    title: Option<String>,
     fields: Vec<ContractField>,
     schema: SchemaRef,
     closed: bool,
@@ -41,18 +40,12 @@ impl Contract {
         reading::read(text)
     }
 
-    fn new(title: Option<String>, fields: Vec<ContractField>, closed: bool) -> Self {
+    fn new(fields: Vec<ContractField>, closed: bool) -> Self {
         let columns = fields.iter().map(|field| {
             Field::new(&field.name, field.field_type().data_type(), !field.required || field.rule.nullable)
         });
         let schema = Arc::new(Schema::new(columns.collect::<Vec<_>>()));
-        Self { title, fields, schema, closed }
-    }
-
-    /// The contract's `title`.
-    #[must_use]
-    pub fn title(&self) -> Option<&str> {
-        self.title.as_deref()
+        Self { fields, schema, closed }
     }
 
     /// The properties, in the order of the file.
@@ -150,7 +143,7 @@ mod tests {
             Field::new("tags", tags, true),
         ]);
         assert_eq!(contract.schema().as_ref(), &expected);
-        assert_eq!((contract.title(), contract.is_closed()), (Some("view"), false));
+        assert!(!contract.is_closed());
         let nullable: Vec<_> = contract.fields().iter().filter(|f| f.is_nullable()).map(ContractField::name).collect();
         assert_eq!(nullable, ["count"]);
     }

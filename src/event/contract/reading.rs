@@ -64,10 +64,6 @@ impl Reader<'_> {
             Some((offset, _)) => self.problem(offset, "a contract must have \"type\": \"object\"", None),
             None => self.problem(root.offset, "\"type\" is missing", Some("add \"type\": \"object\"".into())),
         }
-        let title = match find("title").map(|node| &node.value) {
-            Some(Value::Text(title)) => Some(title.clone()),
-            _ => None,
-        };
         let closed = match find("additionalProperties").map(|node| (node.offset, &node.value)) {
             Some((_, Value::Boolean(allowed))) => !allowed,
             Some((offset, _)) => {
@@ -86,7 +82,7 @@ impl Reader<'_> {
         if let Some(required) = find("required") {
             self.required(required, properties, &mut fields);
         }
-        Some(Contract::new(title, fields, closed))
+        Some(Contract::new(fields, closed))
     }
 
     fn fields(&mut self, properties: &Node<'_>) -> Option<Vec<ContractField>> {

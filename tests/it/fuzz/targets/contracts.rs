@@ -83,7 +83,7 @@ pub const TARGET: Target = Target {
             let time = names.iter().find(|name| **name == "ts").unwrap_or(&names[0]);
             if let Ok(mut decoder) = Decoder::new(Arc::new(contract.clone()), &DecodeSettings::new(*time)) {
                 let decoded = decoder.decode(std::slice::from_ref(&message)).unwrap();
-                assert_eq!(decoded.events, 1);
+                assert_eq!(decoded.batch.num_rows() + decoded.rejects.len(), 1);
             }
             Outcome::Accepted
         })
