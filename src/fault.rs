@@ -58,11 +58,6 @@ pub trait Judged {
     /// Both at once.
     fn judgement(&self) -> Judgement;
 
-    /// Whose fault it is.
-    fn fault(&self) -> Fault {
-        self.judgement().fault
-    }
-
     /// What follows.
     fn remedy(&self) -> Remedy {
         self.judgement().remedy

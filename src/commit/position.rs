@@ -27,13 +27,6 @@ impl Position {
         }
     }
 
-    /// Moves every stream on as far as another position is.
-    pub fn advance_to(&mut self, other: &Self) {
-        for (stream, (_, sequence)) in other.0.iter().enumerate() {
-            self.advance(StreamIndex(stream), *sequence);
-        }
-    }
-
     /// Whether every stream is at least as far as in another position.
     pub fn has_reached(&self, other: &Self) -> bool {
         (0..other.0.len()).map(StreamIndex).all(|stream| self.of(stream) >= other.of(stream))

@@ -80,8 +80,8 @@ impl Reservoir {
     }
 
     /// How many examples were offered.
-    #[must_use]
-    pub fn seen(&self) -> u64 {
+    #[cfg(test)]
+    pub(super) fn seen(&self) -> u64 {
         self.seen
     }
 

@@ -29,8 +29,8 @@ pub struct Answer {
 
 impl Answer {
     /// How many rows there are.
-    #[must_use]
-    pub fn rows(&self) -> usize {
+    #[cfg(test)]
+    pub(super) fn rows(&self) -> usize {
         self.batches.iter().map(RecordBatch::num_rows).sum()
     }
 

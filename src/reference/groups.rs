@@ -159,14 +159,6 @@ impl Groups {
             Self::Rows(rows) => rows.table.len(),
         }
     }
-
-    /// Bytes in memory.
-    pub(super) fn size(&self) -> usize {
-        match self {
-            Self::Integers(table) => table.allocation_size(),
-            Self::Rows(rows) => rows.keys.size() + rows.table.allocation_size(),
-        }
-    }
 }
 
 fn hash_integer(key: i64) -> u64 {

@@ -83,15 +83,6 @@ impl KeyIndex {
             }
         }
     }
-
-    /// Bytes in memory.
-    pub(super) fn size(&self) -> usize {
-        let timeline = self
-            .timeline
-            .as_ref()
-            .map_or(0, |timeline| size_of_val(timeline.offsets.as_slice()) + size_of_val(timeline.held.as_slice()));
-        self.groups.size() + timeline
-    }
 }
 
 impl fmt::Debug for KeyIndex {

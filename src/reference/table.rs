@@ -109,11 +109,6 @@ impl ReferenceTable {
         self.key.iter().filter_map(|at| fields.get(*at)).map(|field| field.name().as_str()).collect()
     }
 
-    /// Whether which row holds depends on the time.
-    pub fn has_validity(&self) -> bool {
-        self.has_validity
-    }
-
     /// How many rows there are.
     pub fn rows(&self) -> usize {
         self.batch.num_rows()
@@ -122,11 +117,6 @@ impl ReferenceTable {
     /// All rows, in the order of their source.
     pub fn batch(&self) -> &RecordBatch {
         &self.batch
-    }
-
-    /// Bytes in memory, columns and index.
-    pub fn memory(&self) -> usize {
-        self.batch.get_array_memory_size() + self.index.size()
     }
 
     /// The digest of the bytes that the table was made of, for whoever records which table was in force; `None` for one
@@ -343,7 +333,7 @@ mod tests {
         let prices = table.columns(&rows).unwrap().remove(1);
         let expected = Float64Array::from(vec![Some(1.5), Some(3.5), None, Some(2.5), None, None]);
         assert_eq!(prices.as_primitive::<Float64Type>(), &expected);
-        assert_eq!((table.rows(), table.key(), table.has_validity()), (4, vec!["item_id"], true));
+        assert_eq!((table.rows(), table.key(), table.has_validity), (4, vec!["item_id"], true));
     }
 
     #[test]

@@ -26,7 +26,6 @@ const CONTEXT: &str = "context";
 pub struct RequestDecoder {
     contract: Arc<Contract>,
     check: ObjectCheck,
-    item: String,
     time: String,
     time_unit: TimeUnit,
     user: Option<String>,
@@ -106,8 +105,8 @@ impl RequestDecoder {
         let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
         let limits = Limits { max_event_bytes: 1 << 20, ..Limits::default() };
         let check = ObjectCheck::new(Arc::clone(&contract), limits)?;
-        let (item, time, user) = (item.to_owned(), time.to_owned(), user.map(str::to_owned));
-        Ok(Self { contract, check, item, time, time_unit, user, max_items, schema })
+        let (time, user) = (time.to_owned(), user.map(str::to_owned));
+        Ok(Self { contract, check, time, time_unit, user, max_items, schema })
     }
 
     /// Columns of the rows.
@@ -212,11 +211,6 @@ impl RequestDecoder {
             _ => new_null_array(&time_type(), times.len()),
         };
         Ok(micros.as_primitive::<TimestampMicrosecondType>().clone())
-    }
-
-    /// Name of the candidates' column.
-    pub fn item(&self) -> &str {
-        &self.item
     }
 }
 

@@ -170,7 +170,8 @@ impl Shop {
     }
 
     /// The truth: the probability that this user clicks this item once it is examined; `None` for an unknown id.
-    pub fn click_probability(&self, user_id: u64, item_id: u64) -> Option<f64> {
+    #[cfg(test)]
+    pub(super) fn click_probability(&self, user_id: u64, item_id: u64) -> Option<f64> {
         let person = self.people.person(index_of(user_id, self.people.len())?);
         let item = self.catalogue.item(index_of(item_id, self.catalogue.len())?);
         Some(click_probability(person, item))

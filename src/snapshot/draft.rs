@@ -59,7 +59,8 @@ impl Draft {
     }
 
     /// The number of the snapshot that this will be.
-    pub fn number(&self) -> u64 {
+    #[cfg(test)]
+    pub(super) fn number(&self) -> u64 {
         self.number
     }
 

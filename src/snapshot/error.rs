@@ -154,11 +154,6 @@ impl SnapshotError {
         )
     }
 
-    /// Whether another process has taken over the location.
-    pub fn is_overtaken(&self) -> bool {
-        matches!(self, Self::Overtaken { .. })
-    }
-
     /// The error as one of [`std::io`], of a kind that says the same.
     pub(super) fn into_io(self) -> io::Error {
         let kind = match &self {

@@ -77,18 +77,6 @@ impl Location {
         Self(Place::Folder(path.into()))
     }
 
-    /// The place below this one.
-    #[must_use]
-    pub fn join(&self, name: &str) -> Self {
-        Self(match &self.0 {
-            Place::Folder(path) => Place::Folder(path.join(name)),
-            Place::Bucket { cloud, bucket, prefix } => {
-                let prefix = format!("{prefix}/{name}").trim_matches('/').to_owned();
-                Place::Bucket { cloud: *cloud, bucket: bucket.clone(), prefix }
-            }
-        })
-    }
-
     pub(super) async fn open(&self) -> Result<Shelf, SnapshotError> {
         match &self.0 {
             Place::Folder(path) => Shelf::folder(Folder::new(path.clone())).await,
@@ -137,8 +125,6 @@ mod tests {
             assert_eq!(Location::parse(given).unwrap().to_string(), given);
         }
         assert_eq!(Location::parse("s3://bucket/a/").unwrap().to_string(), "s3://bucket/a");
-        assert_eq!(Location::parse("s3://bucket").unwrap().join("x").to_string(), "s3://bucket/x");
-        assert_eq!(Location::parse("state").unwrap().join("x").to_string(), "state/x");
     }
 
     #[test]

@@ -80,11 +80,6 @@ impl PartReader {
         }
     }
 
-    /// How many bytes are still to come.
-    pub fn left(&self) -> u64 {
-        self.left
-    }
-
     /// Waits for the next run, and verifies it.
     fn next(&mut self) -> Result<(), SnapshotError> {
         let Some((run, bytes)) = self.runs.blocking_recv() else {

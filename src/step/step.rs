@@ -10,7 +10,7 @@ use super::feedback::{Feedback, join_columns};
 use super::output::{Emitted, Origin, StepOutput};
 use super::tables::Tables;
 use super::trigger::{Triggered, describe_events, fit, select};
-use crate::bus::{Message, StreamSequence};
+use crate::bus::Message;
 use crate::feature::{LiveTable, Matrix, VectorReads};
 use crate::learn::join_keys;
 use crate::pipeline::{Pipeline, StreamIndex, TableIndex};
@@ -51,11 +51,6 @@ impl Step {
         let mut tables = Tables::new(&pipeline)?;
         tables.set_references(references.clone());
         Ok(Self { streams: streams?, tables, vector, requests, references, pipeline, is_present: false })
-    }
-
-    /// The last message of a stream that was applied.
-    pub fn last_sequence(&self, stream: StreamIndex) -> StreamSequence {
-        self.streams.get(stream.0).map_or(StreamSequence(0), |stream| stream.last)
     }
 
     /// The live tables, in the order of the pipeline.

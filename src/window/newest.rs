@@ -67,13 +67,8 @@ impl RowReads {
     }
 
     /// How many look-ups there are.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.picks.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.picks.is_empty()
     }
 }
 
@@ -93,11 +88,6 @@ impl NewestRows {
             swept: i64::MIN,
             slots: Vec::new(),
         })
-    }
-
-    /// The plan of the table.
-    pub fn plan(&self) -> &Arc<WindowPlan> {
-        &self.plan
     }
 
     /// Takes what the table has emitted, in the order in which it did.

@@ -63,6 +63,7 @@ impl Closing {
     }
 
     /// Bytes that are held.
+    #[cfg(test)]
     pub(super) fn size_bytes(&self) -> usize {
         (self.in_order.capacity() + self.stragglers.capacity()) * size_of::<End>()
     }

@@ -167,20 +167,14 @@ impl LabelJoin {
     }
 
     /// How many impressions are held. One that is forgotten is held until all that arrived before it are forgotten, too.
-    #[must_use]
-    pub fn len(&self) -> usize {
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
         self.ring.len()
     }
 
-    /// Whether none is held.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.ring.len() == 0
-    }
-
     /// Bytes that are held; never more than the settings allow.
-    #[must_use]
-    pub fn size_bytes(&self) -> usize {
+    #[cfg(test)]
+    pub(super) fn size_bytes(&self) -> usize {
         self.ring.size_bytes() + self.closing.size_bytes()
     }
 

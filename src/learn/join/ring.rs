@@ -163,6 +163,7 @@ impl Ring {
     }
 
     /// Bytes that are held.
+    #[cfg(test)]
     pub(super) fn size_bytes(&self) -> usize {
         let slabs = self.slabs.len() + self.spare.len();
         let lists = self.slabs.capacity() + self.spare.capacity();

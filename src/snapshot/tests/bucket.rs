@@ -7,8 +7,8 @@ use crate::snapshot::{Generation, Location, SnapshotStore};
 #[tokio::test]
 #[ignore = "needs a bucket"]
 async fn a_bucket_keeps_snapshots() {
-    let location = Location::parse(&std::env::var("TIDEWHEEL_TEST_LOCATION").unwrap()).unwrap();
-    let location = location.join(&format!("run-{}", std::process::id()));
+    let bucket = std::env::var("TIDEWHEEL_TEST_LOCATION").unwrap();
+    let location = Location::parse(&format!("{bucket}/run-{}", std::process::id())).unwrap();
     let store = SnapshotStore::open(&location).await.unwrap();
     assert!(sound(&store).await.is_empty());
     let mut state = parts([("a", noise(1, 20_000_000)), ("b", noise(2, 1_000))]);

@@ -60,13 +60,8 @@ pub(super) struct Pick {
 
 impl Reads {
     /// How many look-ups were made.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.read_of.len()
-    }
-
-    /// Whether none was made.
-    pub fn is_empty(&self) -> bool {
-        self.read_of.is_empty()
     }
 
     /// Forgets the look-ups and keeps the memory.

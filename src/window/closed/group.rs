@@ -151,11 +151,6 @@ impl PaneGroup {
         Ok(())
     }
 
-    /// Keys that have a slot.
-    pub(super) fn key_count(&self) -> usize {
-        self.keys.len()
-    }
-
     /// Memory held, bytes.
     pub(super) fn size(&self) -> usize {
         let panes: usize = self.panes.by_start.values().map(Pane::size).sum();

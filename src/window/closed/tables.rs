@@ -167,11 +167,6 @@ impl WindowTables {
         self.groups.iter().map(|group| group.state.evicted_keys(table)).sum()
     }
 
-    /// Keys held, over all tables.
-    pub fn key_count(&self) -> usize {
-        self.groups.iter().map(|group| group.state.key_count()).sum()
-    }
-
     /// Memory of the panes behind a table, bytes. Tables that share panes have the same.
     pub fn size_of(&self, table: WindowIndex) -> usize {
         self.groups.iter().find(|group| group.state.holds(table)).map_or(0, |group| group.state.size())
@@ -257,13 +252,6 @@ impl State {
         match self {
             Self::Panes(panes) => panes.restore(reader),
             Self::Sessions(sessions) => sessions.restore(reader),
-        }
-    }
-
-    fn key_count(&self) -> usize {
-        match self {
-            Self::Panes(panes) => panes.key_count(),
-            Self::Sessions(sessions) => sessions.key_count(),
         }
     }
 

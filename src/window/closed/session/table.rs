@@ -127,11 +127,6 @@ impl SessionTable {
         self.table
     }
 
-    /// Keys that have a slot.
-    pub(in crate::window::closed) fn key_count(&self) -> usize {
-        self.keys.len()
-    }
-
     /// Rows that came when the session that would hold them was final.
     pub(in crate::window::closed) fn late_rows(&self) -> u64 {
         self.late_rows
