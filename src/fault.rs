@@ -54,7 +54,7 @@ pub struct Judgement {
 /// An error that knows whose fault it is and what follows.
 ///
 /// An implementation names every variant, so that a new one must decide; what wraps another error asks that one.
-pub trait Judged {
+pub(crate) trait Judged {
     /// Both at once.
     fn judgement(&self) -> Judgement;
 

@@ -10,7 +10,7 @@ use super::bus::Bus;
 use super::error::BusError;
 
 /// Said wherever a server that we didn't start is looked at.
-pub const SYNC_ADVICE: &str = "a nats-server acknowledges before it writes to disk, by default up to two minutes before: a \
+pub(crate) const SYNC_ADVICE: &str = "a nats-server acknowledges before it writes to disk, by default up to two minutes before: a \
     power cut can lose events that it has acknowledged, a crash of the process can't; set `sync_interval: always` in its \
     jetstream section, or keep streams on three servers in different places";
 

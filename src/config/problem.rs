@@ -24,7 +24,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem with a file as a whole; [`Source`](super::Source) makes those with a place.
+    /// A problem with a file as a whole; [`Source`](super::source::Source) makes those with a place.
     pub fn new(file: &Path, message: impl Into<String>) -> Self {
         let file = file.display().to_string();
         Self { file, line: None, column: None, message: message.into(), suggestion: None, excerpt: None }

@@ -205,7 +205,7 @@ mod tests {
 
     #[test]
     fn defaults_are_shown_as_a_person_would_write_them() {
-        let stream = section_schema::<super::super::Stream>();
+        let stream = section_schema::<super::super::stream::Stream>();
         insta::assert_snapshot!(defaults(&stream), @r#"
         time_unit = "ms"
         remember_ids = 1000000
@@ -225,7 +225,7 @@ mod tests {
 
     #[test]
     fn defaults_of_learning_are_shown_too() {
-        let labels = section_schema::<super::super::Labels>();
+        let labels = section_schema::<super::super::labels::Labels>();
         insta::assert_snapshot!(defaults(&labels), @r#"
         window = "15m"
         negatives = 1.0
@@ -234,7 +234,7 @@ mod tests {
         retain = "7d"
         "#);
         assert_eq!(labels["required"], serde_json::json!(["join", "positive"]));
-        let train = section_schema::<super::super::Train>();
+        let train = section_schema::<super::super::train::Train>();
         insta::assert_snapshot!(defaults(&train), @r#"
         optimizer = {"type":"adamw","learning_rate":0.001}
         loss = "binary_cross_entropy"
@@ -261,7 +261,7 @@ mod tests {
 
     #[test]
     fn each_optimizer_has_the_defaults_of_its_own() {
-        let schema = section_schema::<super::super::Optimizer>();
+        let schema = section_schema::<super::super::optimizer::Optimizer>();
         let shown = |variant: &Value| {
             assert_eq!(variant["required"], serde_json::json!(["type"]));
             let name = variant_name(variant, "type").unwrap();

@@ -111,7 +111,7 @@ mod tests {
         numbers: Vec<u8>,
         text: Option<String>,
         inner: Option<Inner>,
-        unit: Option<super::super::TimeUnit>,
+        unit: Option<super::super::stream::TimeUnit>,
     }
 
     #[derive(Debug, PartialEq, Deserialize, JsonSchema)]

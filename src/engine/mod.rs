@@ -66,9 +66,9 @@ mod train;
 mod upkeep;
 
 pub use error::EngineError;
-pub use input::Snapshots;
+pub(crate) use input::Snapshots;
 pub use run::{Run, RunSettings};
-pub use serve::{load_model, open_registry};
-pub use stats::{Figures, Stats};
-pub use telemetry::describe as describe_metrics;
+pub use serve::load_model;
+pub(crate) use stats::{Figures, Stats};
+pub(crate) use telemetry::describe as describe_metrics;
 pub use train::{Training, TrainingOptions, TrainingReport};

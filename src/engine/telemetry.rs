@@ -36,7 +36,7 @@ const HISTORY_FILES: &str = "tidewheel_history_files";
 const UPKEEP_FAILURES: &str = "tidewheel_history_upkeep_failures_total";
 
 /// Tells the exporter what the metrics mean.
-pub fn describe() {
+pub(crate) fn describe() {
     describe_counter!(EVENTS, "events by what became of them: counted, late, rejected, duplicate");
     describe_counter!(RANKINGS, "rankings made");
     describe_counter!(SCORED, "candidates scored");

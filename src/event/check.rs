@@ -31,7 +31,7 @@ impl Default for Limits {
 /// Types are exact: `"12"` is no integer, though `1.0` is one, as JSON Schema says. A field of the contract may appear
 /// once; fields that it does not have are skipped, or refused when the contract is closed.
 #[derive(Debug)]
-pub struct ObjectCheck {
+pub(crate) struct ObjectCheck {
     contract: Arc<Contract>,
     max_event_bytes: usize,
     /// How many fields are required.
@@ -49,7 +49,7 @@ impl ObjectCheck {
     ///
     /// # Errors
     /// When the time-zone database of the Arrow library does not know UTC, which it always does.
-    pub fn new(contract: Arc<Contract>, limits: Limits) -> Result<Self, ArrowError> {
+    pub(crate) fn new(contract: Arc<Contract>, limits: Limits) -> Result<Self, ArrowError> {
         Ok(Self {
             required: contract.fields().iter().filter(|field| field.is_required()).count(),
             keys: contract.fields().iter().map(|field| Key::new(field.name())).collect(),
@@ -65,7 +65,7 @@ impl ObjectCheck {
     ///
     /// # Errors
     /// The first fault that was found.
-    pub fn check(&mut self, bytes: &[u8]) -> Result<(), Flaw> {
+    pub(crate) fn check(&mut self, bytes: &[u8]) -> Result<(), Flaw> {
         let mut scanner = Scanner::new(bytes);
         self.next_object(&mut scanner, &mut [])?;
         match scanner.peek() {

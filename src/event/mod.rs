@@ -59,13 +59,16 @@ mod token;
 mod two_pass;
 mod watermark;
 
-pub use check::{Limits, ObjectCheck};
-pub use contract::{Contract, ContractField, ContractProblem};
+pub use check::Limits;
+pub(crate) use check::ObjectCheck;
+pub use contract::{Contract, ContractField};
 pub use decode::{Decoded, Decoder};
-pub use partitions::{MOST_PARTITIONS, PartitionedWatermark, SavedPartition, SavedWatermark, TooManyPartitions};
-pub use reject::{Flaw, Reject, RejectReason};
-pub use rule::FieldType;
-pub use seen::{SeenIds, SeenIdsError};
-pub use settings::{DecodeSettings, DecoderError};
+pub(crate) use partitions::{PartitionedWatermark, SavedPartition, SavedWatermark, TooManyPartitions};
+#[cfg(test)]
+pub(crate) use reject::RejectReason;
+pub(crate) use rule::FieldType;
+pub(crate) use seen::{SeenIds, SeenIdsError};
+pub use settings::DecodeSettings;
+pub(crate) use settings::DecoderError;
 pub use time::TimeUnit;
-pub use watermark::{Watermark, is_late};
+pub(crate) use watermark::is_late;

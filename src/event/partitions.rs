@@ -18,11 +18,11 @@ use crate::fault::{Judged, Judgement};
 use crate::time::EventTime;
 
 /// How many partitions a stream may have.
-pub const MOST_PARTITIONS: usize = 4_096;
+pub(crate) const MOST_PARTITIONS: usize = 4_096;
 
 /// Follows the event times of a stream's partitions.
 #[derive(Debug)]
-pub struct PartitionedWatermark {
+pub(crate) struct PartitionedWatermark {
     disorder: Duration,
     idle_micros: i64,
     numbers: HashMap<String, u32>,
@@ -47,7 +47,7 @@ struct Partition {
 
 /// All that later watermarks follow from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct SavedWatermark {
+pub(crate) struct SavedWatermark {
     /// By number.
     pub partitions: Vec<SavedPartition>,
     /// The broker's newest time, microseconds since 1970.
@@ -62,7 +62,7 @@ pub struct SavedWatermark {
 
 /// What is remembered of a partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SavedPartition {
+pub(crate) struct SavedPartition {
     /// Its subject.
     pub name: String,
     /// Its newest event time.
@@ -89,7 +89,7 @@ impl Judged for TooManyPartitions {
 impl PartitionedWatermark {
     /// A watermark that nothing has moved yet. A partition that is silent for longer than `idle` holds nothing back.
     #[must_use]
-    pub fn new(disorder: Duration, idle: Duration) -> Self {
+    pub(crate) fn new(disorder: Duration, idle: Duration) -> Self {
         Self {
             disorder,
             idle_micros: i64::try_from(idle.as_micros()).unwrap_or(i64::MAX),
@@ -105,7 +105,7 @@ impl PartitionedWatermark {
 
     /// All that later watermarks follow from.
     #[must_use]
-    pub fn save(&self) -> SavedWatermark {
+    pub(crate) fn save(&self) -> SavedWatermark {
         let mut names = vec![""; self.partitions.len()];
         for (name, number) in &self.numbers {
             names[*number as usize] = name;
@@ -129,7 +129,7 @@ impl PartitionedWatermark {
     ///
     /// # Errors
     /// When there are too many partitions.
-    pub fn restored(mut self, saved: &SavedWatermark) -> Result<Self, TooManyPartitions> {
+    pub(crate) fn restored(mut self, saved: &SavedWatermark) -> Result<Self, TooManyPartitions> {
         for partition in &saved.partitions {
             let number = self.number(&partition.name)?;
             if let Some(state) = self.partitions.get_mut(number as usize) {
@@ -148,7 +148,7 @@ impl PartitionedWatermark {
     ///
     /// # Errors
     /// When there are too many.
-    pub fn number(&mut self, partition: &str) -> Result<u32, TooManyPartitions> {
+    pub(crate) fn number(&mut self, partition: &str) -> Result<u32, TooManyPartitions> {
         if let Some(number) = self.numbers.get(partition) {
             return Ok(*number);
         }
@@ -166,7 +166,7 @@ impl PartitionedWatermark {
     }
 
     /// Takes note of an event of a partition, in a message that the broker took at `published` (microseconds since 1970).
-    pub fn observe(&mut self, partition: u32, time: EventTime, published: i64) {
+    pub(crate) fn observe(&mut self, partition: u32, time: EventTime, published: i64) {
         self.published = self.published.max(published);
         self.newest = self.newest.max(Some(time));
         let Some(state) = self.partitions.get_mut(partition as usize) else { return };
@@ -207,19 +207,19 @@ impl PartitionedWatermark {
 
     /// The newest event time of all partitions; `None` before the first event.
     #[must_use]
-    pub fn newest(&self) -> Option<EventTime> {
+    pub(crate) fn newest(&self) -> Option<EventTime> {
         self.newest
     }
 
     /// The time before which no event is waited for; `None` before the first event.
     #[must_use]
-    pub fn value(&self) -> Option<EventTime> {
+    pub(crate) fn value(&self) -> Option<EventTime> {
         self.value
     }
 
     /// The broker's time of the newest message with an event; `i64::MIN` before the first.
     #[must_use]
-    pub fn published(&self) -> i64 {
+    pub(crate) fn published(&self) -> i64 {
         self.published
     }
 }

@@ -92,7 +92,7 @@ impl fmt::Display for RejectReason {
 /// The fault of one object or row, before it is known where it came from.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{detail}")]
-pub struct Flaw {
+pub(crate) struct Flaw {
     /// What kind of fault it is.
     pub reason: RejectReason,
     /// The field, what was expected and what was found.

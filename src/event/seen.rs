@@ -15,7 +15,7 @@ use crate::fault::{Judged, Judgement};
 /// is forgotten. The hash has no random seed, so that a replay decides the same on any machine; that two ids of a billion
 /// share a hash has a chance of about 10^-21.
 #[derive(Debug)]
-pub struct SeenIds {
+pub(crate) struct SeenIds {
     capacity: usize,
     younger: Generation,
     older: Generation,
@@ -32,21 +32,21 @@ struct Generation {
 impl SeenIds {
     /// Memory for two generations of `capacity` ids (about 50 bytes per id of capacity) is taken here, and no more later.
     #[must_use]
-    pub fn new(capacity: usize) -> Self {
+    pub(crate) fn new(capacity: usize) -> Self {
         let capacity = capacity.clamp(1, u32::MAX as usize);
         Self { capacity, younger: Generation::new(capacity), older: Generation::new(capacity) }
     }
 
     /// What is remembered: hashes of the older generation and of the younger, each in the order in which they came.
     #[must_use]
-    pub fn hashes(&self) -> [&[u128]; 2] {
+    pub(crate) fn hashes(&self) -> [&[u128]; 2] {
         [&self.older.hashes, &self.younger.hashes]
     }
 
     /// Remembers what [`hashes`](Self::hashes) gave, instead of what it remembers now. `None` when there are more than two
     /// generations hold.
     #[must_use]
-    pub fn restored(mut self, older: &[u128], younger: &[u128]) -> Option<Self> {
+    pub(crate) fn restored(mut self, older: &[u128], younger: &[u128]) -> Option<Self> {
         if older.len().max(younger.len()) > self.capacity {
             return None;
         }
@@ -61,7 +61,7 @@ impl SeenIds {
     ///
     /// # Errors
     /// When the column has another type.
-    pub fn first_seen(&mut self, ids: &dyn Array) -> Result<BooleanBuffer, SeenIdsError> {
+    pub(crate) fn first_seen(&mut self, ids: &dyn Array) -> Result<BooleanBuffer, SeenIdsError> {
         match ids.data_type() {
             DataType::Utf8 => {
                 let ids = ids.as_string::<i32>();

@@ -11,8 +11,9 @@ use proptest::prelude::*;
 use super::check::ObjectCheck;
 use super::frame::{Frame, Frames};
 use super::random_events::{CONTRACT, payloads};
+use super::reject::{Reject, RejectReason};
 use super::testing::{PUBLISHED, message};
-use super::{Contract, DecodeSettings, Decoder, Limits, Reject, RejectReason};
+use super::{Contract, DecodeSettings, Decoder, Limits};
 use crate::bus::{Encoding, Message};
 use crate::time::EventTime;
 

@@ -13,7 +13,7 @@ use crate::time::EventTime;
 
 /// Follows one partition's event times: newest seen minus the disorder that is tolerated. It never moves back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Watermark {
+pub(crate) struct Watermark {
     disorder: Duration,
     newest: Option<EventTime>,
 }
@@ -21,24 +21,24 @@ pub struct Watermark {
 impl Watermark {
     /// A watermark that nothing has moved yet.
     #[must_use]
-    pub fn new(disorder: Duration) -> Self {
+    pub(crate) fn new(disorder: Duration) -> Self {
         Self { disorder, newest: None }
     }
 
     /// Takes note of an event's time.
-    pub fn observe(&mut self, time: EventTime) {
+    pub(crate) fn observe(&mut self, time: EventTime) {
         self.newest = self.newest.max(Some(time));
     }
 
     /// The newest event time so far; `None` before the first event.
     #[must_use]
-    pub fn newest(&self) -> Option<EventTime> {
+    pub(crate) fn newest(&self) -> Option<EventTime> {
         self.newest
     }
 
     /// The time before which no event is waited for; `None` before the first event.
     #[must_use]
-    pub fn value(&self) -> Option<EventTime> {
+    pub(crate) fn value(&self) -> Option<EventTime> {
         self.newest.map(|newest| newest.minus(self.disorder))
     }
 }
@@ -49,7 +49,7 @@ impl Watermark {
 /// `time + span`, and is late only when the watermark has passed the last of them. One that is merely behind the watermark
 /// still counts in the wider windows.
 #[must_use]
-pub fn is_late(time: EventTime, watermark: EventTime, span: Duration) -> bool {
+pub(crate) fn is_late(time: EventTime, watermark: EventTime, span: Duration) -> bool {
     time < watermark.minus(span)
 }
 

@@ -21,11 +21,12 @@ mod matrix;
 mod plan;
 mod reads;
 
-pub use fingerprint::Fingerprint;
-pub use live::{LivePlan, LiveReads, LiveTable};
-pub use matrix::{Matrix, Unscorable};
-pub use plan::VectorPlan;
-pub use reads::VectorReads;
+pub(crate) use fingerprint::Fingerprint;
+pub use live::LiveReads;
+pub(crate) use live::{LivePlan, LiveTable};
+pub(crate) use matrix::{Matrix, Unscorable};
+pub(crate) use plan::VectorPlan;
+pub(crate) use reads::VectorReads;
 
 /// Name of the relation of things to score in `vector.sql`.
 pub const REQUESTS: &str = "requests";

@@ -12,7 +12,7 @@ use crate::time::EventTime;
 use crate::window::WindowError;
 
 /// Look-ups in flight for one [`VectorPlan`]; reused from step to step.
-pub struct VectorReads {
+pub(crate) struct VectorReads {
     plan: Arc<VectorPlan>,
     joins: Vec<JoinReads>,
 }
@@ -29,18 +29,18 @@ struct JoinReads {
 
 impl VectorReads {
     /// No look-ups yet.
-    pub fn new(plan: Arc<VectorPlan>) -> Self {
+    pub(crate) fn new(plan: Arc<VectorPlan>) -> Self {
         let joins = plan.joins.iter().map(|_| JoinReads::default()).collect();
         Self { plan, joins }
     }
 
     /// The plan that is followed.
-    pub fn plan(&self) -> &Arc<VectorPlan> {
+    pub(crate) fn plan(&self) -> &Arc<VectorPlan> {
         &self.plan
     }
 
     /// Finds the keys of requests, all of whose joins are direct, before events are applied.
-    pub fn begin(&mut self, requests: &RecordBatch, tables: &mut [LiveTable]) -> Result<(), WindowError> {
+    pub(crate) fn begin(&mut self, requests: &RecordBatch, tables: &mut [LiveTable]) -> Result<(), WindowError> {
         for (join, plan) in self.joins.iter_mut().zip(&self.plan.joins).filter(|(_, plan)| plan.is_direct) {
             join.find_keys(plan, requests, tables)?;
         }
@@ -48,7 +48,7 @@ impl VectorReads {
     }
 
     /// Looks request `row` up in every table as of `t`.
-    pub fn read(&mut self, row: usize, t: EventTime, tables: &mut [LiveTable]) {
+    pub(crate) fn read(&mut self, row: usize, t: EventTime, tables: &mut [LiveTable]) {
         for (join, plan) in self.joins.iter_mut().zip(&self.plan.joins) {
             // Events are applied between these reads, so that none can stand for another.
             join.last = None;
@@ -57,7 +57,7 @@ impl VectorReads {
     }
 
     /// The vectors of the requests that were begun and read.
-    pub fn finish(&mut self, requests: &RecordBatch, tables: &[LiveTable]) -> Result<Matrix, WindowError> {
+    pub(crate) fn finish(&mut self, requests: &RecordBatch, tables: &[LiveTable]) -> Result<Matrix, WindowError> {
         let mut columns = requests.columns().to_vec();
         for (join, plan) in self.joins.iter().zip(&self.plan.joins) {
             join.evaluate(plan, tables, &mut columns)?;
@@ -66,7 +66,7 @@ impl VectorReads {
     }
 
     /// The vectors of requests that stand alone, as of `times`; joins may follow keys found in other tables.
-    pub fn run(
+    pub(crate) fn run(
         &mut self,
         requests: &RecordBatch,
         times: &[EventTime],

@@ -38,8 +38,8 @@ mod table;
 #[cfg(test)]
 mod testing;
 
-pub use append::Appended;
-pub use compact::Compacted;
-pub use error::HistoryError;
-pub use files::HistoryFile;
+#[cfg(test)]
+pub(crate) use append::Appended;
+pub(crate) use error::HistoryError;
+pub(crate) use files::HistoryFile;
 pub use table::History;

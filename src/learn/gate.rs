@@ -68,7 +68,7 @@ pub struct GateSettings {
 
 /// The share of positives in a part of the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct LabelRate {
+pub(crate) struct LabelRate {
     /// Examples it was taken from.
     pub examples: u64,
     /// Positives among them by all examples, from 0 to 1.
@@ -77,7 +77,7 @@ pub struct LabelRate {
 
 /// What is known about a candidate.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct GateFacts {
+pub(crate) struct GateFacts {
     /// The candidate on the held-out examples; `None` when there are none.
     pub candidate: Option<Metrics>,
     /// The active model on the same examples.
@@ -120,7 +120,7 @@ pub enum GateDecision {
 
 /// Decides about a candidate.
 #[must_use]
-pub fn decide(facts: &GateFacts, settings: &GateSettings) -> GateDecision {
+pub(crate) fn decide(facts: &GateFacts, settings: &GateSettings) -> GateDecision {
     if let Some(reason) = label_rate_jump(facts, settings) {
         return GateDecision::Stop { reason };
     }

@@ -6,16 +6,16 @@ use xxhash_rust::xxh3::Xxh3;
 
 /// 128-bit XXH3 over the values of a row's join columns. Two different rows share one with a probability of about
 /// n² / 2¹²⁹ for n remembered rows, which for a million is 10⁻²⁷.
-pub type JoinKey = u128;
+pub(crate) type JoinKey = u128;
 
 /// Whether a column of this type can be joined on.
-pub fn can_join(data_type: &DataType) -> bool {
+pub(crate) fn can_join(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Int64 | DataType::Utf8)
 }
 
 /// The keys of `rows` rows, given as columns of one length: `None` where a value is NULL, or where a column is of a type
 /// that [`can_join`] refuses.
-pub fn join_keys(columns: &[ArrayRef], rows: usize) -> Vec<Option<JoinKey>> {
+pub(crate) fn join_keys(columns: &[ArrayRef], rows: usize) -> Vec<Option<JoinKey>> {
     let mut hasher = Xxh3::new();
     (0..rows)
         .map(|row| {

@@ -21,7 +21,7 @@ use crate::model::train::{Batch, Outcome, Trainer};
 use crate::model::{ModelError, Scorer};
 
 /// So many skipped batches in a row stop training.
-pub const MOST_SKIPPED: u32 = 3;
+pub(crate) const MOST_SKIPPED: u32 = 3;
 
 /// What a learner does beside single steps.
 #[derive(Debug, Clone, PartialEq)]

@@ -43,14 +43,14 @@ mod testing;
 
 pub use checkpoint::{CHECKPOINT_FORMAT, CheckpointHead, read_head};
 pub use codec::{decode, encode};
-pub use error::ExampleError;
-pub use evaluate::{
-    EvaluationError, EvaluationReport, HorizonReport, Interval, Lift, Metrics, ModelReport, Prequential,
-};
+pub(crate) use error::ExampleError;
+pub(crate) use evaluate::{EvaluationError, EvaluationReport, HorizonReport, Interval, Metrics, Prequential};
 pub use example::{Example, ExampleKind, Examples};
-pub use gate::{GateDecision, GateFacts, GateMetric, GateSettings, LabelRate, decide};
+pub(crate) use gate::{GateDecision, GateFacts, GateMetric, GateSettings, LabelRate, decide};
 pub use impressions::Impressions;
-pub use join::{Impression, JoinError, JoinSettings, LabelCounts, LabelJoin};
-pub use key::{JoinKey, can_join, join_keys};
-pub use learner::{LearnError, Learner, LearnerSettings, Learnt, MOST_SKIPPED};
+pub use join::{Impression, LabelJoin};
+pub(crate) use join::{JoinError, JoinSettings, LabelCounts};
+pub(crate) use key::{JoinKey, can_join, join_keys};
+pub use learner::Learner;
+pub(crate) use learner::{LearnError, LearnerSettings, Learnt, MOST_SKIPPED};
 pub use reservoir::Reservoir;

@@ -39,14 +39,15 @@ pub mod train;
 mod version;
 
 pub use deepfm::{DeepFmSpec, build_deepfm};
-pub use error::ModelError;
+pub(crate) use error::ModelError;
 pub use fit::Binding;
 pub use lstm::{LstmSpec, build_lstm};
 pub use mlp::{MlpSpec, build_mlp};
-pub use runtime::{RuntimeLibrary, RuntimeOrigin, find_runtime, runtime_version};
+pub(crate) use runtime::{RuntimeOrigin, find_runtime, runtime_version};
 pub use scorer::Scorer;
-pub use session::{Feed, Session, Values};
-pub use signature::{ElementType, Signature, TensorSpec};
+pub use session::Session;
+pub(crate) use session::{Feed, Values};
+pub(crate) use signature::{ElementType, Signature, TensorSpec};
 pub use version::ModelVersion;
 
 /// Keys of a model's metadata that this program writes and reads.

@@ -22,7 +22,7 @@ const FOLDER: &str = ".runtime";
 
 /// Where ONNX Runtime is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RuntimeLibrary {
+pub(crate) struct RuntimeLibrary {
     /// The library file.
     pub path: PathBuf,
     /// Why this one.
@@ -31,7 +31,7 @@ pub struct RuntimeLibrary {
 
 /// What led to a library.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RuntimeOrigin {
+pub(crate) enum RuntimeOrigin {
     /// The environment variable `ORT_DYLIB_PATH`.
     Variable,
     /// A `.runtime` folder beside the program or in a folder above it.
@@ -45,7 +45,7 @@ pub enum RuntimeOrigin {
 ///
 /// # Errors
 /// [`ModelError::RuntimeVariable`] when the variable names no file, [`ModelError::RuntimeMissing`] when there is none.
-pub fn find_runtime() -> Result<RuntimeLibrary, ModelError> {
+pub(crate) fn find_runtime() -> Result<RuntimeLibrary, ModelError> {
     let program = env::current_exe().ok();
     let folder = env::current_dir().ok();
     let starts = [(program, RuntimeOrigin::Program), (folder, RuntimeOrigin::WorkingFolder)];
@@ -54,7 +54,7 @@ pub fn find_runtime() -> Result<RuntimeLibrary, ModelError> {
 
 /// The version of the library that this process uses, such as `1.32.0`; `unknown` where the file does not say.
 /// Starts the library, so an answer means that it works.
-pub fn runtime_version() -> Result<String, ModelError> {
+pub(crate) fn runtime_version() -> Result<String, ModelError> {
     let runtime = runtime()?;
     let path = &runtime.library.path;
     let bytes = fs::read(path)

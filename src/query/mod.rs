@@ -36,7 +36,7 @@ mod statement;
 mod thread;
 
 pub use answer::Answer;
-pub use door::{SqlDoor, serve_sql};
+pub use door::serve_sql;
 pub use error::QueryError;
 pub use format::Format;
 pub use limits::Limits;

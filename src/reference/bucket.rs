@@ -17,7 +17,7 @@ use super::table::ReferenceTable;
 use crate::bus::{BucketWatch, Bus, BusError, ContentDigest, KeyEntry};
 
 /// A bucket that a reference table is read from.
-pub struct ReferenceBucket {
+pub(crate) struct ReferenceBucket {
     spec: ReferenceSpec,
     origin: String,
     key_column: Option<String>,
@@ -33,7 +33,7 @@ impl ReferenceBucket {
     /// # Errors
     /// When there is no such bucket or the bus fails; for a value that is no JSON object or breaks the contract; when the
     /// bucket is too large or doesn't make a table.
-    pub async fn open(
+    pub(crate) async fn open(
         spec: ReferenceSpec,
         bus: &Bus,
         bucket: &str,
@@ -56,7 +56,7 @@ impl ReferenceBucket {
     }
 
     /// The table in force.
-    pub fn table(&self) -> &Arc<ReferenceTable> {
+    pub(crate) fn table(&self) -> &Arc<ReferenceTable> {
         &self.table
     }
 
@@ -67,7 +67,7 @@ impl ReferenceBucket {
     /// # Errors
     /// Once for each content that can't be used; the old table stays in force, and the next call waits for another content.
     /// [`ReferenceError::Bus`] when the bucket is gone or the connection closed.
-    pub async fn next(&mut self) -> Result<Arc<ReferenceTable>, ReferenceError> {
+    pub(crate) async fn next(&mut self) -> Result<Arc<ReferenceTable>, ReferenceError> {
         loop {
             let content = framed(self.watch.next().await?.entries);
             let digest = ContentDigest::of_many(&content.bytes).await;

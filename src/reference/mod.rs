@@ -45,8 +45,8 @@ mod table;
 #[cfg(test)]
 mod testing;
 
-pub use bucket::ReferenceBucket;
-pub use error::ReferenceError;
+pub(crate) use bucket::ReferenceBucket;
+pub(crate) use error::ReferenceError;
 pub use file::ReferenceFile;
 pub use settings::{Limits, ReferenceSpec, Validity};
-pub use table::ReferenceTable;
+pub(crate) use table::ReferenceTable;

@@ -34,7 +34,9 @@ mod testing;
 mod watch;
 
 pub use error::RegistryError;
-pub use models::{Registry, RegistryNames};
-pub use pointer::{Control, Pointer, Promotion};
+pub use models::Registry;
+pub(crate) use models::RegistryNames;
+pub use pointer::Control;
+pub(crate) use pointer::Pointer;
 pub use record::{ModelKind, ModelRecord, Training};
-pub use watch::PointerWatch;
+pub(crate) use watch::PointerWatch;

@@ -125,7 +125,7 @@ fn spread(scores: &mut Vec<f32>, matrix: &Matrix, rows: Range<usize>) {
 
 /// The arm of a person, given as JSON, when this share of the people is in the control group. Who asks for nobody in
 /// particular is in no control group.
-pub fn arm_of(user: Option<&str>, share: f64) -> Arm {
+pub(crate) fn arm_of(user: Option<&str>, share: f64) -> Arm {
     // Two to the power of 53: every such number is a float of its own.
     const STEPS: u64 = 1 << 53;
     let point = user.map(|user| (xxh3_64(user.as_bytes()) % STEPS) as f64 / STEPS as f64);

@@ -18,8 +18,11 @@ mod job;
 mod ranking;
 mod request;
 
-pub use arms::{Arm, Arms, arm_of};
+pub(crate) use arms::Arm;
+pub use arms::Arms;
 pub(crate) use job::write_json_value;
-pub use job::{Group, ItemIds, Job};
-pub use ranking::{Ranked, rank};
-pub use request::{DecodedRequests, RequestDecoder, RequestError};
+pub(crate) use job::{Group, ItemIds, Job};
+pub(crate) use ranking::Ranked;
+pub use ranking::rank;
+pub use request::RequestDecoder;
+pub(crate) use request::RequestError;

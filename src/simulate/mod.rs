@@ -37,6 +37,6 @@ mod visit;
 #[cfg(test)]
 mod shipped;
 
-pub use click::{Click, EventId, Kind};
+pub use click::Click;
+pub(crate) use click::Kind;
 pub use shop::{Shop, ShopSettings};
-pub use visit::{RequestId, Visit};

@@ -51,14 +51,12 @@ mod store;
 mod testing;
 mod upload;
 
-pub use draft::{Draft, Figures, PartWriter, Written};
-pub use error::SnapshotError;
+pub(crate) use draft::{Draft, Figures};
+pub(crate) use error::SnapshotError;
 pub use generation::Generation;
 pub use location::Location;
-pub use part_reader::PartReader;
-pub use prune::Pruned;
-pub use section::{SaveError, SectionReader, SectionWriter};
-pub use store::{DamagedGeneration, SnapshotStore};
+pub(crate) use section::{SaveError, SectionReader, SectionWriter};
+pub use store::SnapshotStore;
 
 #[cfg(test)]
 mod tests {

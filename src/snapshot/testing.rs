@@ -17,7 +17,8 @@ use object_store::{
 };
 use rand::{RngExt as _, SeedableRng as _};
 
-use super::{Generation, SnapshotError, SnapshotStore, Written};
+use super::draft::Written;
+use super::{Generation, SnapshotError, SnapshotStore};
 
 /// The parts of a state.
 pub(super) type Parts = BTreeMap<String, Vec<u8>>;

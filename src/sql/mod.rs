@@ -22,10 +22,11 @@ mod functions;
 mod planner;
 mod shape;
 
-pub use condition::Condition;
+pub(crate) use condition::Condition;
 pub(crate) use duration::parse_duration;
 pub(crate) use evaluate::{evaluate, evaluate_filter, new_accumulator};
 pub(crate) use functions::{DecayedParts, MOST_VALUES, decayed, decayed_parts, needs_time};
+pub(crate) use planner::PlanError;
+pub use planner::Planner;
 pub(crate) use planner::group_columns;
-pub use planner::{PlanError, Planner};
 pub(crate) use shape::{MAX_NESTED_WITH, Shape};

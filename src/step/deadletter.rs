@@ -6,7 +6,7 @@ use crate::bus::StreamSequence;
 use crate::pipeline::StreamIndex;
 
 /// Reason of events that are too old for every window.
-pub const LATE: &str = "late";
+pub(crate) const LATE: &str = "late";
 /// Reason of rows whose vector is not made of finite numbers.
 pub const UNSCORABLE: &str = "unscorable";
 

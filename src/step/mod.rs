@@ -31,10 +31,11 @@ mod tables;
 mod trigger;
 
 pub use counts::Counts;
-pub use deadletter::{DeadLetter, LATE, UNSCORABLE};
+pub(crate) use deadletter::DeadLetter;
+pub use deadletter::UNSCORABLE;
 pub use error::StepError;
-pub use feedback::{Feedback, Positive};
 pub(crate) use label::{ExampleMessage, ImpressionMessage, Labelled, Labeller};
 pub(crate) use label::{Made, Recorded, Shown, in_order};
-pub use output::{Emitted, Origin, StepOutput};
+pub(crate) use output::Origin;
+pub use output::{Emitted, StepOutput};
 pub use step::Step;

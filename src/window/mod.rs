@@ -34,15 +34,17 @@ mod source;
 mod table;
 
 pub use asof::{FeaturePlan, FeatureTable, Horizon, Reads};
-pub use budget::{AtLimit, Budget};
+pub(crate) use budget::AtLimit;
+pub use budget::Budget;
+#[cfg(test)]
+pub(crate) use closed::EmissionKind;
+pub(crate) use closed::WindowSpec;
 #[cfg(test)]
 pub(crate) use closed::fingerprint as windows_fingerprint;
-pub use closed::{
-    Emission, EmissionKind, Emit, WindowIndex, WindowKey, WindowPlan, WindowSettings, WindowSpec, WindowTables,
-};
-pub use newest::{NewestRows, RowReads};
+pub use closed::{Emission, Emit, WindowIndex, WindowPlan, WindowSettings, WindowTables};
+pub(crate) use newest::{NewestRows, RowReads};
 pub use planner::planner;
-pub use source::{References, Source};
+pub use source::References;
 pub use table::TableForm;
 
 use arrow::error::ArrowError;

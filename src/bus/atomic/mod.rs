@@ -38,4 +38,4 @@ mod speed;
 mod tests;
 mod wire;
 
-pub use publisher::AtomicPublisher;
+pub(crate) use publisher::AtomicPublisher;

@@ -10,9 +10,9 @@ mod key_watch;
 mod revision;
 
 pub(crate) use bucket::check_bucket_name;
-pub use bucket_watch::{BucketEntries, BucketWatch};
+pub(crate) use bucket_watch::BucketWatch;
 pub(crate) use conditional::Condition;
 pub(crate) use key_value::stream as bucket_stream;
-pub use key_value::{KeyEntry, KeyValue, KeyValueSpec};
-pub use key_watch::KeyWatch;
+pub(crate) use key_value::{KeyEntry, KeyValue, KeyValueSpec};
+pub(crate) use key_watch::KeyWatch;
 pub use revision::Revision;

@@ -7,7 +7,8 @@ mod object_chunks;
 mod object_info;
 mod object_store;
 
-pub use digest::{ContentDigest, DigestError};
-pub use object_info::ObjectInfo;
+pub use digest::ContentDigest;
+pub(crate) use object_info::ObjectInfo;
+pub use object_store::ObjectStoreSpec;
 pub(crate) use object_store::stream as object_stream;
-pub use object_store::{Object, ObjectStore, ObjectStoreSpec};
+pub(crate) use object_store::{Object, ObjectStore};

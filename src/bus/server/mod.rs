@@ -20,7 +20,8 @@ mod leftover;
 
 use std::path::PathBuf;
 
-pub use binary::{BinaryOrigin, ServerBinary, ServerVersion};
+pub use binary::ServerBinary;
+pub(crate) use binary::{BinaryOrigin, ServerVersion};
 pub use embedded::EmbeddedServer;
 
 use crate::fault::{Judged, Judgement};

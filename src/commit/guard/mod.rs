@@ -17,4 +17,4 @@ mod on_loss;
 pub(super) use check::check_inputs;
 pub(crate) use input::Input;
 pub(super) use input::open_inputs;
-pub use on_loss::OnLoss;
+pub(crate) use on_loss::OnLoss;

@@ -6,6 +6,8 @@ use std::time::Duration;
 use toml::Spanned;
 
 use super::*;
+use crate::config::stream::{Late, TimeUnit};
+use crate::config::subject::Subject;
 
 #[test]
 fn a_good_folder_is_read_in_full() {

@@ -5,6 +5,10 @@ use std::time::Duration;
 use toml::Spanned;
 
 use super::*;
+use crate::config::{
+    optimizer::Optimizer,
+    train::{Loss, Metric, Promote, Train},
+};
 
 const LEAST: &str = "name = 'n'\n[model]\ngraph = 'g.onnx'\n[score]\non = 'true'\n\
      [streams.s]\nsubjects = ['s']\ncontract = 'schemas/behavior.json'\ntime = 't'\n\

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::config::subject::Subject;
 use crate::pipeline::HistoryPlan;
 use crate::window;
 

@@ -9,7 +9,8 @@ mod models;
 mod scored;
 mod scoring;
 
+pub use models::load_model;
+pub(crate) use models::open_registry;
 pub(crate) use models::{fetch, follow, load, load_arms};
-pub use models::{load_model, open_registry};
 pub(crate) use scored::{Scored, Scoring};
 pub(crate) use scoring::ScoringThread;

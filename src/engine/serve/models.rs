@@ -40,7 +40,7 @@ pub(crate) fn load(pipeline: &Pipeline, bytes: &[u8]) -> Result<Scorer, EngineEr
 
 /// Opens the registry of a pipeline that has a model, and sees to it that something of the present folder is active: on the
 /// first start, and when the operator has put another file or vector there, the folder's model begins a new lineage.
-pub async fn open_registry(
+pub(crate) async fn open_registry(
     pipeline: &Pipeline,
     bus: &Bus,
     copies: Option<PathBuf>,

@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
 
-pub use self::problem::ContractProblem;
+pub(crate) use self::problem::ContractProblem;
 use super::rule::{FieldType, ValueRule};
 
 /// Which events a stream accepts, and the columns that they become.

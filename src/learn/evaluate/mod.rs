@@ -21,6 +21,6 @@ mod sorted;
 #[cfg(test)]
 mod naive;
 
-pub use bootstrap::Interval;
-pub use metrics::{EvaluationError, Metrics};
-pub use prequential::{EvaluationReport, HorizonReport, Lift, ModelReport, Prequential};
+pub(crate) use bootstrap::Interval;
+pub(crate) use metrics::{EvaluationError, Metrics};
+pub(crate) use prequential::{EvaluationReport, HorizonReport, Prequential};

@@ -6,6 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 use rustix::time::{ClockId, clock_gettime};
 
+use super::prequential::{Lift, ModelReport};
 use super::*;
 
 /// A prediction, whether it was positive, and the sampling rate.

@@ -11,7 +11,7 @@ const CALIBRATION_BINS: usize = 10;
 
 /// Follows a learning model and a frozen reference over a stream of examples.
 #[derive(Debug)]
-pub struct Prequential {
+pub(crate) struct Prequential {
     capacity: usize,
     kept: VecDeque<Observation>,
     recorded: u64,
@@ -84,7 +84,7 @@ pub struct Lift {
 impl Prequential {
     /// Keeps the newest `capacity` examples, 32 bytes each; at least one.
     #[must_use]
-    pub fn new(capacity: usize) -> Self {
+    pub(crate) fn new(capacity: usize) -> Self {
         Self { capacity: capacity.max(1), kept: VecDeque::new(), recorded: 0, total: 0.0, positive: 0.0 }
     }
 
@@ -92,7 +92,7 @@ impl Prequential {
     ///
     /// # Errors
     /// An [`EvaluationError`] when the slices differ in length or hold what they must not; nothing is recorded.
-    pub fn record(
+    pub(crate) fn record(
         &mut self,
         learning: &[f32],
         reference: &[f32],
@@ -123,7 +123,7 @@ impl Prequential {
 
     /// Measures every horizon. Sorts what is kept and draws it again 200 times.
     #[must_use]
-    pub fn report(&self) -> EvaluationReport {
+    pub(crate) fn report(&self) -> EvaluationReport {
         let mut horizons: Vec<HorizonReport> = Vec::new();
         let capacity = self.capacity;
         for horizon in HORIZONS.into_iter().filter(|horizon| *horizon < capacity).chain([capacity]) {

@@ -39,7 +39,7 @@ const DROPOUT_SWITCH: &str = "train.dropout";
 /// [`ModelError::NoGradient`] for an operator on the way that can't be differentiated, [`ModelError::NothingToTrain`],
 /// [`ModelError::FreezeUnknown`], [`ModelError::LossDoesNotFit`], [`ModelError::NoPrediction`],
 /// [`ModelError::OperatorSet`], [`ModelError::NotMeasurable`], or what ONNX Runtime has against the model.
-pub fn differentiate(document: &Document, spec: &GradientSpec) -> Result<GradientGraph, ModelError> {
+pub(crate) fn differentiate(document: &Document, spec: &GradientSpec) -> Result<GradientGraph, ModelError> {
     let opset = document.opset("").or_else(|| document.opset("ai.onnx")).unwrap_or(0);
     if !OPSETS.contains(&opset) {
         return Err(ModelError::OperatorSet { found: opset, first: *OPSETS.start(), last: *OPSETS.end() });

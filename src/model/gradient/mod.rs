@@ -35,5 +35,6 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use differentiate::differentiate;
-pub use spec::{GradientForm, GradientGraph, GradientSpec, Loss, Parameter, names};
+pub(crate) use differentiate::differentiate;
+pub use spec::Loss;
+pub(crate) use spec::{GradientForm, GradientGraph, GradientSpec, Parameter, names};

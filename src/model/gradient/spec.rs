@@ -4,7 +4,7 @@ use crate::model::{TensorSpec, onnx::Document};
 
 /// What to differentiate, and with respect to what.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GradientSpec {
+pub(crate) struct GradientSpec {
     /// The graph output that is trained; not needed when the model has only one.
     pub prediction: Option<String>,
     /// What the prediction is held against.
@@ -30,7 +30,7 @@ pub enum Loss {
 
 /// A graph that computes a loss and its gradient, and what to give it and take from it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct GradientGraph {
+pub(crate) struct GradientGraph {
     /// The graph. Its inputs are, in order, the model's own, [`LABEL`](names::LABEL), [`WEIGHT`](names::WEIGHT), for
     /// binary cross-entropy [`OFFSET`](names::OFFSET), and every parameter under its own name. Its outputs are
     /// [`LOSS`](names::LOSS) (float32, no dimensions), [`PREDICTION`](names::PREDICTION) and the gradients.
@@ -43,7 +43,7 @@ pub struct GradientGraph {
 
 /// One trainable initializer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Parameter {
+pub(crate) struct Parameter {
     /// The initializer's name, and that of the input which takes its place.
     pub name: String,
     /// Its shape.
@@ -54,7 +54,7 @@ pub struct Parameter {
 
 /// How the gradient of a parameter is given.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum GradientForm {
+pub(crate) enum GradientForm {
     /// A tensor of the parameter's shape.
     Dense {
         /// The output.
@@ -70,16 +70,16 @@ pub enum GradientForm {
 }
 
 /// Names of inputs and outputs of the written graph.
-pub mod names {
+pub(crate) mod names {
     /// Input: what should have been predicted.
-    pub const LABEL: &str = "train.label";
+    pub(crate) const LABEL: &str = "train.label";
     /// Input: how much each example counts, float32 `[batch]`.
-    pub const WEIGHT: &str = "train.weight";
+    pub(crate) const WEIGHT: &str = "train.weight";
     /// Input: added to each example's log-odds in the loss, not in the prediction, float32 `[batch]`. With negatives
     /// kept at rate `r`, `-ln r` on every example makes the prediction that of the unsampled stream.
-    pub const OFFSET: &str = "train.offset";
+    pub(crate) const OFFSET: &str = "train.offset";
     /// Output: the loss of the batch.
-    pub const LOSS: &str = "train.loss";
+    pub(crate) const LOSS: &str = "train.loss";
     /// Output: the prediction, of the shape it has in the model.
-    pub const PREDICTION: &str = "train.prediction";
+    pub(crate) const PREDICTION: &str = "train.prediction";
 }

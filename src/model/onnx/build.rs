@@ -96,7 +96,7 @@ impl GraphBuilder {
 
 /// A node of the standard domain, named like its first output. An empty name leaves an optional input or output out.
 #[must_use]
-pub fn node(operator: &str, inputs: &[&str], outputs: &[&str], attributes: &[(&str, Attribute)]) -> NodeProto {
+pub(crate) fn node(operator: &str, inputs: &[&str], outputs: &[&str], attributes: &[(&str, Attribute)]) -> NodeProto {
     NodeProto {
         input: inputs.iter().map(|&input| input.to_owned()).collect(),
         output: outputs.iter().map(|&output| output.to_owned()).collect(),
@@ -109,20 +109,20 @@ pub fn node(operator: &str, inputs: &[&str], outputs: &[&str], attributes: &[(&s
 
 /// A float32 tensor; `values` are row-major and as many as the product of `dims`.
 #[must_use]
-pub fn float_tensor(name: &str, dims: &[usize], values: &[f32]) -> TensorProto {
+pub(crate) fn float_tensor(name: &str, dims: &[usize], values: &[f32]) -> TensorProto {
     tensor(name, FLOAT, dims, values.len(), values.iter().flat_map(|value| value.to_le_bytes()).collect())
 }
 
 /// An int64 tensor; `values` are row-major and as many as the product of `dims`.
 #[must_use]
-pub fn int_tensor(name: &str, dims: &[usize], values: &[i64]) -> TensorProto {
+pub(crate) fn int_tensor(name: &str, dims: &[usize], values: &[i64]) -> TensorProto {
     tensor(name, INT64, dims, values.len(), values.iter().flat_map(|value| value.to_le_bytes()).collect())
 }
 
 /// The declaration of a tensor; `element` is one of [`data_type`](super::proto::data_type), no dimensions leave the
 /// shape open.
 #[must_use]
-pub fn declaration(name: &str, element: i32, dimensions: Option<&[Dimension]>) -> ValueInfoProto {
+pub(crate) fn declaration(name: &str, element: i32, dimensions: Option<&[Dimension]>) -> ValueInfoProto {
     let Some(dimensions) = dimensions else {
         let tensor = type_proto::Tensor { elem_type: Some(element), shape: None };
         let value = Some(type_proto::Value::TensorType(tensor));

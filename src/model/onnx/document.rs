@@ -12,7 +12,7 @@ use super::{
 use crate::model::ModelError;
 
 /// The largest file that is read by default, in bytes: 256 MiB.
-pub const MAX_FILE_BYTES: u64 = 256 << 20;
+pub(crate) const MAX_FILE_BYTES: u64 = 256 << 20;
 
 /// The format and operator set that new models are written in: old enough for every ONNX Runtime that is supported.
 const IR_VERSION: i64 = 8;

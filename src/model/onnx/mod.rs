@@ -21,6 +21,8 @@ mod policy;
 pub mod proto;
 mod wire;
 
-pub use build::{Attribute, Dimension, GraphBuilder, declaration, float_tensor, int_tensor, node};
-pub use compare::{WeightChange, weight_changes};
-pub use document::{Document, MAX_FILE_BYTES};
+pub(crate) use build::{Attribute, declaration, float_tensor, int_tensor, node};
+pub use build::{Dimension, GraphBuilder};
+pub use compare::weight_changes;
+pub use document::Document;
+pub(crate) use document::MAX_FILE_BYTES;

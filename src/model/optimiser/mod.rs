@@ -32,7 +32,8 @@ mod rows;
 mod sgd;
 mod spec;
 
-pub use norm::{clip_scale, sum_of_squares};
-pub use optimizer::{Optimizer, Step};
-pub use rows::RowGradient;
+pub(crate) use norm::{clip_scale, sum_of_squares};
+pub(crate) use optimizer::Optimizer;
+pub use optimizer::Step;
+pub(crate) use rows::RowGradient;
 pub use spec::OptimizerSpec;

@@ -10,7 +10,7 @@ const LANES: usize = 64;
 /// It is not finite exactly when a value is NaN or infinite, or so large (about 10^19) that squares overflow float32,
 /// in which the optimisers keep them: one pass tells the length and whether the gradient may be used.
 #[must_use]
-pub fn sum_of_squares(values: &[f32]) -> f64 {
+pub(crate) fn sum_of_squares(values: &[f32]) -> f64 {
     values.chunks(STRETCH).map(|stretch| f64::from(stretch_sum(stretch))).sum()
 }
 
@@ -19,7 +19,7 @@ pub fn sum_of_squares(values: &[f32]) -> f64 {
 /// The norm is that of all gradients of a step together, so that its direction stays (Pascanu, Mikolov and Bengio, "On
 /// the difficulty of training recurrent neural networks", 2013, algorithm 1).
 #[must_use]
-pub fn clip_scale(norm: f64, limit: Option<f32>) -> f32 {
+pub(crate) fn clip_scale(norm: f64, limit: Option<f32>) -> f32 {
     match limit.map(f64::from) {
         Some(limit) if norm > limit => (limit / norm) as f32,
         _ => 1.0,

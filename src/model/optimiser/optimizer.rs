@@ -10,7 +10,7 @@ use crate::model::ModelError;
 ///
 /// Parameters are known by their number, in the order given to [`new`](Self::new).
 #[derive(Debug, Clone, PartialEq)]
-pub struct Optimizer {
+pub(crate) struct Optimizer {
     spec: OptimizerSpec,
     steps: u64,
     beside: Vec<Slots>,
@@ -35,7 +35,10 @@ impl Optimizer {
     ///
     /// # Errors
     /// [`ModelError::OptimizerSetting`] for settings out of range.
-    pub fn new<'a>(spec: OptimizerSpec, parameters: impl Iterator<Item = &'a [f32]>) -> Result<Self, ModelError> {
+    pub(crate) fn new<'a>(
+        spec: OptimizerSpec,
+        parameters: impl Iterator<Item = &'a [f32]>,
+    ) -> Result<Self, ModelError> {
         spec.validate()?;
         let slots = |weights: &[f32]| {
             let mut slots = Slots::of(&spec, weights.len());
@@ -48,38 +51,38 @@ impl Optimizer {
 
     /// The algorithm and its settings.
     #[must_use]
-    pub fn spec(&self) -> &OptimizerSpec {
+    pub(crate) fn spec(&self) -> &OptimizerSpec {
         &self.spec
     }
 
     /// Steps taken so far.
     #[must_use]
-    pub fn steps(&self) -> u64 {
+    pub(crate) fn steps(&self) -> u64 {
         self.steps
     }
 
     /// Counts a step and begins it; gradients are multiplied by `scale` on their way, usually that of
     /// [`clip_scale`](super::clip_scale).
-    pub fn step(&mut self, scale: f32) -> Step<'_> {
+    pub(crate) fn step(&mut self, scale: f32) -> Step<'_> {
         self.steps += 1;
         Step { kernel: self.spec.kernel(self.steps, scale), beside: &mut self.beside }
     }
 
     /// What is kept beside parameter `parameter`, with the name of each: as many values as it has weights.
-    pub fn slots(&self, parameter: usize) -> impl Iterator<Item = (&'static str, &[f32])> {
+    pub(crate) fn slots(&self, parameter: usize) -> impl Iterator<Item = (&'static str, &[f32])> {
         let slots = self.beside.get(parameter).into_iter().flat_map(|slots| [&*slots.first, &*slots.second]);
         self.spec.slots().iter().copied().zip(slots)
     }
 
     /// [`slots`](Self::slots) to be overwritten, for continuing from a saved state.
-    pub fn slots_mut(&mut self, parameter: usize) -> impl Iterator<Item = (&'static str, &mut [f32])> {
+    pub(crate) fn slots_mut(&mut self, parameter: usize) -> impl Iterator<Item = (&'static str, &mut [f32])> {
         let slots = self.beside.get_mut(parameter).into_iter();
         let slots = slots.flat_map(|slots| [&mut *slots.first, &mut *slots.second]);
         self.spec.slots().iter().copied().zip(slots)
     }
 
     /// Says how many steps were taken, for continuing from a saved state.
-    pub fn set_steps(&mut self, steps: u64) {
+    pub(crate) fn set_steps(&mut self, steps: u64) {
         self.steps = steps;
     }
 }

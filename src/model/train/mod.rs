@@ -34,6 +34,6 @@ mod testing;
 mod tests;
 mod trainer;
 
-pub use graph_trainer::{GraphTrainer, NotFinite, Outcome};
+pub use graph_trainer::{GraphTrainer, Outcome};
 pub use settings::TrainSettings;
 pub use trainer::{Batch, Trainer};

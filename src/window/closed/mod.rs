@@ -36,9 +36,11 @@ mod spec;
 mod tables;
 mod tiles;
 
-pub use emit::{Emission, EmissionKind, WindowIndex};
-pub use plan::{Emit, WindowKey, WindowPlan, WindowSettings};
+#[cfg(test)]
+pub(crate) use emit::EmissionKind;
+pub use emit::{Emission, WindowIndex};
+pub use plan::{Emit, WindowPlan, WindowSettings};
 pub(super) use rewrite::{WindowBound, take_window};
-pub use spec::WindowSpec;
+pub(crate) use spec::WindowSpec;
 pub use tables::WindowTables;
 pub(crate) use tables::fingerprint;

@@ -5,7 +5,8 @@ mod models;
 mod steps;
 
 use super::{
-    Batch, NotFinite, Outcome, TrainSettings, Trainer,
+    Batch, Outcome, TrainSettings, Trainer,
+    graph_trainer::NotFinite,
     testing::{COLUMNS, Naive, Row, document, fitted, gradient, settings},
 };
 use crate::model::{ModelError, optimiser::OptimizerSpec};
