@@ -54,7 +54,7 @@ fn of_table(
     };
     let keys = json_keys(&emission.keys, emission.windows.len())?;
     for ((payload, key), (start, end)) in payloads.into_iter().zip(keys).zip(&emission.windows) {
-        let id = format!("row-{table}-{kind}-{}-{start}-{end}-{}", emission.at, short(&key));
+        let id = format!("row-{table}-{kind}-{}-{start}-{end}-{}", emission.at.micros(), short(&key));
         let message = Outgoing::new(subject.clone(), payload)
             .header(ID, id)
             .header(TABLE, table)
