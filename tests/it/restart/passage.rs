@@ -109,7 +109,8 @@ impl Passage {
         self.out.described.extend(output.keys.iter().map(|key| format!("{key:?}")));
         self.out.refused.extend(output.refused.iter().map(|refused| format!("{refused:?}")));
         if let Some(feedback) = output.feedback {
-            let events = feedback.sequences.iter().zip(&feedback.watermarks);
+            let watermarks = feedback.watermarks.iter().map(|watermark| watermark.micros());
+            let events = feedback.sequences.iter().zip(watermarks);
             self.out.feedback.extend(events.map(|event| format!("{event:?}")));
             let positives = feedback.positives.iter();
             self.out.feedback.extend(positives.map(|positive| {
