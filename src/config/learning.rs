@@ -35,7 +35,8 @@ pub(super) fn label_plan(
     planner: &Planner,
     labels: &Labels,
     vector: &Arc<VectorPlan>,
-    (stream, schema): (usize, &SchemaRef),
+    stream: StreamIndex,
+    schema: &SchemaRef,
 ) -> Result<LabelPlan, Vec<Refused>> {
     let mut refused = Vec::new();
     for column in &labels.join {
@@ -58,7 +59,7 @@ pub(super) fn label_plan(
     });
     match positive {
         Ok(positive) if refused.is_empty() => Ok(LabelPlan {
-            stream: StreamIndex(stream),
+            stream,
             join: labels.join.iter().map(|column| column.get_ref().clone()).collect(),
             positive,
             settings: JoinSettings {

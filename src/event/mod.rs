@@ -22,7 +22,7 @@
 //! **It does not** decide what is late or repeated (it offers [`is_late`] and [`SeenIds`] to those who do), publish dead
 //! letters, or count metrics.
 //!
-//! **How it fails.** A fault of an event is a [`Reject`] and never an error. An error of [`Decoder::decode`] means that the
+//! **How it fails.** A fault of an event is a [`Reject`](reject::Reject) and never an error. An error of [`Decoder::decode`] means that the
 //! batch itself could not be built.
 
 mod check;

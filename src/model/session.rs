@@ -26,7 +26,10 @@ pub struct Session {
 }
 
 impl Session {
-    /// [`load`](Self::load) from the bytes of an ONNX file.
+    /// A model from the bytes of an ONNX file, which `threads` threads run: one at least.
+    ///
+    /// # Errors
+    /// When the bytes are no ONNX model, or ONNX Runtime refuses it.
     pub fn from_bytes(bytes: &[u8], threads: usize) -> Result<Self, ModelError> {
         let document = Document::read(bytes)?;
         let signature = Signature::of(document.graph())?;

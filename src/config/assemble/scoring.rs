@@ -106,7 +106,7 @@ impl Assembly<'_> {
     pub(super) fn labels(&mut self) {
         let (Some((name, labels)), Some(vector)) = (self.folder.settings.feedback(), &self.vector) else { return };
         let Some(stream) = self.streams.iter().position(|plan| plan.name == name.as_str()) else { return };
-        match learning::label_plan(&self.planner, labels, vector, (stream, &self.schemas[stream])) {
+        match learning::label_plan(&self.planner, labels, vector, StreamIndex(stream), &self.schemas[stream]) {
             Ok(plan) => self.labels = Some(plan),
             Err(refused) => self.problems.extend(refused.into_iter().map(|refused| {
                 self.folder.source.problem_at(refused.span, refused.message).suggest_some(refused.suggestion)
