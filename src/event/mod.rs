@@ -50,6 +50,7 @@ mod seen;
 mod settings;
 #[cfg(test)]
 mod speed;
+mod surrogates;
 #[cfg(test)]
 mod testing;
 mod time;
@@ -70,5 +71,6 @@ pub(crate) use rule::FieldType;
 pub(crate) use seen::{SeenIds, SeenIdsError};
 pub use settings::DecodeSettings;
 pub(crate) use settings::DecoderError;
+pub(crate) use surrogates::without_surrogate_pairs;
 pub use time::TimeUnit;
 pub(crate) use watermark::is_late;

@@ -10,7 +10,7 @@ use arrow_json::ReaderBuilder;
 
 use super::error::ReferenceError;
 use super::place::Places;
-use crate::event::{Contract, Limits, ObjectCheck};
+use crate::event::{Contract, Limits, ObjectCheck, without_surrogate_pairs};
 
 /// Rows that are decoded at a time.
 const BATCH_ROWS: usize = 16 * 1024;
@@ -42,8 +42,8 @@ pub(super) fn decode(schema: &SchemaRef, rows: &[impl AsRef<[u8]>]) -> Result<Re
     let mut batches = Vec::new();
     for rows in rows.chunks(BATCH_ROWS) {
         for row in rows {
-            let (row, before) = (row.as_ref(), decoder.len());
-            let read = decoder.decode(row)?;
+            let (row, before) = (without_surrogate_pairs(row.as_ref()), decoder.len());
+            let read = decoder.decode(&row)?;
             if read != row.len() || decoder.len() != before + 1 || decoder.has_partial_record() {
                 return Err(ArrowError::JsonError(format!("{read} of {} bytes were read as one object", row.len())));
             }
@@ -73,6 +73,15 @@ mod tests {
         let batch = columns("items.jsonl", &contract(), &rows, &Places::Rows).unwrap();
         assert_eq!((batch.num_rows(), batch.num_columns()), (rows.len(), 3));
         assert_eq!(batch.column(0).as_primitive::<Int64Type>().value(BATCH_ROWS), BATCH_ROWS as i64 + 1);
+    }
+
+    /// A name of a Japanese customer was read as another one, where its file had been written with escapes.
+    #[test]
+    fn an_escaped_character_beyond_the_first_planes_is_itself() {
+        let rows = [r#"{"id": 1, "name": "\ud842\udfb7\u91ce"}"#, r#"{"id": 2, "name": "𠮷野"}"#];
+        let batch = columns("people.jsonl", &contract(), &rows, &Places::Rows).unwrap();
+        let names = batch.column(1).as_string::<i32>();
+        assert_eq!((names.value(0), names.value(1)), ("𠮷野", "𠮷野"));
     }
 
     #[test]
