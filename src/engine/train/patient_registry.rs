@@ -27,6 +27,10 @@ const PASSING: [&str; 5] = [
     "the connection was down for too long",
 ];
 
+/// What the server says, for as long as it is so, where there is no room: publishers wait for that a while, and then it is for
+/// a person to mend.
+const FULL: [&str; 2] = ["maximum", "insufficient"];
+
 /// A registry, and how often it is asked.
 pub(super) struct PatientRegistry {
     pub(super) registry: Registry,
@@ -67,7 +71,9 @@ fn passes(error: &EngineError) -> bool {
             error.remedy() == Remedy::Wait || PASSING.iter().any(|text| reason.contains(text))
         }
         // What is refused for good is refused at once, as a rule; the next try finds out.
-        EngineError::Registry(RegistryError::Bus(BusError::Unacknowledged { tries, .. })) => *tries > 1,
+        EngineError::Registry(RegistryError::Bus(BusError::Unacknowledged { tries, reason, .. })) => {
+            *tries > 1 && !FULL.iter().any(|text| reason.contains(text))
+        }
         error => error.remedy() == Remedy::Wait,
     }
 }
@@ -80,12 +86,12 @@ mod tests {
         BusError::JetStream { action: "write to", stream: "OBJ_SHOP_MODELS".to_owned(), reason: reason.to_owned() }
     }
 
-    fn unacknowledged(tries: u32) -> BusError {
+    fn unacknowledged(tries: u32, reason: &str) -> BusError {
         BusError::Unacknowledged {
             subject: "$O.SHOP_MODELS.C.a".to_owned(),
             message_id: None,
             tries,
-            reason: "no answer".to_owned(),
+            reason: reason.to_owned(),
             others: 0,
         }
     }
@@ -96,7 +102,8 @@ mod tests {
             refused("timed out"),
             refused("JetStream system temporarily unavailable"),
             refused("no responders"),
-            unacknowledged(5),
+            unacknowledged(5, "no answer"),
+            unacknowledged(5, "JetStream system temporarily unavailable"),
             BusError::TimedOut { action: "an answer".to_owned(), after: FIRST_WAIT },
         ];
         for error in waited_for {
@@ -106,7 +113,9 @@ mod tests {
         let final_ones = [
             refused("maximum bytes exceeded"),
             refused("insufficient resources"),
-            unacknowledged(1),
+            unacknowledged(1, "no answer"),
+            unacknowledged(5, "maximum bytes exceeded"),
+            unacknowledged(5, "insufficient storage resources available"),
             BusError::StreamNotFound { stream: "OBJ_SHOP_MODELS".to_owned() },
             BusError::Closed,
         ];
