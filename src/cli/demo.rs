@@ -3,6 +3,8 @@
 //! At that moment the model, trained so far, is copied and frozen. From then on half of the people are served by the copy and
 //! half by the model that goes on learning, on the same kind of requests.
 
+mod summary;
+
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,10 +13,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use clap::Args;
-use serde::Serialize;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use self::summary::{percentiles, print, summarise};
 use super::broker::Broker;
 use super::replay::tempfile_folder;
 use super::run::{interrupted, runtime, settings};
@@ -24,7 +26,6 @@ use crate::clock;
 use crate::engine::{EngineError, Figures, Run, Stats, Training, TrainingOptions, TrainingReport};
 use crate::pipeline::Pipeline;
 use crate::simulate::{Kind, Shop, ShopSettings};
-use crate::step::Counts;
 
 /// People who wait for a ranking at the same time.
 const VISITORS: usize = 4;
@@ -53,42 +54,11 @@ pub(super) struct Arguments {
     format: Format,
 }
 
-#[derive(Serialize)]
-struct Summary {
-    events: u64,
-    rankings: u64,
-    late: u64,
-    rejected: u64,
-    duplicate: u64,
-    seconds: f64,
-    events_per_second: f64,
-    rankings_per_second: f64,
-    latency_ms: Latency,
-    /// Clicks per ranking after the change of tastes, by who was served by which model.
-    click_rate: Option<Comparison>,
-    model_versions: u64,
-    /// On the examples after the change, each scored before it was learnt from.
-    auc: Option<Comparison>,
-    examples: u64,
-}
-
-#[derive(Clone, Copy, Serialize)]
-struct Comparison {
-    learning: f64,
-    frozen: f64,
-}
-
 /// Rankings shown and clicks on them, since there are two arms.
 #[derive(Default)]
 struct Shown {
     rankings: AtomicU64,
     clicks: AtomicU64,
-}
-
-#[derive(Clone, Copy, Default, Serialize)]
-struct Latency {
-    p50: f64,
-    p99: f64,
 }
 
 /// What the people of the shop share.
@@ -327,78 +297,10 @@ fn live_line(before: &Figures, now: &Figures, recent: Vec<u32>, start: Instant) 
     if std::io::stderr().is_terminal() { eprint!("\r{line}") } else { eprintln!("{line}") }
 }
 
-fn summarise(counts: &Counts, street: &Street, learnt: &TrainingReport, seconds: f64) -> Summary {
-    let latencies = street.latencies.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    let rankings = latencies.len() as u64;
-    Summary {
-        events: counts.counted,
-        rankings,
-        late: counts.late,
-        rejected: counts.rejected,
-        duplicate: counts.duplicate,
-        seconds,
-        events_per_second: counts.counted as f64 / seconds.max(1e-9),
-        rankings_per_second: rankings as f64 / seconds.max(1e-9),
-        latency_ms: percentiles(latencies),
-        click_rate: street.learning.rate().zip(street.frozen.rate()).map(Comparison::from),
-        model_versions: learnt.promoted + 1,
-        auc: auc(learnt),
-        examples: learnt.examples,
-    }
-}
-
-/// Over all examples that are remembered since the copy was frozen.
-fn auc(learnt: &TrainingReport) -> Option<Comparison> {
-    let horizon = learnt.evaluation.as_ref()?.horizons.last()?;
-    horizon.learning.metrics.auc.zip(horizon.reference.metrics.auc).map(Comparison::from)
-}
-
 impl Shown {
     /// Clicks per ranking; nothing before the first ranking.
     fn rate(&self) -> Option<f64> {
         let rankings = self.rankings.load(Ordering::Relaxed);
         (rankings > 0).then(|| self.clicks.load(Ordering::Relaxed) as f64 / rankings as f64)
     }
-}
-
-impl From<(f64, f64)> for Comparison {
-    fn from((learning, frozen): (f64, f64)) -> Self {
-        Self { learning, frozen }
-    }
-}
-
-fn print(summary: &Summary) {
-    println!("events     {:>10}   {:.0}/s", summary.events, summary.events_per_second);
-    println!("rankings   {:>10}   {:.0}/s, 20 candidates each", summary.rankings, summary.rankings_per_second);
-    println!("late       {:>10}", summary.late);
-    println!("rejected   {:>10}", summary.rejected);
-    println!(
-        "latency    p50 {:.2} ms, p99 {:.2} ms from request to reply",
-        summary.latency_ms.p50, summary.latency_ms.p99
-    );
-    if let (Some(clicks), Some(auc)) = (&summary.click_rate, &summary.auc) {
-        println!("\nHalfway everybody's tastes changed, and a copy of the model was frozen. Since then:");
-        println!("            learning    frozen");
-        println!(
-            "clicks      {:>8.3}  {:>8.3}   per ranking: {:.2} times as many",
-            clicks.learning,
-            clicks.frozen,
-            clicks.learning / clicks.frozen.max(1e-9)
-        );
-        println!("AUC         {:>8.3}  {:>8.3}   on examples that neither had learnt from", auc.learning, auc.frozen);
-        println!("{} versions of the model, {} examples learnt from", summary.model_versions, summary.examples);
-    }
-    println!("\nNext:");
-    println!("  tidewheel check pipelines/recommend        what the pipeline keeps, and that it is sound");
-    println!("  tidewheel test pipelines/                  its test cases, without a broker");
-    println!("  tidewheel run pipelines/recommend          run it; then ask it with `tidewheel sql`");
-}
-
-fn percentiles(mut latencies: Vec<u32>) -> Latency {
-    latencies.sort_unstable();
-    let at = |share: f64| {
-        let index = ((latencies.len() as f64 * share).ceil() as usize).saturating_sub(1);
-        latencies.get(index).map_or(0.0, |micros| f64::from(*micros) / 1e3)
-    };
-    Latency { p50: at(0.5), p99: at(0.99) }
 }

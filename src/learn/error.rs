@@ -1,6 +1,8 @@
-//! What can go wrong with examples.
+//! What can go wrong with examples, and with learning from them.
 
+use super::EvaluationError;
 use crate::fault::{Judged, Judgement};
+use crate::model::ModelError;
 
 /// Why examples cannot be taken, written or read.
 #[derive(Debug, thiserror::Error, PartialEq)]
@@ -96,10 +98,41 @@ impl Judged for ExampleError {
     }
 }
 
+/// Why learning ends.
+#[derive(Debug, thiserror::Error)]
+pub enum LearnError {
+    /// The model.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// Examples.
+    #[error(transparent)]
+    Example(#[from] ExampleError),
+    /// Predictions that do not match the examples, a bug.
+    #[error(transparent)]
+    Evaluation(#[from] EvaluationError),
+    /// A checkpoint that does not fit.
+    #[error("the checkpoint can't be used: {reason}")]
+    Checkpoint {
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl Judged for LearnError {
+    fn judgement(&self) -> Judgement {
+        match self {
+            Self::Model(error) => error.judgement(),
+            Self::Example(error) => error.judgement(),
+            Self::Evaluation(error) => error.judgement(),
+            Self::Checkpoint { .. } => Judgement::DATA,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::learn::{EvaluationError, JoinError, LearnError};
+    use crate::learn::JoinError;
 
     #[test]
     fn examples_that_break_the_format_are_the_datas_those_of_another_vector_the_operators() {

@@ -13,10 +13,8 @@
 use super::holdout::Holdout;
 use super::label_rate::LabelRates;
 use super::{
-    EvaluationError, EvaluationReport, ExampleError, Examples, GateDecision, GateFacts, GateSettings, Prequential,
-    Reservoir, decide,
+    EvaluationReport, Examples, GateDecision, GateFacts, GateSettings, LearnError, Prequential, Reservoir, decide,
 };
-use crate::fault::{Judged, Judgement};
 use crate::model::train::{Batch, Outcome, Trainer};
 use crate::model::{ModelError, Scorer};
 
@@ -63,37 +61,6 @@ pub enum Learnt {
         /// Skipped batches since the last one that was not.
         in_a_row: u32,
     },
-}
-
-/// Why learning ends.
-#[derive(Debug, thiserror::Error)]
-pub enum LearnError {
-    /// The model.
-    #[error(transparent)]
-    Model(#[from] ModelError),
-    /// Examples.
-    #[error(transparent)]
-    Example(#[from] ExampleError),
-    /// Predictions that do not match the examples, a bug.
-    #[error(transparent)]
-    Evaluation(#[from] EvaluationError),
-    /// A checkpoint that does not fit.
-    #[error("the checkpoint can't be used: {reason}")]
-    Checkpoint {
-        /// What is wrong with it.
-        reason: String,
-    },
-}
-
-impl Judged for LearnError {
-    fn judgement(&self) -> Judgement {
-        match self {
-            Self::Model(error) => error.judgement(),
-            Self::Example(error) => error.judgement(),
-            Self::Evaluation(error) => error.judgement(),
-            Self::Checkpoint { .. } => Judgement::DATA,
-        }
-    }
 }
 
 /// A model in training.
@@ -275,6 +242,7 @@ mod tests {
     use rand_chacha::ChaCha8Rng;
 
     use super::*;
+    use crate::learn::EvaluationError;
     use crate::learn::testing::{batch, example, learner, weights};
     use crate::learn::{Example, ExampleKind};
     use crate::model::onnx::{Dimension, Document, GraphBuilder, proto::data_type::FLOAT};

@@ -43,7 +43,7 @@ mod testing;
 
 pub use checkpoint::{CHECKPOINT_FORMAT, CheckpointHead, read_head};
 pub use codec::{decode, encode};
-pub(crate) use error::ExampleError;
+pub(crate) use error::{ExampleError, LearnError};
 pub(crate) use evaluate::{EvaluationError, EvaluationReport, HorizonReport, Interval, Metrics, Prequential};
 pub use example::{Example, ExampleKind, Examples};
 pub(crate) use gate::{GateDecision, GateFacts, GateMetric, GateSettings, LabelRate, decide};
@@ -52,5 +52,5 @@ pub use join::{Impression, LabelJoin};
 pub(crate) use join::{JoinError, JoinSettings, LabelCounts};
 pub(crate) use key::{JoinKey, can_join, join_keys};
 pub use learner::Learner;
-pub(crate) use learner::{LearnError, LearnerSettings, Learnt, MOST_SKIPPED};
+pub(crate) use learner::{LearnerSettings, Learnt, MOST_SKIPPED};
 pub use reservoir::Reservoir;

@@ -1,8 +1,8 @@
 //! What can go wrong with a model.
 
-use std::path::PathBuf;
+mod judgement;
 
-use crate::fault::{Judged, Judgement};
+use std::path::PathBuf;
 
 /// Why a model could not be loaded, bound to a vector, built or run.
 #[derive(Debug, thiserror::Error)]
@@ -365,68 +365,4 @@ pub enum ModelError {
         /// What is wrong with it, or what differs.
         reason: String,
     },
-}
-
-impl Judged for ModelError {
-    fn judgement(&self) -> Judgement {
-        match self {
-            Self::RuntimeMissing { .. }
-            | Self::RuntimeVariable { .. }
-            | Self::RuntimeTooOld { .. }
-            | Self::RuntimeUnusable { .. }
-            | Self::TooLarge { .. }
-            | Self::NotOnnx { .. }
-            | Self::UnknownField { .. }
-            | Self::Unsupported { .. }
-            | Self::ExternalData { .. }
-            | Self::UnboundedLoop { .. }
-            | Self::UnknownDomain { .. }
-            | Self::Load { .. }
-            | Self::InputsDoNotFit { .. }
-            | Self::OutputDoesNotFit { .. }
-            | Self::FingerprintDiffers { .. }
-            | Self::Build { .. }
-            | Self::NoPrediction { .. }
-            | Self::LossDoesNotFit { .. }
-            | Self::OperatorSet { .. }
-            | Self::NameTaken { .. }
-            | Self::NotMeasurable { .. }
-            | Self::NothingToTrain { .. }
-            | Self::FreezeUnknown { .. }
-            | Self::NoGradient { .. }
-            | Self::OptimizerSetting { .. }
-            | Self::ClipNorm { .. }
-            | Self::ParameterValues { .. }
-            | Self::LabelShape { .. }
-            // The model runs in ONNX Runtime only, and does not on what it is given.
-            | Self::Run { .. }
-            | Self::OutputShape { .. } => Judgement::OPERATOR,
-            Self::NotWhole { .. } | Self::NotFinite { .. } | Self::Label { .. } | Self::Restore { .. } => {
-                Judgement::DATA
-            }
-            Self::MatrixSize { .. }
-            | Self::GradientSize { .. }
-            | Self::GradientRow { .. }
-            | Self::GradientShape { .. }
-            | Self::BatchSize { .. } => Judgement::DEFECT,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_error_says_whose_it_is() {
-        for (error, judgement) in [
-            (ModelError::RuntimeMissing { file: String::new() }, Judgement::OPERATOR),
-            (ModelError::Run { reason: String::new() }, Judgement::OPERATOR),
-            (ModelError::TooLarge { limit: 1 }, Judgement::OPERATOR),
-            (ModelError::NotFinite { count: 1, rows: 2 }, Judgement::DATA),
-            (ModelError::MatrixSize { values: 3, rows: 2, columns: 2 }, Judgement::DEFECT),
-        ] {
-            assert_eq!(error.judgement(), judgement, "{error}");
-        }
-    }
 }
