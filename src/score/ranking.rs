@@ -9,12 +9,15 @@ use super::job::{Group, Job};
 use crate::feature::Unscorable;
 use crate::model::ModelError;
 
+/// Candidates that are named where they are left out: a ranking of which most are must not outgrow one of which none is.
+const MOST_NAMED: usize = 100;
+
 /// One ranking, ready to be sent.
 #[derive(Debug)]
 pub struct Ranked {
     /// `{"request_id", "user_id", "model", "as_of", "items": [{"item_id", "score"}, ...]}`, best first; with a control
     /// group also `"arm"`, `active` or `control`. Where candidates were left out also
-    /// `"left_out": [{"item_id", "reason"}, ...]`.
+    /// `"left_out": [{"item_id", "reason"}, ...]`, at most 100 of them, and `"left_out_in_all"` where there are more.
     pub payload: Bytes,
     /// Rows of the job that have a score, best first.
     pub order: Vec<usize>,
@@ -78,7 +81,7 @@ fn write_left_out(out: &mut Vec<u8>, job: &Job, unscorable: &[Unscorable], colum
         return;
     }
     out.extend_from_slice(b",\"left_out\":[");
-    for (place, bad) in unscorable.iter().enumerate() {
+    for (place, bad) in unscorable.iter().take(MOST_NAMED).enumerate() {
         out.extend_from_slice(if place == 0 { b"{\"item_id\":" } else { b",{\"item_id\":" });
         job.items.write_json(bad.row, out);
         out.extend_from_slice(b",\"reason\":");
@@ -86,6 +89,9 @@ fn write_left_out(out: &mut Vec<u8>, job: &Job, unscorable: &[Unscorable], colum
         out.push(b'}');
     }
     out.push(b']');
+    if unscorable.len() > MOST_NAMED {
+        to_memory(&write!(out, ",\"left_out_in_all\":{}", unscorable.len()));
+    }
 }
 
 /// Takes the outcome of writing to memory, which cannot fail.
@@ -176,6 +182,17 @@ mod tests {
         let ranked = rank(&mut arms, &flawed, &columns(), 256).unwrap();
         let orders: Vec<_> = ranked.iter().map(|ranking| (ranking.order.len(), ranking.left_out.is_some())).collect();
         assert_eq!(orders, [(2, true), (0, true), (1, true), (1, true)]);
+    }
+
+    #[test]
+    fn as_many_as_can_be_read_are_named_and_all_are_counted() {
+        for (bad, in_all) in [(MOST_NAMED, None), (MOST_NAMED + 1, Some(MOST_NAMED + 1))] {
+            let prices: Vec<f32> = std::iter::once(1.0).chain(std::iter::repeat_n(f32::INFINITY, bad)).collect();
+            let reply = replies(&mut Arms::new(scorer(1)), &job(&prices, &[prices.len()]), 256).swap_remove(0);
+            assert_eq!(reply["left_out"].as_array().unwrap().len(), MOST_NAMED);
+            assert_eq!(reply["left_out_in_all"].as_u64(), in_all.map(|count| count as u64));
+            assert_eq!(scores(&reply).keys().copied().collect::<Vec<_>>(), [10]);
+        }
     }
 
     #[test]
