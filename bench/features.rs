@@ -23,6 +23,7 @@ use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray,
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Zipf};
+use tidewheel::sql::Failures;
 use tidewheel::time::EventTime;
 use tidewheel::window::{Budget, FeaturePlan, FeatureTable, Horizon, Reads};
 
@@ -72,7 +73,7 @@ fn main() {
         let start_of_chunk = Instant::now();
         for batch in &batches {
             let start = cpu();
-            table.begin(batch).expect("events fit the plan");
+            table.begin(batch, &mut Failures::default()).expect("events fit the plan");
             for row in 0..BATCH {
                 table.apply(row);
             }
@@ -107,7 +108,7 @@ fn main() {
         while times.len() < reads {
             let (batch, ids) = (shop.batch(), shop.users(KEYS));
             let start = cpu();
-            table.begin(&batch).expect("events fit the plan");
+            table.begin(&batch, &mut Failures::default()).expect("events fit the plan");
             for row in 0..BATCH / 2 {
                 table.apply(row);
             }

@@ -24,6 +24,7 @@ use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Zipf};
 use tidewheel::snapshot::{Location, SnapshotStore};
+use tidewheel::sql::Failures;
 use tidewheel::window::{Budget, FeaturePlan, FeatureTable, Horizon};
 
 mod twenty_features;
@@ -126,7 +127,7 @@ async fn write(store: &SnapshotStore, name: &str, bytes: Vec<u8>) {
 }
 
 fn apply(table: &mut FeatureTable, batch: &RecordBatch) {
-    table.begin(batch).expect("events fit the plan");
+    table.begin(batch, &mut Failures::default()).expect("events fit the plan");
     for row in 0..batch.num_rows() {
         table.apply(row);
     }

@@ -15,10 +15,10 @@ use super::outputs::ID;
 use crate::bus::{Outgoing, Subject};
 use crate::commit::CommitError;
 use crate::pipeline::Pipeline;
-use crate::step::Emitted;
+use crate::step::{Emitted, RowId};
 use crate::time::EventTime;
 
-const TABLE: &str = "Tidewheel-Table";
+pub(super) const TABLE: &str = "Tidewheel-Table";
 const KIND: &str = "Tidewheel-Kind";
 const KEY: &str = "Tidewheel-Key";
 const WINDOW: &str = "Tidewheel-Window";
@@ -64,6 +64,15 @@ fn of_table(
         messages.push(message);
     }
     Ok(())
+}
+
+/// Names a dead letter after the row of a table that is not there.
+pub(super) fn name_row(message: Outgoing, table: &str, row: &RowId) -> Outgoing {
+    let RowId { kind, at, keys, window: (start, end) } = row;
+    let key = json_keys(keys, 1).ok().and_then(|mut keys| keys.pop()).unwrap_or_else(|| "[]".to_owned());
+    let id = format!("dead-row-{table}-{}-{}-{start}-{end}-{}", kind.as_str(), at.micros(), short(&key));
+    let window = format!("{}/{}", EventTime(*start), EventTime(*end));
+    message.header(ID, id).header(KEY, key).header(WINDOW, window)
 }
 
 /// A JSON object per row.
@@ -139,6 +148,7 @@ mod tests {
             keys: vec![users, kinds],
             windows: vec![(0, 60_000_000); 2],
             is_removal,
+            failed: Vec::new(),
         }
     }
 

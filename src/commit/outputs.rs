@@ -5,9 +5,10 @@
 
 use bytes::Bytes;
 
+use super::emitted::{TABLE, name_row};
 use crate::bus::{Outgoing, StreamSequence, Subject};
 use crate::pipeline::{Names, Pipeline, StreamIndex};
-use crate::step::{DeadLetter, ExampleMessage};
+use crate::step::{DeadLetter, ExampleMessage, FailingPlace, Owner};
 
 /// The header that names an output.
 pub(super) const ID: &str = "Tidewheel-Id";
@@ -15,6 +16,7 @@ const REASON: &str = "Tidewheel-Reason";
 const DETAIL: &str = "Tidewheel-Detail";
 const SEQUENCE: &str = "Tidewheel-Sequence";
 const STREAM: &str = "Tidewheel-Stream";
+const COLUMN: &str = "Tidewheel-Column";
 
 /// The longest detail in a header.
 const LONGEST_DETAIL: usize = 500;
@@ -68,13 +70,27 @@ impl Outputs {
         letters.sort_by_key(|letter| (letter.stream, letter.sequence));
         let (mut last, mut ordinal) = ((StreamIndex(usize::MAX), StreamSequence(0)), 0_u32);
         for letter in letters {
-            let place = (letter.stream, letter.sequence);
-            ordinal = if place == last { ordinal + 1 } else { 0 };
-            last = place;
             let stream = self.streams.get(letter.stream.0).map_or("", String::as_str);
+            let message = Outgoing::new(self.dead.clone(), shortened(letter.bytes));
+            let row = letter.place.as_ref().and_then(|place| place.row.as_ref());
+            let message = match (row, &letter.place) {
+                (Some(row), Some(FailingPlace { owner: Owner::Table(table), .. })) => name_row(message, table, row),
+                _ => {
+                    let place = (letter.stream, letter.sequence);
+                    ordinal = if place == last { ordinal + 1 } else { 0 };
+                    last = place;
+                    message.header(ID, format!("dead-{stream}-{}-{ordinal}", letter.sequence))
+                }
+            };
+            let message = match &letter.place {
+                Some(FailingPlace { owner: Owner::Table(table), expression, .. }) => {
+                    message.header(TABLE, table.clone()).header(COLUMN, one_line(expression))
+                }
+                Some(FailingPlace { expression, .. }) => message.header(COLUMN, one_line(expression)),
+                None => message,
+            };
             messages.push(
-                Outgoing::new(self.dead.clone(), shortened(letter.bytes))
-                    .header(ID, format!("dead-{stream}-{}-{ordinal}", letter.sequence))
+                message
                     .header(STREAM, stream)
                     .header(SEQUENCE, letter.sequence.to_string())
                     .header(REASON, letter.reason)
@@ -112,6 +128,7 @@ mod tests {
             reason,
             detail: "two\nlines".to_owned(),
             bytes: Bytes::from_static(b"{}"),
+            place: None,
         }
     }
 

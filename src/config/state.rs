@@ -34,6 +34,23 @@ pub struct State {
     #[serde(default = "default::epoch", deserialize_with = "duration::positive")]
     #[schemars(schema_with = "duration::schema", extend("default" = "50ms"))]
     pub epoch: Duration,
+    /// What happens at an event or a row that an expression of the pipeline fails on: it becomes a dead letter and the rest
+    /// goes on, or the pipeline stops, and stops there again until the expression is mended. `dead-letter` unless given.
+    #[serde(default)]
+    #[schemars(extend("default" = "dead-letter"))]
+    pub poison: Poison,
+}
+
+/// What happens at an event or a row that an expression fails on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(inline)]
+pub enum Poison {
+    /// It becomes a dead letter.
+    #[default]
+    DeadLetter,
+    /// The pipeline stops.
+    Stop,
 }
 
 /// How the broker keeps what comes out of the pipeline.
@@ -74,7 +91,13 @@ pub enum Full {
 
 impl Default for State {
     fn default() -> Self {
-        Self { folder: None, snapshots: None, checkpoint: default::checkpoint(), epoch: default::epoch() }
+        Self {
+            folder: None,
+            snapshots: None,
+            checkpoint: default::checkpoint(),
+            epoch: default::epoch(),
+            poison: Poison::default(),
+        }
     }
 }
 
@@ -92,7 +115,12 @@ impl Default for Output {
 impl State {
     /// As the engine takes it.
     pub(super) fn plan(&self) -> StatePlan {
-        StatePlan { epoch: self.epoch, checkpoint: self.checkpoint, snapshots: self.snapshots.clone() }
+        StatePlan {
+            epoch: self.epoch,
+            checkpoint: self.checkpoint,
+            snapshots: self.snapshots.clone(),
+            stops_at_poison: self.poison == Poison::Stop,
+        }
     }
 }
 

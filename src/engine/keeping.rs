@@ -281,6 +281,7 @@ mod tests {
             keys: Vec::new(),
             windows,
             is_removal: false,
+            failed: Vec::new(),
         }
     }
 

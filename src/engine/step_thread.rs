@@ -12,7 +12,7 @@ use super::keeping::HistoryQueue;
 use super::parts::save_parts;
 use super::serve::{Scored, Scoring};
 use super::stats::Stats;
-use super::telemetry::{Queue, TableFigures, Waiting, record_step, record_table};
+use super::telemetry::{Queue, TableFigures, Waiting, record_failed, record_step, record_table};
 use crate::bus::{Message, ServiceRequest, StreamSequence};
 use crate::clock;
 use crate::commit::{CommitError, OnLoss, Place, Position, Progress, Run, Save, pass};
@@ -200,6 +200,7 @@ impl StepThread {
         self.stats.add_step(&output.counts, output.newest);
         self.stats.set_emitted_rows(self.step.emitted_rows());
         record_step(&self.pipeline.name, &output.counts, output.newest, start.elapsed());
+        record_failed(&self.pipeline.name, &output.dead);
         let after = run.map(|_| self.progress.clone());
         self.scoring.blocking_send(Scoring::Step(Box::new(Scored { output, requests, before, run, after }))).is_ok()
     }

@@ -6,7 +6,7 @@ use metrics::{Gauge, counter, describe_counter, describe_gauge, describe_histogr
 
 use crate::learn::{HorizonReport, LabelCounts, Learnt};
 use crate::snapshot::Figures;
-use crate::step::Counts;
+use crate::step::{Counts, DeadLetter};
 use crate::time::EventTime;
 
 const EVENTS: &str = "tidewheel_engine_events_total";
@@ -25,6 +25,7 @@ const WATERMARK: &str = "tidewheel_engine_newest_event_time_seconds";
 const KEYS: &str = "tidewheel_window_keys";
 const STATE: &str = "tidewheel_window_state_bytes";
 const LATE: &str = "tidewheel_table_late_rows_total";
+const FAILED: &str = "tidewheel_engine_failed_total";
 const EVICTED: &str = "tidewheel_table_evicted_keys_total";
 const WAITING: &str = "tidewheel_engine_waiting";
 const SNAPSHOT: &str = "tidewheel_snapshot_seconds";
@@ -65,6 +66,7 @@ pub(crate) fn describe() {
         "what waits in front of a stage when it takes: messages of a queue between two threads, or requests"
     );
     describe_counter!(LATE, "events that were late for a table");
+    describe_counter!(FAILED, "events and rows that an expression failed on, by where it stands and by the expression");
     describe_counter!(EVICTED, "keys that a table has given up at its limit of memory");
     describe_gauge!(HISTORY_FILES, "files of a Delta table after its last upkeep");
     describe_counter!(UPKEEP_FAILURES, "times that the upkeep of a Delta table has failed");
@@ -142,6 +144,14 @@ pub(crate) fn record_step(pipeline: &str, counts: &Counts, newest: Option<EventT
         gauge!(WATERMARK, "pipeline" => pipeline.to_owned()).set(newest.micros() as f64 / 1e6);
     }
     histogram!(STEP, "pipeline" => pipeline.to_owned()).record(took.as_secs_f64());
+}
+
+/// Records what expressions have failed on.
+pub(crate) fn record_failed(pipeline: &str, letters: &[DeadLetter]) {
+    for place in letters.iter().filter_map(|letter| letter.place.as_ref()) {
+        let (place, expression) = (place.owner.to_string(), place.expression.clone());
+        counter!(FAILED, "pipeline" => pipeline.to_owned(), "place" => place, "expression" => expression).increment(1);
+    }
 }
 
 /// Records one micro-batch.

@@ -9,7 +9,7 @@ use arrow::datatypes::SchemaRef;
 
 use crate::sql::PlanError;
 use crate::time::EventTime;
-use crate::window::{FeaturePlan, FeatureTable, NewestRows, Reads, RowReads, WindowError, WindowPlan};
+use crate::window::{FailedValue, FeaturePlan, FeatureTable, NewestRows, Reads, RowReads, WindowError, WindowPlan};
 
 /// A checked table of either form.
 #[derive(Clone)]
@@ -116,10 +116,19 @@ impl LiveTable {
         }
     }
 
-    /// The rows of the look-ups in `reads`: as many, in their order.
+    /// The rows of the look-ups in `reads`: as many, in their order. A value that can't be computed is NULL.
     pub fn evaluate(&self, reads: &LiveReads) -> Result<RecordBatch, WindowError> {
+        self.evaluate_noting(reads, &mut Vec::new())
+    }
+
+    /// [`Self::evaluate`], taking note of the values that could not be computed.
+    pub(crate) fn evaluate_noting(
+        &self,
+        reads: &LiveReads,
+        failed: &mut Vec<FailedValue>,
+    ) -> Result<RecordBatch, WindowError> {
         match self {
-            Self::AsOf(table) => table.evaluate(&reads.as_of),
+            Self::AsOf(table) => table.evaluate_noting(&reads.as_of, failed),
             Self::Windows(table) => table.evaluate(&reads.rows),
         }
     }

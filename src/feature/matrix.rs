@@ -1,11 +1,13 @@
 //! The numbers that a model sees.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float32Type};
 
+use crate::sql::Failed;
 use crate::window::WindowError;
 
 /// Vectors, one row after the other.
@@ -20,22 +22,25 @@ pub struct Matrix {
 }
 
 /// A row that cannot be scored.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unscorable {
     /// Which row.
     pub row: usize,
-    /// Its first bad column.
-    pub column: usize,
-    /// What is there: NULL, an infinity or not a number.
-    pub value: Option<f32>,
+    /// Why, for people: its first bad feature, and what is wrong with it.
+    pub reason: String,
 }
 
 impl Unscorable {
-    /// Why it can't be scored, for people; `columns` are the vector's.
-    pub fn reason(&self, columns: &[String]) -> String {
-        let column = columns.get(self.column).map_or("?", String::as_str);
-        let value = self.value.map_or_else(|| "NULL".to_owned(), |value| value.to_string());
-        format!("feature `{column}` is {value}")
+    /// A feature that can't be computed.
+    pub(super) fn failed(row: usize, feature: &str, failed: &Failed) -> Self {
+        let Failed { expression, reason } = failed;
+        Self { row, reason: format!("feature `{feature}` can't be computed: `{expression}` fails with {reason}") }
+    }
+
+    /// A feature that no model can take: NULL, an infinity or not a number.
+    fn value(row: usize, feature: &str, value: Option<f32>) -> Self {
+        let value = value.map_or_else(|| "NULL".to_owned(), |value| value.to_string());
+        Self { row, reason: format!("feature `{feature}` is {value}") }
     }
 }
 
@@ -46,25 +51,31 @@ impl Matrix {
         &self.unscorable[place(rows.start)..place(rows.end.max(rows.start))]
     }
 
-    /// Makes rows of columns that hold numbers or booleans.
-    pub(super) fn from_columns(columns: &[ArrayRef], rows: usize) -> Result<Self, WindowError> {
+    /// Makes rows of columns that hold numbers or booleans, under their names. `failed` rows could not be computed.
+    pub(super) fn from_columns(
+        names: &[String],
+        columns: &[ArrayRef],
+        rows: usize,
+        failed: Vec<Unscorable>,
+    ) -> Result<Self, WindowError> {
         let width = columns.len();
         let mut matrix = Self { values: vec![0.0; rows * width], rows, unscorable: Vec::new() };
-        let mut bad: Vec<Option<(usize, Option<f32>)>> = Vec::new();
-        for (index, column) in columns.iter().enumerate() {
+        let mut bad: BTreeMap<usize, Unscorable> = BTreeMap::new();
+        for failed in failed {
+            bad.entry(failed.row).or_insert(failed);
+        }
+        for (index, (name, column)) in names.iter().zip(columns).enumerate() {
             let column = cast(column, &DataType::Float32)?;
             let column = column.as_primitive::<Float32Type>();
             for (row, value) in column.values().iter().enumerate() {
                 matrix.values[row * width + index] = *value;
                 if !value.is_finite() || column.is_null(row) {
-                    bad.resize(rows, None);
-                    bad[row].get_or_insert((index, column.is_valid(row).then_some(*value)));
+                    let value = column.is_valid(row).then_some(*value);
+                    bad.entry(row).or_insert_with(|| Unscorable::value(row, name, value));
                 }
             }
         }
-        let bad = bad.into_iter().enumerate();
-        matrix.unscorable =
-            bad.filter_map(|(row, bad)| bad.map(|(column, value)| Unscorable { row, column, value })).collect();
+        matrix.unscorable = bad.into_values().collect();
         Ok(matrix)
     }
 }
@@ -84,27 +95,29 @@ mod tests {
         let flags = [Some(true), None, Some(true), Some(true), Some(true), Some(false)];
         let columns: [ArrayRef; 2] =
             [Arc::new(Float64Array::from(prices.to_vec())), Arc::new(BooleanArray::from(flags.to_vec()))];
-        let matrix = Matrix::from_columns(&columns, prices.len()).unwrap();
-        let found: Vec<_> = matrix.unscorable.iter().map(|bad| (bad.row, bad.column)).collect();
-        assert_eq!(found, [(1, 0), (2, 0), (3, 0), (4, 0)]);
-        let values: Vec<_> = matrix.unscorable.iter().map(|bad| bad.value).collect();
-        assert_eq!((values[0], values[1]), (Some(f32::INFINITY), Some(f32::NEG_INFINITY)));
-        assert!(values[2].is_some_and(f32::is_nan) && values[3].is_none());
+        let names = ["price", "flag"].map(str::to_owned);
+        let matrix = Matrix::from_columns(&names, &columns, prices.len(), Vec::new()).unwrap();
+        let found: Vec<_> = matrix.unscorable.iter().map(|bad| (bad.row, bad.reason.as_str())).collect();
+        let is =
+            ["feature `price` is inf", "feature `price` is -inf", "feature `price` is NaN", "feature `price` is NULL"];
+        assert_eq!(found, [(1, is[0]), (2, is[1]), (3, is[2]), (4, is[3])]);
         assert_eq!((&matrix.values[..2], &matrix.values[10..]), (&[9.5, 1.0][..], &[3e38, 0.0][..]));
     }
 
     #[test]
-    fn a_bad_value_is_told_with_the_name_of_its_feature() {
-        let columns = ["price", "views"].map(str::to_owned);
-        let reason = |column, value| Unscorable { row: 0, column, value }.reason(&columns);
-        assert_eq!(reason(0, Some(f32::NAN)), "feature `price` is NaN");
-        assert_eq!(reason(1, Some(f32::NEG_INFINITY)), "feature `views` is -inf");
-        assert_eq!(reason(1, None), "feature `views` is NULL");
+    fn a_feature_that_could_not_be_computed_is_named_before_any_that_is_no_number() {
+        let columns: [ArrayRef; 1] = [Arc::new(Float64Array::from(vec![None, Some(1.0)]))];
+        let failed = Failed { expression: "a / b".to_owned(), reason: "Divide by zero error".to_owned() };
+        let failed = vec![Unscorable::failed(0, "ratio", &failed)];
+        let matrix = Matrix::from_columns(&["price".to_owned()], &columns, 2, failed.clone()).unwrap();
+        assert_eq!(matrix.unscorable, failed);
+        let reason = "feature `ratio` can't be computed: `a / b` fails with Divide by zero error";
+        assert_eq!(matrix.unscorable[0].reason, reason);
     }
 
     #[test]
     fn bad_rows_of_a_range_are_found_and_no_others() {
-        let unscorable = [1, 4, 5].map(|row| Unscorable { row, column: 0, value: None }).to_vec();
+        let unscorable = [1, 4, 5].map(|row| Unscorable { row, reason: String::new() }).to_vec();
         let matrix = Matrix { values: vec![0.0; 7], rows: 7, unscorable };
         let found = |rows| matrix.unscorable_in(&rows).iter().map(|bad| bad.row).collect::<Vec<_>>();
         assert_eq!((found(0..7), found(0..1), found(1..5)), (vec![1, 4, 5], vec![], vec![1, 4]));

@@ -9,6 +9,7 @@ use datafusion::common::{Column, DFSchema, JoinType};
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Join, LogicalPlan, Operator};
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::utils::collect_columns;
 
 use super::{Fingerprint, LivePlan, REQUESTS};
 use crate::sql::{PlanError, Planner};
@@ -19,6 +20,8 @@ pub struct VectorPlan {
     /// Columns of `requests`, then of each joined table.
     pub(super) joined_schema: SchemaRef,
     pub(super) outputs: Vec<Arc<dyn PhysicalExpr>>,
+    /// Per column of the joined schema, the first output that reads it, if any does.
+    pub(super) readers: Vec<Option<usize>>,
     requests: SchemaRef,
     columns: Vec<String>,
     fingerprint: Fingerprint,
@@ -72,8 +75,14 @@ impl VectorPlan {
         let used = joins.iter().filter_map(|join: &JoinPlan| sources.get(join.table)).map(String::as_str);
         let canonical = planner.canonical(sql)?;
         let fingerprint = Fingerprint::of(std::iter::once(canonical.as_str()).chain(used));
-        let joined_schema = Arc::new(input.as_arrow().clone());
-        Ok(Self { joins, joined_schema, outputs, requests, columns, fingerprint })
+        let joined_schema: SchemaRef = Arc::new(input.as_arrow().clone());
+        let mut readers = vec![None; joined_schema.fields().len()];
+        for (output, expression) in outputs.iter().enumerate() {
+            for column in collect_columns(expression) {
+                readers.get_mut(column.index()).into_iter().for_each(|reader| *reader = reader.or(Some(output)));
+            }
+        }
+        Ok(Self { joins, joined_schema, outputs, readers, requests, columns, fingerprint })
     }
 
     /// Names of the columns, in the model's order.

@@ -6,10 +6,11 @@ use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::compute::take_arrays;
 
 use super::live::{LiveReads, LiveTable};
-use super::matrix::Matrix;
+use super::matrix::{Matrix, Unscorable};
 use super::plan::{JoinPlan, VectorPlan};
+use crate::sql::Failures;
 use crate::time::EventTime;
-use crate::window::WindowError;
+use crate::window::{FailedValue, WindowError};
 
 /// Look-ups in flight for one [`VectorPlan`]; reused from step to step.
 pub(crate) struct VectorReads {
@@ -25,6 +26,8 @@ struct JoinReads {
     /// Per request, which of the reads is its; neighbours with the same key and time share one.
     read_of_row: Vec<u32>,
     last: Option<(u32, EventTime)>,
+    /// Requests whose key could not be computed.
+    keyless: Failures,
 }
 
 impl VectorReads {
@@ -59,10 +62,11 @@ impl VectorReads {
     /// The vectors of the requests that were begun and read.
     pub(crate) fn finish(&mut self, requests: &RecordBatch, tables: &[LiveTable]) -> Result<Matrix, WindowError> {
         let mut columns = requests.columns().to_vec();
+        let mut failed = Vec::new();
         for (join, plan) in self.joins.iter().zip(&self.plan.joins) {
-            join.evaluate(plan, tables, &mut columns)?;
+            join.evaluate(&self.plan, plan, tables, &mut columns, &mut failed)?;
         }
-        self.matrix(columns, requests.num_rows())
+        self.matrix(columns, requests.num_rows(), failed)
     }
 
     /// The vectors of requests that stand alone, as of `times`; joins may follow keys found in other tables.
@@ -73,30 +77,37 @@ impl VectorReads {
         tables: &mut [LiveTable],
     ) -> Result<Matrix, WindowError> {
         let mut columns = requests.columns().to_vec();
+        let mut failed = Vec::new();
         for (join, plan) in self.joins.iter_mut().zip(&self.plan.joins) {
             let joined = batch(&plan.schema, columns.clone(), requests.num_rows())?;
             join.find_keys(plan, &joined, tables)?;
             for (row, t) in times.iter().enumerate() {
                 join.read(row, *t, &mut tables[plan.table]);
             }
-            join.evaluate(plan, tables, &mut columns)?;
+            join.evaluate(&self.plan, plan, tables, &mut columns, &mut failed)?;
         }
-        self.matrix(columns, requests.num_rows())
+        self.matrix(columns, requests.num_rows(), failed)
     }
 
-    fn matrix(&self, columns: Vec<ArrayRef>, rows: usize) -> Result<Matrix, WindowError> {
+    /// `failed` are rows with a value that could not be looked up.
+    fn matrix(&self, columns: Vec<ArrayRef>, rows: usize, mut failed: Vec<Unscorable>) -> Result<Matrix, WindowError> {
         let joined = batch(&self.plan.joined_schema, columns, rows)?;
-        let outputs: Result<Vec<_>, WindowError> =
-            self.plan.outputs.iter().map(|output| Ok(output.evaluate(&joined)?.into_array(rows)?)).collect();
-        Matrix::from_columns(&outputs?, rows)
+        let mut outputs = Vec::with_capacity(self.plan.outputs.len());
+        for (name, output) in self.plan.columns().iter().zip(&self.plan.outputs) {
+            let mut failures = Failures::default();
+            outputs.push(failures.evaluate(output, &joined, || None)?);
+            failed.extend(failures.iter().map(|(row, why)| Unscorable::failed(row, name, why)));
+        }
+        Matrix::from_columns(self.plan.columns(), &outputs, rows, failed)
     }
 }
 
 impl JoinReads {
     fn find_keys(&mut self, plan: &JoinPlan, batch: &RecordBatch, tables: &mut [LiveTable]) -> Result<(), WindowError> {
         let rows = batch.num_rows();
+        self.keyless = Failures::default();
         let keys: Result<Vec<_>, WindowError> =
-            plan.keys.iter().map(|key| Ok(key.evaluate(batch)?.into_array(rows)?)).collect();
+            plan.keys.iter().map(|key| Ok(self.keyless.evaluate(key, batch, || None)?)).collect();
         self.reads.clear();
         self.read_of_row.clear();
         self.last = None;
@@ -112,9 +123,30 @@ impl JoinReads {
         self.read_of_row.push(self.reads.len() as u32 - 1);
     }
 
-    /// Appends the table's columns for every request.
-    fn evaluate(&self, plan: &JoinPlan, tables: &[LiveTable], columns: &mut Vec<ArrayRef>) -> Result<(), WindowError> {
-        let found = tables[plan.table].evaluate(&self.reads)?;
+    /// Appends the table's columns for every request. Requests that lack one which the vector reads, because it or the key
+    /// can't be computed, are appended to `failed`.
+    fn evaluate(
+        &self,
+        vector: &VectorPlan,
+        plan: &JoinPlan,
+        tables: &[LiveTable],
+        columns: &mut Vec<ArrayRef>,
+        failed: &mut Vec<Unscorable>,
+    ) -> Result<(), WindowError> {
+        let mut values = Vec::new();
+        let found = tables[plan.table].evaluate_noting(&self.reads, &mut values)?;
+        let name = |column: usize| {
+            let reader = vector.readers.get(columns.len() + column).copied().flatten();
+            reader.and_then(|reader| vector.columns().get(reader))
+        };
+        if let Some(feature) = (0..found.num_columns()).find_map(name) {
+            failed.extend(self.keyless.iter().map(|(row, why)| Unscorable::failed(row, feature, why)));
+        }
+        for FailedValue { row: read, column, failed: why } in values {
+            let Some(feature) = name(column) else { continue };
+            let rows = self.read_of_row.iter().enumerate().filter(|(_, of)| **of as usize == read);
+            failed.extend(rows.map(|(row, _)| Unscorable::failed(row, feature, &why)));
+        }
         if self.reads.len() == self.read_of_row.len() {
             columns.extend_from_slice(found.columns());
         } else {

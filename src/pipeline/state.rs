@@ -24,4 +24,6 @@ pub struct StatePlan {
     pub checkpoint: Duration,
     /// Where snapshots are kept; a folder beside the pipeline's other files when absent.
     pub snapshots: Option<Location>,
+    /// Whether the pipeline stops at an event or a row that an expression fails on, instead of leaving it out.
+    pub stops_at_poison: bool,
 }

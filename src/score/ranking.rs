@@ -45,9 +45,9 @@ pub fn rank(arms: &mut Arms, job: &Job, columns: &[String], batch_rows: usize) -
         let mut out = Vec::with_capacity(96 + 40 * order.len());
         write_head(&mut out, arms, arm, group);
         write_items(&mut out, job, &order, &scores);
-        write_left_out(&mut out, job, unscorable, columns);
+        write_left_out(&mut out, job, unscorable);
         out.push(b'}');
-        let left_out = unscorable.first().map(|bad| bad.reason(columns));
+        let left_out = unscorable.first().map(|bad| bad.reason.clone());
         rankings.push(Ranked { payload: out.into(), order, left_out });
     }
     Ok(rankings)
@@ -76,7 +76,7 @@ fn write_items(out: &mut Vec<u8>, job: &Job, order: &[usize], scores: &[f32]) {
     out.push(b']');
 }
 
-fn write_left_out(out: &mut Vec<u8>, job: &Job, unscorable: &[Unscorable], columns: &[String]) {
+fn write_left_out(out: &mut Vec<u8>, job: &Job, unscorable: &[Unscorable]) {
     if unscorable.is_empty() {
         return;
     }
@@ -85,7 +85,7 @@ fn write_left_out(out: &mut Vec<u8>, job: &Job, unscorable: &[Unscorable], colum
         out.extend_from_slice(if place == 0 { b"{\"item_id\":" } else { b",{\"item_id\":" });
         job.items.write_json(bad.row, out);
         out.extend_from_slice(b",\"reason\":");
-        to_memory(&serde_json::to_writer(&mut *out, &bad.reason(columns)));
+        to_memory(&serde_json::to_writer(&mut *out, &bad.reason));
         out.push(b'}');
     }
     out.push(b']');
@@ -125,7 +125,7 @@ mod tests {
     /// Rankings of these sizes, over items 10, 11 and so on with these prices.
     fn job(prices: &[f32], sizes: &[usize]) -> Job {
         let bad = |(row, price): (usize, &f32)| {
-            (!price.is_finite()).then_some(Unscorable { row, column: 0, value: Some(*price) })
+            (!price.is_finite()).then_some(Unscorable { row, reason: format!("feature `price` is {price}") })
         };
         let group = |(nth, rows): (usize, &usize)| Group {
             request_id: format!("r{nth}"),

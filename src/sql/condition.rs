@@ -3,14 +3,13 @@
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::RecordBatch;
 use arrow::buffer::BooleanBuffer;
-use arrow::compute::prep_null_mask_filter;
 use arrow::datatypes::{DataType, Schema};
 use datafusion::error::DataFusionError;
 use datafusion::physical_expr::PhysicalExpr;
 
-use super::evaluate::evaluate;
+use super::each::Failures;
 
 /// An expression whose values are true, false or NULL.
 #[derive(Debug, Clone)]
@@ -22,11 +21,10 @@ impl Condition {
         matches!(expression.data_type(schema), Ok(DataType::Boolean)).then_some(Self(expression))
     }
 
-    /// Which rows it holds for; NULL counts as no.
-    pub(crate) fn rows(&self, batch: &RecordBatch) -> Result<BooleanBuffer, DataFusionError> {
-        let holds = evaluate(&self.0, batch)?;
-        let holds = holds.as_boolean();
-        Ok(if holds.null_count() > 0 { prep_null_mask_filter(holds).values().clone() } else { holds.values().clone() })
+    /// Which rows it holds for; NULL counts as no, and so does a row that it fails on, which is noted.
+    pub(crate) fn rows(&self, batch: &RecordBatch, failures: &mut Failures) -> Result<BooleanBuffer, DataFusionError> {
+        let holds = failures.evaluate_filter(Some(&self.0), batch, || None)?;
+        Ok(holds.map_or_else(|| BooleanBuffer::new_unset(batch.num_rows()), |holds| holds.values().clone()))
     }
 }
 
@@ -49,7 +47,7 @@ mod tests {
         let prices: ArrayRef = Arc::new(Int64Array::from(vec![Some(5), None, Some(1)]));
         let batch = RecordBatch::try_from_iter_with_nullable([("price", prices, true)]).unwrap();
         let condition = Planner::new([]).expression("price > 3", &batch.schema()).unwrap();
-        let rows = Condition::of(condition, &batch.schema()).unwrap().rows(&batch).unwrap();
+        let rows = Condition::of(condition, &batch.schema()).unwrap().rows(&batch, &mut Failures::default()).unwrap();
         assert_eq!(rows.iter().collect::<Vec<_>>(), [true, false, false]);
     }
 

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
-use arrow::compute::prep_null_mask_filter;
-use arrow::datatypes::DataType;
+use arrow::array::{ArrayRef, RecordBatch};
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::GroupsAccumulator;
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
@@ -13,20 +11,6 @@ use datafusion::physical_expr::{GroupsAccumulatorAdapter, PhysicalExpr};
 /// The value of an expression for every row.
 pub(crate) fn evaluate(expression: &Arc<dyn PhysicalExpr>, batch: &RecordBatch) -> Result<ArrayRef, DataFusionError> {
     expression.evaluate(batch)?.into_array(batch.num_rows())
-}
-
-/// The rows for which a condition is true; NULL is not true. `None` when there is no condition.
-pub(crate) fn evaluate_filter(
-    condition: Option<&Arc<dyn PhysicalExpr>>,
-    batch: &RecordBatch,
-) -> Result<Option<BooleanArray>, DataFusionError> {
-    let Some(condition) = condition else { return Ok(None) };
-    let mask = evaluate(condition, batch)?;
-    if *mask.data_type() != DataType::Boolean {
-        return Ok(Some(BooleanArray::from(vec![false; batch.num_rows()])));
-    }
-    let mask = mask.as_boolean();
-    Ok(Some(if mask.null_count() == 0 { mask.clone() } else { prep_null_mask_filter(mask) }))
 }
 
 /// A fresh accumulator; functions without a vectorised one go through DataFusion's adapter.

@@ -12,21 +12,26 @@
 //! nothing of windows, feature tables or streams: `window` hands the functions that stand for windows to
 //! [`Planner::new`]. A text that is too long or too deep is refused before it is parsed.
 //!
-//! Planning fails with [`PlanError`], which names what is wrong and what to write instead; evaluating fails with DataFusion's
-//! own error, which the caller wraps with what it was evaluating.
+//! Planning fails with [`PlanError`], which names what is wrong and what to write instead; evaluating a row that an expression
+//! fails on is noted in [`Failures`], and costs that row alone.
 
 mod condition;
 mod duration;
+mod each;
 mod evaluate;
 mod functions;
 mod planner;
 mod shape;
+mod total;
 
 pub(crate) use condition::Condition;
 pub(crate) use duration::parse_duration;
-pub(crate) use evaluate::{evaluate, evaluate_filter, new_accumulator};
+pub use each::Failures;
+pub(crate) use each::{Failed, both};
+pub(crate) use evaluate::{evaluate, new_accumulator};
 pub(crate) use functions::{DecayedParts, MOST_VALUES, decayed, decayed_parts, needs_time};
 pub(crate) use planner::PlanError;
 pub use planner::Planner;
 pub(crate) use planner::group_columns;
 pub(crate) use shape::{MAX_NESTED_WITH, Shape};
+pub(crate) use total::is_total;

@@ -85,6 +85,7 @@ impl StreamState {
                 reason: reject.reason.as_str(),
                 detail: reject.detail,
                 bytes: reject.bytes,
+                place: None,
             }));
         }
         let mut arrival = Arrival {
@@ -162,6 +163,7 @@ impl Arrival {
                     reason: LATE,
                     detail: format!("event time {time} is older than every window, watermark {watermark}"),
                     bytes: message.payload.clone(),
+                    place: None,
                 });
             }
         }

@@ -1,5 +1,6 @@
 //! Why a step fails.
 
+use crate::bus::StreamSequence;
 use crate::event::{DecoderError, SeenIdsError, TooManyPartitions};
 use crate::fault::{Judged, Judgement};
 use crate::learn::{ExampleError, JoinError};
@@ -45,6 +46,19 @@ pub enum StepError {
     /// The condition that makes an event positive feedback failed.
     #[error("labels.positive: {0}")]
     Positive(WindowError),
+    /// An expression failed on an event or a row, and the pipeline is to stop then.
+    #[error(
+        "stream `{stream}`, message {sequence}: {detail}; the pipeline stops here because [state] poison = \"stop\": mend \
+         the expression, or say \"dead-letter\""
+    )]
+    Poison {
+        /// Which stream.
+        stream: String,
+        /// The message.
+        sequence: StreamSequence,
+        /// What failed, and on what.
+        detail: String,
+    },
     /// Examples could not be made or written.
     #[error(transparent)]
     Example(#[from] ExampleError),
@@ -83,6 +97,7 @@ impl Judged for StepError {
             | Self::Vector(source)
             | Self::Trigger(source)
             | Self::Positive(source) => source.judgement(),
+            Self::Poison { .. } => Judgement::DATA,
             Self::Partitions { source, .. } => source.judgement(),
             Self::Example(error) => error.judgement(),
             Self::Join(error) => error.judgement(),

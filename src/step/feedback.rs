@@ -6,6 +6,7 @@ use super::arrival::Arrival;
 use crate::bus::{Message, StreamSequence};
 use crate::learn::{JoinKey, join_keys};
 use crate::pipeline::LabelPlan;
+use crate::sql::Failures;
 use crate::step::StepError;
 use crate::time::EventTime;
 
@@ -32,11 +33,16 @@ pub struct Positive {
 }
 
 impl Feedback {
-    /// Reads feedback off events that came with these messages.
-    pub(super) fn of(plan: &LabelPlan, messages: &[Message], arrival: &Arrival) -> Result<Self, StepError> {
+    /// Reads feedback off events that came with these messages. One that the condition fails on is noted, and is none.
+    pub(super) fn of(
+        plan: &LabelPlan,
+        messages: &[Message],
+        arrival: &Arrival,
+        failures: &mut Failures,
+    ) -> Result<Self, StepError> {
         let (batch, times) = (&arrival.batch, arrival.times());
         let sequences = arrival.origin.iter().map(|index| messages[*index as usize].sequence).collect();
-        let is_positive = plan.positive.rows(batch).map_err(|error| StepError::Positive(error.into()))?;
+        let is_positive = plan.positive.rows(batch, failures).map_err(|error| StepError::Positive(error.into()))?;
         let rows: Vec<usize> = is_positive.set_indices().collect();
         let columns = join_columns(&plan.join, batch);
         // Feedback is rare: keys are made for its rows alone.

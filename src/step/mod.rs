@@ -16,12 +16,14 @@
 //! It does not score, publish or commit.
 //!
 //! It fails with [`StepError`], after which the state is in the middle of a step and of no use: whoever drives it ends, and
-//! goes on from what is committed. What is wrong with one event or one request is none: it becomes a dead letter or a refusal.
+//! goes on from what is committed. What is wrong with one event, row or request is none: it becomes a dead letter or a
+//! refusal. An event that an expression of one table fails on still counts in the others.
 
 mod arrival;
 mod counts;
 mod deadletter;
 mod error;
+mod failed;
 mod feedback;
 mod label;
 mod output;
@@ -32,7 +34,8 @@ mod trigger;
 
 pub use counts::Counts;
 pub(crate) use deadletter::DeadLetter;
-pub use deadletter::UNSCORABLE;
+pub use deadletter::{FAILED, UNSCORABLE};
+pub(crate) use deadletter::{FailingPlace, Owner, RowId};
 pub use error::StepError;
 pub(crate) use label::{ExampleMessage, ImpressionMessage, Labelled, Labeller};
 pub(crate) use label::{Made, Recorded, Shown, in_order};

@@ -6,6 +6,7 @@ use arrow::array::RecordBatch;
 use bytes::Bytes;
 
 use super::arrival::{Arrival, Incoming, StreamState};
+use super::deadletter::{FAILED, Owner};
 use super::feedback::{Feedback, join_columns};
 use super::output::{Emitted, Origin, StepOutput};
 use super::tables::Tables;
@@ -16,9 +17,14 @@ use crate::learn::join_keys;
 use crate::pipeline::{Pipeline, StreamIndex, TableIndex};
 use crate::reference::ReferenceTable;
 use crate::score::{Job, RequestDecoder};
+use crate::sql::Failures;
 use crate::step::StepError;
 use crate::time::EventTime;
 use crate::window::References;
+
+/// Where conditions on events stand.
+const POSITIVE: Owner = Owner::Setting("[labels] positive");
+const TRIGGER: Owner = Owner::Setting("[score] on");
 
 /// The state of a pipeline.
 pub struct Step {
@@ -141,17 +147,27 @@ impl Step {
         let mut arrival = self.streams[stream.0].take(incoming, &mut output.counts, letters)?;
         output.newest = self.streams[stream.0].watermark.newest();
         let late = self.tables.push(stream, &arrival, &mut output.emissions)?;
+        note_left_out(&mut self.tables, &pipeline, incoming, &arrival, &mut output);
         let letters = (emit && incoming.plan.dead_letter_late).then_some(&mut output.dead);
         output.counts.late = arrival.leave_late_out(incoming, &late, letters)?;
         output.counts.counted = arrival.batch.num_rows() as u64;
         if let Some(labels) = labels {
-            output.feedback = Some(Feedback::of(labels, messages, &arrival)?);
+            let mut failures = Failures::default();
+            output.feedback = Some(Feedback::of(labels, messages, &arrival, &mut failures)?);
+            output.note_failed(&POSITIVE, "the event is no feedback", &failures, incoming, &arrival);
         }
         self.apply(incoming, &arrival, &mut output)?;
         self.leave_silent_out(&mut output.emissions)?;
         let watermark = self.streams[stream.0].watermark();
         self.tables.settle(stream, watermark, &output.emissions)?;
-        Ok(output)
+        output.note_failed_rows(&pipeline, incoming, &arrival);
+        match output.dead.iter().find(|letter| letter.reason == FAILED) {
+            Some(letter) if pipeline.state.stops_at_poison => {
+                let stream = incoming.plan.name.clone();
+                Err(StepError::Poison { stream, sequence: letter.sequence, detail: letter.detail.clone() })
+            }
+            _ => Ok(output),
+        }
     }
 
     /// Moves event time on until every window has closed: the end of a test, after which nothing comes.
@@ -225,13 +241,15 @@ impl Step {
         let stream = incoming.stream;
         let batch = &arrival.batch;
         tables.begin(stream, batch, &output.emissions)?;
+        note_left_out(tables, pipeline, incoming, arrival, output);
         let trigger = pipeline.score.as_ref().and_then(|score| score.trigger.as_ref());
         // The label join remembers vectors that were shown before a restart, so they are made again.
         let wanted = !output.is_replay || pipeline.labels.is_some();
         let trigger = trigger.filter(|trigger| wanted && trigger.stream == stream);
-        let triggered =
-            trigger.map(|trigger| trigger.condition.rows(batch).map_err(|error| StepError::Trigger(error.into())));
-        let triggered = triggered.transpose()?;
+        let mut failures = Failures::default();
+        let triggered = trigger.map(|trigger| trigger.condition.rows(batch, &mut failures));
+        let triggered = triggered.transpose().map_err(|error| StepError::Trigger(error.into()))?;
+        output.note_failed(&TRIGGER, "the event is not scored", &failures, incoming, arrival);
         let times = arrival.times();
         let (Some(triggered), Some(vector)) = (&triggered, vector.as_mut()) else {
             (0..times.len()).for_each(|row| tables.apply(stream, row));
@@ -258,11 +276,25 @@ impl Step {
             output.keys = join_keys(&columns, triggered.requests.num_rows());
         }
         if let Some(score) = &pipeline.score {
-            describe_events(score, vector.plan().columns(), incoming, arrival, &triggered, output);
+            describe_events(score, incoming, arrival, &triggered, output);
         }
         if output.feedback.is_some() {
             output.triggers = triggered.rows;
         }
         Ok(())
+    }
+}
+
+/// Makes dead letters of the events that tables have left out.
+fn note_left_out(
+    tables: &mut Tables,
+    pipeline: &Pipeline,
+    incoming: Incoming<'_>,
+    arrival: &Arrival,
+    output: &mut StepOutput,
+) {
+    for (table, failures) in tables.take_failed() {
+        let owner = Owner::Table(pipeline.table(table).plan.name().to_owned());
+        output.note_failed(&owner, "the table leaves the event out", &failures, incoming, arrival);
     }
 }

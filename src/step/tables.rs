@@ -7,7 +7,7 @@
 //!
 //! An event is late when every table of its stream refuses it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,10 +18,11 @@ use super::output::Emitted;
 use crate::event::is_late;
 use crate::feature::{LivePlan, LiveTable};
 use crate::pipeline::{Pipeline, StreamIndex, TableIndex};
+use crate::sql::Failures;
 use crate::step::StepError;
 use crate::time::EventTime;
 use crate::window::{
-    Emission, FeatureTable, NewestRows, References, WindowError, WindowIndex, WindowPlan, WindowTables,
+    Emission, FailedEvent, FeatureTable, NewestRows, References, WindowError, WindowIndex, WindowPlan, WindowTables,
 };
 
 /// See the module.
@@ -44,6 +45,8 @@ pub(super) struct Tables {
     emitted: Vec<Emission>,
     /// How many of this step's emissions are in there or have been.
     queued: usize,
+    /// Per table, events of the batch at hand that it leaves out.
+    failed: BTreeMap<TableIndex, Failures>,
 }
 
 /// The tables of one stream.
@@ -87,6 +90,7 @@ impl Tables {
             unseen: vec![VecDeque::new(); live.len()],
             emitted: Vec::new(),
             queued: 0,
+            failed: BTreeMap::new(),
             windows: WindowTables::new(plans).map_err(StepError::Windows)?,
             references: References::default(),
             pipeline: Arc::clone(pipeline),
@@ -110,6 +114,9 @@ impl Tables {
             let pushed = self.windows.push(&of_stream.name, &arrival.batch, &arrival.watermarks, &mut late, emitted);
             pushed.map_err(StepError::Windows)?;
             self.name_tables(out);
+            for FailedEvent { table, row, failed } in self.windows.take_failed() {
+                self.failed.entry(self.places[table.0]).or_default().note(row, failed);
+            }
         }
         let of_stream = &self.of_stream[stream.0];
         let nobody_reads = [(TableIndex(usize::MAX), Duration::ZERO)];
@@ -128,6 +135,11 @@ impl Tables {
             }
         }
         Ok(late)
+    }
+
+    /// The events of the batch at hand that tables have left out since this was last asked.
+    pub(super) fn take_failed(&mut self) -> BTreeMap<TableIndex, Failures> {
+        std::mem::take(&mut self.failed)
     }
 
     /// The reference tables that events are joined with from now on.
@@ -167,9 +179,14 @@ impl Tables {
     ) -> Result<(), StepError> {
         for (table, _) in &self.of_stream[stream.0].as_of {
             if let LiveTable::AsOf(state) = &mut self.live[table.0] {
-                let rows = state.plan().source().rows(&self.of_stream[stream.0].name, batch, &self.references);
-                let begun = rows.and_then(|rows| rows.map_or(Ok(()), |rows| state.begin(&rows)));
+                let mut failures = Failures::default();
+                let plan = Arc::clone(state.plan());
+                let rows = plan.source().rows(&self.of_stream[stream.0].name, batch, &self.references, &mut failures);
+                let begun = rows.and_then(|rows| rows.map_or(Ok(()), |rows| state.begin(&rows, &mut failures)));
                 begun.map_err(|source| in_table(self.pipeline.table(*table).plan.name(), source))?;
+                if !failures.is_empty() {
+                    self.failed.insert(*table, failures);
+                }
             }
         }
         self.queue(emissions);

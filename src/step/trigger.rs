@@ -38,11 +38,9 @@ pub(super) fn fit(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch
     Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
 }
 
-/// Names the rankings of a step after their events, and makes dead letters of what cannot be scored. `columns` are the
-/// vector's.
+/// Names the rankings of a step after their events, and makes dead letters of what cannot be scored.
 pub(super) fn describe_events(
     score: &ScorePlan,
-    columns: &[String],
     incoming: Incoming<'_>,
     arrival: &Arrival,
     triggered: &Triggered,
@@ -80,8 +78,9 @@ pub(super) fn describe_events(
             stream,
             sequence: message.sequence,
             reason: UNSCORABLE,
-            detail: bad.reason(columns),
+            detail: bad.reason.clone(),
             bytes: message.payload.clone(),
+            place: None,
         }
     });
     output.dead.extend(unscorable);

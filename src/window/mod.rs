@@ -26,6 +26,8 @@ mod asof;
 mod budget;
 mod closed;
 mod content;
+mod failed;
+mod integer_sum;
 mod keys;
 mod newest;
 mod planner;
@@ -36,12 +38,12 @@ mod table;
 pub use asof::{FeaturePlan, FeatureTable, Horizon, Reads};
 pub(crate) use budget::AtLimit;
 pub use budget::Budget;
-#[cfg(test)]
-pub(crate) use closed::EmissionKind;
 pub(crate) use closed::WindowSpec;
 #[cfg(test)]
 pub(crate) use closed::fingerprint as windows_fingerprint;
-pub use closed::{Emission, Emit, WindowIndex, WindowPlan, WindowSettings, WindowTables};
+pub use closed::{Emission, EmissionKind, Emit, WindowIndex, WindowPlan, WindowSettings, WindowTables};
+pub use failed::FailedRow;
+pub(crate) use failed::{FailedEvent, FailedValue};
 pub(crate) use newest::{NewestRows, RowReads};
 pub use planner::planner;
 pub use source::References;

@@ -285,6 +285,7 @@ mod tests {
             keys: vec![keys],
             windows,
             is_removal,
+            failed: Vec::new(),
         }
     }
 

@@ -24,7 +24,7 @@ use self::join::ReferenceJoin;
 use super::WindowError;
 use super::asof::mentions_within;
 use crate::reference::ReferenceTable;
-use crate::sql::{PlanError, Planner, evaluate};
+use crate::sql::{Failures, PlanError, Planner};
 
 /// The FROM and WHERE of a select.
 pub struct Source {
@@ -127,20 +127,23 @@ impl Source {
         self.identity == other.identity
     }
 
-    /// The rows of the input for events of `stream`, in their order; `None` when the select does not read it.
+    /// The rows of the input for events of `stream`, in their order; `None` when the select does not read it. Events that
+    /// an expression of the FROM fails on are noted.
     pub fn rows(
         &self,
         stream: &str,
         events: &RecordBatch,
         references: &References,
+        failures: &mut Failures,
     ) -> Result<Option<RecordBatch>, WindowError> {
         let Some(branch) = self.branches.iter().find(|branch| branch.stream == stream) else { return Ok(None) };
         let mut rows = events.clone();
         for join in &branch.joins {
-            rows = join.widen(&rows, references)?;
+            rows = join.widen(&rows, references, failures)?;
         }
         for select in &branch.selects {
-            let columns: Result<Vec<_>, _> = select.columns.iter().map(|column| evaluate(column, &rows)).collect();
+            let columns: Result<Vec<_>, _> =
+                select.columns.iter().map(|column| failures.evaluate(column, &rows, || None)).collect();
             rows = RecordBatch::try_new(Arc::clone(&select.schema), columns?)?;
         }
         Ok(Some(rows))
@@ -279,9 +282,9 @@ mod tests {
     #[test]
     fn an_as_of_table_joins_the_row_that_held_at_the_time_of_the_event() {
         let (TableForm::AsOf(plan), references) = plan(COUNTS, "user_id") else { panic!("not an as-of table") };
-        let rows = plan.source().rows("clicks", &clicks(), &references).unwrap().unwrap();
+        let rows = plan.source().rows("clicks", &clicks(), &references, &mut Failures::default()).unwrap().unwrap();
         let mut table = FeatureTable::new(Arc::new(plan), 0, Budget::UNLIMITED).unwrap();
-        table.begin(&rows).unwrap();
+        table.begin(&rows, &mut Failures::default()).unwrap();
         (0..rows.num_rows()).for_each(|row| table.apply(row));
         let (mut slots, mut reads) = (Vec::new(), Reads::default());
         let user: ArrayRef = Arc::new(Int64Array::from(vec![7]));
@@ -319,7 +322,8 @@ mod tests {
     #[test]
     fn a_reference_table_that_was_not_loaded_is_an_error_with_its_name() {
         let (TableForm::AsOf(plan), _) = plan(COUNTS, "user_id") else { panic!("not an as-of table") };
-        let error = plan.source().rows("clicks", &clicks(), &References::default()).unwrap_err();
+        let error =
+            plan.source().rows("clicks", &clicks(), &References::default(), &mut Failures::default()).unwrap_err();
         assert_eq!(error.to_string(), "reference table `items` is not loaded");
     }
 }

@@ -9,6 +9,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
 use datafusion::prelude::SessionContext;
 use proptest::prelude::*;
+use tidewheel::sql::Failures;
 use tidewheel::time::EventTime;
 use tidewheel::window::{Budget, FeaturePlan, FeatureTable, Horizon, Reads};
 
@@ -135,7 +136,7 @@ proptest! {
         let mut newest = i64::MIN;
         for first in (0..events.len()).step_by(size) {
             let step = &events[first..events.len().min(first + size)];
-            table.begin(&batch(step, first)).unwrap();
+            table.begin(&batch(step, first), &mut Failures::default()).unwrap();
             let (mut found, mut views) = (Reads::default(), Vec::new());
             let users: ArrayRef = Arc::new(Int64Array::from_iter_values(0..5));
             let mut slots = Vec::new();

@@ -12,6 +12,7 @@ use datafusion::error::DataFusionError;
 
 use super::harness::plain;
 use super::needs_time;
+use crate::sql::Failures;
 use crate::sql::planner::{PlanError, Planner};
 use crate::time::EventTime;
 use crate::window::{Budget, FeaturePlan, FeatureTable, Horizon, Reads};
@@ -58,7 +59,7 @@ fn live(planner: &Planner, sql: &str, clicks: &RecordBatch, size: usize) -> Reco
     let mut table = FeatureTable::new(Arc::new(plan), 5_000_000, Budget::UNLIMITED).unwrap();
     for first in (0..clicks.num_rows()).step_by(size) {
         let step = clicks.slice(first, size.min(clicks.num_rows() - first));
-        table.begin(&step).unwrap();
+        table.begin(&step, &mut Failures::default()).unwrap();
         for row in 0..step.num_rows() {
             table.apply(row);
         }

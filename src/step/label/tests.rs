@@ -102,7 +102,7 @@ fn an_event_that_no_model_could_score_becomes_no_example() {
     let pipeline = pipeline();
     let mut labeller = labeller(&pipeline, Vec::new());
     let (StepOutput { mut job, keys, .. }, _) = request(&pipeline, 2);
-    job.matrix.unscorable = vec![Unscorable { row: 0, column: 0, value: None }];
+    job.matrix.unscorable = vec![Unscorable { row: 0, reason: String::new() }];
     job.groups = vec![Group { rows: 1, ..job.groups[0].clone() }; 2];
     let output = StepOutput { job, keys, triggers: vec![0, 1], ..events(&[1, 2, 3], None, true) };
     let made = labeller.take(&output, &[], "clicks=0").unwrap().examples;

@@ -14,6 +14,7 @@ use super::plan::{
 use super::tile::Horizon;
 use super::within::{mentions_within, split_horizon};
 use crate::sql::{DecayedParts, MOST_VALUES, PlanError, Planner, decayed_parts, needs_time, new_accumulator};
+use crate::window::integer_sum::Half;
 
 pub(super) struct Builder<'a> {
     pub(super) planner: &'a Planner,
@@ -102,9 +103,13 @@ impl Builder<'_> {
         };
         Ok(Some(match (name, is_distinct, args.len()) {
             ("count", false, 1) => OutputSource::Count(self.count(argument, filter, horizon)?),
-            ("sum", false, 1) if is_number => {
-                let kind = if is_float { RunningKind::SumFloat } else { RunningKind::Sum };
-                let (sum, count) = self.counted_cell(kind, argument, filter, horizon)?;
+            ("sum", false, 1) if is_number && !is_float => {
+                let (low, count) = self.counted_cell(RunningKind::Sum(Half::Low), argument, filter, horizon)?;
+                let (high, _) = self.counted_cell(RunningKind::Sum(Half::High), argument, filter, horizon)?;
+                OutputSource::IntegerSum { low, high, count }
+            }
+            ("sum", false, 1) if is_float => {
+                let (sum, count) = self.counted_cell(RunningKind::SumFloat, argument, filter, horizon)?;
                 OutputSource::Sum { sum, count }
             }
             ("avg", false, 1) if is_float => {

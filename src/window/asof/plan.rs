@@ -18,6 +18,7 @@ use super::extreme::Extreme;
 use super::select::{SelectForm, keys};
 use super::tile::Horizon;
 use crate::sql::{PlanError, Planner};
+use crate::window::integer_sum::Half;
 use crate::window::source::Source;
 
 /// A checked feature table: everything that [`FeatureTable`](super::FeatureTable) needs to run.
@@ -82,8 +83,8 @@ pub(super) struct RunningAggregate {
 pub(super) enum RunningKind {
     /// One, when the argument is not NULL.
     Count,
-    /// The argument, a 64-bit integer.
-    Sum,
+    /// A half of the argument, a 64-bit integer.
+    Sum(Half),
     /// The argument, a 64-bit float.
     SumFloat,
     /// The argument, when it is beyond the others.
@@ -94,7 +95,7 @@ impl RunningKind {
     /// How contributions add up.
     pub(super) fn combine(self) -> Combine {
         match self {
-            Self::Count | Self::Sum => Combine::Add,
+            Self::Count | Self::Sum(_) => Combine::Add,
             Self::SumFloat => Combine::AddFloat,
             Self::Extreme(_) => Combine::Largest,
         }
@@ -159,6 +160,12 @@ pub(super) enum OutputSource {
     Count(CellRef),
     Sum {
         sum: CellRef,
+        count: CellRef,
+    },
+    /// A sum of integers, of its halves.
+    IntegerSum {
+        low: CellRef,
+        high: CellRef,
         count: CellRef,
     },
     Average {
@@ -236,7 +243,11 @@ impl FeaturePlan {
         let projection: Result<Vec<_>, _> =
             form.projection.expr.iter().map(|expr| planner.physical(expr, aggregate_schema)).collect();
         let schema = nullable(form.projection.schema.as_arrow());
-        let meaning = format!("{}\n{time} {retention:?}\n{:?}", plan.display_indent(), builder.input.as_arrow());
+        let mut meaning = format!("{}\n{time} {retention:?}\n{:?}", plan.display_indent(), builder.input.as_arrow());
+        if outputs.iter().any(|output| matches!(output, OutputSource::IntegerSum { .. })) {
+            // A state that keeps them in one word each is not this one's.
+            meaning.push_str("\nsums of integers in halves");
+        }
         Ok(Self {
             name: name.to_owned(),
             stream,

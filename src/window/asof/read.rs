@@ -10,6 +10,7 @@ use arrow::buffer::{BooleanBuffer, NullBuffer, OffsetBuffer};
 use arrow::compute::{interleave, nullif, take_arrays};
 use arrow::datatypes::{DataType, Field, Float64Type, TimestampMicrosecondType};
 use datafusion::logical_expr::EmitTo;
+use datafusion::physical_expr::utils::collect_columns;
 use hashbrown::HashMap;
 
 use super::cells::RunningCells;
@@ -17,8 +18,10 @@ use super::column::as_float;
 use super::level::Levels;
 use super::plan::{CellRef, FeaturePlan, OutputSource, RunningKind};
 use super::recent::Recent;
-use crate::sql::{decayed, evaluate, new_accumulator};
+use crate::sql::{Failures, decayed, new_accumulator};
 use crate::window::WindowError;
+use crate::window::failed::FailedValue;
+use crate::window::integer_sum;
 use crate::window::keys::{KeyIndex, NO_SLOT};
 
 /// Look-ups into one table, in the order they were made.
@@ -91,8 +94,9 @@ pub(super) struct ReadSource<'a> {
 }
 
 impl ReadSource<'_> {
-    /// The rows of the feature table for the look-ups; all NULL where the key has no row.
-    pub(super) fn evaluate(&self, reads: &Reads) -> Result<RecordBatch, WindowError> {
+    /// The rows of the feature table for the look-ups; all NULL where the key has no row, and NULL in a column that fails,
+    /// which is noted.
+    pub(super) fn evaluate(&self, reads: &Reads, failed: &mut Vec<FailedValue>) -> Result<RecordBatch, WindowError> {
         let count = reads.slots.len();
         let schema = self.plan.schema();
         if self.keys.len() == 0 || count == 0 {
@@ -103,8 +107,15 @@ impl ReadSource<'_> {
         // A look-up that found no key borrows slot zero for the key columns and is blanked below.
         let slots: Vec<u32> = reads.slots.iter().map(|slot| if *slot == NO_SLOT { 0 } else { *slot }).collect();
         let mut columns = self.keys.columns(&slots)?;
+        let mut overflows: Vec<(usize, Failures)> = Vec::new();
         for output in &self.plan.outputs {
-            columns.push(self.output(output, reads)?);
+            let mut failures = Failures::default();
+            let name = self.plan.aggregate_schema.field(columns.len()).name();
+            let column = self.output(output, reads, name, &mut failures)?;
+            if !failures.is_empty() {
+                overflows.push((columns.len(), failures));
+            }
+            columns.push(column);
         }
         let aggregates = RecordBatch::try_new(Arc::clone(&self.plan.aggregate_schema), columns)?;
         let exists = self.cells.place(self.plan.exists);
@@ -112,8 +123,19 @@ impl ReadSource<'_> {
             (0..count).map(|read| reads.cells[read * self.cells.width() + exists] == 0).collect();
         let missing = (missing.count_set_bits() > 0).then(|| BooleanArray::new(missing, None));
         let mut outputs = Vec::with_capacity(self.plan.projection.len());
-        for expression in &self.plan.projection {
-            let column = evaluate(expression, &aggregates)?;
+        for (index, expression) in self.plan.projection.iter().enumerate() {
+            let mut failures = Failures::default();
+            for (aggregate, overflow) in &overflows {
+                if collect_columns(expression).iter().any(|column| column.index() == *aggregate) {
+                    overflow.iter().for_each(|(read, why)| failures.note(read, why.clone()));
+                }
+            }
+            let exist = || missing.as_ref().map(|missing| !missing.values());
+            let mut column = failures.evaluate(expression, &aggregates, exist)?;
+            if let Some(kept) = failures.kept(count) {
+                note(&failures, index, reads, failed);
+                column = nullif(&column, &BooleanArray::new(!&kept, None))?;
+            }
             outputs.push(match &missing {
                 Some(missing) => nullif(&column, missing)?,
                 None => column,
@@ -126,18 +148,25 @@ impl ReadSource<'_> {
         Ok(RecordBatch::try_new(Arc::clone(schema), outputs)?)
     }
 
-    fn output(&self, output: &OutputSource, reads: &Reads) -> Result<ArrayRef, WindowError> {
+    /// The column of an aggregate call, under its name. A sum that does not fit is NULL and noted.
+    fn output(
+        &self,
+        output: &OutputSource,
+        reads: &Reads,
+        name: &str,
+        failures: &mut Failures,
+    ) -> Result<ArrayRef, WindowError> {
         let column = |cell: CellRef| every(&reads.cells, self.cells.place(cell), self.cells.width());
         // A sum over nothing is NULL, and so are its like.
         let valid = |count: CellRef| Some(column(count).map(|count| count != 0).collect::<NullBuffer>());
         Ok(match output {
             OutputSource::Count(cell) => Arc::new(Int64Array::from_iter_values(column(*cell))),
-            OutputSource::Sum { sum, count } => match self.kind(*sum) {
-                RunningKind::SumFloat => {
-                    Arc::new(Float64Array::new(column(*sum).map(as_float).collect(), valid(*count)))
-                }
-                _ => Arc::new(Int64Array::new(column(*sum).collect(), valid(*count))),
-            },
+            OutputSource::Sum { sum, count } => {
+                Arc::new(Float64Array::new(column(*sum).map(as_float).collect(), valid(*count)))
+            }
+            OutputSource::IntegerSum { low, high, count } => {
+                integer_sum::sums(column(*low).zip(column(*high)), valid(*count).as_ref(), name, failures)
+            }
             OutputSource::Average { sum, count } => {
                 let averages = column(*sum).zip(column(*count)).map(|(sum, count)| as_float(sum) / count as f64);
                 Arc::new(Float64Array::new(averages.collect(), valid(*count)))
@@ -240,6 +269,14 @@ impl ReadSource<'_> {
         let batch = self.recent.batch(pick.source.1 as usize);
         let filter = batch.and_then(|batch| batch.merged[aggregate].filter.as_ref());
         filter.is_none_or(|filter| filter.value(pick.row as usize))
+    }
+}
+
+/// Takes note of what failed in a column, for each look-up that it was read for.
+fn note(failures: &Failures, column: usize, reads: &Reads, failed: &mut Vec<FailedValue>) {
+    for (read, why) in failures.iter() {
+        let look_ups = reads.read_of.iter().enumerate().filter(|(_, of)| **of as usize == read);
+        failed.extend(look_ups.map(|(row, _)| FailedValue { row, column, failed: why.clone() }));
     }
 }
 

@@ -12,7 +12,7 @@ use arrow::datatypes::{DataType, Float64Type, Int64Type, TimestampMicrosecondTyp
 
 use super::column::to_word;
 use super::plan::{FeaturePlan, RunningKind};
-use crate::sql::{evaluate, evaluate_filter};
+use crate::sql::{Failures, both};
 use crate::window::WindowError;
 use crate::window::keys::{KeyIndex, NO_SLOT};
 
@@ -72,23 +72,32 @@ pub(super) struct MergedInput {
 }
 
 impl RecentBatch {
-    /// Evaluates the expressions of `plan` over the events and gives every key a slot.
-    pub(super) fn evaluate(plan: &FeaturePlan, events: &RecordBatch, keys: &mut KeyIndex) -> Result<Self, WindowError> {
+    /// Evaluates the expressions of `plan` over the events and gives every key a slot. A row that any expression fails on is
+    /// noted and left out, as if WHERE had refused it; what WHERE or a FILTER keeps from an expression can't make it fail.
+    pub(super) fn evaluate(
+        plan: &FeaturePlan,
+        events: &RecordBatch,
+        keys: &mut KeyIndex,
+        failures: &mut Failures,
+    ) -> Result<Self, WindowError> {
         let rows = events.num_rows();
-        let wanted = evaluate_filter(plan.filter.as_ref(), events)?;
-        let columns: Result<Vec<_>, _> = plan.keys().iter().map(|key| evaluate(&key.expression, events)).collect();
-        let mut slots = Vec::with_capacity(rows);
-        keys.intern(&columns?, rows, |row| wanted.as_ref().is_none_or(|wanted| wanted.value(row)), &mut slots)?;
+        let wanted = failures.evaluate_filter(plan.filter.as_ref(), events, || None)?;
+        let wanted = wanted.as_ref().map(BooleanArray::values);
+        let columns: Result<Vec<_>, _> =
+            plan.keys().iter().map(|key| failures.evaluate(&key.expression, events, || wanted.cloned())).collect();
+        let columns = columns?;
         let times = events.column(plan.time_index).as_primitive::<TimestampMicrosecondType>().values().to_vec();
-        let arguments: Result<Vec<_>, _> =
-            plan.arguments.iter().map(|argument| evaluate(argument.physical(), events)).collect();
-        let arguments = arguments?;
         let mut filters = Vec::with_capacity(plan.filters.len());
         for filter in &plan.filters {
-            filters.push(match evaluate_filter(Some(filter.physical()), events)? {
+            filters.push(match failures.evaluate_filter(Some(filter.physical()), events, || wanted.cloned())? {
                 Some(filter) => filter.values().clone(),
                 None => BooleanBuffer::new_set(rows),
             });
+        }
+        let mut arguments = Vec::with_capacity(plan.arguments.len());
+        for (index, argument) in plan.arguments.iter().enumerate() {
+            let passing = || both(wanted, any_filter(plan, index, &filters).as_ref());
+            arguments.push(failures.evaluate(argument.physical(), events, passing)?);
         }
         // Rows that count for an aggregate; none where all do.
         let mask = |argument: Option<usize>, filter: Option<usize>| -> Option<BooleanBuffer> {
@@ -113,7 +122,10 @@ impl RecentBatch {
                     Some(mask) => mask.iter().map(i64::from).collect(),
                     None => vec![1; rows],
                 },
-                (RunningKind::Sum | RunningKind::SumFloat, Some(argument)) => words(&arguments[argument], rows),
+                (RunningKind::SumFloat, Some(argument)) => words(&arguments[argument], rows),
+                (RunningKind::Sum(half), Some(argument)) => {
+                    words(&arguments[argument], rows).into_iter().map(|value| half.of(value)).collect()
+                }
                 (RunningKind::Extreme(extreme), Some(argument)) => {
                     let argument = &arguments[argument];
                     match argument.as_primitive_opt::<Float64Type>() {
@@ -142,13 +154,15 @@ impl RecentBatch {
         let (distinct, last) = (distinct.collect(), last.collect());
         let mut merged = Vec::with_capacity(plan.merged.len());
         for aggregate in &plan.merged {
+            let filter = failures.evaluate_filter(aggregate.filter.as_ref(), events, || wanted.cloned())?;
+            let passing = || both(wanted, filter.as_ref().map(BooleanArray::values));
             let arguments: Result<_, _> =
-                aggregate.arguments.iter().map(|argument| evaluate(argument, events)).collect();
-            merged.push(MergedInput {
-                arguments: arguments?,
-                filter: evaluate_filter(aggregate.filter.as_ref(), events)?,
-            });
+                aggregate.arguments.iter().map(|argument| failures.evaluate(argument, events, passing)).collect();
+            merged.push(MergedInput { arguments: arguments?, filter });
         }
+        let mut slots = Vec::with_capacity(rows);
+        let is_kept = |row| wanted.is_none_or(|wanted| wanted.value(row)) && !failures.has(row);
+        keys.intern(&columns, rows, is_kept, &mut slots)?;
         Ok(Self::new(times, slots, running, distinct, last, merged))
     }
 
@@ -166,6 +180,19 @@ impl RecentBatch {
         let previous = vec![Place::NONE; times.len()];
         Self { times, slots, running, distinct, last, merged, newest, oldest, newest_so_far: newest, previous }
     }
+}
+
+/// The rows that any aggregate over an argument looks at it in; all without a buffer.
+fn any_filter(plan: &FeaturePlan, argument: usize, filters: &[BooleanBuffer]) -> Option<BooleanBuffer> {
+    let running = plan.running.iter().filter(|one| one.argument == Some(argument)).map(|one| one.filter);
+    let distinct = plan.distinct.iter().filter(|one| one.argument == argument).map(|one| one.filter);
+    let last = plan.last.iter().filter(|one| one.argument == argument).map(|one| one.filter);
+    let mut any: Option<BooleanBuffer> = None;
+    for filter in running.chain(distinct).chain(last) {
+        let filter = filters.get(filter?)?;
+        any = Some(any.map_or_else(|| filter.clone(), |any| &any | filter));
+    }
+    any
 }
 
 /// The 64-bit words of an integer, float or time column; what stands under a NULL is not looked at.

@@ -13,7 +13,9 @@ use super::read::{Pick, Picks, ReadSource, Reads};
 use super::recent::{Recent, RecentBatch};
 use super::run::RunBuilder;
 use super::tile::Segment;
+use crate::sql::{Failed, Failures};
 use crate::time::EventTime;
+use crate::window::failed::FailedValue;
 use crate::window::keys::{KeyIndex, NO_SLOT};
 use crate::window::{Budget, WindowError};
 
@@ -91,11 +93,13 @@ impl FeatureTable {
     /// Follow with [`Self::apply`] for every row in order, then [`Self::settle`]. Slots that were looked up before are
     /// not valid after it.
     ///
+    /// The rows in `failures`, and those that an expression of the table fails on, are left out.
+    ///
     /// # Errors
-    /// When an expression fails on the data, or the table would exceed a limit at which it stops.
-    pub fn begin(&mut self, events: &RecordBatch) -> Result<(), WindowError> {
+    /// When the table would exceed a limit at which it stops.
+    pub fn begin(&mut self, events: &RecordBatch, failures: &mut Failures) -> Result<(), WindowError> {
         self.stay_within_budget(events.num_rows())?;
-        let batch = RecentBatch::evaluate(&self.plan, events, &mut self.keys)?;
+        let batch = RecentBatch::evaluate(&self.plan, events, &mut self.keys, failures)?;
         self.make_room();
         self.cells.warm(&batch.slots);
         self.recent.push(batch, self.keys.len());
@@ -199,8 +203,17 @@ impl FeatureTable {
         }
     }
 
-    /// The rows of the table for the look-ups in `reads`: as many, in their order.
+    /// The rows of the table for the look-ups in `reads`: as many, in their order. A value that can't be computed is NULL.
     pub fn evaluate(&self, reads: &Reads) -> Result<RecordBatch, WindowError> {
+        self.evaluate_noting(reads, &mut Vec::new())
+    }
+
+    /// [`Self::evaluate`], taking note of the values that could not be computed.
+    pub(crate) fn evaluate_noting(
+        &self,
+        reads: &Reads,
+        failed: &mut Vec<FailedValue>,
+    ) -> Result<RecordBatch, WindowError> {
         let source = ReadSource {
             plan: &self.plan,
             keys: &self.keys,
@@ -208,17 +221,23 @@ impl FeatureTable {
             levels: &self.levels,
             recent: &self.recent,
         };
-        source.evaluate(reads)
+        source.evaluate(reads, failed)
     }
 
-    /// The rows of the keys with slots in `slots` as of the newest event; keys without a row are left out.
+    /// The rows of the keys with slots in `slots` as of the newest event; keys without a row are left out. A value that can't
+    /// be computed is NULL, and the log says so.
     pub fn scan(&mut self, slots: std::ops::Range<u32>) -> Result<RecordBatch, WindowError> {
         let end = slots.end.min(self.keys.len() as u32);
         let mut reads = Reads::default();
         for slot in slots.start.min(end)..end {
             self.read(slot, EventTime(self.newest), &mut reads);
         }
-        let rows = self.evaluate(&reads)?;
+        let mut failed = Vec::new();
+        let rows = self.evaluate_noting(&reads, &mut failed)?;
+        if let Some(FailedValue { failed: Failed { expression, reason }, .. }) = failed.first() {
+            let (table, values) = (self.plan.name(), failed.len());
+            tracing::warn!(table, values, expression, reason, "values that can't be computed are NULL");
+        }
         let exists = self.cells.place(self.plan.exists);
         let is_alive = |read: &u32| Some(reads.cells[*read as usize * self.cells.width() + exists] > 0);
         let alive: BooleanArray = reads.read_of.iter().map(is_alive).collect();

@@ -7,6 +7,7 @@ use arrow::ipc::writer::StreamWriter;
 use proptest::prelude::*;
 
 use super::{FeaturePlan, FeatureTable, Horizon, Reads};
+use crate::sql::Failures;
 use crate::time::EventTime;
 use crate::window::{Budget, WindowError};
 
@@ -80,7 +81,7 @@ fn events(users: i64) -> impl Strategy<Value = Vec<Event>> {
 
 /// Applies the events of a step and returns what users read in its middle and at its end, as bytes.
 fn step(table: &mut FeatureTable, events: &[Event], backs: &[i64]) -> Result<Vec<u8>, WindowError> {
-    table.begin(&batch(events))?;
+    table.begin(&batch(events), &mut Failures::default())?;
     let users: ArrayRef = Arc::new(Int64Array::from_iter_values(0..6));
     let (mut slots, mut reads) = (Vec::new(), Reads::default());
     table.look_up(&[users], 6, &mut slots)?;
@@ -268,7 +269,7 @@ fn a_sum_does_not_drift_in_a_million_subtractions() {
                 ts: START + event * SECOND / 100,
             })
             .collect();
-        table.begin(&batch(&events)).unwrap();
+        table.begin(&batch(&events), &mut Failures::default()).unwrap();
         (0..events.len()).for_each(|row| table.apply(row));
         let (mut slots, mut reads) = (Vec::new(), Reads::default());
         table.look_up(&[Arc::new(Int64Array::from(vec![0]))], 1, &mut slots).unwrap();

@@ -19,14 +19,15 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 
 use crate::sql::{DecayedParts, PlanError, Planner, decayed_parts, needs_time, new_accumulator};
+use crate::window::integer_sum::Half;
 
 /// What an event adds to an additive aggregate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Additive {
     /// One, when the argument is not NULL.
     Count,
-    /// The argument, a 64-bit integer.
-    Integer,
+    /// A half of the argument, a 64-bit integer.
+    Integer(Half),
     /// The argument, a 64-bit float.
     Float,
 }
@@ -84,6 +85,12 @@ pub(super) enum OutputSource {
         sum: usize,
         count: usize,
     },
+    /// A sum of integers, of its halves.
+    IntegerSum {
+        low: usize,
+        high: usize,
+        count: usize,
+    },
     Average {
         sum: usize,
         count: usize,
@@ -109,6 +116,9 @@ impl OutputSource {
         match self {
             Self::Count { count } => Self::Count { count: additive[count] },
             Self::Sum { sum, count } => Self::Sum { sum: additive[sum], count: additive[count] },
+            Self::IntegerSum { low, high, count } => {
+                Self::IntegerSum { low: additive[low], high: additive[high], count: additive[count] }
+            }
             Self::Average { sum, count } => Self::Average { sum: additive[sum], count: additive[count] },
             Self::Distinct { distinct } => Self::Distinct { distinct: distincts[distinct] },
             Self::Merged { merged } => Self::Merged { merged: mergeds[merged] },
@@ -145,6 +155,21 @@ impl Aggregates {
             identity: (Additive::Count, None, None),
         };
         Self { additive: vec![rows], ..Self::default() }
+    }
+
+    /// The aggregates that can fail on an event, in an order of their own.
+    pub(super) fn fallible(&self, is_total: impl Fn(&Expr) -> bool) -> Vec<String> {
+        let inputs = |argument: Option<&Expr>, filter: Option<&Expr>| -> Option<String> {
+            let can_fail = argument.into_iter().chain(filter).any(|part| !is_total(part));
+            can_fail.then(|| format!("{argument:?} {filter:?}"))
+        };
+        let additive = self.additive.iter().map(|one| inputs(one.identity.1.as_ref(), one.identity.2.as_ref()));
+        let distinct = self.distinct.iter().map(|one| inputs(Some(&one.identity.0), one.identity.1.as_ref()));
+        let merged = self.merged.iter().map(|one| inputs(Some(&one.identity), None));
+        let mut fallible: Vec<String> = additive.chain(distinct).chain(merged).flatten().collect();
+        fallible.sort_unstable();
+        fallible.dedup();
+        fallible
     }
 
     /// Adds what another list keeps and this one does not; tells where everything of it is now.
@@ -227,7 +252,12 @@ impl AggregateBuilder<'_> {
                 let count = self.keep(Additive::Count, counted, filter)?;
                 return Ok(Some(OutputSource::Count { count }));
             }
-            ("sum", DataType::Int64) => Additive::Integer,
+            ("sum", DataType::Int64) => {
+                let low = self.keep(Additive::Integer(Half::Low), Some(argument.clone()), filter)?;
+                let high = self.keep(Additive::Integer(Half::High), Some(argument.clone()), filter)?;
+                let count = self.keep(Additive::Count, counted, filter)?;
+                return Ok(Some(OutputSource::IntegerSum { low, high, count }));
+            }
             ("sum" | "avg", DataType::Float64) => Additive::Float,
             _ => return Ok(None),
         };

@@ -10,9 +10,11 @@ use arrow::datatypes::{Float64Type, TimestampMicrosecondType};
 use super::aggregate::OutputSource;
 use super::pane::Column;
 use super::plan::{GroupColumn, WindowPlan};
-use crate::sql::{decayed, evaluate, evaluate_filter};
+use crate::sql::{Failed, Failures, both, decayed};
 use crate::time::EventTime;
 use crate::window::WindowError;
+use crate::window::failed::FailedRow;
+use crate::window::integer_sum;
 use crate::window::keys::KeyIndex;
 
 /// Why rows are emitted.
@@ -59,13 +61,15 @@ pub struct Emission<Table = WindowIndex> {
     /// Whether the rows no longer hold: HAVING refuses what may have been emitted before, and the columns are as they are
     /// now; or the sessions have grown, and their aggregates are NULL.
     pub is_removal: bool,
+    /// Rows that could not be computed, and are not among the rows.
+    pub failed: Vec<FailedRow>,
 }
 
 impl Emission {
     /// The same rows, of the table as its keeper knows it.
     pub fn named<Table>(self, name: impl FnOnce(WindowIndex) -> Table) -> Emission<Table> {
-        let Self { table, kind, at, rows, keys, windows, is_removal } = self;
-        Emission { table: name(table), kind, at, rows, keys, windows, is_removal }
+        let Self { table, kind, at, rows, keys, windows, is_removal, failed } = self;
+        Emission { table: name(table), kind, at, rows, keys, windows, is_removal, failed }
     }
 }
 
@@ -88,7 +92,8 @@ pub(super) struct Rows<'a> {
 }
 
 impl Rows<'_> {
-    /// Makes the rows and hands them over; tells which of them HAVING lets through, all without a mask.
+    /// Makes the rows and hands them over; tells which of them are out, all without a mask. A row that HAVING or a column
+    /// fails on is not: what may have been emitted for it before is taken back.
     pub(super) fn emit(
         self,
         plan: &WindowPlan,
@@ -102,6 +107,53 @@ impl Rows<'_> {
         }
         // A window over everything has one key that nobody sees.
         let keys = if plan.keys.is_empty() { Vec::new() } else { keys.columns(self.slots)? };
+        let mut failures = Failures::default();
+        let aggregates = self.aggregates(plan, outputs, (&keys, values), &mut failures)?;
+        let passing = failures.evaluate_filter(plan.having.as_ref(), &aggregates, || None)?;
+        let passing = passing.filter(|passing| passing.true_count() < passing.len());
+        let found = match &passing {
+            None => project(plan, &aggregates, &mut failures)?,
+            Some(passing) => {
+                let places: Vec<usize> = passing.values().set_indices().collect();
+                let mut of_passing = Failures::default();
+                let rows = project(plan, &filter_record_batch(&aggregates, passing)?, &mut of_passing)?;
+                of_passing.iter().for_each(|(row, failed)| failures.note(places[row], failed.clone()));
+                rows
+            }
+        };
+        if passing.is_none() && failures.is_empty() {
+            out.push(self.emission(found, keys, self.windows.clone(), false));
+            return Ok(None);
+        }
+        let is_out = both(passing.as_ref().map(BooleanArray::values), failures.kept(self.slots.len()).as_ref());
+        let is_out = BooleanArray::new(is_out.unwrap_or_else(|| BooleanBuffer::new_set(self.slots.len())), None);
+        let taken_back = BooleanArray::new(not(&is_out)?.values() & &self.was_emitted, None);
+        if taken_back.true_count() > 0 {
+            // What can't be computed of rows that no longer hold is NULL, and nobody's concern.
+            let rows = project(plan, &filter_record_batch(&aggregates, &taken_back)?, &mut Failures::default())?;
+            out.push(self.part(rows, &keys, &taken_back, true)?);
+        }
+        // Of the rows that were projected, those that have not failed.
+        let kept = match &passing {
+            None => is_out.clone(),
+            Some(passing) => filter(&is_out, passing)?.as_boolean().clone(),
+        };
+        let mut emission = self.part(filter_record_batch(&found, &kept)?, &keys, &is_out, false)?;
+        emission.failed = failures.iter().map(|(row, failed)| self.failed(row, failed, &keys, &aggregates)).collect();
+        if emission.rows.num_rows() > 0 || !emission.failed.is_empty() {
+            out.push(emission);
+        }
+        Ok(Some(is_out))
+    }
+
+    /// Groups and aggregates: what HAVING and the columns are computed from.
+    fn aggregates(
+        &self,
+        plan: &WindowPlan,
+        outputs: &[OutputSource],
+        (keys, values): (&[ArrayRef], &Values),
+        failures: &mut Failures,
+    ) -> Result<RecordBatch, WindowError> {
         let schema = &plan.aggregate_schema;
         let bound = |index: usize, bounds: Vec<i64>| -> ArrayRef {
             let data_type = schema.field(index).data_type().clone();
@@ -116,57 +168,53 @@ impl Rows<'_> {
             });
         }
         for output in outputs {
-            columns.push(output.column(values, &self.windows));
+            let name = schema.field(columns.len()).name();
+            columns.push(output.column(values, &self.windows, name, failures));
         }
-        let aggregates = RecordBatch::try_new(Arc::clone(schema), columns)?;
-        let passing = evaluate_filter(plan.having.as_ref(), &aggregates)?;
-        let passing = passing.filter(|passing| passing.true_count() < passing.len());
-        let Some(passing) = passing else {
-            let rows = project(plan, &aggregates)?;
-            let Self { table, kind, at, windows, .. } = self;
-            out.push(Emission { table, kind, at: EventTime(at), rows, keys, windows, is_removal: false });
-            return Ok(None);
-        };
-        let taken_back = BooleanArray::new(not(&passing)?.values() & &self.was_emitted, None);
-        for (mask, is_removal) in [(&taken_back, true), (&passing, false)] {
-            if mask.true_count() > 0 {
-                out.push(self.part(plan, &aggregates, &keys, mask, is_removal)?);
-            }
-        }
-        Ok(Some(passing))
+        Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
+    }
+
+    fn emission(&self, rows: RecordBatch, keys: Vec<ArrayRef>, windows: Vec<(i64, i64)>, is_removal: bool) -> Emission {
+        let Self { table, kind, at, .. } = *self;
+        Emission { table, kind, at: EventTime(at), rows, keys, windows, is_removal, failed: Vec::new() }
     }
 
     fn part(
         &self,
-        plan: &WindowPlan,
-        aggregates: &RecordBatch,
+        rows: RecordBatch,
         keys: &[ArrayRef],
         mask: &BooleanArray,
         is_removal: bool,
     ) -> Result<Emission, WindowError> {
-        let rows = project(plan, &filter_record_batch(aggregates, mask)?)?;
         let keys: Result<_, _> = keys.iter().map(|key| filter(key, mask)).collect();
         let windows = mask.values().set_indices().map(|row| self.windows[row]).collect();
-        Ok(Emission {
-            table: self.table,
-            kind: self.kind,
-            at: EventTime(self.at),
-            rows,
-            keys: keys?,
-            windows,
-            is_removal,
-        })
+        Ok(self.emission(rows, keys?, windows, is_removal))
+    }
+
+    fn failed(&self, row: usize, failed: &Failed, keys: &[ArrayRef], aggregates: &RecordBatch) -> FailedRow {
+        FailedRow {
+            keys: keys.iter().map(|key| key.slice(row, 1)).collect(),
+            window: self.windows[row],
+            values: aggregates.slice(row, 1),
+            failed: failed.clone(),
+        }
     }
 }
 
-fn project(plan: &WindowPlan, aggregates: &RecordBatch) -> Result<RecordBatch, WindowError> {
-    let columns: Result<Vec<_>, _> = plan.projection.iter().map(|column| evaluate(column, aggregates)).collect();
+/// The columns of the select; NULL in the rows that one fails on, which are noted.
+pub(super) fn project(
+    plan: &WindowPlan,
+    aggregates: &RecordBatch,
+    failures: &mut Failures,
+) -> Result<RecordBatch, WindowError> {
+    let columns: Result<Vec<_>, _> =
+        plan.projection.iter().map(|column| failures.evaluate(column, aggregates, || None)).collect();
     Ok(RecordBatch::try_new(Arc::clone(plan.schema()), columns?)?)
 }
 
 impl OutputSource {
-    /// The column of an aggregate call.
-    fn column(self, values: &Values, windows: &[(i64, i64)]) -> ArrayRef {
+    /// The column of an aggregate call, under its name. A sum that does not fit is NULL and noted.
+    fn column(self, values: &Values, windows: &[(i64, i64)], name: &str, failures: &mut Failures) -> ArrayRef {
         let integers = |index: usize| match &values.additive[index] {
             Column::Integers(column) => column.as_slice(),
             Column::Floats(_) => &[],
@@ -179,9 +227,13 @@ impl OutputSource {
         match self {
             Self::Count { count } => Arc::new(Int64Array::from(integers(count).to_vec())),
             Self::Sum { sum, count } => match &values.additive[sum] {
-                Column::Integers(sums) => Arc::new(Int64Array::new(sums.clone().into(), valid(count))),
                 Column::Floats(sums) => Arc::new(Float64Array::new(sums.clone().into(), valid(count))),
+                Column::Integers(sums) => Arc::new(Float64Array::new_null(sums.len())),
             },
+            Self::IntegerSum { low, high, count } => {
+                let halves = integers(low).iter().copied().zip(integers(high).iter().copied());
+                integer_sum::sums(halves, valid(count).as_ref(), name, failures)
+            }
             Self::Average { sum, count } => match &values.additive[sum] {
                 Column::Floats(sums) => {
                     let averages = sums.iter().zip(integers(count)).map(|(sum, count)| sum / *count as f64);

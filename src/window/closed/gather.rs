@@ -195,6 +195,9 @@ impl Needed {
         for output in outputs {
             match *output {
                 OutputSource::Count { count } => needed.additive[count] = true,
+                OutputSource::IntegerSum { low, high, count } => {
+                    [low, high, count].iter().for_each(|place| needed.additive[*place] = true);
+                }
                 OutputSource::Sum { sum, count } | OutputSource::Average { sum, count } => {
                     needed.additive[sum] = true;
                     needed.additive[count] = true;

@@ -23,6 +23,7 @@ use super::member::Member;
 use super::pane::{Pane, Scratch};
 use super::plan::WindowPlan;
 use super::tiles::Tiles;
+use crate::sql::Failures;
 use crate::window::WindowError;
 use crate::window::asof::floor;
 use crate::window::keys::{KeyIndex, NO_SLOT};
@@ -89,11 +90,12 @@ impl PaneGroup {
     }
 
     /// Takes in rows of the source. `watermarks` are as of after each row; they never go back. Clears the bits in `late`
-    /// of the rows that at least one table takes.
+    /// of the rows that at least one table takes. Rows in `failures`, and those that fail here, are left out.
     pub(super) fn push(
         &mut self,
         rows: &RecordBatch,
         watermarks: &[i64],
+        failures: &mut Failures,
         late: &mut [bool],
         out: &mut Vec<Emission>,
     ) -> Result<(), WindowError> {
@@ -104,7 +106,7 @@ impl PaneGroup {
             time_index: plan.source.time_index(),
             aggregates: &self.aggregates,
         };
-        let input = Input::evaluate(&input, rows, &mut self.keys)?;
+        let input = Input::evaluate(&input, rows, &mut self.keys, failures)?;
         for member in &mut self.members {
             member.resize(self.keys.len());
         }
@@ -201,7 +203,7 @@ impl PaneGroup {
                     taken = true;
                 }
             }
-            // What the WHERE refuses is of no use to these tables, whenever it comes.
+            // What the WHERE refuses, or fails, is of no use to these tables, whenever it comes.
             late[row] &= !taken && slot != NO_SLOT;
             if !taken || slot == NO_SLOT {
                 continue;

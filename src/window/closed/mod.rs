@@ -36,9 +36,7 @@ mod spec;
 mod tables;
 mod tiles;
 
-#[cfg(test)]
-pub(crate) use emit::EmissionKind;
-pub use emit::{Emission, WindowIndex};
+pub use emit::{Emission, EmissionKind, WindowIndex};
 pub use plan::{Emit, WindowPlan, WindowSettings};
 pub(super) use rewrite::{WindowBound, take_window};
 pub(crate) use spec::WindowSpec;

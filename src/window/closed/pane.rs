@@ -20,14 +20,14 @@ pub(super) enum Column {
 impl Column {
     pub(super) fn new(kind: Additive) -> Self {
         match kind {
-            Additive::Count | Additive::Integer => Self::Integers(Vec::new()),
+            Additive::Count | Additive::Integer(_) => Self::Integers(Vec::new()),
             Additive::Float => Self::Floats(Vec::new()),
         }
     }
 
     fn with_capacity(kind: Additive, rows: usize) -> Self {
         match kind {
-            Additive::Count | Additive::Integer => Self::Integers(Vec::with_capacity(rows)),
+            Additive::Count | Additive::Integer(_) => Self::Integers(Vec::with_capacity(rows)),
             Additive::Float => Self::Floats(Vec::with_capacity(rows)),
         }
     }

@@ -9,7 +9,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use super::aggregate::{AggregateBuilder, Aggregates, OutputSource};
 use super::rewrite::{GroupWindow, WINDOW_END, WINDOW_START};
 use super::spec::WindowSpec;
-use crate::sql::{PlanError, Planner, group_columns};
+use crate::sql::{PlanError, Planner, group_columns, is_total};
 use crate::window::asof::mentions_within;
 use crate::window::budget::Budget;
 use crate::window::source::Source;
@@ -57,6 +57,8 @@ pub struct WindowPlan {
     /// WHERE and keys as they were planned: tables that agree in them share panes.
     pub(super) identity: (Option<Expr>, Vec<Expr>),
     pub(super) aggregates: Aggregates,
+    /// Those that can fail on an event, which is then left out of the table: tables that agree in them share panes.
+    fallible: Vec<String>,
     pub(super) outputs: Vec<OutputSource>,
     /// Groups and aggregates: the input of HAVING and of the projection.
     pub(super) aggregate_schema: SchemaRef,
@@ -152,6 +154,7 @@ impl WindowPlan {
             groups,
             filter,
             identity: (source.filter().cloned(), key_expressions),
+            fallible: aggregates.fallible(|call| is_total(call, input)),
             aggregates,
             outputs,
             aggregate_schema: nullable(form.aggregate.schema.as_arrow()),
@@ -217,6 +220,11 @@ impl WindowPlan {
         (self.aggregates.additive.len(), self.aggregates.distinct.len(), self.aggregates.merged.len())
     }
 
+    /// Whether a column is a sum of integers.
+    pub(super) fn has_integer_sums(&self) -> bool {
+        self.outputs.iter().any(|output| matches!(output, OutputSource::IntegerSum { .. }))
+    }
+
     /// The types that keys are told apart by; a window over everything has one key, zero.
     pub(in crate::window) fn key_types(&self) -> Vec<DataType> {
         match self.keys.is_empty() {
@@ -225,8 +233,8 @@ impl WindowPlan {
         }
     }
 
-    /// Whether another table can share its panes: the same input, WHERE and keys, and pane widths of which one divides
-    /// the other.
+    /// Whether another table can share its panes: the same input, WHERE, keys and aggregates that can fail, and pane
+    /// widths of which one divides the other.
     pub fn shares_panes_with(&self, other: &Self) -> bool {
         let is_session = |plan: &Self| matches!(plan.spec, WindowSpec::Session { .. });
         let (one, two) = (self.spec.slide(), other.spec.slide());
@@ -234,6 +242,7 @@ impl WindowPlan {
             && !is_session(other)
             && self.source.is_same(&other.source)
             && self.identity == other.identity
+            && self.fallible == other.fallible
             && self.settings.budget.at_limit == other.settings.budget.at_limit
             && (one % two == 0 || two % one == 0)
     }

@@ -22,7 +22,7 @@ impl Totals {
     /// So many zeros.
     pub(super) fn zero(kind: Additive, count: usize) -> Self {
         match kind {
-            Additive::Count | Additive::Integer => Self::Integers(vec![0; count]),
+            Additive::Count | Additive::Integer(_) => Self::Integers(vec![0; count]),
             Additive::Float => Self::Floats(vec![(0.0, 0.0); count]),
         }
     }

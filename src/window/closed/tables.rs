@@ -13,9 +13,11 @@ use super::plan::{WindowPlan, WindowSettings};
 use super::session::SessionTable;
 use super::spec::WindowSpec;
 use crate::snapshot::{SaveError, SectionReader, SectionWriter};
+use crate::sql::Failures;
 use crate::time::EventTime;
 use crate::window::WindowError;
 use crate::window::budget::Budget;
+use crate::window::failed::FailedEvent;
 use crate::window::source::References;
 
 /// The state of several [`WindowPlan`]s.
@@ -23,6 +25,8 @@ pub struct WindowTables {
     plans: Vec<Arc<WindowPlan>>,
     groups: Vec<Group>,
     references: References,
+    /// Events that tables have left out, until whoever pushes them takes note.
+    failed: Vec<FailedEvent>,
 }
 
 struct Group {
@@ -72,7 +76,7 @@ impl WindowTables {
             let watermarks = watermarks.collect();
             groups.push(Group { plan: Arc::clone(plan), state, watermarks });
         }
-        Ok(Self { plans, groups, references: References::default() })
+        Ok(Self { plans, groups, references: References::default(), failed: Vec::new() })
     }
 
     /// The plans, in the order that [`Emission::table`] counts in.
@@ -86,7 +90,8 @@ impl WindowTables {
     }
 
     /// Takes in events of a stream. `watermarks` are the stream's after each event, and never go back.
-    /// Clears the entries of `late`, one per event, for those that at least one table takes or has no use for.
+    /// Clears the entries of `late`, one per event, for those that at least one table takes or has no use for. A table leaves
+    /// out an event that one of its expressions fails on, see [`Self::take_failed`].
     pub fn push(
         &mut self,
         stream: &str,
@@ -96,7 +101,9 @@ impl WindowTables {
         out: &mut Vec<Emission>,
     ) -> Result<(), WindowError> {
         for group in &mut self.groups {
-            let Some(rows) = group.plan.source.rows(stream, events, &self.references)? else { continue };
+            let mut failures = Failures::default();
+            let rows = group.plan.source.rows(stream, events, &self.references, &mut failures)?;
+            let Some(rows) = rows else { continue };
             let others = group.others(stream);
             let Some(mark) = group.watermarks.get_mut(stream) else { continue };
             let known = mark.value;
@@ -105,9 +112,18 @@ impl WindowTables {
             if let Some(last) = watermarks.last() {
                 *mark = Mark { value: known.max(last.micros()), is_idle: false };
             }
-            group.state.push(&rows, &series, late, out)?;
+            group.state.push(&rows, &series, &mut failures, late, out)?;
+            for (row, failed) in failures.iter() {
+                let tables = (0..self.plans.len()).map(WindowIndex).filter(|table| group.state.holds(*table));
+                self.failed.extend(tables.map(|table| FailedEvent { table, row, failed: failed.clone() }));
+            }
         }
         Ok(())
+    }
+
+    /// The events that tables have left out since this was last asked.
+    pub(crate) fn take_failed(&mut self) -> Vec<FailedEvent> {
+        std::mem::take(&mut self.failed)
     }
 
     /// Moves the watermark of a stream without an event. `None` says that the stream is idle and holds nothing back.
@@ -190,6 +206,10 @@ pub(crate) fn fingerprint(plans: &[Arc<WindowPlan>]) -> u64 {
         hasher.update(plan.name().as_bytes());
         hasher.update(plan.logical().as_bytes());
         hasher.update(format!("{:?} {settings:?}", plan.spec()).as_bytes());
+        if plan.has_integer_sums() {
+            // A state that keeps them in one word each is not this one's.
+            hasher.update(b"sums of integers in halves");
+        }
     }
     hasher.digest()
 }
@@ -199,12 +219,13 @@ impl State {
         &mut self,
         rows: &RecordBatch,
         watermarks: &[i64],
+        failures: &mut Failures,
         late: &mut [bool],
         out: &mut Vec<Emission>,
     ) -> Result<(), WindowError> {
         match self {
-            Self::Panes(panes) => panes.push(rows, watermarks, late, out),
-            Self::Sessions(sessions) => sessions.push(rows, watermarks, late, out),
+            Self::Panes(panes) => panes.push(rows, watermarks, failures, late, out),
+            Self::Sessions(sessions) => sessions.push(rows, watermarks, failures, late, out),
         }
     }
 

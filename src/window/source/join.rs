@@ -10,7 +10,7 @@ use datafusion::logical_expr::{BinaryExpr, Expr, Join, LogicalPlan, Operator};
 use datafusion::physical_expr::PhysicalExpr;
 
 use super::{References, nullable, unaliased, unexpected};
-use crate::sql::{PlanError, Planner, evaluate};
+use crate::sql::{Failures, PlanError, Planner};
 use crate::window::WindowError;
 
 /// A reference table joined to what comes before it.
@@ -69,11 +69,16 @@ impl ReferenceJoin {
     }
 
     /// The rows with the columns of the table beside them.
-    pub(super) fn widen(&self, rows: &RecordBatch, references: &References) -> Result<RecordBatch, WindowError> {
+    pub(super) fn widen(
+        &self,
+        rows: &RecordBatch,
+        references: &References,
+        failures: &mut Failures,
+    ) -> Result<RecordBatch, WindowError> {
         let Some(table) = references.get(&self.reference) else {
             return Err(WindowError::NoReference { name: self.reference.clone() });
         };
-        let keys: Result<Vec<_>, _> = self.keys.iter().map(|key| evaluate(key, rows)).collect();
+        let keys: Result<Vec<_>, _> = self.keys.iter().map(|key| failures.evaluate(key, rows, || None)).collect();
         let times = rows.column(self.time_index).as_primitive::<TimestampMicrosecondType>().values();
         let found = table.match_rows(&keys?, times)?;
         let mut columns = rows.columns().to_vec();

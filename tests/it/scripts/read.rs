@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::compute::{cast, concat_batches};
-use tidewheel::sql::Planner;
+use tidewheel::sql::{Failures, Planner};
 use tidewheel::time::EventTime;
 use tidewheel::window::{Budget, FeaturePlan, FeatureTable, Horizon, Reads, TableForm, WindowSettings};
 
@@ -102,7 +102,7 @@ impl Section {
         let batches: Vec<RecordBatch> = ranges.map(|rows| script.events.batch(rows, false)).collect();
         let begun = batches.iter().any(|batch| batch.num_rows() > 0);
         if begun {
-            live.begin(&concat_batches(&batches[0].schema(), &batches).unwrap()).unwrap();
+            live.begin(&concat_batches(&batches[0].schema(), &batches).unwrap(), &mut Failures::default()).unwrap();
         }
         let (mut reads, mut steps, mut applied) = (Reads::default(), Vec::new(), 0);
         for part in &self.parts {

@@ -12,12 +12,13 @@ use datafusion::logical_expr::EmitTo;
 use super::layout::{Argument, Stored};
 use super::sessions::{Phase, Removal, Shown};
 use super::table::{PENDING_ROWS, SessionTable};
-use crate::sql::evaluate;
+use crate::sql::{Failures, evaluate};
 use crate::time::EventTime;
 use crate::window::WindowError;
 use crate::window::closed::aggregate::MergedAggregate;
-use crate::window::closed::emit::{Emission, EmissionKind, Rows, Values};
+use crate::window::closed::emit::{Emission, EmissionKind, Rows, Values, project};
 use crate::window::closed::plan::GroupColumn;
+use crate::window::failed::FailedRow;
 
 /// Rows of the sessions that are read together: their columns, and the place of each row's session.
 struct Events {
@@ -169,9 +170,9 @@ impl SessionTable {
             });
         }
         let rows = RecordBatch::try_new(Arc::clone(&plan.aggregate_schema), columns)?;
-        let columns: Result<Vec<_>, _> = plan.projection.iter().map(|column| evaluate(column, &rows)).collect();
-        let rows = RecordBatch::try_new(Arc::clone(plan.schema()), columns?)?;
-        Ok(Emission { table: self.table, kind, at: EventTime(at), rows, keys, windows, is_removal: true })
+        let rows = project(plan, &rows, &mut Failures::default())?;
+        let (table, at) = (self.table, EventTime(at));
+        Ok(Emission { table, kind, at, rows, keys, windows, is_removal: true, failed: Vec::new() })
     }
 }
 
@@ -229,18 +230,23 @@ fn valid(column: &Int64Array, row: usize) -> Option<i64> {
 fn split_by_end(emissions: Vec<Emission>, out: &mut Vec<Emission>) {
     let first = out.len();
     for emission in emissions {
+        let part = |row: usize, windows: &[(i64, i64)], end: i64, failed: Vec<FailedRow>| Emission {
+            table: emission.table,
+            kind: emission.kind,
+            at: EventTime(end),
+            rows: emission.rows.slice(row, windows.len()),
+            keys: emission.keys.iter().map(|column| column.slice(row, windows.len())).collect(),
+            windows: windows.to_vec(),
+            is_removal: emission.is_removal,
+            failed,
+        };
         let mut row = 0;
         for windows in emission.windows.chunk_by(|one, two| one.1 == two.1) {
-            let is_all = windows.len() == emission.windows.len();
-            let slice = |column: &ArrayRef| column.slice(row, windows.len());
-            out.push(Emission {
-                at: EventTime(windows[0].1),
-                rows: if is_all { emission.rows.clone() } else { emission.rows.slice(row, windows.len()) },
-                keys: emission.keys.iter().map(slice).collect(),
-                windows: windows.to_vec(),
-                ..emission
-            });
+            out.push(part(row, windows, windows[0].1, Vec::new()));
             row += windows.len();
+        }
+        for failed in emission.failed.chunk_by(|one, two| one.window.1 == two.window.1) {
+            out.push(part(0, &[], failed[0].window.1, failed.to_vec()));
         }
     }
     // Removals, if there are any, are another emission before.

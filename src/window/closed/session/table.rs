@@ -15,6 +15,7 @@ use arrow::array::RecordBatch;
 use super::evaluated::Evaluated;
 use super::layout::Layout;
 use super::sessions::{Handle, NONE, Phase, Removal, Sessions, Shown};
+use crate::sql::Failures;
 use crate::window::asof::floor;
 use crate::window::closed::emit::Emission;
 use crate::window::closed::input::{Input, InputPlan};
@@ -72,11 +73,12 @@ impl SessionTable {
     }
 
     /// Takes in rows of the source. `watermarks` are as of after each row; they never go back. Clears the bits in `late`
-    /// of the rows that are taken or that WHERE keeps out.
+    /// of the rows that are taken or that WHERE keeps out. Rows in `failures`, and those that fail here, are left out.
     pub(in crate::window::closed) fn push(
         &mut self,
         rows: &RecordBatch,
         watermarks: &[i64],
+        failures: &mut Failures,
         late: &mut [bool],
         out: &mut Vec<Emission>,
     ) -> Result<(), WindowError> {
@@ -87,7 +89,7 @@ impl SessionTable {
             time_index: plan.source.time_index(),
             aggregates: &plan.aggregates,
         };
-        let input = Input::evaluate(&input, rows, &mut self.keys)?;
+        let input = Input::evaluate(&input, rows, &mut self.keys, failures)?;
         self.sessions.resize_keys(self.keys.len());
         let first = self.evaluated.append(&input);
         let wanted = Layout::wanted(&input);

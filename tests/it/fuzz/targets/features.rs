@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use tidewheel::sql::Failures;
 use tidewheel::time::EventTime;
 use tidewheel::window::{
     Budget, FeaturePlan, FeatureTable, Horizon, References, TableForm, WindowPlan, WindowSettings, WindowTables,
@@ -148,9 +149,12 @@ fn as_of(plan: FeaturePlan) -> Outcome {
     let limit = || Budget::stop(64 << 20);
     let applied = || {
         let mut table = FeatureTable::new(Arc::clone(&plan), 5 * SECOND, limit())?;
-        let Some(rows) = plan.source().rows("clicks", &events(20), &References::default())? else { return Ok(table) };
+        let Some(rows) = plan.source().rows("clicks", &events(20), &References::default(), &mut Failures::default())?
+        else {
+            return Ok(table);
+        };
         for half in [rows.slice(0, 10), rows.slice(10, 10)] {
-            table.begin(&half)?;
+            table.begin(&half, &mut Failures::default())?;
             (0..half.num_rows()).for_each(|row| table.apply(row));
             table.settle()?;
         }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tidewheel::sql::Failures;
 use tidewheel::time::EventTime;
 use tidewheel::window::{
     Budget, FeaturePlan, FeatureTable, Horizon, References, TableForm, WindowPlan, WindowSettings, WindowTables,
@@ -37,8 +38,13 @@ pub const TARGET: Target = Target {
         let plans = Plans::new();
         let mut as_of = Vec::new();
         let mut table = FeatureTable::new(Arc::clone(&plans.as_of), DISORDER, Budget::UNLIMITED).unwrap();
-        let rows = plans.as_of.source().rows("clicks", &events(20), &References::default()).unwrap().unwrap();
-        table.begin(&rows).unwrap();
+        let rows = plans
+            .as_of
+            .source()
+            .rows("clicks", &events(20), &References::default(), &mut Failures::default())
+            .unwrap()
+            .unwrap();
+        table.begin(&rows, &mut Failures::default()).unwrap();
         (0..20).for_each(|row| table.apply(row));
         table.settle().unwrap();
         table.save(&mut as_of).unwrap();
