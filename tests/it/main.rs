@@ -13,6 +13,7 @@
 mod broker;
 mod check;
 mod closed;
+mod contained;
 mod docs;
 mod emitted;
 mod exit_codes;
@@ -23,6 +24,7 @@ mod layout;
 mod leak;
 mod learning;
 mod oracle;
+mod ranges;
 mod restart;
 mod scripts;
 mod silence;

@@ -10,5 +10,5 @@ mod damage;
 mod folders;
 mod goes_on;
 mod golden;
-mod passage;
+pub mod passage;
 mod shop;
