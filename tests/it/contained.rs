@@ -50,18 +50,39 @@ const EVENT_PLACES: [(&str, &str); 16] = [
     ("distinct", "SELECT user_id, count(DISTINCT {e}) AS n, count(*) AS all FROM clicks GROUP BY user_id"),
     ("last", "SELECT user_id, array_length(last_n({e}, 9)) AS n FROM clicks GROUP BY user_id"),
     ("merged", "SELECT user_id, max(CAST({e} AS VARCHAR)) AS n, count(*) AS all FROM clicks GROUP BY user_id"),
-    ("window WHERE", "SELECT user_id, count(*) AS n FROM clicks WHERE {e} > 0 GROUP BY user_id, tumble(ts, '10 seconds')"),
+    (
+        "window WHERE",
+        "SELECT user_id, count(*) AS n FROM clicks WHERE {e} > 0 GROUP BY user_id, tumble(ts, '10 seconds')",
+    ),
     ("window key", "SELECT {e} AS k, count(*) AS n FROM clicks GROUP BY {e}, tumble(ts, '10 seconds')"),
     (
         "window FILTER",
         "SELECT user_id, count(*) FILTER (WHERE {e} > 0) AS n FROM clicks GROUP BY user_id, hop(ts, '5 seconds', '10 seconds')",
     ),
-    ("window sum", "SELECT user_id, sum({e}) AS n, count(*) AS all FROM clicks GROUP BY user_id, tumble(ts, '10 seconds')"),
-    ("window distinct", "SELECT user_id, count(DISTINCT {e}) AS n FROM clicks GROUP BY user_id, tumble(ts, '10 seconds')"),
-    ("window merged", "SELECT user_id, max(CAST({e} AS VARCHAR)) AS n FROM clicks GROUP BY user_id, tumble(ts, '10 seconds')"),
-    ("session sum", "SELECT user_id, sum({e}) AS n, count(*) AS all FROM clicks GROUP BY user_id, session(ts, '4 seconds')"),
-    ("session FILTER", "SELECT user_id, count(*) FILTER (WHERE {e} > 0) AS n FROM clicks GROUP BY user_id, session(ts, '4 seconds')"),
-    ("inner select", "SELECT user_id, sum(v) AS n FROM (SELECT user_id, ts, {e} AS v FROM clicks) c GROUP BY user_id, tumble(ts, '10 seconds')"),
+    (
+        "window sum",
+        "SELECT user_id, sum({e}) AS n, count(*) AS all FROM clicks GROUP BY user_id, tumble(ts, '10 seconds')",
+    ),
+    (
+        "window distinct",
+        "SELECT user_id, count(DISTINCT {e}) AS n FROM clicks GROUP BY user_id, tumble(ts, '10 seconds')",
+    ),
+    (
+        "window merged",
+        "SELECT user_id, max(CAST({e} AS VARCHAR)) AS n FROM clicks GROUP BY user_id, tumble(ts, '10 seconds')",
+    ),
+    (
+        "session sum",
+        "SELECT user_id, sum({e}) AS n, count(*) AS all FROM clicks GROUP BY user_id, session(ts, '4 seconds')",
+    ),
+    (
+        "session FILTER",
+        "SELECT user_id, count(*) FILTER (WHERE {e} > 0) AS n FROM clicks GROUP BY user_id, session(ts, '4 seconds')",
+    ),
+    (
+        "inner select",
+        "SELECT user_id, sum(v) AS n FROM (SELECT user_id, ts, {e} AS v FROM clicks) c GROUP BY user_id, tumble(ts, '10 seconds')",
+    ),
 ];
 
 /// Places of a table where an expression meets aggregates: `{e}` is over the maxima of the events' columns.
@@ -69,7 +90,10 @@ const ROW_PLACES: [(&str, &str); 4] = [
     ("HAVING", "SELECT user_id, count(*) AS n FROM clicks GROUP BY user_id, tumble(ts, '10 seconds') HAVING {e} > 0"),
     ("column", "SELECT user_id, {e} AS n FROM clicks GROUP BY user_id, tumble(ts, '10 seconds')"),
     ("session column", "SELECT user_id, {e} AS n FROM clicks GROUP BY user_id, session(ts, '4 seconds')"),
-    ("session HAVING", "SELECT user_id, count(*) AS n FROM clicks GROUP BY user_id, session(ts, '4 seconds') HAVING {e} > 0"),
+    (
+        "session HAVING",
+        "SELECT user_id, count(*) AS n FROM clicks GROUP BY user_id, session(ts, '4 seconds') HAVING {e} > 0",
+    ),
 ];
 
 /// So many events, 0.7 seconds apart.
@@ -128,7 +152,8 @@ fn of_table(out: &Out, table: usize) -> (Vec<&String>, &String) {
 #[test]
 fn an_event_that_fails_in_one_table_costs_that_table_this_event_and_nothing_else() {
     let all: Vec<Message> = (0..EVENTS).map(|number| event(number, number % 3, is_bad(number))).collect();
-    let good: Vec<Message> = all.iter().enumerate().filter(|(at, _)| !is_bad(*at)).map(|(_, one)| one.clone()).collect();
+    let good: Vec<Message> =
+        all.iter().enumerate().filter(|(at, _)| !is_bad(*at)).map(|(_, one)| one.clone()).collect();
     for (kind, expression, reason) in KINDS {
         for (place, select) in EVENT_PLACES {
             let what = format!("{kind} in {place}");
@@ -148,7 +173,10 @@ fn an_event_that_fails_in_one_table_costs_that_table_this_event_and_nothing_else
             for (letter, number) in sorted(&found.dead).into_iter().zip(bad) {
                 let place = format!("StreamSequence({}), \"{FAILED}\")", number + 1);
                 assert!(letter.contains(&place) && letter.contains("table `a`: `"), "{what}: {letter}");
-                assert!(letter.contains(reason) && letter.contains("the table leaves the event out"), "{what}: {letter}");
+                assert!(
+                    letter.contains(reason) && letter.contains("the table leaves the event out"),
+                    "{what}: {letter}"
+                );
             }
             for size in [1, 7] {
                 assert_eq!(pass(&pipeline, &all, size), found, "{what} in steps of {size}");
@@ -235,14 +263,23 @@ publish = "contained.ranked"
 fn a_feature_that_cannot_be_computed_costs_the_ranking_of_that_event_alone() {
     let all: Vec<Message> = (0..EVENTS).map(|number| event(number, number % 3, is_bad(number))).collect();
     let places = [
-        ("SELECT user_id, sum(quantity) AS n FROM clicks GROUP BY user_id", "coalesce({e}, 0) + coalesce(a.n, 0) AS x", "r.user_id"),
-        ("SELECT user_id, sum(quantity) AS n FROM clicks GROUP BY user_id", "coalesce(a.n, 0) AS x", "r.user_id + 0 * ({e})"),
+        (
+            "SELECT user_id, sum(quantity) AS n FROM clicks GROUP BY user_id",
+            "coalesce({e}, 0) + coalesce(a.n, 0) AS x",
+            "r.user_id",
+        ),
+        (
+            "SELECT user_id, sum(quantity) AS n FROM clicks GROUP BY user_id",
+            "coalesce(a.n, 0) AS x",
+            "r.user_id + 0 * ({e})",
+        ),
     ];
     for (kind, expression, reason) in KINDS {
         for (feature, column, key) in places {
             let what = format!("{kind} in {column} ON {key}");
             let folder = tempfile::tempdir().unwrap();
-            let vector = format!("SELECT {column} FROM requests r LEFT JOIN a ON {key} = a.user_id").replace("{e}", expression);
+            let vector =
+                format!("SELECT {column} FROM requests r LEFT JOIN a ON {key} = a.user_id").replace("{e}", expression);
             let settings = VECTOR.replace("{on}", "price > -9.0");
             let files = [("features/a.sql", feature), ("vector.sql", vector.as_str())];
             let pipeline = pipeline(folder.path(), &settings, &files);
@@ -305,7 +342,8 @@ fn a_condition_that_fails_on_an_event_does_not_hold_for_it() {
 /// The sum was -9223372036854775808.
 #[test]
 fn a_sum_of_integers_beyond_64_bits_is_no_number_and_one_within_them_is_exact() {
-    let values = [(1, i64::MAX), (1, 1), (2, i64::MAX), (2, -5), (3, i64::MIN), (3, -1), (3, 1), (4, i64::MIN), (4, -1)];
+    let values =
+        [(1, i64::MAX), (1, 1), (2, i64::MAX), (2, -5), (3, i64::MIN), (3, -1), (3, 1), (4, i64::MIN), (4, -1)];
     let message = |(number, (user, big)): (usize, &(i64, i64))| {
         let event = json!({"user_id": user, "quantity": 1, "big": big, "note": "7", "price": 4.0, "ts": 1_700_000_000_000_u64 + number as u64});
         Message { payload: serde_json::to_vec(&event).unwrap().into(), ..event_like(number) }
@@ -313,7 +351,10 @@ fn a_sum_of_integers_beyond_64_bits_is_no_number_and_one_within_them_is_exact() 
     let all: Vec<Message> = values.iter().enumerate().map(message).collect();
     let folder = tempfile::tempdir().unwrap();
     let files = [
-        ("features/a.sql", "SELECT user_id, sum(big) AS total, coalesce(sum(big), 0) AS or_zero FROM clicks GROUP BY user_id"),
+        (
+            "features/a.sql",
+            "SELECT user_id, sum(big) AS total, coalesce(sum(big), 0) AS or_zero FROM clicks GROUP BY user_id",
+        ),
         ("features/b.sql", "SELECT user_id, sum(big) AS total FROM clicks GROUP BY user_id, tumble(ts, '10 seconds')"),
         ("features/c.sql", "SELECT user_id, sum(big) AS total FROM clicks GROUP BY user_id, session(ts, '10 seconds')"),
     ];
