@@ -101,21 +101,6 @@ fn sums(weight: f32, operator: Option<&str>) -> Scorer {
     Session::from_bytes(&Document::new(graph.finish()).write(), 1).unwrap().bind(&binding).unwrap()
 }
 
-#[test]
-fn what_rounding_puts_beyond_0_and_1_is_a_probability_and_nothing_else_is() {
-    let beyond = |scores: [f32; 6], most| {
-        let mut scores = scores;
-        take_as_probabilities(&mut scores, most);
-        scores
-    };
-    let scores = [1.000_000_1, -1e-7, 1.000_01, -0.5, 0.25, 1.0];
-    assert_eq!(beyond(scores, ROUNDING), [1.0, 0.0, 1.000_01, -0.5, 0.25, 1.0]);
-    assert_eq!(beyond(scores, f32::INFINITY), [1.0, 0.0, 1.0, 0.0, 0.25, 1.0]);
-    let mut none = [f32::NAN];
-    take_as_probabilities(&mut none, f32::INFINITY);
-    assert!(none[0].is_nan());
-}
-
 /// Training stopped where one prediction was 1.0000001.
 #[test]
 fn a_model_that_is_quite_sure_is_learnt_with() {
