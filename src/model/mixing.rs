@@ -15,7 +15,7 @@ use std::collections::HashSet;
 use super::{
     Scorer,
     gradient::prune,
-    onnx::proto::{AttributeProto, GraphProto, NodeProto},
+    onnx::proto::{AttributeProto, GraphProto, NodeProto, TensorProto, ValueInfoProto},
 };
 
 /// What is done with a model whose scores depend on who shares a batch.
@@ -40,8 +40,8 @@ const ABSOLUTE: f32 = 1e-4;
 /// The node on the way from an input to an output that mixes rows by what it is.
 pub(super) fn by_operator(graph: &GraphProto, output: &str) -> Option<String> {
     let nodes = prune::needed_for(graph.node.clone(), [output]);
-    let weights: HashSet<&str> = graph.initializer.iter().map(|tensor| tensor.name()).collect();
-    let mut varying: HashSet<&str> = graph.input.iter().map(|input| input.name()).collect();
+    let weights: HashSet<&str> = graph.initializer.iter().map(TensorProto::name).collect();
+    let mut varying: HashSet<&str> = graph.input.iter().map(ValueInfoProto::name).collect();
     varying.retain(|name| !weights.contains(name));
     for node in &nodes {
         if prune::reads(node).iter().any(|name| varying.contains(name)) {
@@ -88,8 +88,7 @@ pub(super) fn by_trial(scorer: &mut Scorer) -> Option<String> {
     scorer.evaluate(&together, alone.len(), &mut output).ok()?;
     let differs = |(alone, together): &(&f32, &f32)| {
         let allowed = ABSOLUTE + RELATIVE * alone.abs().max(together.abs());
-        // Also where the other is no number.
-        !((*alone - *together).abs() <= allowed)
+        together.is_nan() || (*alone - *together).abs() > allowed
     };
     let (alone, together) = alone.iter().zip(&output).find(differs)?;
     Some(format!("a trial gave one row {alone} alone and {together} with others"))
