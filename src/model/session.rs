@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, fmt, slice};
 
 use ort::{
+    logging::LogLevel,
     session::{
         HasSelectedOutputs, OutputSelector, RunOptions, Session as OrtSession, SessionInputValue,
         builder::GraphOptimizationLevel,
@@ -68,7 +69,9 @@ impl Session {
         let link = logit::expose(&mut self.document, &fit.output);
         let session = open(runtime::environment()?, &self.document.write(), self.threads)
             .map_err(|error| ModelError::Load { reason: error.to_string() })?;
-        let options = select(slice::from_ref(&fit.output)).map_err(run_failed)?;
+        let mut options = select(slice::from_ref(&fit.output)).map_err(run_failed)?;
+        // A row that the model fails on is told once, by whoever looks for it.
+        options.set_log_level(LogLevel::Fatal).map_err(run_failed)?;
         let run = Run { session, options };
         Scorer::new(run, fit, binding.columns.to_vec(), Facts { version: self.version, link, mixes })
     }
