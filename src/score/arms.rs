@@ -132,11 +132,11 @@ fn spread(scored: &mut Scored, matrix: &Matrix, rows: Range<usize>) {
     let mut outputs = (rows.start..).zip(outputs);
     let mut unscorable = unscorable.iter().peekable();
     for row in rows {
-        let is_bad = unscorable.next_if(|bad| bad.row == row).is_some();
-        let Some((place, output)) = (if is_bad { None } else { outputs.next() }) else {
+        if unscorable.next_if(|bad| bad.row == row).is_some() {
             scored.outputs.push(f32::NAN);
             continue;
-        };
+        }
+        let (place, output) = outputs.next().unwrap_or((row, f32::NAN));
         scored.outputs.push(output);
         if let Some(failed) = failed.next_if(|failed| failed.row == place) {
             failed.row = row;

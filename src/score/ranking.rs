@@ -127,6 +127,7 @@ mod tests {
 
     use super::*;
     use crate::feature::Matrix;
+    use crate::model::onnx::{Dimension, Document, GraphBuilder, proto::data_type::FLOAT};
     use crate::model::{Binding, MlpSpec, Scorer, Session, build_mlp};
     use crate::score::ItemIds;
     use crate::time::EventTime;
@@ -201,6 +202,28 @@ mod tests {
         let ranked = rank(&mut arms, &flawed, &columns(), 256).unwrap();
         let orders: Vec<_> = ranked.iter().map(|ranking| (ranking.order.len(), ranking.left_out.is_some())).collect();
         assert_eq!(orders, [(2, true), (0, true), (1, true), (1, true)]);
+    }
+
+    /// The probability of what costs `price`.
+    fn sigmoid_of_the_price() -> Scorer {
+        let mut graph = GraphBuilder::new("sigmoid");
+        graph.input("price", FLOAT, &[Dimension::Named("batch")]);
+        graph.input("views", FLOAT, &[Dimension::Named("batch")]);
+        graph.initializer("none", &[1], &[0.0]);
+        graph.node("Mul", &["views", "none"], "nothing");
+        graph.node("Add", &["price", "nothing"], "logit");
+        graph.node("Sigmoid", &["logit"], "score");
+        graph.output("score", FLOAT, &[Dimension::Named("batch")]);
+        let binding = Binding { columns: &columns(), fingerprint: None, output: None };
+        Session::from_bytes(&Document::new(graph.finish()).write(), 1).unwrap().bind(&binding).unwrap()
+    }
+
+    /// From a logit of 15.84 on all candidates had one score, 1.0000001, and below -15.84 all had none.
+    #[test]
+    fn candidates_are_ranked_by_their_logits_also_where_their_probabilities_are_all_but_the_same() {
+        let prices = [-30.0, 20.0, 40.0, -16.5, 30.0, -16.0, 0.5];
+        let reply = replies(&mut Arms::new(sigmoid_of_the_price()), &job(&prices, &[7]), 256).swap_remove(0);
+        insta::assert_snapshot!(reply["items"].to_string(), @r#"[{"item_id":12,"score":1},{"item_id":14,"score":1},{"item_id":11,"score":1},{"item_id":16,"score":0.62245935},{"item_id":15,"score":1.1253516e-7},{"item_id":13,"score":6.825603e-8},{"item_id":10,"score":9.357623e-14}]"#);
     }
 
     #[test]

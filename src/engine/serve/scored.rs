@@ -1,6 +1,7 @@
 //! What comes to the scoring thread: a step's output, and snapshots in between.
 //!
-//! Four of these wait at most (`QUEUED_STEPS` in `start/`), each with the vectors of one step. Then the step waits.
+//! Four of these wait at most (`QUEUED_STEPS` in `start/`), each with the vectors of one step, and with its messages where their
+//! events are scored. Then the step waits.
 
 use std::sync::Arc;
 
