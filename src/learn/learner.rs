@@ -16,16 +16,17 @@ mod tests;
 use super::holdout::Holdout;
 use super::label_rate::LabelRates;
 use super::{
-    EvaluationReport, Examples, GateDecision, GateFacts, GateSettings, LearnError, Prequential, Reservoir, decide,
+    EvaluationReport, Examples, GateDecision, GateFacts, GateSettings, LearnError, Prediction, Prequential, Reservoir,
+    decide,
 };
 use crate::model::train::{Batch, Outcome, Trainer};
-use crate::model::{ModelError, Scorer};
+use crate::model::{Link, Scorer};
 
 /// So many skipped batches in a row stop training.
 pub(crate) const MOST_SKIPPED: u32 = 3;
 
-/// How far beyond 0 and 1 a probability may be: ONNX Runtime 1.32's Sigmoid (float32, CPU) gives 1.0000001 for logits from
-/// about 15.84 on.
+/// How far beyond 0 and 1 a probability may be that is no model's logit: what ONNX Runtime 1.32's Sigmoid (float32, CPU)
+/// gives from about 15.84 on, 1.0000001, may have gone through other operators.
 const ROUNDING: f32 = 1e-6;
 
 /// What a learner does beside single steps.
@@ -91,9 +92,10 @@ pub struct Learner {
 /// Buffers that are kept from step to step.
 #[derive(Default)]
 struct Scratch {
-    current: Vec<f32>,
-    active: Vec<f32>,
-    reference: Vec<f32>,
+    outputs: Vec<f32>,
+    current: Vec<Prediction>,
+    active: Vec<Prediction>,
+    reference: Vec<Prediction>,
     weights: Vec<f32>,
     offsets: Vec<f32>,
 }
@@ -152,22 +154,23 @@ impl Learner {
     }
 
     fn evaluate(&mut self, examples: &Examples) -> Result<(), LearnError> {
-        let Scratch { current, active, reference, .. } = &mut self.scratch;
+        let Scratch { outputs, current, active, reference, .. } = &mut self.scratch;
         let (matrix, rows) = (examples.vectors(), examples.len());
         self.newest_micros = examples.labelled_micros().iter().copied().fold(self.newest_micros, i64::max);
         self.decided_micros.get_or_insert(self.newest_micros);
         self.rates.record(examples);
-        let outputs_finite = is_finite(self.trainer.predict(matrix, rows, current))?;
+        let most_beyond = if self.settings.scores_are_amounts { f32::INFINITY } else { ROUNDING };
+        self.trainer.evaluate(matrix, rows, outputs)?;
+        let outputs_finite = take(self.trainer.link(), outputs, most_beyond, current);
         self.holdout.note_outputs(outputs_finite);
-        let is_comparable = outputs_finite
-            && is_finite(self.active.score(matrix, rows, active))?
-            && is_finite(self.reference.score(matrix, rows, reference))?;
-        if !is_comparable {
+        if !outputs_finite {
             return Ok(());
         }
-        let most_beyond = if self.settings.scores_are_amounts { f32::INFINITY } else { ROUNDING };
-        for scores in [&mut *current, &mut *active, &mut *reference] {
-            take_as_probabilities(scores, most_beyond);
+        for (scorer, predictions) in [(&mut self.active, &mut *active), (&mut self.reference, &mut *reference)] {
+            scorer.evaluate(matrix, rows, outputs)?;
+            if !take(scorer.link(), outputs, most_beyond, predictions) {
+                return Ok(());
+            }
         }
         self.evaluation.record(current, reference, examples.labels(), examples.sampling())?;
         self.holdout.record(current, active, examples.labels(), examples.sampling());
@@ -234,20 +237,10 @@ impl Learner {
     }
 }
 
-/// Whether predictions were finite; that they were not is a finding here, no failure.
-/// Takes scores that are at most so far below 0 or above 1 as 0 or 1.
-fn take_as_probabilities(scores: &mut [f32], most_beyond: f32) {
-    for score in scores {
-        let nearest = score.clamp(0.0, 1.0);
-        if (*score - nearest).abs() <= most_beyond {
-            *score = nearest;
-        }
-    }
-}
-
-fn is_finite(predicted: Result<(), ModelError>) -> Result<bool, ModelError> {
-    match predicted {
-        Err(ModelError::NotFinite { .. }) => Ok(false),
-        outcome => outcome.map(|()| true),
-    }
+/// Replaces predictions by a model's outputs, and says whether all of them are scores; that they are not is a finding here,
+/// no failure.
+fn take(link: Link, outputs: &[f32], most_beyond: f32, predictions: &mut Vec<Prediction>) -> bool {
+    predictions.clear();
+    predictions.extend(outputs.iter().map(|output| Prediction::of(link, *output, most_beyond)));
+    outputs.iter().all(|output| link.is_score(*output))
 }

@@ -44,7 +44,9 @@ mod testing;
 pub use checkpoint::{CHECKPOINT_FORMAT, CheckpointHead, read_head};
 pub use codec::{decode, encode};
 pub(crate) use error::{ExampleError, LearnError};
-pub(crate) use evaluate::{EvaluationError, EvaluationReport, HorizonReport, Interval, Metrics, Prequential};
+pub(crate) use evaluate::{
+    EvaluationError, EvaluationReport, HorizonReport, Interval, Metrics, Prediction, Prequential,
+};
 pub use example::{Example, ExampleKind, Examples};
 pub(crate) use gate::{GateDecision, GateFacts, GateMetric, GateSettings, LabelRate, decide};
 pub use impressions::Impressions;

@@ -16,6 +16,7 @@ mod closed;
 mod contained;
 mod docs;
 mod emitted;
+mod erring_model;
 mod exit_codes;
 mod faults;
 mod fuzz;

@@ -64,8 +64,20 @@ impl Assembly<'_> {
             fingerprint: Some(vector.fingerprint().as_str()),
             output: output.as_deref(),
         };
-        match Session::from_bytes(&bytes, 1).and_then(|session| session.bind(&binding)) {
-            Ok(_) => self.model = Some(ModelPlan { bytes, output }),
+        let mixing = self.folder.settings.score.as_ref().map(|score| score.mixing.into()).unwrap_or_default();
+        let bound = Session::from_bytes(&bytes, 1).and_then(|session| session.bind(&binding)?.with_mixing(mixing));
+        match bound {
+            Ok(scorer) => match (scorer.mixes(), &self.folder.settings.train) {
+                (Some(found), Some(_)) => {
+                    let message = format!(
+                        "{}: a row's score depends on the rows that are scored with it: {found}: such a model can't be trained",
+                        show(&path)
+                    );
+                    let problem = self.folder.source.problem_at(model.graph.span(), message);
+                    self.problems.push(problem.suggest("leave [train] out, or export the model without that"));
+                }
+                _ => self.model = Some(ModelPlan { bytes, output }),
+            },
             Err(error) => {
                 self.problems
                     .push(self.folder.source.problem_at(model.graph.span(), format!("{}: {error}", show(&path))));

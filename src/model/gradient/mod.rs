@@ -27,7 +27,7 @@ mod kind;
 mod loss;
 mod measure;
 mod path;
-mod prune;
+pub(super) mod prune;
 mod rules;
 mod spec;
 #[cfg(test)]
@@ -36,5 +36,6 @@ mod testing;
 mod tests;
 
 pub(crate) use differentiate::differentiate;
+pub(super) use loss::made_by;
 pub use spec::Loss;
 pub(crate) use spec::{GradientForm, GradientGraph, GradientSpec, Parameter, names};

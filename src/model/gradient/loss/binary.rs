@@ -54,7 +54,15 @@ fn from_log_odds(context: &mut Context, z: &str, share: &str) -> String {
     let bend = context.emit("Softplus", &[&size], &[]);
     let losses = context.emit("Add", &[&straight, &bend], &[]);
     total(context, &losses, share);
-    let expected = context.emit("Sigmoid", &[z], &[]);
+    let expected = probability(context, z);
     let error = context.emit("Sub", &[&expected, names::LABEL], &[]);
     context.emit("Mul", &[&error, share], &[])
+}
+
+/// `sigmoid(z) = e^-ln(1 + e^-z)`: ONNX Runtime's Sigmoid is wrong where the probability is close to 0 or 1.
+fn probability(context: &mut Context, z: &str) -> String {
+    let against = context.emit("Neg", &[z], &[]);
+    let surprise = context.emit("Softplus", &[&against], &[]);
+    let log = context.emit("Neg", &[&surprise], &[]);
+    context.emit("Exp", &[&log], &[])
 }

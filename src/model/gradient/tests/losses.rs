@@ -117,6 +117,23 @@ fn extreme_logits_give_finite_losses_and_gradients() {
     assert!(step.gradients[0][0].is_finite());
 }
 
+/// The gradient of a rare event was off by percents from a logit of -14 on and nothing beyond -15.84; that of a sure one pushed
+/// away from it beyond 15.84.
+#[test]
+fn sure_and_rare_events_have_the_gradient_of_their_logit() {
+    for z in [-14.0_f32, -16.0, -20.0, -40.0] {
+        let gradient = |z: f32, label: f32| {
+            let mut trial = logits(Loss::BinaryCrossEntropy, &[z], Data::Float(vec![label]));
+            (trial.weight, trial.offset) = (vec![1.0], vec![0.0]);
+            trial.step().gradients[0][0] / f64::from(z)
+        };
+        let rare = f64::from(z).exp() / (1.0 + f64::from(z).exp());
+        assert!((gradient(z, 0.0) / rare - 1.0).abs() < 1e-5, "{z}: {}, not {rare}", gradient(z, 0.0));
+        let sure = gradient(-z, 1.0);
+        assert!(sure <= 0.0 && (sure + rare).abs() < 1e-7, "{z}: {sure}, not -{rare}");
+    }
+}
+
 #[test]
 fn a_saturated_probability_without_logits_stays_finite() {
     let mut graph = GraphBuilder::new("direct");
