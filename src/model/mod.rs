@@ -21,6 +21,7 @@
 //! Everything fails with a [`ModelError`]. Errors of loading and binding are the operator's to mend and stop a
 //! pipeline before it starts; errors of [`Scorer::score`] concern one batch and leave the scorer usable.
 
+mod activation;
 mod deepfm;
 mod error;
 mod feeding;
@@ -29,6 +30,7 @@ pub mod gradient;
 mod layer;
 mod lstm;
 mod mlp;
+mod objective;
 pub mod onnx;
 pub mod optimiser;
 mod runtime;
@@ -36,18 +38,22 @@ mod scorer;
 mod session;
 mod signature;
 pub mod train;
+mod trial;
 mod version;
 
+pub use activation::Activation;
 pub use deepfm::{DeepFmSpec, build_deepfm};
 pub(crate) use error::ModelError;
 pub use fit::Binding;
 pub use lstm::{LstmSpec, build_lstm};
 pub use mlp::{MlpSpec, build_mlp};
+pub(crate) use objective::{ObjectiveError, expect_probability};
 pub(crate) use runtime::{RuntimeOrigin, find_runtime, runtime_version};
 pub use scorer::Scorer;
 pub use session::Session;
 pub(crate) use session::{Feed, Values};
 pub(crate) use signature::{ElementType, Signature, TensorSpec};
+pub(crate) use trial::{id_limits, try_rows};
 pub use version::ModelVersion;
 
 /// Keys of a model's metadata that this program writes and reads.

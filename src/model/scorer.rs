@@ -1,6 +1,6 @@
 //! Vectors in, scores out.
 
-use super::{ModelError, ModelVersion, feeding::Feeding, fit::Fit, session::Run};
+use super::{Activation, ModelError, ModelVersion, feeding::Feeding, fit::Fit, session::Run};
 
 /// Rows of the run that shows whether a model keeps to its declared shapes: more than one, so that an output that
 /// ignores the batch is noticed.
@@ -13,16 +13,23 @@ pub struct Scorer {
     feeding: Feeding,
     columns: Vec<String>,
     output: String,
+    activation: Option<Activation>,
     version: ModelVersion,
 }
 
 impl Scorer {
     pub(super) fn new(run: Run, fit: Fit, columns: Vec<String>, version: ModelVersion) -> Result<Self, ModelError> {
         let feeding = Feeding::new(fit.inputs, columns.len());
-        let mut scorer = Self { run, feeding, columns, output: fit.output, version };
+        let mut scorer = Self { run, feeding, columns, output: fit.output, activation: None, version };
         let zeros = vec![0.0; TRIAL_ROWS * scorer.columns.len()];
         scorer.evaluate(&zeros, TRIAL_ROWS, &mut Vec::new())?;
         Ok(scorer)
+    }
+
+    /// The same model, whose scores are made of its output by `activation`.
+    #[must_use]
+    pub fn with_activation(self, activation: Option<Activation>) -> Self {
+        Self { activation, ..self }
     }
 
     /// Scores `rows` vectors.
@@ -51,7 +58,18 @@ impl Scorer {
         &self.columns
     }
 
-    fn evaluate(&mut self, matrix: &[f32], rows: usize, scores: &mut Vec<f32>) -> Result<(), ModelError> {
+    /// What makes scores of the output, if anything.
+    pub(super) fn activation(&self) -> Option<Activation> {
+        self.activation
+    }
+
+    /// The output that the scores are of.
+    pub(crate) fn output(&self) -> &str {
+        &self.output
+    }
+
+    /// [`score`](Self::score), with scores that are not finite passed on.
+    pub(super) fn evaluate(&mut self, matrix: &[f32], rows: usize, scores: &mut Vec<f32>) -> Result<(), ModelError> {
         scores.clear();
         self.feeding.fill(matrix, rows)?;
         if rows == 0 {
@@ -59,7 +77,11 @@ impl Scorer {
         }
         let output = &self.output;
         let feeds = self.feeding.feeds(matrix);
-        self.run.run(&feeds, |shape, values| collect_scores(output, shape, values, rows, scores))?
+        self.run.run(&feeds, |shape, values| collect_scores(output, shape, values, rows, scores))??;
+        if let Some(activation) = self.activation {
+            activation.apply(scores);
+        }
+        Ok(())
     }
 }
 

@@ -132,7 +132,11 @@ fn total(context: &mut Context, losses: &str, shares: &str) {
 }
 
 /// The input of the node of one of these operators that made the prediction, looking through nodes that only reshape.
-fn made_by<'a>(nodes: &'a [NodeProto], prediction: &str, operators: &[&str]) -> Option<(&'a NodeProto, bool)> {
+pub(in crate::model) fn made_by<'a>(
+    nodes: &'a [NodeProto],
+    prediction: &str,
+    operators: &[&str],
+) -> Option<(&'a NodeProto, bool)> {
     let mut value = prediction;
     let mut reshaped = false;
     loop {

@@ -1,0 +1,191 @@
+//! Trial runs: what a model makes of 1, 2 and 3 rows, alone and together, and which ids it takes.
+//!
+//! ```text
+//!   row a ─▶ score      one for each row, the same alone and beside others, in whatever batch:
+//!   rows a, b ─▶ …      which rows wait together is chance
+//!   rows a, b, c ─▶ …
+//! ```
+//!
+//! The rows hold zeros and ones only, because a column may be an id and every table has a row 0 and a row 1. A model that takes
+//! no such rows is tried on zeros alone.
+
+use super::{ModelError, Scorer};
+use crate::fault::{Judged, Judgement};
+
+/// Rows of a trial batch at most.
+const ROWS: usize = 3;
+/// How much rounding may move a score that is computed in another batch, in units of the score or of 1.
+const ROUNDING: f32 = 2e-4;
+/// So many columns are tried one at a time.
+const MOST_SINGLE: usize = 64;
+/// The largest whole number up to which float32 represents every whole number: 2^24.
+const LARGEST_ID: u64 = 1 << 24;
+
+/// Why a model does not score rows one by one.
+#[derive(Debug, thiserror::Error, PartialEq)]
+pub enum TrialError {
+    /// The output has not one score per row.
+    #[error(
+        "output {output:?} has shape {shape:?} for {rows} row(s), a score is [{rows}], [{rows}, 1] or [{rows}, 2]: the model \
+         squeezes, flattens or mixes its batch dimension; export it so that Squeeze names its axes and Reshape keeps the first \
+         dimension"
+    )]
+    Shape {
+        /// The output.
+        output: String,
+        /// Its shape in this run.
+        shape: Vec<i64>,
+        /// Rows given.
+        rows: usize,
+    },
+    /// The model fails on a batch of this size, and not on others.
+    #[error(
+        "the model fails on a batch of {rows} row(s): {reason}; batches have any number of rows: export it with a batch dimension \
+         that is free all the way through"
+    )]
+    Size {
+        /// Rows given.
+        rows: usize,
+        /// What ONNX Runtime said.
+        reason: String,
+    },
+    /// A row's score depends on the rows beside it.
+    #[error(
+        "a row that scores {alone} alone scores {together} in a batch of {rows}: the model mixes the rows of a batch (a softmax or \
+         a mean over the batch, statistics of the batch, dynamic quantisation), and which rows come together is chance; export \
+         it in evaluation mode, with such operators over other axes and with static scales"
+    )]
+    Mixed {
+        /// Its score alone.
+        alone: f32,
+        /// Its score with others.
+        together: f32,
+        /// How many rows were scored together.
+        rows: usize,
+    },
+}
+
+impl Judged for TrialError {
+    fn judgement(&self) -> Judgement {
+        match self {
+            Self::Shape { .. } | Self::Size { .. } | Self::Mixed { .. } => Judgement::OPERATOR,
+        }
+    }
+}
+
+/// Runs a model on 1, 2 and 3 rows and holds each row's score against that of the row alone.
+///
+/// # Errors
+/// A [`TrialError`], or what a run on zeros fails with in any batch.
+pub(crate) fn try_rows(scorer: &mut Scorer) -> Result<(), ModelError> {
+    let columns = scorer.columns().len();
+    let varied = varied_rows(columns);
+    // What can't be run at all on such rows says nothing of batches.
+    let is_runnable = varied.chunks(columns.max(1)).all(|row| outputs(scorer, row, 1).is_ok());
+    let rows = if is_runnable { varied } else { vec![0.0; ROWS * columns] };
+    let mut alone = Vec::with_capacity(ROWS);
+    for row in rows.chunks(columns.max(1)) {
+        alone.extend(outputs(scorer, row, 1)?);
+    }
+    for count in 2..=ROWS {
+        // Every row is once the first and once the last of a batch.
+        for first in 0..=ROWS - count {
+            let matrix = rows.get(first * columns..(first + count) * columns).unwrap_or_default();
+            let together = outputs(scorer, matrix, count)?;
+            for (alone, together) in alone.iter().skip(first).zip(&together) {
+                if !is_same(*alone, *together) {
+                    return Err(TrialError::Mixed { alone: *alone, together: *together, rows: count }.into());
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The columns that hold ids, by name, with the largest that the model takes: a table ends there, and another id fails.
+///
+/// # Errors
+/// What a run on zeros fails with.
+pub(crate) fn id_limits(scorer: &mut Scorer) -> Result<Vec<(String, u64)>, ModelError> {
+    let names = scorer.columns().to_vec();
+    let mut row = vec![0.0; names.len()];
+    outputs(scorer, &row, 1)?;
+    let mut limits = Vec::new();
+    for (column, name) in names.into_iter().enumerate() {
+        let mut takes = |id: u64| {
+            if let Some(value) = row.get_mut(column) {
+                *value = id as f32;
+            }
+            let is_taken = outputs(scorer, &row, 1).is_ok();
+            if let Some(value) = row.get_mut(column) {
+                *value = 0.0;
+            }
+            is_taken
+        };
+        if takes(LARGEST_ID) {
+            continue;
+        }
+        let (mut taken, mut refused) = (0, LARGEST_ID);
+        while refused - taken > 1 {
+            let middle = taken.midpoint(refused);
+            if takes(middle) { taken = middle } else { refused = middle }
+        }
+        limits.push((name, taken));
+    }
+    Ok(limits)
+}
+
+/// The score of each row by itself; NaN where the model fails on it.
+///
+/// # Errors
+/// What a run on zeros fails with.
+pub(super) fn scores_alone(scorer: &mut Scorer, rows: &[Vec<f32>]) -> Result<Vec<f32>, ModelError> {
+    outputs(scorer, &vec![0.0; scorer.columns().len()], 1)?;
+    let mut score = |row: &Vec<f32>| outputs(scorer, row, 1).ok().and_then(|scores| scores.first().copied());
+    Ok(rows.iter().map(|row| score(row).unwrap_or(f32::NAN)).collect())
+}
+
+/// Rows of zeros, of ones, and of numbers of all sizes and both signs.
+pub(super) fn wide_rows(columns: usize) -> Vec<Vec<f32>> {
+    const SIZES: [f32; 8] = [1.0, -1.0, 7.5, -7.5, 300.0, -300.0, 1e4, -1e4];
+    let alternating = |size: f32, step: usize| {
+        (0..columns).map(move |column| if (column / step).is_multiple_of(2) { size } else { -size / 3.0 }).collect()
+    };
+    let alike = SIZES.iter().map(|size| vec![*size; columns]);
+    let mixed = SIZES.iter().flat_map(|size| [1, 2, 3].map(|step| alternating(*size, step)));
+    // One column at a time, for those beside ids that take small numbers only.
+    let single = (0..columns.min(MOST_SINGLE)).flat_map(|column| {
+        SIZES.map(|size| (0..columns).map(|other| if other == column { size } else { 0.0 }).collect())
+    });
+    let ones = varied_rows(columns);
+    let small = ones.chunks(columns.max(1)).map(<[f32]>::to_vec);
+    small.chain(alike).chain(mixed).chain(single).collect()
+}
+
+/// Zeros; ones; and both by turns.
+fn varied_rows(columns: usize) -> Vec<f32> {
+    let value = |row: usize, column: usize| match row {
+        0 => 0.0,
+        1 => 1.0,
+        _ => f32::from(u8::from(column.is_multiple_of(2))),
+    };
+    (0..ROWS).flat_map(|row| (0..columns).map(move |column| value(row, column))).collect()
+}
+
+/// What the model gives for rows, finite or not.
+fn outputs(scorer: &mut Scorer, matrix: &[f32], rows: usize) -> Result<Vec<f32>, ModelError> {
+    let mut scores = Vec::new();
+    match scorer.evaluate(matrix, rows, &mut scores) {
+        Ok(()) => Ok(scores),
+        Err(ModelError::OutputShape { output, shape, rows }) => Err(TrialError::Shape { output, shape, rows }.into()),
+        Err(ModelError::Run { reason }) => Err(TrialError::Size { rows, reason }.into()),
+        Err(error) => Err(error),
+    }
+}
+
+/// The same but for rounding; also when neither is finite.
+fn is_same(alone: f32, together: f32) -> bool {
+    let allowed = ROUNDING * alone.abs().max(together.abs()).max(1.0);
+    let are_finite = alone.is_finite() && together.is_finite();
+    if are_finite { (alone - together).abs() <= allowed } else { alone.is_finite() == together.is_finite() }
+}
