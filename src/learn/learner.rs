@@ -13,7 +13,10 @@
 #[cfg(test)]
 mod tests;
 
+use std::ops::Range;
+
 use super::holdout::Holdout;
+use super::isolate::{isolate, of_rows};
 use super::label_rate::LabelRates;
 use super::{
     EvaluationReport, Examples, GateDecision, GateFacts, GateSettings, LearnError, Prequential, Reservoir, decide,
@@ -53,6 +56,38 @@ pub struct LearnerSettings {
     pub seed: u64,
 }
 
+/// What became of a batch.
+#[derive(Debug)]
+pub struct Lesson {
+    /// Of those examples that could be learnt from.
+    pub learnt: Learnt,
+    /// The new examples that could not.
+    pub left_out: LeftOut,
+}
+
+/// Examples that a model can't learn from even alone, and why not.
+#[derive(Debug)]
+pub struct LeftOut {
+    /// The examples.
+    pub examples: Examples,
+    /// For each, what the model said.
+    pub reasons: Vec<String>,
+    /// For each, its row in the batch as it came, from 0.
+    pub rows: Vec<usize>,
+}
+
+impl LeftOut {
+    /// Takes rows out of a batch and keeps the first `kept` of them, in the order of rows.
+    fn take(examples: &mut Examples, at_fault: Vec<(usize, String)>, kept: usize) -> Self {
+        let (mut rows, mut reasons): (Vec<usize>, Vec<String>) = at_fault.into_iter().unzip();
+        let mut taken = examples.take_out(&rows);
+        rows.truncate(kept);
+        reasons.truncate(kept);
+        let first: Vec<usize> = (0..kept).collect();
+        Self { examples: taken.take_out(&first), reasons, rows }
+    }
+}
+
 /// What became of a step.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Learnt {
@@ -61,7 +96,9 @@ pub enum Learnt {
         /// Mean loss of the batch before the step.
         loss: f32,
     },
-    /// The weights are as they were: the batch cannot be learnt from.
+    /// Every example was left out; the model can learn from others.
+    Nothing,
+    /// The weights are as they were: the batch cannot be learnt from, and no example of it is at fault.
     Skipped {
         /// What was not finite.
         reason: String,
@@ -98,6 +135,31 @@ struct Scratch {
     offsets: Vec<f32>,
 }
 
+impl Scratch {
+    /// Sets weights and offsets of so many rows, all the same.
+    fn weigh(&mut self, rows: usize, settings: &LearnerSettings) {
+        self.weights.clear();
+        self.weights.resize(rows, 1.0);
+        self.offsets.clear();
+        // What is learnt from a sample of the negatives is off by the logarithm of the share: see `join`. Amounts have none.
+        if !settings.scores_are_amounts {
+            self.offsets.resize(rows, -settings.negative_rate.ln());
+        }
+    }
+
+    /// These rows of the examples, of which there are as many as were weighed at most.
+    fn batch<'a>(&'a self, examples: &'a Examples, rows: Range<usize>) -> Batch<'a> {
+        let columns = examples.columns();
+        Batch {
+            matrix: examples.vectors().get(rows.start * columns..rows.end * columns).unwrap_or_default(),
+            rows: rows.len(),
+            labels: examples.labels().get(rows.clone()).unwrap_or_default(),
+            weights: self.weights.get(..rows.len()).unwrap_or_default(),
+            offsets: self.offsets.get(..rows.len()).unwrap_or_default(),
+        }
+    }
+}
+
 impl Learner {
     /// A learner whose weights are the trainer's. `active` serves now; `reference` is what lift is measured against.
     pub fn new(trainer: Trainer, active: Scorer, reference: Scorer, settings: LearnerSettings) -> Self {
@@ -118,59 +180,105 @@ impl Learner {
         }
     }
 
-    /// Evaluates on new examples, then takes one step on them and on older ones, which are added to the batch.
+    /// Evaluates on new examples, then takes one step on them and on older ones, which are added to the batch. Examples that
+    /// the model can't learn from even alone are taken out of it, and the others are learnt from.
     ///
     /// # Errors
-    /// When ONNX Runtime fails; what is not finite is a [`Learnt::Skipped`].
-    pub fn learn(&mut self, examples: &mut Examples) -> Result<Learnt, LearnError> {
+    /// When the model fails on more than rows; what is not finite is a [`Learnt::Skipped`].
+    pub fn learn(&mut self, examples: &mut Examples) -> Result<Lesson, LearnError> {
         self.evaluate(examples)?;
-        let new = examples.len();
+        let mut new = examples.len();
         let older = (new as f64 * self.settings.replay_share).round() as usize;
         self.reservoir.sample(older, examples)?;
-        let rows = examples.len();
-        let Scratch { weights, offsets, .. } = &mut self.scratch;
-        weights.clear();
-        weights.resize(rows, 1.0);
-        offsets.clear();
-        // What is learnt from a sample of the negatives is off by the logarithm of the share: see `join`.
-        offsets.resize(rows, -self.settings.negative_rate.ln());
-        let batch = Batch { matrix: examples.vectors(), rows, labels: examples.labels(), weights, offsets };
-        Ok(match self.trainer.step(batch)? {
-            Outcome::Updated { loss, .. } => {
+        let mut left_out =
+            LeftOut { examples: Examples::new(examples.columns()), reasons: Vec::new(), rows: Vec::new() };
+        let mut stepped = self.step(examples)?;
+        if stepped.is_err() {
+            let at_fault = self.find_faulty(examples)?;
+            // Where all are, the model may be: then none is left out for it.
+            let others_work = at_fault.len() < examples.len() || self.works_on_zeros()?;
+            if others_work && !at_fault.is_empty() {
+                let of_new = at_fault.partition_point(|(row, _)| *row < new);
+                left_out = LeftOut::take(examples, at_fault, of_new);
+                new -= of_new;
+                if examples.is_empty() {
+                    return Ok(Lesson { learnt: Learnt::Nothing, left_out });
+                }
+                stepped = self.step(examples)?;
+            }
+        }
+        let learnt = match stepped {
+            Ok(loss) => {
                 self.skipped_in_a_row = 0;
                 for example in (0..new).map_while(|row| examples.get(row)) {
                     self.reservoir.offer(example)?;
                 }
                 Learnt::Updated { loss }
             }
-            Outcome::Skipped { reason } => {
+            Err(reason) => {
                 self.skipped_in_a_row += 1;
                 self.skipped += 1;
-                Learnt::Skipped { reason: reason.to_string(), in_a_row: self.skipped_in_a_row }
+                Learnt::Skipped { reason, in_a_row: self.skipped_in_a_row }
             }
-        })
+        };
+        Ok(Lesson { learnt, left_out })
+    }
+
+    /// One step on a batch: its loss, or why the weights are as they were.
+    fn step(&mut self, examples: &Examples) -> Result<Result<f32, String>, LearnError> {
+        self.scratch.weigh(examples.len(), &self.settings);
+        let batch = self.scratch.batch(examples, 0..examples.len());
+        Ok(judge(self.trainer.step(batch))?)
+    }
+
+    /// The rows that can't be learnt from even alone, and why, in their order.
+    fn find_faulty(&mut self, examples: &Examples) -> Result<Vec<(usize, String)>, LearnError> {
+        let (scratch, trainer) = (&self.scratch, &mut self.trainer);
+        let try_rows = |rows: Range<usize>| Ok(judge(trainer.try_step(scratch.batch(examples, rows)))?.map(drop));
+        Ok(isolate(examples.len(), try_rows)?)
+    }
+
+    /// Whether the model can learn at all, from a vector of zeros.
+    fn works_on_zeros(&mut self) -> Result<bool, LearnError> {
+        let zeros = vec![0.0; self.trainer.columns()];
+        let offsets = self.scratch.offsets.get(..1).unwrap_or_default();
+        let batch = Batch { matrix: &zeros, rows: 1, labels: &[0.0], weights: &[], offsets };
+        Ok(judge(self.trainer.try_step(batch))?.is_ok())
     }
 
     fn evaluate(&mut self, examples: &Examples) -> Result<(), LearnError> {
         let Scratch { current, active, reference, .. } = &mut self.scratch;
-        let (matrix, rows) = (examples.vectors(), examples.len());
         self.newest_micros = examples.labelled_micros().iter().copied().fold(self.newest_micros, i64::max);
         self.decided_micros.get_or_insert(self.newest_micros);
         self.rates.record(examples);
-        let outputs_finite = is_finite(self.trainer.predict(matrix, rows, current))?;
-        self.holdout.note_outputs(outputs_finite);
-        let is_comparable = outputs_finite
-            && is_finite(self.active.score(matrix, rows, active))?
-            && is_finite(self.reference.score(matrix, rows, reference))?;
-        if !is_comparable {
-            return Ok(());
-        }
+        let all_have_scores = [
+            score_each(examples, current, |matrix, rows, scores| self.trainer.predict(matrix, rows, scores))?,
+            score_each(examples, active, |matrix, rows, scores| self.active.score(matrix, rows, scores))?,
+            score_each(examples, reference, |matrix, rows, scores| self.reference.score(matrix, rows, scores))?,
+        ];
+        // Where the active model has no score either, it is the row's fault.
+        let mut both = current.iter().zip(&*active);
+        self.holdout.note_outputs(both.all(|(current, active)| current.is_finite() || !active.is_finite()));
         let most_beyond = if self.settings.scores_are_amounts { f32::INFINITY } else { ROUNDING };
         for scores in [&mut *current, &mut *active, &mut *reference] {
             take_as_probabilities(scores, most_beyond);
         }
-        self.evaluation.record(current, reference, examples.labels(), examples.sampling())?;
-        self.holdout.record(current, active, examples.labels(), examples.sampling());
+        let (labels, sampling) = (examples.labels(), examples.sampling());
+        if all_have_scores == [true; 3] {
+            self.evaluation.record(current, reference, labels, sampling)?;
+            self.holdout.record(current, active, labels, sampling);
+            return Ok(());
+        }
+        // Models are compared on what all of them have a score for.
+        let scores = current.iter().zip(&*active).zip(&*reference);
+        let comparable: Vec<bool> =
+            scores.map(|((one, two), three)| one.is_finite() && two.is_finite() && three.is_finite()).collect();
+        let pick = |values: &[f32]| -> Vec<f32> {
+            values.iter().zip(&comparable).filter_map(|(value, kept)| kept.then_some(*value)).collect()
+        };
+        let (current, active, labels, sampling) = (pick(current), pick(active), pick(labels), pick(sampling));
+        self.evaluation.record(&current, &pick(reference), &labels, &sampling)?;
+        self.holdout.record(&current, &active, &labels, &sampling);
         Ok(())
     }
 
@@ -234,7 +342,6 @@ impl Learner {
     }
 }
 
-/// Whether predictions were finite; that they were not is a finding here, no failure.
 /// Takes scores that are at most so far below 0 or above 1 as 0 or 1.
 fn take_as_probabilities(scores: &mut [f32], most_beyond: f32) {
     for score in scores {
@@ -245,9 +352,35 @@ fn take_as_probabilities(scores: &mut [f32], most_beyond: f32) {
     }
 }
 
-fn is_finite(predicted: Result<(), ModelError>) -> Result<bool, ModelError> {
-    match predicted {
-        Err(ModelError::NotFinite { .. }) => Ok(false),
-        outcome => outcome.map(|()| true),
+/// What became of a step, or of a try; a failure that is of rows is a reason not to take it.
+fn judge(outcome: Result<Outcome, ModelError>) -> Result<Result<f32, String>, ModelError> {
+    Ok(match of_rows(outcome)? {
+        Ok(Outcome::Updated { loss, .. }) => Ok(loss),
+        Ok(Outcome::Skipped { reason }) => Err(reason.to_string()),
+        Err(reason) => Err(reason),
+    })
+}
+
+/// Scores every row, with NaN for those that the model has no score for; whether it has one for all.
+fn score_each(
+    examples: &Examples,
+    scores: &mut Vec<f32>,
+    mut score: impl FnMut(&[f32], usize, &mut Vec<f32>) -> Result<(), ModelError>,
+) -> Result<bool, ModelError> {
+    let (columns, rows) = (examples.columns(), examples.len());
+    if of_rows(score(examples.vectors(), rows, scores))?.is_ok() {
+        return Ok(true);
     }
+    scores.clear();
+    scores.resize(rows, f32::NAN);
+    let mut part = Vec::new();
+    isolate(rows, |range| {
+        let matrix = examples.vectors().get(range.start * columns..range.end * columns).unwrap_or_default();
+        let outcome = of_rows(score(matrix, range.len(), &mut part))?;
+        if outcome.is_ok() {
+            scores.iter_mut().skip(range.start).zip(&part).for_each(|(score, scored)| *score = *scored);
+        }
+        Ok(outcome)
+    })?;
+    Ok(false)
 }

@@ -15,8 +15,11 @@ const PROBABILITIES: [&str; 3] = ["Sigmoid", "HardSigmoid", "Softmax"];
 impl Activation {
     /// Makes scores of outputs. What is not finite becomes NaN, so that it is refused as before.
     pub(super) fn apply(self, outputs: &mut [f32]) {
+        let score = |output: f32| match self {
+            Self::Sigmoid => logistic(f64::from(output)) as f32,
+        };
         for output in outputs {
-            *output = if output.is_finite() { logistic(f64::from(*output)) as f32 } else { f32::NAN };
+            *output = if output.is_finite() { score(*output) } else { f32::NAN };
         }
     }
 
@@ -25,12 +28,12 @@ impl Activation {
     /// # Errors
     /// [`ObjectiveError::AlreadyProbability`].
     pub(crate) fn check(self, document: &Document, output: &str) -> Result<(), ObjectiveError> {
-        match made_by(&document.graph().node, output, &PROBABILITIES) {
-            Some((node, _)) => {
+        match (self, made_by(&document.graph().node, output, &PROBABILITIES)) {
+            (Self::Sigmoid, Some((node, _))) => {
                 let operator = node.op_type().to_owned();
                 Err(ObjectiveError::AlreadyProbability { output: output.to_owned(), operator })
             }
-            None => Ok(()),
+            (Self::Sigmoid, None) => Ok(()),
         }
     }
 }

@@ -77,3 +77,70 @@ pub(crate) fn expect_probability(document: &Document, scorer: &mut Scorer) -> Re
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{
+        Activation, Binding, Session,
+        onnx::{
+            Dimension::{Fixed, Named},
+            GraphBuilder,
+            proto::data_type::FLOAT,
+        },
+    };
+
+    /// `score` is what `build` makes of `z`, the product of two columns and weights.
+    fn verdict(
+        weights: [f32; 2],
+        activation: Option<Activation>,
+        build: fn(&mut GraphBuilder),
+    ) -> Result<(), ModelError> {
+        let mut graph = GraphBuilder::new("objective");
+        graph.input("x", FLOAT, &[Named("batch"), Fixed(2)]);
+        graph.initializer("w", &[2, 1], &weights);
+        graph.initializer("half", &[], &[0.5]);
+        graph.node("MatMul", &["x", "w"], "z");
+        build(&mut graph);
+        graph.output("score", FLOAT, &[Named("batch"), Fixed(1)]);
+        let document = Document::new(graph.finish());
+        let columns = ["a", "b"].map(str::to_owned);
+        let binding = Binding { columns: &columns, fingerprint: None, output: None };
+        let scorer = Session::from_bytes(&document.write(), 1).unwrap().bind(&binding).unwrap();
+        expect_probability(&document, &mut scorer.with_activation(activation))
+    }
+
+    /// It was found to have no problems, and training stopped at the first batch.
+    #[test]
+    fn a_logit_is_no_probability_unless_an_activation_makes_one_of_it() {
+        let plain = |graph: &mut GraphBuilder| graph.node("Identity", &["z"], "score");
+        insta::assert_snapshot!(
+            verdict([0.5, -1.5], None, plain).unwrap_err(),
+            @r#"output "score" is no probability, and loss = "binary_cross_entropy" needs one: a row of the trial scores -1"#
+        );
+        verdict([0.5, -1.5], Some(Activation::Sigmoid), plain).unwrap();
+    }
+
+    #[test]
+    fn a_sum_that_is_within_bounds_now_is_no_probability_either() {
+        insta::assert_snapshot!(
+            verdict([1e-6, 1e-6], None, |graph| {
+                graph.node("Add", &["z", "half"], "raised");
+                graph.node("Identity", &["raised"], "score");
+            })
+            .unwrap_err(),
+            @r#"output "score" is no probability, and loss = "binary_cross_entropy" needs one: it is a weighted sum, which has no bounds"#
+        );
+    }
+
+    #[test]
+    fn whatever_stays_between_0_and_1_is_a_probability() {
+        verdict([0.5, -1.5], None, |graph| graph.node("Sigmoid", &["z"], "score")).unwrap();
+        verdict([0.5, -1.5], None, |graph| {
+            graph.node("Tanh", &["z"], "bent");
+            graph.node("Mul", &["bent", "half"], "narrow");
+            graph.node("Add", &["narrow", "half"], "score");
+        })
+        .unwrap();
+    }
+}

@@ -189,3 +189,103 @@ fn is_same(alone: f32, together: f32) -> bool {
     let are_finite = alone.is_finite() && together.is_finite();
     if are_finite { (alone - together).abs() <= allowed } else { alone.is_finite() == together.is_finite() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{
+        Binding, Session,
+        onnx::{
+            Attribute,
+            Dimension::{self, Fixed, Named},
+            Document, GraphBuilder,
+            proto::data_type::{FLOAT, INT64},
+        },
+    };
+
+    /// `build` makes `score` of `x [batch, 2]`, or of its product `z [batch, 1]` with weights.
+    fn scorer(shape: &[Dimension<'_>], build: impl Fn(&mut GraphBuilder)) -> Scorer {
+        let mut graph = GraphBuilder::new("trial");
+        graph.input("x", FLOAT, &[Named("batch"), Fixed(2)]);
+        graph.initializer("w", &[2, 1], &[0.5, -1.5]);
+        graph.node("MatMul", &["x", "w"], "z");
+        build(&mut graph);
+        graph.output("score", FLOAT, shape);
+        bind(graph, &["a", "b"])
+    }
+
+    fn bind(graph: GraphBuilder, columns: &[&str]) -> Scorer {
+        let columns: Vec<String> = columns.iter().map(|&column| column.to_owned()).collect();
+        let binding = Binding { columns: &columns, fingerprint: None, output: None };
+        Session::from_bytes(&Document::new(graph.finish()).write(), 1).unwrap().bind(&binding).unwrap()
+    }
+
+    fn refusal(shape: &[Dimension<'_>], build: impl Fn(&mut GraphBuilder)) -> String {
+        try_rows(&mut scorer(shape, build)).unwrap_err().to_string()
+    }
+
+    /// Tried on two rows only, it was found to have no problems and ended the worker at the first ranking of one item.
+    #[test]
+    fn a_model_that_squeezes_its_batch_away_is_refused() {
+        insta::assert_snapshot!(
+            refusal(&[Named("batch")], |graph| {
+                graph.node("Sigmoid", &["z"], "p");
+                graph.node("Squeeze", &["p"], "score");
+            }),
+            @r#"output "score" has shape [] for 1 row(s), a score is [1], [1, 1] or [1, 2]: the model squeezes, flattens or mixes its batch dimension; export it so that Squeeze names its axes and Reshape keeps the first dimension"#
+        );
+    }
+
+    #[test]
+    fn a_model_that_is_made_for_two_rows_is_refused() {
+        let refused = refusal(&[Named("batch")], |graph| {
+            graph.whole_initializer("pair", &[1], &[2]);
+            graph.node("Reshape", &["z", "pair"], "score");
+        });
+        assert!(refused.starts_with("the model fails on a batch of 1 row(s): "), "{refused}");
+    }
+
+    #[test]
+    fn rows_that_depend_on_each_other_are_refused_with_both_scores() {
+        let column = [Named("batch"), Fixed(1)];
+        insta::assert_snapshot!(
+            refusal(&column, |graph| graph.node_with("Softmax", &["z"], "score", &[("axis", 0)])),
+            @"a row that scores 1 alone scores 0.7310586 in a batch of 2: the model mixes the rows of a batch (a softmax or a mean over the batch, statistics of the batch, dynamic quantisation), and which rows come together is chance; export it in evaluation mode, with such operators over other axes and with static scales"
+        );
+        let refused = refusal(&column, |graph| {
+            let axes = [("axes", Attribute::Ints(vec![0]))];
+            graph.node_of("ReduceMean", &["z"], &["mean"], &axes);
+            graph.node("Sub", &["z", "mean"], "score");
+        });
+        assert!(refused.contains("the model mixes the rows"), "{refused}");
+    }
+
+    #[test]
+    fn models_that_score_each_row_by_itself_pass_also_where_a_score_is_not_finite() {
+        let column = [Named("batch"), Fixed(1)];
+        for operator in ["Sigmoid", "Log", "Sqrt", "Reciprocal", "Identity"] {
+            try_rows(&mut scorer(&column, |graph| graph.node(operator, &["z"], "score"))).unwrap();
+        }
+        try_rows(&mut scorer(&[Named("batch")], |graph| {
+            graph.whole_initializer("last", &[1], &[1]);
+            graph.node("Squeeze", &["z", "last"], "score");
+        }))
+        .unwrap();
+    }
+
+    #[test]
+    fn a_column_that_a_table_ends_for_is_told_with_its_last_id() {
+        for (rows, last) in [(1, 0), (2, 1), (500, 499)] {
+            let mut graph = GraphBuilder::new("ids");
+            graph.input("item", INT64, &[Named("batch")]);
+            graph.input("price", FLOAT, &[Named("batch"), Fixed(1)]);
+            graph.initializer("table", &[rows, 1], &vec![0.25; rows]);
+            graph.node("Gather", &["table", "item"], "e");
+            graph.node("Add", &["e", "price"], "score");
+            graph.output("score", FLOAT, &[Named("batch"), Fixed(1)]);
+            let mut scorer = bind(graph, &["price", "item"]);
+            try_rows(&mut scorer).unwrap();
+            assert_eq!(id_limits(&mut scorer).unwrap(), [("item".to_owned(), last)]);
+        }
+    }
+}

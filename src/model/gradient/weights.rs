@@ -44,6 +44,9 @@ const PASSING: [&str; 11] =
     ["Identity", "Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Slice", "Split", "Expand", "Tile", "Cast"];
 /// Operators that multiply by their operands.
 const PRODUCTS: [&str; 5] = ["MatMul", "Gemm", "Einsum", "Conv", "ConvTranspose"];
+/// Operators that are whole layers: their weights, gains and biases.
+const LAYERS: [&str; 7] =
+    ["LayerNormalization", "BatchNormalization", "InstanceNormalization", "GroupNormalization", "LSTM", "GRU", "RNN"];
 /// Operators that look up in their first input.
 const LOOKUPS: [&str; 3] = ["Gather", "GatherElements", "GatherND"];
 
@@ -193,8 +196,7 @@ impl<'a> Uses<'a> {
         match operator {
             _ if PRODUCTS.contains(&operator) => Use::Weight,
             _ if LOOKUPS.contains(&operator) && position == 0 => Use::LookedUp,
-            "LayerNormalization" | "BatchNormalization" | "InstanceNormalization" | "GroupNormalization" => Use::Weight,
-            "LSTM" | "GRU" | "RNN" => Use::Weight,
+            _ if LAYERS.contains(&operator) => Use::Weight,
             "Add" | "Sum" if extent == Extent::One && self.shifts_product(node, position) => Use::Weight,
             "Sub" if position == 1 && self.is_standardised(node) => Use::Constant("a statistic"),
             "Sub" if position == 0 => Use::Constant("what is subtracted from"),
@@ -238,7 +240,7 @@ impl<'a> Uses<'a> {
     /// Whether the difference that a node computes is divided by something that depends on no input: then it was a mean that
     /// was subtracted.
     fn is_standardised(&self, node: &NodeProto) -> bool {
-        let readers = node.output.iter().flat_map(|output| self.readers.get(output.as_str())).flatten();
+        let readers = node.output.iter().filter_map(|output| self.readers.get(output.as_str())).flatten();
         let mut divisions = readers.filter(|reader| reader.node.op_type() == "Div" && reader.position == Some(0));
         divisions.any(|reader| reader.node.input.get(1).is_some_and(|divisor| !self.fed.contains(divisor.as_str())))
     }
