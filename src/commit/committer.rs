@@ -10,6 +10,7 @@
 //! full, stops this task from taking publications, and with it scoring, the step and reading.
 
 use std::collections::VecDeque;
+use std::mem;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -164,7 +165,8 @@ impl Committer {
                 tracing::warn!(%error, "reply not sent");
             }
         }
-        let Some(given) = given else { return Ok(()) };
+        let Some(mut given) = given else { return Ok(()) };
+        self.epoch.note_unscored(mem::take(&mut given.unscored));
         if model.is_some() {
             self.marker.model = model;
         }
@@ -192,7 +194,7 @@ impl Committer {
 
     async fn send(&mut self, batch: Batch, save: Option<Save>) -> Result<(), CommitError> {
         pass(Place::EpochFilled);
-        let Batch { outputs: mut messages, steps, progress, unfinished, resumed } = batch;
+        let Batch { outputs: mut messages, steps, unscored, progress, unfinished, resumed } = batch;
         let outputs = messages.len();
         let begins = match self.marker.unfinished {
             // The step's first outputs are where its first batch began.
@@ -205,6 +207,7 @@ impl Committer {
             complete: unfinished.is_none() && resumed.is_none(),
             progress: progress.unwrap_or_else(|| self.marker.progress.clone()),
             steps: if self.has_several_streams { steps } else { Vec::new() },
+            unscored,
             // Of a step that was unfinished when another worker died, the first outputs are where that worker put them.
             unfinished: resumed.or_else(|| unfinished.map(|step| Unfinished { since: begins, step })),
             ..self.marker.clone()

@@ -24,6 +24,8 @@ const MOST_BYTES: usize = 4 << 20;
 pub(super) struct Batch {
     pub(super) outputs: Vec<Outgoing>,
     pub(super) steps: Vec<Run>,
+    /// Rankings that were not made.
+    pub(super) unscored: Vec<String>,
     /// How far the outputs are complete after this batch; unchanged where absent.
     pub(super) progress: Option<Progress>,
     /// The step that goes on in the next batch.
@@ -38,6 +40,7 @@ pub(crate) struct Epoch {
     outputs: Vec<Outgoing>,
     bytes: usize,
     steps: Vec<Run>,
+    unscored: Vec<String>,
     progress: Option<Progress>,
     stored: Stored,
 }
@@ -87,6 +90,12 @@ impl Epoch {
         !self.outputs.is_empty()
     }
 
+    /// Remembers rankings that the step which is taken next does not have, because a model failed on them. A marker may say it
+    /// sooner than the step is complete: who does the step anew does not ask.
+    pub(super) fn note_unscored(&mut self, rankings: Vec<String>) {
+        self.unscored.extend(rankings);
+    }
+
     /// Takes a step, and gives the batches that are full now. `run` is absent where it read nothing.
     pub(super) fn take(
         &mut self,
@@ -112,7 +121,8 @@ impl Epoch {
                 self.bytes = 0;
                 // Outputs of requests alone follow from no step: each batch of them is complete.
                 let resumed = self.stored.unfinished;
-                batches.push(Batch { outputs, steps: Vec::new(), progress: None, unfinished: run, resumed });
+                let unscored = self.first_unscored();
+                batches.push(Batch { outputs, steps: Vec::new(), unscored, progress: None, unfinished: run, resumed });
             }
             self.bytes += size(&output);
             self.outputs.push(output);
@@ -133,10 +143,17 @@ impl Epoch {
         Batch {
             outputs: mem::take(&mut self.outputs),
             steps: mem::take(&mut self.steps),
+            unscored: self.first_unscored(),
             progress: self.progress.take(),
             unfinished: None,
             resumed: self.stored.unfinished,
         }
+    }
+
+    /// As many as a marker has room for. Each comes with a dead letter, so that as many batches come as they need.
+    fn first_unscored(&mut self) -> Vec<String> {
+        let rest = self.unscored.split_off(self.unscored.len().min(MOST_OUTPUTS));
+        mem::replace(&mut self.unscored, rest)
     }
 
     /// Steps of one stream after another are one run: steps give the same however they are cut.

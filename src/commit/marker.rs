@@ -38,6 +38,10 @@ pub(crate) struct Marker {
     /// The steps of this epoch in their order, where the pipeline has several streams: how they interleaved.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) steps: Vec<Run>,
+    /// Rankings that a model failed to make, in the steps up to this marker and since the one before, where feedback is joined
+    /// with what events were scored: done again, such an event was not shown.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) unscored: Vec<String>,
     /// The step whose outputs are being written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) unfinished: Option<Unfinished>,
@@ -68,6 +72,7 @@ impl Marker {
             complete: true,
             progress,
             steps: Vec::new(),
+            unscored: Vec::new(),
             unfinished: None,
             model: None,
         }
@@ -80,6 +85,7 @@ impl Marker {
             writer: identity.worker.clone(),
             host: identity.host.clone(),
             steps: Vec::new(),
+            unscored: Vec::new(),
             ..self.clone()
         }
     }

@@ -52,7 +52,7 @@ pub(crate) use progress::{Progress, Run};
 pub(crate) use published::{Publication, Published};
 pub(crate) use recorded::recorded_impressions;
 pub(crate) use recovery::{
-    Claimed, Crossing, Gap, Stretch, Usable, claim, from_nothing, from_snapshot, read_heads, steps_between,
+    Again, Claimed, Crossing, Gap, Stretch, Usable, claim, from_nothing, from_snapshot, read_heads, steps_between,
 };
 pub(crate) use save::{Committed, FORMAT, Head, Save};
 pub(crate) use telemetry::describe_metrics;

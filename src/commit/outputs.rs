@@ -35,6 +35,8 @@ pub(crate) struct Given {
     /// Rows of tables of windows.
     pub(crate) emitted: Vec<Outgoing>,
     pub(crate) dead: Vec<DeadLetter>,
+    /// The names of rankings that the model failed to make, as a restart has to know them.
+    pub(crate) unscored: Vec<String>,
 }
 
 impl Outputs {

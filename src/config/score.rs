@@ -11,6 +11,7 @@ use toml::Spanned;
 use super::name::SqlName;
 use super::subject::Subject;
 use super::{count, duration};
+use crate::model::Mixing as ModelMixing;
 
 /// When rankings are made, and where they go. At least one of `service` and `on` is needed.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -39,6 +40,11 @@ pub struct Score {
     /// How many rows are scored together, and how long the first of them waits for others.
     #[serde(default)]
     pub batch: Batch,
+    /// What happens with a model whose score of one row depends on the rows that are scored with it, as that of dynamically
+    /// quantised models does. `refuse` unless given.
+    #[serde(default)]
+    #[schemars(extend("default" = "refuse"))]
+    pub mixing: Mixing,
     /// How many requests may wait; those beyond are answered "busy" at once. 1024 unless given.
     #[serde(default = "default::queue", deserialize_with = "count::positive")]
     pub queue: NonZeroUsize,
@@ -60,6 +66,27 @@ pub struct Batch {
     #[serde(deserialize_with = "duration::any")]
     #[schemars(schema_with = "duration::schema", extend("default" = "2ms"))]
     pub linger: Duration,
+}
+
+/// What happens with a model whose score of one row depends on others.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(inline)]
+pub enum Mixing {
+    /// It is refused.
+    #[default]
+    Refuse,
+    /// The candidates of a request are scored together and with nobody else's, an event by itself.
+    PerRequest,
+}
+
+impl From<Mixing> for ModelMixing {
+    fn from(mixing: Mixing) -> Self {
+        match mixing {
+            Mixing::Refuse => Self::Refuse,
+            Mixing::PerRequest => Self::PerRequest,
+        }
+    }
 }
 
 impl Default for Batch {

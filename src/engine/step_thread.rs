@@ -1,5 +1,6 @@
 //! The step's thread: events, requests, changed reference tables and questions in; what follows from them handed on.
 
+use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -58,6 +59,8 @@ struct Taken {
     before: Arc<str>,
     /// What it read, where it read events.
     run: Option<Run>,
+    /// The messages, where some of their events are scored.
+    messages: Vec<Message>,
     /// When it began.
     start: Instant,
 }
@@ -82,7 +85,7 @@ impl StepThread {
             let goes_on = match input {
                 Input::Events { stream, messages, emits, is_present } => {
                     self.step.set_present(is_present.unwrap_or(self.is_present));
-                    self.events(stream, &messages, emits)?
+                    self.events(stream, messages, emits)?
                 }
                 Input::Replayed => {
                     self.compare()?;
@@ -94,7 +97,7 @@ impl StepThread {
                     let output = self.step.requests(&payloads)?;
                     let before = self.progress.position().to_string().into();
                     let requests = requests.into_iter().map(Some).collect();
-                    self.hand_on(output, requests, Taken { before, run: None, start })
+                    self.hand_on(output, requests, Taken { before, run: None, messages: Vec::new(), start })
                 }
                 Input::Reference(table) => {
                     self.step.set_reference(table);
@@ -121,19 +124,19 @@ impl StepThread {
 
     /// Applies messages of a stream. What is in a Delta table already ends with a step, so that no step is in it by half; so
     /// does what was read before another stream was silent for too long.
-    fn events(&mut self, stream: StreamIndex, messages: &[Message], emits: bool) -> Result<bool, EngineError> {
+    fn events(&mut self, stream: StreamIndex, messages: Vec<Message>, emits: bool) -> Result<bool, EngineError> {
         let mut rest = messages;
         while let Some(first) = rest.first() {
             let end = self.history.as_ref().and_then(|history| history.next_end(stream, first.sequence));
             let count = end.map_or(rest.len(), |end| rest.partition_point(|message| message.sequence <= end));
-            let count = count.min(self.step.until_silence(stream, rest));
-            let (part, after) = rest.split_at(count.max(1));
-            rest = after;
+            let count = count.min(self.step.until_silence(stream, &rest));
+            let after = rest.split_off(count.clamp(1, rest.len()));
+            let part = mem::replace(&mut rest, after);
             let start = clock::now();
             let before = self.progress.position().to_string().into();
-            let output = self.step.events(stream, part, emits)?;
+            let output = self.step.events(stream, &part, emits)?;
             if let Some(input) = self.progress.inputs.get_mut(stream.0) {
-                input.take(part);
+                input.take(&part);
             }
             self.progress.counts.add(&output.counts);
             if let Some(history) = &mut self.history
@@ -143,7 +146,9 @@ impl StepThread {
             }
             let last = part.last().map_or(StreamSequence(0), |message| message.sequence);
             let run = Run { stream, until: last.0, is_present: self.step.is_present() };
-            if !self.hand_on(output, Vec::new(), Taken { before, run: Some(run), start }) {
+            let is_scored = !output.is_replay && !output.job.groups.is_empty();
+            let messages = if is_scored { part } else { Vec::new() };
+            if !self.hand_on(output, Vec::new(), Taken { before, run: Some(run), messages, start }) {
                 return Ok(false);
             }
         }
@@ -196,12 +201,13 @@ impl StepThread {
 
     /// Hands a step's output on; false when nobody takes it any more.
     fn hand_on(&mut self, output: StepOutput, requests: Vec<Option<ServiceRequest>>, taken: Taken) -> bool {
-        let Taken { before, run, start } = taken;
+        let Taken { before, run, messages, start } = taken;
         self.stats.add_step(&output.counts, output.newest);
         self.stats.set_emitted_rows(self.step.emitted_rows());
         record_step(&self.pipeline.name, &output.counts, output.newest, start.elapsed());
         let after = run.map(|_| self.progress.clone());
-        self.scoring.blocking_send(Scoring::Step(Box::new(Scored { output, requests, before, run, after }))).is_ok()
+        let scored = Scored { output, requests, messages, before, run, after };
+        self.scoring.blocking_send(Scoring::Step(Box::new(scored))).is_ok()
     }
 }
 

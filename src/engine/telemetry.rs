@@ -12,6 +12,7 @@ use crate::time::EventTime;
 const EVENTS: &str = "tidewheel_engine_events_total";
 const RANKINGS: &str = "tidewheel_engine_rankings_total";
 const SCORED: &str = "tidewheel_engine_scored_rows_total";
+const LEFT_OUT: &str = "tidewheel_engine_left_out_rows_total";
 const LABELS: &str = "tidewheel_learn_labels_total";
 const EXAMPLES: &str = "tidewheel_learn_examples_total";
 const TRAIN: &str = "tidewheel_learn_step_seconds";
@@ -40,6 +41,10 @@ pub(crate) fn describe() {
     describe_counter!(EVENTS, "events by what became of them: counted, late, rejected, duplicate");
     describe_counter!(RANKINGS, "rankings made");
     describe_counter!(SCORED, "candidates scored");
+    describe_counter!(
+        LEFT_OUT,
+        "candidates and events without a score, by the place that is to blame: their vector, or the model that fails on it"
+    );
     describe_counter!(LABELS, "impressions and feedback by what became of them: shown, positives, negatives, ...");
     describe_counter!(
         EXAMPLES,
@@ -149,6 +154,13 @@ pub(crate) fn record_scores(pipeline: &str, rankings: u64, scored: u64, took: Du
     counter!(RANKINGS, "pipeline" => pipeline.to_owned()).increment(rankings);
     counter!(SCORED, "pipeline" => pipeline.to_owned()).increment(scored);
     histogram!(SCORE, "pipeline" => pipeline.to_owned()).record(took.as_secs_f64());
+}
+
+/// Records candidates and events without a score: without a vector, and those that the model failed on.
+pub(crate) fn record_left_out(pipeline: &str, vector: u64, model: u64) {
+    for (place, count) in [("vector", vector), ("model", model)].into_iter().filter(|(_, count)| *count > 0) {
+        counter!(LEFT_OUT, "pipeline" => pipeline.to_owned(), "place" => place).increment(count);
+    }
 }
 
 /// Records what became of impressions and feedback so far.

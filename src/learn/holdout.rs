@@ -3,14 +3,14 @@
 
 use std::collections::VecDeque;
 
-use super::{EvaluationError, Metrics};
+use super::{EvaluationError, Metrics, Prediction};
 
 /// A sliding window over examples.
 #[derive(Debug)]
 pub(super) struct Holdout {
     capacity: usize,
-    candidate: VecDeque<f32>,
-    active: VecDeque<f32>,
+    candidate: VecDeque<Prediction>,
+    active: VecDeque<Prediction>,
     labels: VecDeque<f32>,
     sampling: VecDeque<f32>,
     outputs_finite: bool,
@@ -30,13 +30,16 @@ impl Holdout {
     }
 
     /// Adds examples; the oldest leave. All slices are of one length.
-    pub(super) fn record(&mut self, candidate: &[f32], active: &[f32], labels: &[f32], sampling: &[f32]) {
+    pub(super) fn record(&mut self, candidate: &[Prediction], active: &[Prediction], labels: &[f32], sampling: &[f32]) {
         self.candidate.extend(candidate);
         self.active.extend(active);
         self.labels.extend(labels);
         self.sampling.extend(sampling);
         let leaving = self.labels.len().saturating_sub(self.capacity);
-        for column in [&mut self.candidate, &mut self.active, &mut self.labels, &mut self.sampling] {
+        for column in [&mut self.candidate, &mut self.active] {
+            column.drain(..leaving);
+        }
+        for column in [&mut self.labels, &mut self.sampling] {
             column.drain(..leaving);
         }
     }
@@ -48,9 +51,8 @@ impl Holdout {
 
     /// Empties the window, because one of the models is another one now.
     pub(super) fn clear(&mut self) {
-        for column in [&mut self.candidate, &mut self.active, &mut self.labels, &mut self.sampling] {
-            column.clear();
-        }
+        [&mut self.candidate, &mut self.active].into_iter().for_each(VecDeque::clear);
+        [&mut self.labels, &mut self.sampling].into_iter().for_each(VecDeque::clear);
     }
 
     /// The candidate's and the active model's figures; `None` while there is no example.
@@ -84,9 +86,11 @@ mod tests {
     #[test]
     fn the_window_holds_the_newest_examples() {
         let mut holdout = Holdout::new(4);
-        holdout.record(&[0.1, 0.2], &[0.3, 0.4], &[0.0, 1.0], &[0.5, 1.0]);
+        let said =
+            |probabilities: &[f32]| probabilities.iter().copied().map(Prediction::Probability).collect::<Vec<_>>();
+        holdout.record(&said(&[0.1, 0.2]), &said(&[0.3, 0.4]), &[0.0, 1.0], &[0.5, 1.0]);
         assert_eq!((holdout.len(), holdout.positives()), (2, 1));
-        holdout.record(&[0.9, 0.1, 0.8, 0.2], &[0.5; 4], &[1.0, 0.0, 1.0, 0.0], &[1.0; 4]);
+        holdout.record(&said(&[0.9, 0.1, 0.8, 0.2]), &said(&[0.5; 4]), &[1.0, 0.0, 1.0, 0.0], &[1.0; 4]);
         assert_eq!((holdout.len(), holdout.positives()), (4, 2));
         let (candidate, active) = holdout.compare().unwrap();
         assert_eq!((candidate.unwrap().auc, active.unwrap().auc), (Some(1.0), Some(0.5)));

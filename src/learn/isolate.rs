@@ -11,6 +11,7 @@
 
 use std::ops::Range;
 
+use crate::fault::{Judged, Judgement};
 use crate::model::ModelError;
 
 /// Calls `run` on ranges of rows, each at least one long, until those that fail alone are known. `run` gives what it does for
@@ -38,20 +39,15 @@ pub(super) fn isolate(
     Ok(at_fault)
 }
 
-/// Why a model can't take some rows, where another row may well be taken; any other failure is passed on.
+/// Why a model can't take some rows, where others may well be taken; a defect of this program is passed on.
 ///
 /// # Errors
-/// What concerns more than the rows.
+/// The defect.
 pub(super) fn of_rows<T>(outcome: Result<T, ModelError>) -> Result<Result<T, String>, ModelError> {
     match outcome {
         Ok(value) => Ok(Ok(value)),
-        Err(
-            error @ (ModelError::Run { .. }
-            | ModelError::NotWhole { .. }
-            | ModelError::NotFinite { .. }
-            | ModelError::Label { .. }),
-        ) => Ok(Err(error.to_string())),
-        Err(error) => Err(error),
+        Err(error) if error.judgement() == Judgement::DEFECT => Err(error),
+        Err(error) => Ok(Err(error.to_string())),
     }
 }
 
@@ -83,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn what_concerns_more_than_the_rows_is_passed_on() {
+    fn a_defect_is_passed_on() {
         let failure = || Err(ModelError::MatrixSize { values: 1, rows: 1, columns: 2 });
         assert!(isolate(3, |_| of_rows(failure())).is_err());
         assert!(of_rows::<()>(Err(ModelError::NotFinite { count: 1, rows: 1 })).unwrap().is_err());

@@ -15,6 +15,7 @@ mod tests;
 
 use std::ops::Range;
 
+use super::answers::{Answers, comparable, pick};
 use super::holdout::Holdout;
 use super::isolate::{isolate, of_rows};
 use super::label_rate::LabelRates;
@@ -27,8 +28,8 @@ use crate::model::{ModelError, Scorer};
 /// So many skipped batches in a row stop training.
 pub(crate) const MOST_SKIPPED: u32 = 3;
 
-/// How far beyond 0 and 1 a probability may be: ONNX Runtime 1.32's Sigmoid (float32, CPU) gives 1.0000001 for logits from
-/// about 15.84 on.
+/// How far beyond 0 and 1 a probability may be that is no model's logit: what ONNX Runtime 1.32's Sigmoid (float32, CPU)
+/// gives from about 15.84 on, 1.0000001, may have gone through other operators.
 const ROUNDING: f32 = 1e-6;
 
 /// What a learner does beside single steps.
@@ -128,9 +129,9 @@ pub struct Learner {
 /// Buffers that are kept from step to step.
 #[derive(Default)]
 struct Scratch {
-    current: Vec<f32>,
-    active: Vec<f32>,
-    reference: Vec<f32>,
+    current: Answers,
+    active: Answers,
+    reference: Answers,
     weights: Vec<f32>,
     offsets: Vec<f32>,
 }
@@ -247,38 +248,27 @@ impl Learner {
     }
 
     fn evaluate(&mut self, examples: &Examples) -> Result<(), LearnError> {
+        let most_beyond = if self.settings.scores_are_amounts { f32::INFINITY } else { ROUNDING };
         let Scratch { current, active, reference, .. } = &mut self.scratch;
         self.newest_micros = examples.labelled_micros().iter().copied().fold(self.newest_micros, i64::max);
         self.decided_micros.get_or_insert(self.newest_micros);
         self.rates.record(examples);
-        let all_have_scores = [
-            score_each(examples, current, |matrix, rows, scores| self.trainer.predict(matrix, rows, scores))?,
-            score_each(examples, active, |matrix, rows, scores| self.active.score(matrix, rows, scores))?,
-            score_each(examples, reference, |matrix, rows, scores| self.reference.score(matrix, rows, scores))?,
-        ];
-        // Where the active model has no score either, it is the row's fault.
-        let mut both = current.iter().zip(&*active);
-        self.holdout.note_outputs(both.all(|(current, active)| current.is_finite() || !active.is_finite()));
-        let most_beyond = if self.settings.scores_are_amounts { f32::INFINITY } else { ROUNDING };
-        for scores in [&mut *current, &mut *active, &mut *reference] {
-            take_as_probabilities(scores, most_beyond);
+        let link = self.trainer.link();
+        current
+            .ask(examples, link, most_beyond, |matrix, rows, outputs| self.trainer.evaluate(matrix, rows, outputs))?;
+        for (scorer, answers) in [(&mut self.active, &mut *active), (&mut self.reference, &mut *reference)] {
+            let link = scorer.link();
+            answers.ask(examples, link, most_beyond, |matrix, rows, outputs| scorer.evaluate(matrix, rows, outputs))?;
         }
-        let (labels, sampling) = (examples.labels(), examples.sampling());
-        if all_have_scores == [true; 3] {
-            self.evaluation.record(current, reference, labels, sampling)?;
-            self.holdout.record(current, active, labels, sampling);
-            return Ok(());
-        }
+        self.holdout.note_outputs(current.has_all_of(active));
         // Models are compared on what all of them have a score for.
-        let scores = current.iter().zip(&*active).zip(&*reference);
-        let comparable: Vec<bool> =
-            scores.map(|((one, two), three)| one.is_finite() && two.is_finite() && three.is_finite()).collect();
-        let pick = |values: &[f32]| -> Vec<f32> {
-            values.iter().zip(&comparable).filter_map(|(value, kept)| kept.then_some(*value)).collect()
-        };
-        let (current, active, labels, sampling) = (pick(current), pick(active), pick(labels), pick(sampling));
-        self.evaluation.record(&current, &pick(reference), &labels, &sampling)?;
-        self.holdout.record(&current, &active, &labels, &sampling);
+        let compared = comparable([current, active, reference]);
+        let compared = compared.as_deref();
+        let picked = [&*current, active, reference].map(|answers| pick(answers.predictions(), compared));
+        let [current, active, reference] = &picked;
+        let (labels, sampling) = (pick(examples.labels(), compared), pick(examples.sampling(), compared));
+        self.evaluation.record(current, reference, &labels, &sampling)?;
+        self.holdout.record(current, active, &labels, &sampling);
         Ok(())
     }
 
@@ -342,16 +332,6 @@ impl Learner {
     }
 }
 
-/// Takes scores that are at most so far below 0 or above 1 as 0 or 1.
-fn take_as_probabilities(scores: &mut [f32], most_beyond: f32) {
-    for score in scores {
-        let nearest = score.clamp(0.0, 1.0);
-        if (*score - nearest).abs() <= most_beyond {
-            *score = nearest;
-        }
-    }
-}
-
 /// What became of a step, or of a try; a failure that is of rows is a reason not to take it.
 fn judge(outcome: Result<Outcome, ModelError>) -> Result<Result<f32, String>, ModelError> {
     Ok(match of_rows(outcome)? {
@@ -359,28 +339,4 @@ fn judge(outcome: Result<Outcome, ModelError>) -> Result<Result<f32, String>, Mo
         Ok(Outcome::Skipped { reason }) => Err(reason.to_string()),
         Err(reason) => Err(reason),
     })
-}
-
-/// Scores every row, with NaN for those that the model has no score for; whether it has one for all.
-fn score_each(
-    examples: &Examples,
-    scores: &mut Vec<f32>,
-    mut score: impl FnMut(&[f32], usize, &mut Vec<f32>) -> Result<(), ModelError>,
-) -> Result<bool, ModelError> {
-    let (columns, rows) = (examples.columns(), examples.len());
-    if of_rows(score(examples.vectors(), rows, scores))?.is_ok() {
-        return Ok(true);
-    }
-    scores.clear();
-    scores.resize(rows, f32::NAN);
-    let mut part = Vec::new();
-    isolate(rows, |range| {
-        let matrix = examples.vectors().get(range.start * columns..range.end * columns).unwrap_or_default();
-        let outcome = of_rows(score(matrix, range.len(), &mut part))?;
-        if outcome.is_ok() {
-            scores.iter_mut().skip(range.start).zip(&part).for_each(|(score, scored)| *score = *scored);
-        }
-        Ok(outcome)
-    })?;
-    Ok(false)
 }

@@ -26,6 +26,7 @@
 //! [`JoinError`] is the operator's to mend, an [`ExampleError`] of [`decode`] concerns one message, which is then left out
 //! whole; the other errors are a caller's mistake, and what they refuse changes nothing.
 
+mod answers;
 mod checkpoint;
 mod codec;
 mod error;
@@ -46,7 +47,9 @@ mod testing;
 pub use checkpoint::{CHECKPOINT_FORMAT, CheckpointHead, read_head};
 pub use codec::{decode, encode};
 pub(crate) use error::{ExampleError, LearnError};
-pub(crate) use evaluate::{EvaluationError, EvaluationReport, HorizonReport, Interval, Metrics, Prequential};
+pub(crate) use evaluate::{
+    EvaluationError, EvaluationReport, HorizonReport, Interval, Metrics, Prediction, Prequential,
+};
 pub use example::{Example, ExampleKind, Examples};
 pub(crate) use gate::{GateDecision, GateFacts, GateMetric, GateSettings, LabelRate, decide};
 pub use impressions::Impressions;

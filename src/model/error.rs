@@ -144,6 +144,17 @@ pub enum ModelError {
         vector: String,
     },
 
+    /// Scores that depend on who shares a batch.
+    #[error(
+        "a row's score depends on the rows that are scored with it: {found}: export the model without that (static scales, \
+         no statistics over the batch), or set mixing = \"per-request\" under [score], which scores every request and every \
+         event by itself"
+    )]
+    Mixes {
+        /// The node or the trial that shows it.
+        found: String,
+    },
+
     // A new model. The operator's to mend.
     /// A network that cannot be built.
     #[error("can't build the network: {reason}")]

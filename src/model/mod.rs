@@ -10,7 +10,8 @@
 //!
 //! A file is trusted only so far: it is read and checked here ([`onnx`]) before ONNX Runtime sees it, it is run once
 //! on zeros before it is handed out, and every score is checked to be finite. Two kinds of inputs fit a vector: one
-//! float32 matrix, or one input per column, named like the column.
+//! float32 matrix, or one input per column, named like the column. A model that ends in a Sigmoid is run for the logit
+//! ([`Link`]); one whose scores depend on who shares a batch is found ([`Mixing`]).
 //!
 //! The same document also trains: [`gradient`] writes the graph that computes a loss and its gradients, [`train`] runs it
 //! on labelled vectors, and [`optimiser`] moves the weights.
@@ -28,7 +29,10 @@ mod feeding;
 mod fit;
 pub mod gradient;
 mod layer;
+mod link;
+mod logit;
 mod lstm;
+mod mixing;
 mod mlp;
 mod objective;
 pub mod onnx;
@@ -45,7 +49,10 @@ pub use activation::Activation;
 pub use deepfm::{DeepFmSpec, build_deepfm};
 pub(crate) use error::ModelError;
 pub use fit::Binding;
+pub use link::Link;
+pub(crate) use link::logistic;
 pub use lstm::{LstmSpec, build_lstm};
+pub use mixing::Mixing;
 pub use mlp::{MlpSpec, build_mlp};
 pub(crate) use objective::{ObjectiveError, expect_probability};
 pub(crate) use runtime::{RuntimeOrigin, find_runtime, runtime_version};

@@ -1,7 +1,7 @@
 //! Whether what a model gives is what training holds against labels.
 
 use super::{
-    ModelError, Scorer, gradient,
+    Link, ModelError, Scorer, gradient,
     onnx::Document,
     trial::{self, scores_alone},
 };
@@ -63,7 +63,7 @@ impl Judged for ObjectiveError {
 pub(crate) fn expect_probability(document: &Document, scorer: &mut Scorer) -> Result<(), ModelError> {
     let refuse =
         |output: &str, why: String| Err(ObjectiveError::NoProbability { output: output.to_owned(), why }.into());
-    if scorer.activation().is_some() {
+    if scorer.link() == Link::Logistic {
         return Ok(());
     }
     let output = scorer.output().to_owned();

@@ -1,6 +1,12 @@
 //! Vectors in, scores out.
 
-use super::{Activation, ModelError, ModelVersion, feeding::Feeding, fit::Fit, session::Run};
+use super::{
+    Activation, Link, Mixing, ModelError, ModelVersion,
+    feeding::Feeding,
+    fit::Fit,
+    mixing,
+    session::{Facts, Run},
+};
 
 /// Rows of the run that shows whether a model keeps to its declared shapes: more than one, so that an output that
 /// ignores the batch is noticed.
@@ -13,14 +19,17 @@ pub struct Scorer {
     feeding: Feeding,
     columns: Vec<String>,
     output: String,
-    activation: Option<Activation>,
     version: ModelVersion,
+    link: Link,
+    /// What makes a row's score depend on its batch, once that was looked for.
+    mixes: Option<String>,
 }
 
 impl Scorer {
-    pub(super) fn new(run: Run, fit: Fit, columns: Vec<String>, version: ModelVersion) -> Result<Self, ModelError> {
+    pub(super) fn new(run: Run, fit: Fit, columns: Vec<String>, facts: Facts) -> Result<Self, ModelError> {
         let feeding = Feeding::new(fit.inputs, columns.len());
-        let mut scorer = Self { run, feeding, columns, output: fit.output, activation: None, version };
+        let Facts { version, link, mixes } = facts;
+        let mut scorer = Self { run, feeding, columns, output: fit.output, version, link, mixes };
         let zeros = vec![0.0; TRIAL_ROWS * scorer.columns.len()];
         scorer.evaluate(&zeros, TRIAL_ROWS, &mut Vec::new())?;
         Ok(scorer)
@@ -29,7 +38,7 @@ impl Scorer {
     /// The same model, whose scores are made of its output by `activation`.
     #[must_use]
     pub fn with_activation(self, activation: Option<Activation>) -> Self {
-        Self { activation, ..self }
+        Self { link: activation.map_or(self.link, Activation::link), ..self }
     }
 
     /// Scores `rows` vectors.
@@ -43,7 +52,48 @@ impl Scorer {
     /// [`ModelError::NotFinite`] when any score is NaN or infinite.
     pub fn score(&mut self, matrix: &[f32], rows: usize, scores: &mut Vec<f32>) -> Result<(), ModelError> {
         self.evaluate(matrix, rows, scores)?;
-        refuse_not_finite(scores, rows)
+        into_scores(self.link, scores)
+    }
+
+    /// Gives one output per row, by which rows are ranked: what [`link`](Self::link) makes scores of. Like
+    /// [`score`](Self::score), but what is no score is there as it is.
+    ///
+    /// # Errors
+    /// [`ModelError::MatrixSize`], [`ModelError::NotWhole`], [`ModelError::Run`] or [`ModelError::OutputShape`].
+    pub fn evaluate(&mut self, matrix: &[f32], rows: usize, outputs: &mut Vec<f32>) -> Result<(), ModelError> {
+        outputs.clear();
+        self.feeding.fill(matrix, rows)?;
+        if rows == 0 {
+            return Ok(());
+        }
+        let output = &self.output;
+        let feeds = self.feeding.feeds(matrix);
+        self.run.run(&feeds, |shape, values| collect_scores(output, shape, values, rows, outputs))?
+    }
+
+    /// What makes scores of outputs.
+    #[must_use]
+    pub fn link(&self) -> Link {
+        self.link
+    }
+
+    /// Looks whether a row's score depends on the rows that are scored with it, by the operators of the graph and by trial,
+    /// and goes on as `mixing` says.
+    ///
+    /// # Errors
+    /// [`ModelError::Mixes`] when it does, and that is refused.
+    pub fn with_mixing(mut self, mixing: Mixing) -> Result<Self, ModelError> {
+        self.mixes = self.mixes.take().or_else(|| mixing::by_trial(&mut self));
+        match (mixing, &self.mixes) {
+            (Mixing::Refuse, Some(found)) => Err(ModelError::Mixes { found: found.clone() }),
+            _ => Ok(self),
+        }
+    }
+
+    /// What was found to make a row's score depend on the rows that are scored with it.
+    #[must_use]
+    pub fn mixes(&self) -> Option<&str> {
+        self.mixes.as_deref()
     }
 
     /// Which model gives these scores.
@@ -58,39 +108,21 @@ impl Scorer {
         &self.columns
     }
 
-    /// What makes scores of the output, if anything.
-    pub(super) fn activation(&self) -> Option<Activation> {
-        self.activation
-    }
-
     /// The output that the scores are of.
     pub(crate) fn output(&self) -> &str {
         &self.output
     }
-
-    /// [`score`](Self::score), with scores that are not finite passed on.
-    pub(super) fn evaluate(&mut self, matrix: &[f32], rows: usize, scores: &mut Vec<f32>) -> Result<(), ModelError> {
-        scores.clear();
-        self.feeding.fill(matrix, rows)?;
-        if rows == 0 {
-            return Ok(());
-        }
-        let output = &self.output;
-        let feeds = self.feeding.feeds(matrix);
-        self.run.run(&feeds, |shape, values| collect_scores(output, shape, values, rows, scores))??;
-        if let Some(activation) = self.activation {
-            activation.apply(scores);
-        }
-        Ok(())
-    }
 }
 
-/// Passes on all scores or none.
-pub(super) fn refuse_not_finite(scores: &mut Vec<f32>, rows: usize) -> Result<(), ModelError> {
-    let count = scores.iter().filter(|score| !score.is_finite()).count();
+/// Makes scores of outputs; passes on all or none.
+pub(super) fn into_scores(link: Link, outputs: &mut Vec<f32>) -> Result<(), ModelError> {
+    let (rows, count) = (outputs.len(), outputs.iter().filter(|output| !link.is_score(**output)).count());
     if count > 0 {
-        scores.clear();
+        outputs.clear();
         return Err(ModelError::NotFinite { count, rows });
+    }
+    if link == Link::Logistic {
+        outputs.iter_mut().for_each(|output| *output = link.score(*output));
     }
     Ok(())
 }

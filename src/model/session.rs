@@ -11,15 +11,17 @@ use ort::{
 };
 
 use super::{
-    Binding, ModelError, ModelVersion, Scorer, Signature, fit, onnx::Document, runtime, signature::ElementType,
+    Binding, Link, ModelError, ModelVersion, Scorer, Signature, fit, logit, mixing, onnx::Document, runtime,
+    signature::ElementType,
 };
 
-/// A model in ONNX Runtime, ready to be bound to a vector.
+/// A model that was read, ready to be bound to a vector and opened in ONNX Runtime.
 ///
 /// One per OS thread: load the file once for each thread that scores.
 #[derive(Debug)]
 pub struct Session {
-    session: OrtSession,
+    document: Document,
+    threads: usize,
     signature: Signature,
     metadata: BTreeMap<String, String>,
     version: ModelVersion,
@@ -29,13 +31,12 @@ impl Session {
     /// A model from the bytes of an ONNX file, which `threads` threads run: one at least.
     ///
     /// # Errors
-    /// When the bytes are no ONNX model, or ONNX Runtime refuses it.
+    /// When the bytes are no ONNX model, or one that is not accepted.
     pub fn from_bytes(bytes: &[u8], threads: usize) -> Result<Self, ModelError> {
         let document = Document::read(bytes)?;
         let signature = Signature::of(document.graph())?;
-        let session = open(runtime::environment()?, bytes, threads.max(1))
-            .map_err(|error| ModelError::Load { reason: error.to_string() })?;
-        Ok(Self { session, signature, metadata: document.metadata(), version: ModelVersion::of(bytes) })
+        let metadata = document.metadata();
+        Ok(Self { document, threads: threads.max(1), signature, metadata, version: ModelVersion::of(bytes) })
     }
 
     /// The model's inputs and outputs.
@@ -56,17 +57,29 @@ impl Session {
         &self.version
     }
 
-    /// Ties the model to a vector and an output, and runs it once on zeros.
+    /// Ties the model to a vector and an output, opens it, and runs it once on zeros.
     ///
     /// # Errors
-    /// [`ModelError::InputsDoNotFit`], [`ModelError::OutputDoesNotFit`], [`ModelError::FingerprintDiffers`], or what
-    /// the run on zeros failed with.
-    pub fn bind(self, binding: &Binding) -> Result<Scorer, ModelError> {
+    /// [`ModelError::InputsDoNotFit`], [`ModelError::OutputDoesNotFit`], [`ModelError::FingerprintDiffers`],
+    /// [`ModelError::Load`] when ONNX Runtime refuses it, or what the run on zeros failed with.
+    pub fn bind(mut self, binding: &Binding) -> Result<Scorer, ModelError> {
         let fit = fit::decide(&self.signature, &self.metadata, binding)?;
+        let mixes = mixing::by_operator(self.document.graph(), &fit.output);
+        let link = logit::expose(&mut self.document, &fit.output);
+        let session = open(runtime::environment()?, &self.document.write(), self.threads)
+            .map_err(|error| ModelError::Load { reason: error.to_string() })?;
         let options = select(slice::from_ref(&fit.output)).map_err(run_failed)?;
-        let run = Run { session: self.session, options };
-        Scorer::new(run, fit, binding.columns.to_vec(), self.version)
+        let run = Run { session, options };
+        Scorer::new(run, fit, binding.columns.to_vec(), Facts { version: self.version, link, mixes })
     }
+}
+
+/// What is known of a model beside how it is run.
+pub(super) struct Facts {
+    pub(super) version: ModelVersion,
+    pub(super) link: Link,
+    /// The node that makes rows depend on their batch.
+    pub(super) mixes: Option<String>,
 }
 
 /// A session of which one output is wanted.
@@ -255,7 +268,8 @@ mod tests {
 
     #[test]
     fn an_operator_that_the_runtime_does_not_know_is_refused() {
-        let error = Session::from_bytes(&doubling("Dubble").write(), 1).unwrap_err();
+        let binding = Binding { columns: &["a".to_owned()], fingerprint: None, output: None };
+        let error = Session::from_bytes(&doubling("Dubble").write(), 1).unwrap().bind(&binding).unwrap_err();
         assert!(matches!(&error, ModelError::Load { reason } if reason.contains("Dubble")), "{error}");
     }
 }

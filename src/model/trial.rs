@@ -1,12 +1,10 @@
-//! Trial runs: what a model makes of 1, 2 and 3 rows, alone and together, and which ids it takes.
+//! Trial runs: whether a model takes 1, 2 and 3 rows, which ids it takes, and what it makes of rows of all kinds.
 //!
 //! ```text
-//!   row a ─▶ score      one for each row, the same alone and beside others, in whatever batch:
-//!   rows a, b ─▶ …      which rows wait together is chance
-//!   rows a, b, c ─▶ …
+//!   a ─▶ 1 output       b, c ─▶ 2 outputs       a, b, c ─▶ 3 outputs       how many rows wait together is chance
 //! ```
 //!
-//! The rows hold zeros and ones only, because a column may be an id and every table has a row 0 and a row 1. A model that takes
+//! Whether a row's output is the same alone and beside others is looked at in `mixing`. The rows hold zeros and ones only, because a column may be an id and every table has a row 0 and a row 1. A model that takes
 //! no such rows is tried on zeros alone.
 
 use super::{ModelError, Scorer};
@@ -14,8 +12,6 @@ use crate::fault::{Judged, Judgement};
 
 /// Rows of a trial batch at most.
 const ROWS: usize = 3;
-/// How much rounding may move a score that is computed in another batch, in units of the score or of 1.
-const ROUNDING: f32 = 2e-4;
 /// So many columns are tried one at a time.
 const MOST_SINGLE: usize = 64;
 /// The largest whole number up to which float32 represents every whole number: 2^24.
@@ -49,31 +45,17 @@ pub enum TrialError {
         /// What ONNX Runtime said.
         reason: String,
     },
-    /// A row's score depends on the rows beside it.
-    #[error(
-        "a row that scores {alone} alone scores {together} in a batch of {rows}: the model mixes the rows of a batch (a softmax or \
-         a mean over the batch, statistics of the batch, dynamic quantisation), and which rows come together is chance; export \
-         it in evaluation mode, with such operators over other axes and with static scales"
-    )]
-    Mixed {
-        /// Its score alone.
-        alone: f32,
-        /// Its score with others.
-        together: f32,
-        /// How many rows were scored together.
-        rows: usize,
-    },
 }
 
 impl Judged for TrialError {
     fn judgement(&self) -> Judgement {
         match self {
-            Self::Shape { .. } | Self::Size { .. } | Self::Mixed { .. } => Judgement::OPERATOR,
+            Self::Shape { .. } | Self::Size { .. } => Judgement::OPERATOR,
         }
     }
 }
 
-/// Runs a model on 1, 2 and 3 rows and holds each row's score against that of the row alone.
+/// Runs a model on 1, 2 and 3 rows: one output for each row, whatever their number.
 ///
 /// # Errors
 /// A [`TrialError`], or what a run on zeros fails with in any batch.
@@ -83,20 +65,10 @@ pub(crate) fn try_rows(scorer: &mut Scorer) -> Result<(), ModelError> {
     // What can't be run at all on such rows says nothing of batches.
     let is_runnable = varied.chunks(columns.max(1)).all(|row| outputs(scorer, row, 1).is_ok());
     let rows = if is_runnable { varied } else { vec![0.0; ROWS * columns] };
-    let mut alone = Vec::with_capacity(ROWS);
-    for row in rows.chunks(columns.max(1)) {
-        alone.extend(outputs(scorer, row, 1)?);
-    }
-    for count in 2..=ROWS {
+    for count in 1..=ROWS {
         // Every row is once the first and once the last of a batch.
         for first in 0..=ROWS - count {
-            let matrix = rows.get(first * columns..(first + count) * columns).unwrap_or_default();
-            let together = outputs(scorer, matrix, count)?;
-            for (alone, together) in alone.iter().skip(first).zip(&together) {
-                if !is_same(*alone, *together) {
-                    return Err(TrialError::Mixed { alone: *alone, together: *together, rows: count }.into());
-                }
-            }
+            outputs(scorer, rows.get(first * columns..(first + count) * columns).unwrap_or_default(), count)?;
         }
     }
     Ok(())
@@ -183,20 +155,12 @@ fn outputs(scorer: &mut Scorer, matrix: &[f32], rows: usize) -> Result<Vec<f32>,
     }
 }
 
-/// The same but for rounding; also when neither is finite.
-fn is_same(alone: f32, together: f32) -> bool {
-    let allowed = ROUNDING * alone.abs().max(together.abs()).max(1.0);
-    let are_finite = alone.is_finite() && together.is_finite();
-    if are_finite { (alone - together).abs() <= allowed } else { alone.is_finite() == together.is_finite() }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::{
         Binding, Session,
         onnx::{
-            Attribute,
             Dimension::{self, Fixed, Named},
             Document, GraphBuilder,
             proto::data_type::{FLOAT, INT64},
@@ -246,22 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_that_depend_on_each_other_are_refused_with_both_scores() {
-        let column = [Named("batch"), Fixed(1)];
-        insta::assert_snapshot!(
-            refusal(&column, |graph| graph.node_with("Softmax", &["z"], "score", &[("axis", 0)])),
-            @"a row that scores 1 alone scores 0.7310586 in a batch of 2: the model mixes the rows of a batch (a softmax or a mean over the batch, statistics of the batch, dynamic quantisation), and which rows come together is chance; export it in evaluation mode, with such operators over other axes and with static scales"
-        );
-        let refused = refusal(&column, |graph| {
-            let axes = [("axes", Attribute::Ints(vec![0]))];
-            graph.node_of("ReduceMean", &["z"], &["mean"], &axes);
-            graph.node("Sub", &["z", "mean"], "score");
-        });
-        assert!(refused.contains("the model mixes the rows"), "{refused}");
-    }
-
-    #[test]
-    fn models_that_score_each_row_by_itself_pass_also_where_a_score_is_not_finite() {
+    fn models_that_keep_their_rows_pass_also_where_a_score_is_not_finite() {
         let column = [Named("batch"), Fixed(1)];
         for operator in ["Sigmoid", "Log", "Sqrt", "Reciprocal", "Identity"] {
             try_rows(&mut scorer(&column, |graph| graph.node(operator, &["z"], "score"))).unwrap();

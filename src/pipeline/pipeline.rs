@@ -63,6 +63,13 @@ impl Pipeline {
         &self.tables[index.0]
     }
 
+    /// Whether feedback is joined with what events of its own stream were scored: such impressions are not recorded, they are
+    /// made again when the stream is read again.
+    pub(crate) fn labels_what_it_scores(&self) -> bool {
+        let trigger = self.score.as_ref().and_then(|score| score.trigger.as_ref());
+        self.labels.as_ref().zip(trigger).is_some_and(|(labels, trigger)| labels.stream == trigger.stream)
+    }
+
     /// The stream of this name.
     pub fn stream_named(&self, name: &str) -> Option<StreamIndex> {
         self.streams.iter().position(|stream| stream.name == name).map(StreamIndex)

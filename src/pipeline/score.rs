@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::index::StreamIndex;
 use crate::bus::Subject;
 use crate::event::{Contract, TimeUnit};
-use crate::model::Activation;
+use crate::model::{Activation, Mixing};
 use crate::sql::Condition;
 
 /// The model file.
@@ -35,6 +35,8 @@ pub struct ScorePlan {
     pub time: (String, TimeUnit),
     /// Rows of a micro-batch.
     pub batch_rows: usize,
+    /// What happens with a model whose rows depend on one another.
+    pub mixing: Mixing,
     /// How long the first row of a micro-batch waits for others.
     pub linger: Duration,
     /// Requests that may wait.

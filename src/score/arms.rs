@@ -5,9 +5,11 @@ use std::ops::Range;
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::isolate::{Rows, score_rows, score_together};
 use super::job::Job;
+use super::scored::Scored;
 use crate::feature::Matrix;
-use crate::model::{ModelError, ModelVersion, Scorer};
+use crate::model::{Link, ModelError, ModelVersion, Scorer};
 
 /// Which model serves a ranking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,48 +52,57 @@ impl Arms {
         }
     }
 
-    /// Scores a job, at most `batch_rows` rows at a time: a score per row and an arm per group. `width` is the number of the
-    /// vector's columns. No model sees a row that cannot be scored; its score is not a number.
+    /// What makes scores of an arm's outputs.
+    pub(super) fn link(&self, arm: Arm) -> Link {
+        match (&self.control, arm) {
+            (Some((control, _)), Arm::Control) => control.link(),
+            _ => self.active.link(),
+        }
+    }
+
+    /// Scores a job, at most `batch_rows` rows at a time; group by group where rows of a batch depend on one another. `width` is
+    /// the number of the vector's columns. No model sees a row whose vector is not complete; rows that a model fails on are
+    /// named, and cost no others their scores.
     ///
     /// # Errors
-    /// When a model fails on a whole batch.
-    pub fn score(
-        &mut self,
-        job: &Job,
-        width: usize,
-        batch_rows: usize,
-        scores: &mut Vec<f32>,
-        arms: &mut Vec<Arm>,
-    ) -> Result<(), ModelError> {
-        scores.clear();
-        arms.clear();
+    /// A defect of this program.
+    pub(super) fn score(&mut self, job: &Job, width: usize, batch_rows: usize) -> Result<Scored, ModelError> {
         let share = self.control.as_ref().map_or(0.0, |(_, share)| *share);
-        arms.extend(job.groups.iter().map(|group| arm_of(group.user.as_deref(), share)));
-        let mut part = Vec::new();
+        let arms: Vec<Arm> = job.groups.iter().map(|group| arm_of(group.user.as_deref(), share)).collect();
+        let mut scored = Scored { outputs: Vec::with_capacity(job.matrix.rows), ..Scored::default() };
         let (mut first_row, mut first_group) = (0, 0);
         // Neighbours of one arm are scored together.
         for run in arms.chunk_by(|one, other| one == other) {
             let groups = &job.groups[first_group..first_group + run.len()];
             first_group += run.len();
-            let rows = groups.iter().map(|group| group.rows).sum::<usize>();
-            let rows = first_row..first_row + rows;
-            first_row = rows.end;
-            let values = scorable(&job.matrix, &rows, width);
+            let count = groups.iter().map(|group| group.rows).sum::<usize>();
+            let rows = first_row..first_row + count;
             let scorer = match (&mut self.control, run.first()) {
                 (Some((control, _)), Some(Arm::Control)) => control,
                 _ => &mut self.active,
             };
-            for chunk in values.chunks(batch_rows.max(1) * width.max(1)) {
-                scorer.score(chunk, chunk.len() / width.max(1), &mut part)?;
-                scores.extend_from_slice(&part);
+            let vectors = scorable(&job.matrix, &rows, width);
+            let mut left = Rows { vectors: &vectors, width };
+            if scorer.mixes().is_some() {
+                for group in groups {
+                    let rows = first_row..first_row + group.rows;
+                    first_row = rows.end;
+                    let (together, after) = left.split(group.rows - job.matrix.unscorable_in(&rows).len());
+                    left = after;
+                    score_together(scorer, together, &mut scored)?;
+                }
+            } else {
+                left.chunks(batch_rows).try_for_each(|chunk| score_rows(scorer, chunk, &mut scored))?;
             }
-            spread(scores, &job.matrix, rows);
+            first_row = rows.end;
+            spread(&mut scored, &job.matrix, rows);
         }
-        Ok(())
+        scored.arms = arms;
+        Ok(scored)
     }
 }
 
-/// The vectors of those of these rows that can be scored: one that is not finite would cost all of its batch their scores.
+/// The vectors of those of these rows that can be scored.
 fn scorable<'a>(matrix: &'a Matrix, rows: &Range<usize>, width: usize) -> Cow<'a, [f32]> {
     let values = &matrix.values[rows.start * width..rows.end * width];
     let unscorable = matrix.unscorable_in(rows);
@@ -109,17 +120,27 @@ fn scorable<'a>(matrix: &'a Matrix, rows: &Range<usize>, width: usize) -> Cow<'a
     Cow::Owned(kept)
 }
 
-/// Moves the newest scores, those of [`scorable`] rows, to the places of their rows.
-fn spread(scores: &mut Vec<f32>, matrix: &Matrix, rows: Range<usize>) {
+/// Moves what was said of [`scorable`] rows, the newest, to the places of their rows.
+fn spread(scored: &mut Scored, matrix: &Matrix, rows: Range<usize>) {
     let unscorable = matrix.unscorable_in(&rows);
     if unscorable.is_empty() {
         return;
     }
-    let scored = scores.split_off(rows.start);
-    let (mut scored, mut unscorable) = (scored.into_iter(), unscorable.iter().peekable());
+    let outputs = scored.outputs.split_off(rows.start);
+    let known = scored.failed.partition_point(|failed| failed.row < rows.start);
+    let mut failed = scored.failed.iter_mut().skip(known).peekable();
+    let mut outputs = (rows.start..).zip(outputs);
+    let mut unscorable = unscorable.iter().peekable();
     for row in rows {
         let is_bad = unscorable.next_if(|bad| bad.row == row).is_some();
-        scores.push(if is_bad { f32::NAN } else { scored.next().unwrap_or(f32::NAN) });
+        let Some((place, output)) = (if is_bad { None } else { outputs.next() }) else {
+            scored.outputs.push(f32::NAN);
+            continue;
+        };
+        scored.outputs.push(output);
+        if let Some(failed) = failed.next_if(|failed| failed.row == place) {
+            failed.row = row;
+        }
     }
 }
 

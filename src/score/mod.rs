@@ -10,13 +10,16 @@
 //! A job is a matrix and the groups of rows that are ranked together. It does not know where jobs come from or where
 //! rankings go, and makes no vectors.
 //!
-//! It fails with [`RequestError`] for a request that cannot be read, which is refused alone, and with the model's error where
-//! the model fails on a whole batch. A row whose vector is not finite is left out of its ranking and named.
+//! A row whose vector is not finite, or that the model fails on (an id that its table does not have, a score that is no
+//! number), is left out of its ranking and named; the rest of its batch is scored. It fails with [`RequestError`] for a request
+//! that cannot be read, which is refused alone, and with the model's error for a defect of this program.
 
 mod arms;
+mod isolate;
 mod job;
 mod ranking;
 mod request;
+mod scored;
 
 pub(crate) use arms::Arm;
 pub use arms::Arms;

@@ -1,11 +1,13 @@
 //! Scores → rankings.
 
+use std::borrow::Cow;
 use std::io::Write;
 
 use bytes::Bytes;
 
 use super::arms::{Arm, Arms};
 use super::job::{Group, Job};
+use super::scored::Failed;
 use crate::feature::Unscorable;
 use crate::model::ModelError;
 
@@ -23,34 +25,51 @@ pub struct Ranked {
     pub order: Vec<usize>,
     /// Why candidates were left out, if any were: the first of them.
     pub left_out: Option<String>,
+    /// On how many of them the model failed, though their vectors were complete.
+    pub failed: usize,
+}
+
+/// A candidate that has no score.
+struct LeftOut<'a> {
+    row: usize,
+    reason: Cow<'a, str>,
 }
 
 /// Scores a job, at most `batch_rows` rows at a time: one ranking per group, in their order. `columns` are the vector's.
 ///
 /// # Errors
-/// When the model fails on the whole batch.
+/// A defect of this program: what a model fails on is left out of its ranking.
 pub fn rank(arms: &mut Arms, job: &Job, columns: &[String], batch_rows: usize) -> Result<Vec<Ranked>, ModelError> {
-    let (mut scores, mut arm_of_group) = (Vec::with_capacity(job.matrix.rows), Vec::with_capacity(job.groups.len()));
-    arms.score(job, columns.len(), batch_rows, &mut scores, &mut arm_of_group)?;
+    let scored = arms.score(job, columns.len(), batch_rows)?;
     let mut first = 0;
     let mut rankings = Vec::with_capacity(job.groups.len());
-    for (group, arm) in job.groups.iter().zip(arm_of_group) {
+    for (group, arm) in job.groups.iter().zip(&scored.arms) {
         let rows = first..first + group.rows;
         first = rows.end;
-        let unscorable = job.matrix.unscorable_in(&rows);
-        let mut bad = unscorable.iter().peekable();
+        let failed = scored.failed_in(&rows);
+        let left_out = left_out(job.matrix.unscorable_in(&rows), failed, columns);
+        let mut bad = left_out.iter().peekable();
         let mut order: Vec<usize> = rows.filter(|row| bad.next_if(|bad| bad.row == *row).is_none()).collect();
-        // Equal scores keep the order of the candidates.
-        order.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]));
+        // Equal outputs keep the order of the candidates.
+        order.sort_by(|a, b| scored.outputs[*b].total_cmp(&scored.outputs[*a]));
         let mut out = Vec::with_capacity(96 + 40 * order.len());
-        write_head(&mut out, arms, arm, group);
-        write_items(&mut out, job, &order, &scores);
-        write_left_out(&mut out, job, unscorable, columns);
+        write_head(&mut out, arms, *arm, group);
+        write_items(&mut out, job, &order, |row| arms.link(*arm).score(scored.outputs[row]));
+        write_left_out(&mut out, job, &left_out);
         out.push(b'}');
-        let left_out = unscorable.first().map(|bad| bad.reason(columns));
-        rankings.push(Ranked { payload: out.into(), order, left_out });
+        let left_out = left_out.into_iter().next().map(|first| first.reason.into_owned());
+        rankings.push(Ranked { payload: out.into(), order, left_out, failed: failed.len() });
     }
     Ok(rankings)
+}
+
+/// All that are left out, in the order of their rows.
+fn left_out<'a>(unscorable: &[Unscorable], failed: &'a [Failed], columns: &[String]) -> Vec<LeftOut<'a>> {
+    let unscorable = unscorable.iter().map(|bad| LeftOut { row: bad.row, reason: bad.reason(columns).into() });
+    let failed = failed.iter().map(|bad| LeftOut { row: bad.row, reason: Cow::from(&bad.reason) });
+    let mut left_out: Vec<LeftOut<'_>> = unscorable.chain(failed).collect();
+    left_out.sort_by_key(|bad| bad.row);
+    left_out
 }
 
 fn write_head(out: &mut Vec<u8>, arms: &Arms, arm: Arm, group: &Group) {
@@ -67,30 +86,30 @@ fn write_head(out: &mut Vec<u8>, arms: &Arms, arm: Arm, group: &Group) {
     to_memory(&write!(out, ",\"as_of\":{},\"items\":[", group.at.micros() / 1_000));
 }
 
-fn write_items(out: &mut Vec<u8>, job: &Job, order: &[usize], scores: &[f32]) {
+fn write_items(out: &mut Vec<u8>, job: &Job, order: &[usize], score: impl Fn(usize) -> f32) {
     for (place, row) in order.iter().enumerate() {
         out.extend_from_slice(if place == 0 { b"{\"item_id\":" } else { b",{\"item_id\":" });
         job.items.write_json(*row, out);
-        to_memory(&write!(out, ",\"score\":{}}}", scores[*row]));
+        to_memory(&write!(out, ",\"score\":{}}}", score(*row)));
     }
     out.push(b']');
 }
 
-fn write_left_out(out: &mut Vec<u8>, job: &Job, unscorable: &[Unscorable], columns: &[String]) {
-    if unscorable.is_empty() {
+fn write_left_out(out: &mut Vec<u8>, job: &Job, left_out: &[LeftOut<'_>]) {
+    if left_out.is_empty() {
         return;
     }
     out.extend_from_slice(b",\"left_out\":[");
-    for (place, bad) in unscorable.iter().take(MOST_NAMED).enumerate() {
+    for (place, bad) in left_out.iter().take(MOST_NAMED).enumerate() {
         out.extend_from_slice(if place == 0 { b"{\"item_id\":" } else { b",{\"item_id\":" });
         job.items.write_json(bad.row, out);
         out.extend_from_slice(b",\"reason\":");
-        to_memory(&serde_json::to_writer(&mut *out, &bad.reason(columns)));
+        to_memory(&serde_json::to_writer(&mut *out, &bad.reason));
         out.push(b'}');
     }
     out.push(b']');
-    if unscorable.len() > MOST_NAMED {
-        to_memory(&write!(out, ",\"left_out_in_all\":{}", unscorable.len()));
+    if left_out.len() > MOST_NAMED {
+        to_memory(&write!(out, ",\"left_out_in_all\":{}", left_out.len()));
     }
 }
 

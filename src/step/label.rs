@@ -14,6 +14,8 @@
 mod recorded;
 pub(super) mod saving;
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
 
 use super::feedback::Feedback;
@@ -21,7 +23,7 @@ use super::output::StepOutput;
 use crate::bus::StreamSequence;
 use crate::learn::{ExampleError, Examples, Impression, Impressions, JoinError, LabelCounts, LabelJoin, encode};
 use crate::pipeline::{LabelPlan, Pipeline};
-use crate::score::Ranked;
+use crate::score::{Group, Ranked};
 
 /// A message of examples or impressions has about so many bytes at most, half of what a broker takes.
 const MESSAGE_BYTES: usize = 512 << 10;
@@ -66,6 +68,8 @@ pub(crate) struct Labeller {
     recorded: Recorded,
     /// Which recorded impressions are in the join or wait for their position.
     shown: Shown,
+    /// Rankings of events that are read again, which a model failed to make.
+    unscored: HashSet<String>,
     examples: Examples,
     /// The rows of one message.
     part: Examples,
@@ -90,6 +94,7 @@ impl Labeller {
             most_rows: (MESSAGE_BYTES / (columns * size_of::<f32>() + ROW_BYTES)).max(1),
             recorded,
             shown,
+            unscored: HashSet::new(),
             examples: Examples::new(columns),
             part: Examples::new(columns),
             impressions: Impressions::new(columns),
@@ -108,6 +113,11 @@ impl Labeller {
         self.shown = shown;
     }
 
+    /// Names rankings that a model failed to make when the events that come first were scored.
+    pub(crate) fn leave_out(&mut self, unscored: HashSet<String>) {
+        self.unscored = unscored;
+    }
+
     /// What became of impressions and feedback so far.
     pub(crate) fn counts(&self) -> LabelCounts {
         self.join.counts()
@@ -121,13 +131,16 @@ impl Labeller {
         rankings: &[Ranked],
         position: &str,
     ) -> Result<Labelled, ExampleError> {
+        if !output.is_replay && !self.unscored.is_empty() {
+            self.unscored = HashSet::new();
+        }
         let mut labelled = Labelled::default();
         let triggered = !output.triggers.is_empty();
         if !triggered {
             self.show_rankings(output, rankings, position, &mut labelled.impressions)?;
         }
         if let Some(feedback) = &output.feedback {
-            self.follow(feedback, output, &mut labelled.examples)?;
+            self.follow(feedback, output, rankings, &mut labelled.examples)?;
         }
         Ok(labelled)
     }
@@ -173,6 +186,7 @@ impl Labeller {
         &mut self,
         feedback: &Feedback,
         output: &StepOutput,
+        rankings: &[Ranked],
         messages: &mut Vec<ExampleMessage>,
     ) -> Result<(), ExampleError> {
         let mut positives = feedback.positives.iter().peekable();
@@ -187,9 +201,11 @@ impl Labeller {
                 self.join.feedback(positive.key, positive.at, &mut self.examples)?;
             }
             if let Some((job_row, _)) = triggers.next_if(|(_, event)| **event as usize == row) {
-                let is_scored = unscorable.next_if_eq(&job_row).is_none();
-                let key = output.keys.get(job_row).copied().flatten().filter(|_| is_scored);
-                if let (Some(key), Some(group)) = (key, output.job.groups.get(job_row)) {
+                let has_vector = unscorable.next_if_eq(&job_row).is_none();
+                let key = output.keys.get(job_row).copied().flatten().filter(|_| has_vector);
+                if let (Some(key), Some(group)) = (key, output.job.groups.get(job_row))
+                    && self.was_scored(rankings.get(job_row), group)
+                {
                     let vector = vector(output, job_row, self.columns);
                     self.join.show(Impression { key, at: group.at, place: 0, vector })?;
                 }
@@ -204,6 +220,14 @@ impl Labeller {
             self.examples.clear();
         }
         Ok(())
+    }
+
+    /// Whether the model scored an event: by its ranking, or while there is none by what is known of it.
+    fn was_scored(&self, ranking: Option<&Ranked>, group: &Group) -> bool {
+        match ranking {
+            Some(ranking) => !ranking.order.is_empty(),
+            None => self.unscored.is_empty() || !self.unscored.contains(&group.request_id),
+        }
     }
 
     /// The messages of what one event gave, named after it.

@@ -15,6 +15,7 @@ mod check;
 mod closed;
 mod docs;
 mod emitted;
+mod erring_model;
 mod exit_codes;
 mod faults;
 mod fuzz;

@@ -31,4 +31,4 @@ pub(crate) use claim::{Claimed, claim};
 pub(crate) use gap::{Crossing, Gap};
 pub(crate) use heads::{Usable, read_heads};
 pub(crate) use resume::{from_nothing, from_snapshot};
-pub(crate) use steps::{Stretch, steps_between};
+pub(crate) use steps::{Again, Stretch, steps_between};

@@ -1,5 +1,6 @@
 //! The steps between a state and the marker, as they were taken.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use crate::bus::{Bus, ReadLimits, StreamSequence};
@@ -19,6 +20,15 @@ pub(crate) struct Stretch<'a> {
     pub(crate) marker: &'a Marker,
     /// Where the marker is in the output stream.
     pub(crate) last: StreamSequence,
+}
+
+/// What is known of the steps between a state and the marker.
+#[derive(Debug, Default)]
+pub(crate) struct Again {
+    /// In their order.
+    pub(crate) steps: Vec<Run>,
+    /// Rankings that a model failed to make in them, where that has to be known.
+    pub(crate) unscored: HashSet<String>,
 }
 
 /// How the steps are found.
@@ -50,35 +60,37 @@ impl Stretch<'_> {
     }
 }
 
-/// The steps between a state and the marker, in their order.
-pub(crate) async fn steps_between(
-    pipeline: &Pipeline,
-    bus: &Bus,
-    stretch: &Stretch<'_>,
-) -> Result<Vec<Run>, CommitError> {
-    match stretch.steps(pipeline.streams.len()) {
-        Steps::None => Ok(Vec::new()),
-        Steps::One(step) => Ok(vec![step]),
-        Steps::Recorded => recorded_steps(pipeline, bus, stretch).await,
+/// The steps between a state and the marker.
+pub(crate) async fn steps_between(pipeline: &Pipeline, bus: &Bus, stretch: &Stretch<'_>) -> Result<Again, CommitError> {
+    let steps = stretch.steps(pipeline.streams.len());
+    let mut again = match steps != Steps::None && (steps == Steps::Recorded || pipeline.labels_what_it_scores()) {
+        true => recorded(pipeline, bus, stretch).await?,
+        false => Again::default(),
+    };
+    if let Steps::One(step) = steps {
+        again.steps = vec![step];
     }
+    Ok(again)
 }
 
 /// What the markers say that lie between.
-async fn recorded_steps(pipeline: &Pipeline, bus: &Bus, stretch: &Stretch<'_>) -> Result<Vec<Run>, CommitError> {
+async fn recorded(pipeline: &Pipeline, bus: &Bus, stretch: &Stretch<'_>) -> Result<Again, CommitError> {
     let limits = ReadLimits { rows: READ_ROWS, linger: Duration::ZERO };
     let subject = Names::of(&pipeline.name).commits();
     let mut reader = bus.reader_of(&output_spec(pipeline).name, &subject, stretch.covered.next(), limits);
-    let (mut steps, mut is_there) = (Vec::new(), false);
+    let (mut again, mut is_there) = (Again::default(), false);
     while !is_there {
         for message in reader.next_batch().await? {
             let recorded = Marker::read(&message.payload, message.sequence.0)?;
             is_there |= message.sequence >= stretch.last;
             if recorded.lineage == stretch.marker.lineage {
-                steps.extend(recorded.in_terms_of(&pipeline.streams).steps);
+                let recorded = recorded.in_terms_of(&pipeline.streams);
+                again.steps.extend(recorded.steps);
+                again.unscored.extend(recorded.unscored);
             }
         }
     }
-    Ok(steps)
+    Ok(again)
 }
 
 #[cfg(test)]

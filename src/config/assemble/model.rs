@@ -11,7 +11,8 @@ use crate::model::gradient::Loss;
 use crate::model::onnx::Document;
 use crate::model::train::{Inventory, Trainer};
 use crate::model::{
-    Activation, Binding, ModelError, ModelVersion, ObjectiveError, Session, expect_probability, try_rows,
+    Activation, Binding, Mixing, ModelError, ModelVersion, ObjectiveError, Scorer, Session, expect_probability,
+    try_rows,
 };
 use crate::pipeline::{ModelPlan, TrainPlan};
 
@@ -71,8 +72,19 @@ impl Assembly<'_> {
             settings::Activation::Sigmoid => Activation::Sigmoid,
         });
         let plan = ModelPlan { bytes, output, activation };
-        match try_scoring(&plan, &binding(vector, plan.output.as_deref())) {
-            Ok(()) => self.model = Some(plan),
+        let mixing = self.folder.settings.score.as_ref().map(|score| score.mixing.into()).unwrap_or_default();
+        match try_scoring(&plan, &binding(vector, plan.output.as_deref()), mixing) {
+            Ok(scorer) => match (scorer.mixes(), &self.folder.settings.train) {
+                (Some(found), Some(_)) => {
+                    let message = format!(
+                        "{}: a row's score depends on the rows that are scored with it: {found}: such a model can't be trained",
+                        show(&path)
+                    );
+                    let problem = self.folder.source.problem_at(model.graph.span(), message);
+                    self.problems.push(problem.suggest("leave [train] out, or export the model without that"));
+                }
+                _ => self.model = Some(plan),
+            },
             Err(error) => {
                 let about_activation =
                     matches!(error, ModelError::Objective(ObjectiveError::AlreadyProbability { .. }));
@@ -89,12 +101,13 @@ fn binding<'a>(vector: &'a VectorPlan, output: Option<&'a str>) -> Binding<'a> {
 }
 
 /// Loads the model and scores a few rows, alone and together.
-fn try_scoring(model: &ModelPlan, binding: &Binding<'_>) -> Result<(), ModelError> {
+fn try_scoring(model: &ModelPlan, binding: &Binding<'_>, mixing: Mixing) -> Result<Scorer, ModelError> {
     let mut scorer = Session::from_bytes(&model.bytes, 1)?.bind(binding)?.with_activation(model.activation);
     if let Some(activation) = model.activation {
         activation.check(&Document::read(&model.bytes)?, scorer.output())?;
     }
-    try_rows(&mut scorer)
+    try_rows(&mut scorer)?;
+    scorer.with_mixing(mixing)
 }
 
 /// Makes a trainer of the model, and says what it will train.

@@ -44,6 +44,7 @@ impl Assembly<'_> {
             user: user.map(|user| user.get_ref().clone()),
             time: (stream.decode.time_column.clone(), stream.decode.time_unit),
             batch_rows: settings.batch.rows.get(),
+            mixing: settings.mixing.into(),
             linger: settings.batch.linger,
             queue: settings.queue.get(),
             max_items: settings.max_items.get(),

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use crate::bus::ServiceRequest;
+use crate::bus::{Message, ServiceRequest};
 use crate::commit::{Progress, Run, Save};
 use crate::step::StepOutput;
 
@@ -18,6 +18,8 @@ pub(crate) enum Scoring {
 pub(crate) struct Scored {
     pub(crate) output: StepOutput,
     pub(crate) requests: Vec<Option<ServiceRequest>>,
+    /// What the step read, where its events are scored: the bytes of those that the model fails on.
+    pub(crate) messages: Vec<Message>,
     /// Where the streams stood before the step.
     pub(crate) before: Arc<str>,
     /// The step, where it read events.

@@ -6,16 +6,16 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::scored::{Scored, Scoring};
-use crate::bus::ServiceError;
+use crate::bus::{Message, ServiceError};
 use crate::clock;
-use crate::commit::{Given, Place, Publication, Published, Save, messages, pass};
+use crate::commit::{Given, Place, Publication, Published, Run, Save, messages as emitted_messages, pass};
 use crate::engine::EngineError;
 use crate::engine::parts::save_parts;
 use crate::engine::stats::Stats;
-use crate::engine::telemetry::{Queue, Waiting, record_labels, record_scores};
+use crate::engine::telemetry::{Queue, Waiting, record_labels, record_left_out, record_scores};
 use crate::pipeline::Pipeline;
 use crate::score::{Arm, Arms, Ranked, rank};
-use crate::step::{Labelled, Labeller, Origin, StepOutput};
+use crate::step::{DeadLetter, Labelled, Labeller, Origin, StepOutput, UNSCORABLE};
 
 /// What the scoring thread works with.
 pub(crate) struct ScoringThread {
@@ -77,7 +77,7 @@ impl ScoringThread {
     }
 
     fn take(&mut self, step: Scored) -> Result<Published, EngineError> {
-        let Scored { mut output, mut requests, before, run, after } = step;
+        let Scored { mut output, mut requests, messages, before, run, after } = step;
         let mut replies = Vec::new();
         for (index, reason) in output.refused.drain(..) {
             if let Some(request) = requests.get_mut(index).and_then(Option::take) {
@@ -85,6 +85,7 @@ impl ScoringThread {
             }
         }
         let ranked = self.rank(&output)?;
+        let unscored = self.bury(&mut output, &ranked, &messages, run);
         let labelled = match &mut self.labeller {
             Some(labeller) => {
                 let labelled = labeller.take(&output, &ranked, &before)?;
@@ -116,8 +117,8 @@ impl ScoringThread {
         let given = match output.is_replay {
             true => None,
             false => {
-                let emitted = messages(&self.pipeline, &output.emissions)?;
-                Some(Given { rankings, examples, emitted, dead: output.dead })
+                let emitted = emitted_messages(&self.pipeline, &output.emissions)?;
+                Some(Given { rankings, examples, emitted, dead: output.dead, unscored })
             }
         };
         Ok(Published { replies, impressions, given, model, run, after })
@@ -137,7 +138,32 @@ impl ScoringThread {
         let made = ranked.iter().filter(|ranking| !ranking.order.is_empty()).count();
         self.stats.add_rankings(made as u64, scored as u64);
         record_scores(&self.pipeline.name, made as u64, scored as u64, start.elapsed());
+        let failed = ranked.iter().map(|ranking| ranking.failed as u64).sum();
+        record_left_out(&self.pipeline.name, output.job.matrix.unscorable.len() as u64, failed);
         Ok(ranked)
+    }
+
+    /// Makes dead letters of the events that the model failed on; those without a vector have theirs. Gives the names of their
+    /// rankings where the label join has to know them after a restart: what is read again is not scored again.
+    fn bury(&self, output: &mut StepOutput, ranked: &[Ranked], messages: &[Message], run: Option<Run>) -> Vec<String> {
+        let mut unscored = Vec::new();
+        let Some(Run { stream, .. }) = run else { return unscored };
+        let StepOutput { job, origins, dead, .. } = output;
+        for ((ranking, group), origin) in
+            ranked.iter().zip(&job.groups).zip(origins).filter(|((one, _), _)| one.failed > 0)
+        {
+            let (Origin::Event(sequence), Some(reason)) = (*origin, &ranking.left_out) else { continue };
+            if let Ok(place) = messages.binary_search_by_key(&sequence, |message| message.sequence)
+                && let Some(message) = messages.get(place)
+            {
+                let (detail, bytes) = (reason.clone(), message.payload.clone());
+                dead.push(DeadLetter { stream, sequence, reason: UNSCORABLE, detail, bytes });
+            }
+            if self.pipeline.labels_what_it_scores() {
+                unscored.push(group.request_id.clone());
+            }
+        }
+        unscored
     }
 }
 

@@ -10,7 +10,7 @@ use super::claim::Claim;
 use super::feed::Reading;
 use super::startup::Startup;
 use crate::bus::ReadLimits;
-use crate::commit::{Progress, Stretch, steps_between};
+use crate::commit::{Again, Progress, Stretch, steps_between};
 use crate::engine::EngineError;
 use crate::engine::input::Input;
 use crate::engine::past::{Past, Restored, open_sources, restore};
@@ -66,12 +66,15 @@ impl Startup<'_> {
         if let Some((registry, pointer)) = models {
             run.spawn_task(follow(Arc::clone(pipeline), registry, pointer, swap, stop));
         }
-        let Restored { step, labeller, mut progress, covered } = restored;
+        let Restored { step, mut labeller, mut progress, covered } = restored;
         let limits = ReadLimits { rows: self.settings.step_rows.unwrap_or(STEP_ROWS), linger: Duration::ZERO };
         let on_loss = self.settings.on_loss;
         let sources = open_sources(bus, &claim.streams, &mut progress, &claim.marker, limits, on_loss).await?;
         let stretch = Stretch { state: &progress, covered, marker: &claim.marker, last: claim.last };
-        let again = steps_between(pipeline, bus, &stretch).await?;
+        let Again { steps: again, unscored } = steps_between(pipeline, bus, &stretch).await?;
+        if let Some(labeller) = &mut labeller {
+            labeller.leave_out(unscored);
+        }
         let unfinished = claim.marker.unfinished.map(|unfinished| unfinished.step);
         run.stats().restore(&progress.counts);
         Ok(State { step, labeller, progress, arms, swaps, reading: Reading { sources, again, unfinished } })

@@ -1,10 +1,8 @@
 //! What is measured of one model's predictions.
 
+use super::prediction::Prediction;
 use super::sorted::{Outcome, Sorted};
 use crate::fault::{Judged, Judgement};
-
-/// Predictions closer to 0 or 1 than this are taken as this far away, so that one of them cannot make a loss infinite.
-const CLOSEST: f64 = 1e-7;
 
 /// How good predictions are on some examples.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
@@ -20,17 +18,18 @@ impl Metrics {
     ///
     /// # Errors
     /// An [`EvaluationError`] when the slices differ in length or hold what they must not.
-    pub fn of(predictions: &[f32], labels: &[f32], sampling: &[f32]) -> Result<Option<Self>, EvaluationError> {
+    pub(crate) fn of(
+        predictions: &[Prediction],
+        labels: &[f32],
+        sampling: &[f32],
+    ) -> Result<Option<Self>, EvaluationError> {
         check_lengths("predictions", predictions.len(), labels.len())?;
         check_lengths("sampling rates", sampling.len(), labels.len())?;
         check(predictions, labels, sampling)?;
         let rows = predictions.iter().zip(labels).zip(sampling);
         let outcomes: Vec<Outcome> = rows
-            .map(|((prediction, label), sampling)| Outcome {
-                prediction: *prediction,
-                is_positive: *label > 0.0,
-                weight: 1.0 / f64::from(*sampling),
-                block: 0,
+            .map(|((prediction, label), sampling)| {
+                Outcome::new(*prediction, *label > 0.0, 1.0 / f64::from(*sampling), 0)
             })
             .collect();
         let log_loss = log_loss(&outcomes);
@@ -93,11 +92,12 @@ pub(super) fn check_lengths(what: &'static str, found: usize, expected: usize) -
 }
 
 /// Refuses values that mean nothing.
-pub(super) fn check(predictions: &[f32], labels: &[f32], sampling: &[f32]) -> Result<(), EvaluationError> {
+pub(super) fn check(predictions: &[Prediction], labels: &[f32], sampling: &[f32]) -> Result<(), EvaluationError> {
     let find = |values: &[f32], is_good: fn(f32) -> bool| {
         values.iter().enumerate().map(|(row, value)| (row, *value)).find(|(_, value)| !is_good(*value))
     };
-    if let Some((row, value)) = find(predictions, |value| (0.0..=1.0).contains(&value)) {
+    let flaw = |(row, prediction): (usize, &Prediction)| prediction.flaw().map(|value| (row, value));
+    if let Some((row, value)) = predictions.iter().enumerate().find_map(flaw) {
         return Err(EvaluationError::Prediction { row, value });
     }
     if let Some((row, value)) = find(labels, |value| [0.0, 1.0].contains(&value)) {
@@ -113,9 +113,7 @@ pub(super) fn check(predictions: &[f32], labels: &[f32], sampling: &[f32]) -> Re
 pub(super) fn log_loss(outcomes: &[Outcome]) -> Option<f64> {
     let (mut loss, mut total) = (0.0, 0.0);
     for outcome in outcomes {
-        let prediction = f64::from(outcome.prediction).clamp(CLOSEST, 1.0 - CLOSEST);
-        let likelihood = if outcome.is_positive { prediction } else { 1.0 - prediction };
-        loss -= outcome.weight * likelihood.ln();
+        loss += outcome.weight * outcome.prediction.loss(outcome.is_positive);
         total += outcome.weight;
     }
     (total > 0.0).then(|| loss / total)

@@ -10,11 +10,14 @@
 //! All figures weigh an example by 1 / sampling, so they are those of the stream before negatives were sampled. A correction
 //! is an example like any other: the negative that it corrects stays in.
 //!
+//! A model that gives logits is judged by them, in float64: what is sure is not rounded to certain.
+//!
 //! A figure that has no meaning is `None`, never a guess: there is no AUC without both labels. Everything is a function of
 //! what was recorded; the resampling behind the intervals starts from a fixed seed.
 
 mod bootstrap;
 mod metrics;
+mod prediction;
 mod prequential;
 mod sorted;
 
@@ -23,4 +26,5 @@ mod naive;
 
 pub(crate) use bootstrap::Interval;
 pub(crate) use metrics::{EvaluationError, Metrics};
+pub(crate) use prediction::Prediction;
 pub(crate) use prequential::{EvaluationReport, HorizonReport, Prequential};

@@ -12,6 +12,10 @@ use super::*;
 /// A prediction, whether it was positive, and the sampling rate.
 type Row = (f32, bool, f32);
 
+fn said(probabilities: &[f32]) -> Vec<Prediction> {
+    probabilities.iter().copied().map(Prediction::Probability).collect()
+}
+
 fn naive_auc(rows: &[Row]) -> Option<f64> {
     let (mut wins, mut pairs) = (0.0, 0.0);
     for (positive, _, sampling) in rows.iter().filter(|row| row.1) {
@@ -89,7 +93,7 @@ proptest! {
     fn all_figures_are_those_of_their_definitions(rows in rows(), capacity in 1_usize..60) {
         let mut prequential = Prequential::new(capacity);
         for (learning, reference, is_positive, sampling) in &rows {
-            prequential.record(&[*learning], &[*reference], &[label(*is_positive)], &[*sampling]).unwrap();
+            prequential.record(&said(&[*learning]), &said(&[*reference]), &[label(*is_positive)], &[*sampling]).unwrap();
         }
         let report = prequential.report();
         prop_assert_eq!((report.recorded, report.horizons.len()), (rows.len() as u64, 1));
@@ -118,7 +122,7 @@ proptest! {
         prop_assert!(close(Some(horizon.constant.log_loss), Some(naive_log_loss(constant))));
         let (predictions, labels): (Vec<f32>, Vec<f32>) = learning.iter().map(|row| (row.0, label(row.1))).unzip();
         let sampling: Vec<f32> = learning.iter().map(|row| row.2).collect();
-        let metrics = Metrics::of(&predictions, &labels, &sampling).unwrap();
+        let metrics = Metrics::of(&said(&predictions), &labels, &sampling).unwrap();
         prop_assert_eq!(metrics, Some(horizon.learning.metrics));
     }
 }
@@ -137,7 +141,7 @@ fn normal_scores(rows: usize, distance: f32, seed: u64) -> (Vec<f32>, Vec<f32>) 
 
 fn recorded(learning: &[f32], reference: &[f32], labels: &[f32]) -> EvaluationReport {
     let mut prequential = Prequential::new(200_000);
-    prequential.record(learning, reference, labels, &vec![1.0; labels.len()]).unwrap();
+    prequential.record(&said(learning), &said(reference), labels, &vec![1.0; labels.len()]).unwrap();
     prequential.report()
 }
 
@@ -204,7 +208,7 @@ fn without_both_labels_there_is_no_auc_no_lift_and_no_interval() {
 fn what_cannot_be_judged_is_refused_whole() {
     let mut prequential = Prequential::new(10);
     let mut refused = |learning: &[f32], reference: &[f32], labels: &[f32], sampling: &[f32]| {
-        let error = prequential.record(learning, reference, labels, sampling).unwrap_err();
+        let error = prequential.record(&said(learning), &said(reference), labels, sampling).unwrap_err();
         assert_eq!(prequential.report().recorded, 0);
         error.to_string()
     };
@@ -239,7 +243,7 @@ fn report_speed() {
         let (reference, _) = normal_scores(rows, 0.5, 6);
         let mut prequential = Prequential::new(200_000);
         let start = seconds();
-        prequential.record(&learning, &reference, &labels, &vec![1.0; rows]).unwrap();
+        prequential.record(&said(&learning), &said(&reference), &labels, &vec![1.0; rows]).unwrap();
         let recorded = seconds();
         let report = prequential.report();
         let (record, report_ms) = ((recorded - start) / rows as f64 * 1e9, (seconds() - recorded) * 1e3);

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use super::bootstrap::{Interval, block_rows, intervals};
 use super::metrics::{EvaluationError, Metrics, check, check_lengths, log_loss};
+use super::prediction::Prediction;
 use super::sorted::{Outcome, Sorted};
 
 const HORIZONS: [usize; 3] = [1_000, 10_000, 100_000];
@@ -22,8 +23,8 @@ pub(crate) struct Prequential {
 
 #[derive(Debug, Clone, Copy)]
 struct Observation {
-    learning: f32,
-    reference: f32,
+    learning: Prediction,
+    reference: Prediction,
     constant: f32,
     is_positive: bool,
     weight: f64,
@@ -94,8 +95,8 @@ impl Prequential {
     /// An [`EvaluationError`] when the slices differ in length or hold what they must not; nothing is recorded.
     pub(crate) fn record(
         &mut self,
-        learning: &[f32],
-        reference: &[f32],
+        learning: &[Prediction],
+        reference: &[Prediction],
         labels: &[f32],
         sampling: &[f32],
     ) -> Result<(), EvaluationError> {
@@ -149,18 +150,16 @@ impl Prequential {
         }
         let label_rate = positive / total;
         let block_rows = block_rows(rows);
-        let outcomes = |prediction: fn(&Observation) -> f32| {
-            let outcome = |(row, observation): (usize, &Observation)| Outcome {
-                prediction: prediction(observation),
-                is_positive: observation.is_positive,
-                weight: observation.weight,
-                block: (row / block_rows) as u32,
+        let outcomes = |prediction: fn(&Observation) -> Prediction| {
+            let outcome = |(row, observation): (usize, &Observation)| {
+                let block = (row / block_rows) as u32;
+                Outcome::new(prediction(observation), observation.is_positive, observation.weight, block)
             };
             newest().enumerate().map(outcome).collect::<Vec<_>>()
         };
         let (learning, learning_sorted) = model_report(outcomes(|row| row.learning), label_rate)?;
         let (reference, reference_sorted) = model_report(outcomes(|row| row.reference), label_rate)?;
-        let (constant, _) = model_report(outcomes(|row| row.constant), label_rate)?;
+        let (constant, _) = model_report(outcomes(|row| Prediction::Probability(row.constant)), label_rate)?;
         let intervals = intervals(&learning_sorted, &reference_sorted, rows.div_ceil(block_rows));
         let lift = learning.metrics.auc.zip(reference.metrics.auc);
         Some(HorizonReport {
@@ -181,7 +180,7 @@ fn model_report(outcomes: Vec<Outcome>, label_rate: f64) -> Option<(ModelReport,
     let log_loss = log_loss(&outcomes)?;
     let (mut predicted, mut total) = (0.0, 0.0);
     for outcome in &outcomes {
-        predicted += f64::from(outcome.prediction) * outcome.weight;
+        predicted += outcome.prediction.probability() * outcome.weight;
         total += outcome.weight;
     }
     let sorted = Sorted::new(outcomes);

@@ -2,11 +2,14 @@
 
 use std::cmp::Ordering;
 
+use super::prediction::Prediction;
+
 /// A prediction and what came of it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Outcome {
-    /// A probability.
-    pub(super) prediction: f32,
+    pub(super) prediction: Prediction,
+    /// Its place among others.
+    logit: f64,
     pub(super) is_positive: bool,
     /// How many examples of the stream it stands for.
     pub(super) weight: f64,
@@ -20,9 +23,15 @@ pub(super) struct Sorted {
     outcomes: Vec<Outcome>,
 }
 
+impl Outcome {
+    pub(super) fn new(prediction: Prediction, is_positive: bool, weight: f64, block: u32) -> Self {
+        Self { prediction, logit: prediction.logit(), is_positive, weight, block }
+    }
+}
+
 impl Sorted {
     pub(super) fn new(mut outcomes: Vec<Outcome>) -> Self {
-        outcomes.sort_unstable_by(|left, right| left.prediction.total_cmp(&right.prediction));
+        outcomes.sort_unstable_by(|left, right| left.logit.total_cmp(&right.logit));
         Self { outcomes }
     }
 
@@ -54,7 +63,7 @@ impl Sorted {
                 bin = Bin { number, ..Bin::default() };
             }
             for outcome in ties {
-                bin.predicted += f64::from(outcome.prediction) * outcome.weight;
+                bin.predicted += outcome.prediction.probability() * outcome.weight;
                 bin.positive += if outcome.is_positive { outcome.weight } else { 0.0 };
             }
             below += mass;
@@ -64,7 +73,7 @@ impl Sorted {
 
     fn ties(&self) -> impl Iterator<Item = &[Outcome]> {
         // Not by the total order, in which -0 is below 0.
-        let compare = |left: &Outcome, right: &Outcome| left.prediction.partial_cmp(&right.prediction);
+        let compare = |left: &Outcome, right: &Outcome| left.logit.partial_cmp(&right.logit);
         self.outcomes.chunk_by(move |left, right| compare(left, right) == Some(Ordering::Equal))
     }
 

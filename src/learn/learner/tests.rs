@@ -142,21 +142,6 @@ fn sums(weight: f32, operator: Option<&str>) -> Scorer {
     Session::from_bytes(&Document::new(graph.finish()).write(), 1).unwrap().bind(&binding).unwrap()
 }
 
-#[test]
-fn what_rounding_puts_beyond_0_and_1_is_a_probability_and_nothing_else_is() {
-    let beyond = |scores: [f32; 6], most| {
-        let mut scores = scores;
-        take_as_probabilities(&mut scores, most);
-        scores
-    };
-    let scores = [1.000_000_1, -1e-7, 1.000_01, -0.5, 0.25, 1.0];
-    assert_eq!(beyond(scores, ROUNDING), [1.0, 0.0, 1.000_01, -0.5, 0.25, 1.0]);
-    assert_eq!(beyond(scores, f32::INFINITY), [1.0, 0.0, 1.0, 0.0, 0.25, 1.0]);
-    let mut none = [f32::NAN];
-    take_as_probabilities(&mut none, f32::INFINITY);
-    assert!(none[0].is_nan());
-}
-
 /// Training stopped where one prediction was 1.0000001.
 #[test]
 fn a_model_that_is_quite_sure_is_learnt_with() {
@@ -166,6 +151,33 @@ fn a_model_that_is_quite_sure_is_learnt_with() {
         learner.learn(&mut batch(0..64)).unwrap();
         assert_eq!((learner.evaluation().recorded, learner.trainer.steps()), (64, 1));
     }
+}
+
+/// What ONNX Runtime's Sigmoid gives from a logit of 15.84 on is one number, and no order is left.
+#[test]
+fn a_model_is_judged_by_its_logits_where_probabilities_are_all_the_same() {
+    let mut learner = learner();
+    learner.set_reference(sums(16.0, Some("Sigmoid")));
+    let examples = batch(0..400);
+    learner.learn(&mut batch(0..400)).unwrap();
+    let reference = learner.evaluation().horizons.last().unwrap().reference.metrics;
+    let (mut loss, mut wins, mut pairs) = (0.0, 0.0, 0.0);
+    let rows: Vec<(f64, bool)> = (0..400)
+        .map_while(|row| examples.get(row))
+        .map(|example| {
+            let logit: f64 = example.vector.iter().map(|value| f64::from(*value) * 16.0).sum();
+            (logit, example.kind == ExampleKind::Positive)
+        })
+        .collect();
+    for (logit, is_positive) in &rows {
+        loss += if *is_positive { (-logit).exp().ln_1p() } else { logit + (-logit).exp().ln_1p() };
+        for (other, _) in rows.iter().filter(|(_, other)| *is_positive && !other) {
+            wins += if logit > other { 1.0 } else { 0.0 };
+            pairs += 1.0;
+        }
+    }
+    assert!((reference.log_loss / (loss / 400.0) - 1.0).abs() < 1e-5, "{reference:?}");
+    assert!((reference.auc.unwrap() - wins / pairs).abs() < 1e-3, "{reference:?}, not {}", wins / pairs);
 }
 
 #[test]

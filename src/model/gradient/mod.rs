@@ -27,7 +27,7 @@ mod kind;
 mod loss;
 mod measure;
 mod path;
-mod prune;
+pub(super) mod prune;
 mod rules;
 mod score;
 mod spec;

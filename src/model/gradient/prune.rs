@@ -7,7 +7,7 @@ use crate::model::onnx::proto::{GraphProto, NodeProto, ValueInfoProto};
 /// Every value that a node reads: its inputs, and what graphs inside it take from outside.
 ///
 /// Names that are only known inside such a graph are also given; they match nothing outside.
-pub(super) fn reads(node: &NodeProto) -> Vec<&str> {
+pub(in crate::model) fn reads(node: &NodeProto) -> Vec<&str> {
     let mut names = Vec::new();
     collect(node, &mut names);
     names
@@ -29,7 +29,10 @@ pub(super) fn all_names(graph: &GraphProto, names: &mut HashSet<String>) {
 }
 
 /// Keeps of nodes in computing order those that are needed for these values, in the same order.
-pub(super) fn needed_for<'a>(nodes: Vec<NodeProto>, values: impl IntoIterator<Item = &'a str>) -> Vec<NodeProto> {
+pub(in crate::model) fn needed_for<'a>(
+    nodes: Vec<NodeProto>,
+    values: impl IntoIterator<Item = &'a str>,
+) -> Vec<NodeProto> {
     let mut needed: HashSet<String> = values.into_iter().map(str::to_owned).collect();
     let mut kept = Vec::with_capacity(nodes.len());
     for node in nodes.into_iter().rev() {

@@ -67,17 +67,19 @@ impl GraphTrainer {
         let gradient = differentiate(&document, &settings.gradient(settings.output.clone(), None))?;
         let outputs = document.graph().output.iter().map(|output| output.name().to_owned()).collect::<Vec<_>>();
         let outputs = settings.output.clone().map_or(outputs, |output| vec![output]);
-        Self::with_gradient(document, gradient, settings, &outputs)
+        Self::with_gradient(document, gradient, settings, &outputs, |_| {})
     }
 
-    /// [`new`](Self::new) with a gradient graph that is there already; the forward pass gives `outputs`.
+    /// [`new`](Self::new) with a gradient graph that is there already; the forward pass, as `edit` leaves it, gives `outputs`.
     pub(super) fn with_gradient(
         mut document: Document,
         gradient: GradientGraph,
         settings: &TrainSettings,
         outputs: &[String],
+        edit: impl FnOnce(&mut Document),
     ) -> Result<Self, ModelError> {
-        let forward_graph = with_weights_as_inputs(&document, &gradient);
+        let mut forward_graph = with_weights_as_inputs(&document, &gradient);
+        edit(&mut forward_graph);
         let forward = Pass::open(&forward_graph, settings.threads, outputs.iter().map(String::as_str))?;
         let mut parameters = Vec::with_capacity(gradient.parameters.len());
         for described in gradient.parameters {

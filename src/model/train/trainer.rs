@@ -3,12 +3,13 @@
 use std::slice;
 
 use crate::model::{
-    Activation, Binding, Feed, ModelError, Signature, Values,
+    Activation, Binding, Feed, Link, ModelError, Signature, Values,
     feeding::Feeding,
     fit::{self, Fit},
     gradient::{GradientGraph, Loss, differentiate, names},
+    logit,
     onnx::Document,
-    scorer::{TRIAL_ROWS, collect_scores, refuse_not_finite},
+    scorer::{TRIAL_ROWS, collect_scores, into_scores},
     signature::{ElementType, TensorSpec},
     train::{
         GraphTrainer, Inventory, Outcome, TrainSettings,
@@ -28,8 +29,8 @@ pub struct Trainer {
     graph: GraphTrainer,
     feeding: Feeding,
     output: String,
-    activation: Option<Activation>,
     inventory: Inventory,
+    link: Link,
     loss: Loss,
     labels: LabelForm,
     /// Kept between batches for their memory.
@@ -92,14 +93,17 @@ impl Trainer {
         let label = declared(&gradient, names::LABEL).map(TensorSpec::of).transpose()?;
         let labels = LabelForm::of(label.as_ref())?;
         let inventory = Inventory::of(&gradient, &fit.output);
-        let graph = GraphTrainer::with_gradient(document, gradient, settings, slice::from_ref(&fit.output))?;
+        let mut link = Link::Identity;
+        let outputs = slice::from_ref(&fit.output);
+        let expose = |forward: &mut Document| link = logit::expose(forward, &fit.output);
+        let graph = GraphTrainer::with_gradient(document, gradient, settings, outputs, expose)?;
         let feeding = Feeding::new(fit.inputs, columns);
         let mut trainer = Self {
             graph,
             feeding,
             output: fit.output,
-            activation: settings.activation,
             inventory,
+            link: settings.activation.map_or(link, Activation::link),
             loss: settings.loss,
             labels,
             classes: Vec::new(),
@@ -114,7 +118,29 @@ impl Trainer {
     /// included. Nothing is learned.
     pub fn predict(&mut self, matrix: &[f32], rows: usize, scores: &mut Vec<f32>) -> Result<(), ModelError> {
         self.evaluate(matrix, rows, scores)?;
-        refuse_not_finite(scores, rows)
+        into_scores(self.link, scores)
+    }
+
+    /// Gives one output per row, as [`Scorer::evaluate`](crate::model::Scorer::evaluate) does.
+    ///
+    /// # Errors
+    /// Those of [`predict`](Self::predict), but what is no score is there as it is.
+    pub fn evaluate(&mut self, matrix: &[f32], rows: usize, outputs: &mut Vec<f32>) -> Result<(), ModelError> {
+        outputs.clear();
+        self.feeding.fill(matrix, rows)?;
+        if rows == 0 {
+            return Ok(());
+        }
+        let output = &self.output;
+        let feeds = self.feeding.feeds(matrix);
+        let take = |shape: &[i64], values: &[f32]| collect_scores(output, shape, values, rows, outputs);
+        self.graph.predict_feeds(&feeds, output, take)?
+    }
+
+    /// What makes scores of outputs.
+    #[must_use]
+    pub fn link(&self) -> Link {
+        self.link
     }
 
     /// Takes one step on a batch, or [skips](Outcome::Skipped) it when it would ruin the weights.
@@ -208,22 +234,6 @@ impl Trainer {
     #[must_use]
     pub fn weights_are_finite(&self) -> bool {
         self.graph.weights_are_finite()
-    }
-
-    fn evaluate(&mut self, matrix: &[f32], rows: usize, scores: &mut Vec<f32>) -> Result<(), ModelError> {
-        scores.clear();
-        self.feeding.fill(matrix, rows)?;
-        if rows == 0 {
-            return Ok(());
-        }
-        let output = &self.output;
-        let feeds = self.feeding.feeds(matrix);
-        let take = |shape: &[i64], values: &[f32]| collect_scores(output, shape, values, rows, scores);
-        self.graph.predict_feeds(&feeds, output, take)??;
-        if let Some(activation) = self.activation {
-            activation.apply(scores);
-        }
-        Ok(())
     }
 
     fn check(&self, batch: &Batch<'_>) -> Result<(), ModelError> {

@@ -38,7 +38,7 @@ fn request(pipeline: &Pipeline, rows: usize) -> (StepOutput, Vec<Ranked>) {
         keys: (0..rows).map(|row| Some(row as u128)).collect(),
         ..StepOutput::default()
     };
-    let ranked = Ranked { payload: Bytes::new(), order: (0..rows).rev().collect(), left_out: None };
+    let ranked = Ranked { payload: Bytes::new(), order: (0..rows).rev().collect(), left_out: None, failed: 0 };
     (output, vec![ranked])
 }
 
@@ -108,6 +108,34 @@ fn an_event_that_no_model_could_score_becomes_no_example() {
     let made = labeller.take(&output, &[], "clicks=0").unwrap().examples;
     let examples = decoded(&pipeline, &made);
     assert_eq!((labeller.counts().shown, examples.len(), examples[0].1.labels()), (1, 1, &[0.0][..]));
+    assert!(examples[0].1.vectors().iter().all(|value| *value == 1.0));
+}
+
+/// A model failed on the first of two events: neither then nor when it is read again is it an example.
+#[test]
+fn an_event_that_the_model_failed_on_becomes_no_example_also_when_it_is_read_again() {
+    let pipeline = pipeline();
+    let (StepOutput { mut job, keys, .. }, _) = request(&pipeline, 2);
+    let group = job.groups.remove(0);
+    job.groups =
+        ["clicks-1-0", "clicks-2-0"].map(|name| Group { request_id: name.to_owned(), rows: 1, ..group.clone() }).into();
+    let output = StepOutput { job, keys, triggers: vec![0, 1], ..events(&[1, 2, 3], None, false) };
+    let ranked = [Vec::new(), vec![1]].map(|order| Ranked {
+        payload: Bytes::new(),
+        failed: 1 - order.len(),
+        order,
+        left_out: None,
+    });
+    let closing = || events(&[4], None, true);
+    let mut live = labeller(&pipeline, Vec::new());
+    live.take(&output, &ranked, "clicks=0").unwrap();
+    let mut again = labeller(&pipeline, Vec::new());
+    again.leave_out(["clicks-1-0".to_owned()].into());
+    again.take(&StepOutput { is_replay: true, ..output }, &[], "clicks=0").unwrap();
+    let made = [&mut live, &mut again].map(|labeller| labeller.take(&closing(), &[], "clicks=3").unwrap().examples);
+    assert_eq!(pairs(&made[0]), pairs(&made[1]));
+    let examples = decoded(&pipeline, &made[0]);
+    assert_eq!((live.counts().shown, examples.len(), examples[0].1.len()), (1, 1, 1));
     assert!(examples[0].1.vectors().iter().all(|value| *value == 1.0));
 }
 
