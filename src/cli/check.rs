@@ -46,7 +46,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
                 println!("  model: column {column} is an id from 0 to {largest}; a row with a larger one has no score");
             }
             if let Some(train) = &pipeline.train {
-                println!("{}", train.inventory);
+                train.inventory.to_string().lines().for_each(|line| println!("  {line}"));
             }
             println!("no problems");
             Ok(true)

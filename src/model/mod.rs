@@ -13,6 +13,9 @@
 //! float32 matrix, or one input per column, named like the column. A model that ends in a Sigmoid is run for the logit
 //! ([`Link`]); one whose scores depend on who shares a batch is found ([`Mixing`]).
 //!
+//! Before a pipeline starts, a model is tried on 1, 2 and 3 rows, and what is to be trained must be a probability where the
+//! loss needs one; an [`Activation`] makes one of a logit.
+//!
 //! The same document also trains: [`gradient`] writes the graph that computes a loss and its gradients, [`train`] runs it
 //! on labelled vectors, and [`optimiser`] moves the weights.
 //!

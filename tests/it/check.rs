@@ -88,11 +88,11 @@ fn a_logit_is_refused_for_training_with_the_setting_that_makes_it_a_probability(
     edit(&settings, "output = \"probability\"", "output = \"probability\"\nactivation = \"sigmoid\"");
     let pipeline = Folder::check(&intent).unwrap();
     insta::assert_snapshot!(pipeline.train.unwrap().inventory, @r#"
-      training of "probability" moves 26 number(s) in 2 tensor(s):
-        w            [25, 1]
-        bias         [1]
-      and keeps 1 number(s) in 1 tensor(s):
-        temperature  []       a single number
+    training of "probability" moves 26 number(s) in 2 tensor(s):
+      w            [25, 1]
+      bias         [1]
+    and keeps 1 number(s) in 1 tensor(s):
+      temperature  []       a single number
     "#);
     // Amounts need no activation.
     edit(&settings, "activation = \"sigmoid\"", "");

@@ -53,19 +53,19 @@ impl Listed {
     }
 }
 
-/// Lines for people, indented, without an end of line after the last.
+/// Lines for people, without an end of line after the last.
 impl fmt::Display for Inventory {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let all = || self.trained.iter().chain(&self.kept);
         let wide = |text: fn(&Listed) -> String| all().map(|listed| text(listed).chars().count()).max().unwrap_or(0);
         let (name, dims) = (wide(|listed| listed.name.clone()), wide(|listed| format!("{:?}", listed.dims)));
-        write!(formatter, "  training of {:?} moves {}", self.output, count(&self.trained))?;
-        for (heading, listed) in [(None, &self.trained), (Some("  and keeps"), &self.kept)] {
+        write!(formatter, "training of {:?} moves {}", self.output, count(&self.trained))?;
+        for (heading, listed) in [(None, &self.trained), (Some("and keeps"), &self.kept)] {
             if let Some(heading) = heading.filter(|_| !listed.is_empty()) {
                 write!(formatter, "\n{heading} {}", count(listed))?;
             }
             for Listed { name: named, dims: shape, note } in listed {
-                let line = format!("\n    {named:<name$}  {:<dims$}  {note}", format!("{shape:?}"));
+                let line = format!("\n  {named:<name$}  {:<dims$}  {note}", format!("{shape:?}"));
                 formatter.write_str(line.trim_end())?;
             }
         }

@@ -106,15 +106,15 @@ fn exponents_and_halves_of_a_factorisation_machine_stay() {
     });
     let listed = learns(&document, &settings(FAST), &["table", "w", "w.bias", "head", "head.bias"]);
     insta::assert_snapshot!(listed, @r#"
-      training of "p" moves 34 number(s) in 5 tensor(s):
-        table      [5, 3]  the rows that a batch looks up
-        w          [4, 3]
-        w.bias     [3]
-        head       [3, 1]
-        head.bias  [1]
-      and keeps 2 number(s) in 2 tensor(s):
-        two        []      an exponent
-        half       [1]     a single number
+    training of "p" moves 34 number(s) in 5 tensor(s):
+      table      [5, 3]  the rows that a batch looks up
+      w          [4, 3]
+      w.bias     [3]
+      head       [3, 1]
+      head.bias  [1]
+    and keeps 2 number(s) in 2 tensor(s):
+      two        []      an exponent
+      half       [1]     a single number
     "#);
 }
 
@@ -191,15 +191,15 @@ fn bounds_masks_tables_and_scales_stay() {
     // A table of one row is a vector that is added: a bias.
     let listed = learns(&document, &settings(FAST), &["positions", "w", "w.bias", "head", "head.bias"]);
     let (_, kept) = listed.split_once("and keeps").unwrap();
-    insta::assert_snapshot!(kept, @r"
+    insta::assert_snapshot!(kept.trim_start(), @r"
     33 number(s) in 7 tensor(s):
-        low        []      a bound
-        high       []      a bound
-        least      [3]     a bound
-        mask       [3]     a mask
-        hidden     [3]     a mask
-        places     [7, 3]  a table that is not looked up in
-        scale      [1]     a single number
+      low        []      a bound
+      high       []      a bound
+      least      [3]     a bound
+      mask       [3]     a mask
+      hidden     [3]     a mask
+      places     [7, 3]  a table that is not looked up in
+      scale      [1]     a single number
     ");
 }
 
