@@ -246,9 +246,11 @@ impl<'a> Ours<'a> {
                 },
                 clip_norm: None,
                 freeze: Vec::new(),
+                unfreeze: Vec::new(),
                 dropout: false,
                 threads,
                 output: None,
+                activation: None,
             };
             Does::Train(Box::new(Trainer::new(Document::read(&task.model).unwrap(), &binding, &settings).unwrap()))
         };

@@ -7,7 +7,10 @@ use clap::Args;
 use super::explain::{emission, length, window};
 use super::{Format, observe};
 use crate::config::Folder;
+use crate::engine::load_model;
 use crate::feature::LivePlan;
+use crate::model;
+use crate::pipeline::Pipeline;
 
 /// Arguments of `check`.
 #[derive(Args)]
@@ -39,6 +42,12 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
             if let Some(vector) = &pipeline.vector {
                 println!("  vector: {} columns, fingerprint {}", vector.columns().len(), vector.fingerprint());
             }
+            for (column, largest) in id_limits(&pipeline)? {
+                println!("  model: column {column} is an id from 0 to {largest}; a row with a larger one has no score");
+            }
+            if let Some(train) = &pipeline.train {
+                train.inventory.to_string().lines().for_each(|line| println!("  {line}"));
+            }
             println!("no problems");
             Ok(true)
         }
@@ -52,4 +61,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
             Ok(false)
         }
     }
+}
+
+/// The columns that are ids of a table inside the model, with the last row of the table.
+fn id_limits(pipeline: &Pipeline) -> anyhow::Result<Vec<(String, u64)>> {
+    let scorer = load_model(pipeline)?;
+    Ok(scorer.map(|mut scorer| model::id_limits(&mut scorer)).transpose()?.unwrap_or_default())
 }

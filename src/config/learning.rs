@@ -13,8 +13,8 @@ use crate::feature::VectorPlan;
 use crate::learn::{GateMetric, GateSettings, JoinSettings, LearnerSettings, can_join};
 use crate::model::gradient::Loss as ModelLoss;
 use crate::model::optimiser::OptimizerSpec;
-use crate::model::train::TrainSettings;
-use crate::pipeline::{LabelPlan, StreamIndex, TrainPlan};
+use crate::model::train::{Inventory, TrainSettings};
+use crate::pipeline::{LabelPlan, ModelPlan, StreamIndex, TrainPlan};
 use crate::sql::{Condition, Planner};
 
 /// Examples that evaluation looks back on.
@@ -109,7 +109,7 @@ fn check_join(column: &toml::Spanned<String>, feedback: &SchemaRef, requests: &S
 }
 
 /// The plan of training.
-pub(super) fn train_plan(train: &Train, labels: &LabelPlan, output: Option<String>) -> TrainPlan {
+pub(super) fn train_plan(train: &Train, labels: &LabelPlan, model: &ModelPlan) -> TrainPlan {
     let promote = &train.promote;
     TrainPlan {
         settings: TrainSettings {
@@ -120,10 +120,13 @@ pub(super) fn train_plan(train: &Train, labels: &LabelPlan, output: Option<Strin
             optimizer: optimizer(train.optimizer),
             clip_norm: train.clip_norm.map(|norm| norm as f32),
             freeze: train.freeze.iter().map(|name| name.get_ref().clone()).collect(),
+            unfreeze: train.unfreeze.iter().map(|name| name.get_ref().clone()).collect(),
             dropout: train.dropout,
             threads: train.threads.get(),
-            output,
+            output: model.output.clone(),
+            activation: model.activation,
         },
+        inventory: Inventory::default(),
         learner: LearnerSettings {
             batch: train.batch.get(),
             replay: train.replay,

@@ -97,4 +97,17 @@ pub struct Model {
     /// The output of the graph that is the score, one number per row. Needed only when the graph has several.
     #[schemars(with = "Option<String>")]
     pub output: Option<Spanned<String>>,
+    /// What makes the score of that output: what is served, and what `[train]` holds against labels. Nothing unless given:
+    /// the output is the score.
+    #[schemars(with = "Option<Activation>")]
+    pub activation: Option<Spanned<Activation>>,
+}
+
+/// What makes a score of an output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum Activation {
+    /// For an output that is a logit: the score is its probability.
+    Sigmoid,
 }

@@ -46,6 +46,11 @@ pub struct Train {
     #[serde(default)]
     #[schemars(with = "Vec<String>", extend("default" = []))]
     pub freeze: Vec<Spanned<String>>,
+    /// The numbers of the graph that are trained although they look like constants, named likewise; `check` lists both. What
+    /// `freeze` names too stays frozen.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>", extend("default" = []))]
+    pub unfreeze: Vec<Spanned<String>>,
     /// Whether the graph's Dropout nodes drop while training, as they never do while serving. True unless given.
     #[serde(default = "default::dropout")]
     pub dropout: bool,

@@ -49,7 +49,7 @@ pub(crate) fn describe() {
     describe_counter!(LABELS, "impressions and feedback by what became of them: shown, positives, negatives, ...");
     describe_counter!(
         EXAMPLES,
-        "new examples of training steps, by whether the step updated the weights or was skipped"
+        "new examples of training steps by what became of them: updated the weights, skipped with their batch, left_out alone"
     );
     describe_histogram!(TRAIN, "time of one training step with its evaluation");
     describe_gauge!(AUC, "prequential AUC at the last promotion: the model in training, and the frozen one beside it");
@@ -181,9 +181,11 @@ pub(crate) fn record_labels(pipeline: &str, counts: &LabelCounts) {
 }
 
 /// Records one step of training.
-pub(crate) fn record_training(pipeline: &str, examples: u64, took: Duration, learnt: &Learnt) {
-    let outcome = if matches!(learnt, Learnt::Updated { .. }) { "updated" } else { "skipped" };
-    counter!(EXAMPLES, "pipeline" => pipeline.to_owned(), "outcome" => outcome).increment(examples);
+pub(crate) fn record_training(pipeline: &str, examples: u64, left_out: u64, took: Duration, learnt: &Learnt) {
+    let outcome = if matches!(learnt, Learnt::Skipped { .. }) { "skipped" } else { "updated" };
+    for (outcome, count) in [(outcome, examples.saturating_sub(left_out)), ("left_out", left_out)] {
+        counter!(EXAMPLES, "pipeline" => pipeline.to_owned(), "outcome" => outcome).increment(count);
+    }
     histogram!(TRAIN, "pipeline" => pipeline.to_owned()).record(took.as_secs_f64());
     if let Learnt::Updated { loss } = learnt {
         gauge!(LOSS, "pipeline" => pipeline.to_owned()).set(f64::from(*loss));

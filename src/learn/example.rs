@@ -1,5 +1,7 @@
 //! Examples: what a model trains on, column by column.
 
+use std::collections::HashSet;
+
 use super::ExampleError;
 
 /// How an example came by its label.
@@ -166,13 +168,7 @@ impl Examples {
     /// [`ExampleError::Width`] when its vector is of another width.
     pub fn push(&mut self, example: Example<'_>) -> Result<(), ExampleError> {
         self.expect_width(example.vector.len())?;
-        self.vectors.extend_from_slice(example.vector);
-        self.labels.push(example.kind.label());
-        self.kinds.push(example.kind);
-        self.sampling.push(example.sampling);
-        self.shown_micros.push(example.shown_micros);
-        self.labelled_micros.push(example.labelled_micros);
-        self.places.push(example.place);
+        self.append(example);
         Ok(())
     }
 
@@ -209,6 +205,31 @@ impl Examples {
         self.labelled_micros.extend_from_slice(&other.labelled_micros);
         self.places.extend_from_slice(&other.places);
         Ok(())
+    }
+
+    /// Takes the examples in these rows out, in their order. Those that stay keep theirs.
+    pub(super) fn take_out(&mut self, rows: &[usize]) -> Self {
+        let (mut taken, mut kept) = (Self::new(self.columns), Self::new(self.columns));
+        let rows: HashSet<usize> = rows.iter().copied().collect();
+        for row in 0..self.len() {
+            let side = if rows.contains(&row) { &mut taken } else { &mut kept };
+            if let Some(example) = self.get(row) {
+                side.append(example);
+            }
+        }
+        *self = kept;
+        taken
+    }
+
+    /// Adds an example whose vector has the width of the others.
+    fn append(&mut self, example: Example<'_>) {
+        self.vectors.extend_from_slice(example.vector);
+        self.labels.push(example.kind.label());
+        self.kinds.push(example.kind);
+        self.sampling.push(example.sampling);
+        self.shown_micros.push(example.shown_micros);
+        self.labelled_micros.push(example.labelled_micros);
+        self.places.push(example.place);
     }
 
     /// Forgets all rows and keeps the memory for the next ones.
@@ -250,6 +271,19 @@ mod tests {
         assert_eq!(both.get(4), None);
         both.clear();
         assert_eq!((both.len(), both.columns()), (0, 2));
+    }
+
+    #[test]
+    fn rows_that_are_taken_out_leave_the_others_as_they_were() {
+        let mut examples = Examples::new(1);
+        for number in 0..5 {
+            let kind = if number % 2 == 0 { ExampleKind::Positive } else { ExampleKind::Negative };
+            examples.push(example(&[number as f32], kind)).unwrap();
+        }
+        let taken = examples.take_out(&[3, 0]);
+        assert_eq!((taken.vectors(), taken.labels()), (&[0.0, 3.0][..], &[1.0, 0.0][..]));
+        assert_eq!((examples.vectors(), examples.labels()), (&[1.0, 2.0, 4.0][..], &[0.0, 1.0, 1.0][..]));
+        assert!(examples.take_out(&[]).is_empty());
     }
 
     #[test]

@@ -13,14 +13,17 @@
 #[cfg(test)]
 mod tests;
 
+use std::ops::Range;
+
+use super::answers::{Answers, comparable, pick};
 use super::holdout::Holdout;
+use super::isolate::{isolate, of_rows};
 use super::label_rate::LabelRates;
 use super::{
-    EvaluationReport, Examples, GateDecision, GateFacts, GateSettings, LearnError, Prediction, Prequential, Reservoir,
-    decide,
+    EvaluationReport, Examples, GateDecision, GateFacts, GateSettings, LearnError, Prequential, Reservoir, decide,
 };
 use crate::model::train::{Batch, Outcome, Trainer};
-use crate::model::{Link, Scorer};
+use crate::model::{ModelError, Scorer};
 
 /// So many skipped batches in a row stop training.
 pub(crate) const MOST_SKIPPED: u32 = 3;
@@ -54,6 +57,38 @@ pub struct LearnerSettings {
     pub seed: u64,
 }
 
+/// What became of a batch.
+#[derive(Debug)]
+pub struct Lesson {
+    /// Of those examples that could be learnt from.
+    pub learnt: Learnt,
+    /// The new examples that could not.
+    pub left_out: LeftOut,
+}
+
+/// Examples that a model can't learn from even alone, and why not.
+#[derive(Debug)]
+pub struct LeftOut {
+    /// The examples.
+    pub examples: Examples,
+    /// For each, what the model said.
+    pub reasons: Vec<String>,
+    /// For each, its row in the batch as it came, from 0.
+    pub rows: Vec<usize>,
+}
+
+impl LeftOut {
+    /// Takes rows out of a batch and keeps the first `kept` of them, in the order of rows.
+    fn take(examples: &mut Examples, at_fault: Vec<(usize, String)>, kept: usize) -> Self {
+        let (mut rows, mut reasons): (Vec<usize>, Vec<String>) = at_fault.into_iter().unzip();
+        let mut taken = examples.take_out(&rows);
+        rows.truncate(kept);
+        reasons.truncate(kept);
+        let first: Vec<usize> = (0..kept).collect();
+        Self { examples: taken.take_out(&first), reasons, rows }
+    }
+}
+
 /// What became of a step.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Learnt {
@@ -62,7 +97,9 @@ pub enum Learnt {
         /// Mean loss of the batch before the step.
         loss: f32,
     },
-    /// The weights are as they were: the batch cannot be learnt from.
+    /// Every example was left out; the model can learn from others.
+    Nothing,
+    /// The weights are as they were: the batch cannot be learnt from, and no example of it is at fault.
     Skipped {
         /// What was not finite.
         reason: String,
@@ -92,12 +129,36 @@ pub struct Learner {
 /// Buffers that are kept from step to step.
 #[derive(Default)]
 struct Scratch {
-    outputs: Vec<f32>,
-    current: Vec<Prediction>,
-    active: Vec<Prediction>,
-    reference: Vec<Prediction>,
+    current: Answers,
+    active: Answers,
+    reference: Answers,
     weights: Vec<f32>,
     offsets: Vec<f32>,
+}
+
+impl Scratch {
+    /// Sets weights and offsets of so many rows, all the same.
+    fn weigh(&mut self, rows: usize, settings: &LearnerSettings) {
+        self.weights.clear();
+        self.weights.resize(rows, 1.0);
+        self.offsets.clear();
+        // What is learnt from a sample of the negatives is off by the logarithm of the share: see `join`. Amounts have none.
+        if !settings.scores_are_amounts {
+            self.offsets.resize(rows, -settings.negative_rate.ln());
+        }
+    }
+
+    /// These rows of the examples, of which there are as many as were weighed at most.
+    fn batch<'a>(&'a self, examples: &'a Examples, rows: Range<usize>) -> Batch<'a> {
+        let columns = examples.columns();
+        Batch {
+            matrix: examples.vectors().get(rows.start * columns..rows.end * columns).unwrap_or_default(),
+            rows: rows.len(),
+            labels: examples.labels().get(rows.clone()).unwrap_or_default(),
+            weights: self.weights.get(..rows.len()).unwrap_or_default(),
+            offsets: self.offsets.get(..rows.len()).unwrap_or_default(),
+        }
+    }
 }
 
 impl Learner {
@@ -120,60 +181,94 @@ impl Learner {
         }
     }
 
-    /// Evaluates on new examples, then takes one step on them and on older ones, which are added to the batch.
+    /// Evaluates on new examples, then takes one step on them and on older ones, which are added to the batch. Examples that
+    /// the model can't learn from even alone are taken out of it, and the others are learnt from.
     ///
     /// # Errors
-    /// When ONNX Runtime fails; what is not finite is a [`Learnt::Skipped`].
-    pub fn learn(&mut self, examples: &mut Examples) -> Result<Learnt, LearnError> {
+    /// When the model fails on more than rows; what is not finite is a [`Learnt::Skipped`].
+    pub fn learn(&mut self, examples: &mut Examples) -> Result<Lesson, LearnError> {
         self.evaluate(examples)?;
-        let new = examples.len();
+        let mut new = examples.len();
         let older = (new as f64 * self.settings.replay_share).round() as usize;
         self.reservoir.sample(older, examples)?;
-        let rows = examples.len();
-        let Scratch { weights, offsets, .. } = &mut self.scratch;
-        weights.clear();
-        weights.resize(rows, 1.0);
-        offsets.clear();
-        // What is learnt from a sample of the negatives is off by the logarithm of the share: see `join`.
-        offsets.resize(rows, -self.settings.negative_rate.ln());
-        let batch = Batch { matrix: examples.vectors(), rows, labels: examples.labels(), weights, offsets };
-        Ok(match self.trainer.step(batch)? {
-            Outcome::Updated { loss, .. } => {
+        let mut left_out =
+            LeftOut { examples: Examples::new(examples.columns()), reasons: Vec::new(), rows: Vec::new() };
+        let mut stepped = self.step(examples)?;
+        if stepped.is_err() {
+            let at_fault = self.find_faulty(examples)?;
+            // Where all are, the model may be: then none is left out for it.
+            let others_work = at_fault.len() < examples.len() || self.works_on_zeros()?;
+            if others_work && !at_fault.is_empty() {
+                let of_new = at_fault.partition_point(|(row, _)| *row < new);
+                left_out = LeftOut::take(examples, at_fault, of_new);
+                new -= of_new;
+                if examples.is_empty() {
+                    return Ok(Lesson { learnt: Learnt::Nothing, left_out });
+                }
+                stepped = self.step(examples)?;
+            }
+        }
+        let learnt = match stepped {
+            Ok(loss) => {
                 self.skipped_in_a_row = 0;
                 for example in (0..new).map_while(|row| examples.get(row)) {
                     self.reservoir.offer(example)?;
                 }
                 Learnt::Updated { loss }
             }
-            Outcome::Skipped { reason } => {
+            Err(reason) => {
                 self.skipped_in_a_row += 1;
                 self.skipped += 1;
-                Learnt::Skipped { reason: reason.to_string(), in_a_row: self.skipped_in_a_row }
+                Learnt::Skipped { reason, in_a_row: self.skipped_in_a_row }
             }
-        })
+        };
+        Ok(Lesson { learnt, left_out })
+    }
+
+    /// One step on a batch: its loss, or why the weights are as they were.
+    fn step(&mut self, examples: &Examples) -> Result<Result<f32, String>, LearnError> {
+        self.scratch.weigh(examples.len(), &self.settings);
+        let batch = self.scratch.batch(examples, 0..examples.len());
+        Ok(judge(self.trainer.step(batch))?)
+    }
+
+    /// The rows that can't be learnt from even alone, and why, in their order.
+    fn find_faulty(&mut self, examples: &Examples) -> Result<Vec<(usize, String)>, LearnError> {
+        let (scratch, trainer) = (&self.scratch, &mut self.trainer);
+        let try_rows = |rows: Range<usize>| Ok(judge(trainer.try_step(scratch.batch(examples, rows)))?.map(drop));
+        Ok(isolate(examples.len(), try_rows)?)
+    }
+
+    /// Whether the model can learn at all, from a vector of zeros.
+    fn works_on_zeros(&mut self) -> Result<bool, LearnError> {
+        let zeros = vec![0.0; self.trainer.columns()];
+        let offsets = self.scratch.offsets.get(..1).unwrap_or_default();
+        let batch = Batch { matrix: &zeros, rows: 1, labels: &[0.0], weights: &[], offsets };
+        Ok(judge(self.trainer.try_step(batch))?.is_ok())
     }
 
     fn evaluate(&mut self, examples: &Examples) -> Result<(), LearnError> {
-        let Scratch { outputs, current, active, reference, .. } = &mut self.scratch;
-        let (matrix, rows) = (examples.vectors(), examples.len());
+        let most_beyond = if self.settings.scores_are_amounts { f32::INFINITY } else { ROUNDING };
+        let Scratch { current, active, reference, .. } = &mut self.scratch;
         self.newest_micros = examples.labelled_micros().iter().copied().fold(self.newest_micros, i64::max);
         self.decided_micros.get_or_insert(self.newest_micros);
         self.rates.record(examples);
-        let most_beyond = if self.settings.scores_are_amounts { f32::INFINITY } else { ROUNDING };
-        self.trainer.evaluate(matrix, rows, outputs)?;
-        let outputs_finite = take(self.trainer.link(), outputs, most_beyond, current);
-        self.holdout.note_outputs(outputs_finite);
-        if !outputs_finite {
-            return Ok(());
+        let link = self.trainer.link();
+        current
+            .ask(examples, link, most_beyond, |matrix, rows, outputs| self.trainer.evaluate(matrix, rows, outputs))?;
+        for (scorer, answers) in [(&mut self.active, &mut *active), (&mut self.reference, &mut *reference)] {
+            let link = scorer.link();
+            answers.ask(examples, link, most_beyond, |matrix, rows, outputs| scorer.evaluate(matrix, rows, outputs))?;
         }
-        for (scorer, predictions) in [(&mut self.active, &mut *active), (&mut self.reference, &mut *reference)] {
-            scorer.evaluate(matrix, rows, outputs)?;
-            if !take(scorer.link(), outputs, most_beyond, predictions) {
-                return Ok(());
-            }
-        }
-        self.evaluation.record(current, reference, examples.labels(), examples.sampling())?;
-        self.holdout.record(current, active, examples.labels(), examples.sampling());
+        self.holdout.note_outputs(current.has_all_of(active));
+        // Models are compared on what all of them have a score for.
+        let compared = comparable([current, active, reference]);
+        let compared = compared.as_deref();
+        let picked = [&*current, active, reference].map(|answers| pick(answers.predictions(), compared));
+        let [current, active, reference] = &picked;
+        let (labels, sampling) = (pick(examples.labels(), compared), pick(examples.sampling(), compared));
+        self.evaluation.record(current, reference, &labels, &sampling)?;
+        self.holdout.record(current, active, &labels, &sampling);
         Ok(())
     }
 
@@ -237,10 +332,11 @@ impl Learner {
     }
 }
 
-/// Replaces predictions by a model's outputs, and says whether all of them are scores; that they are not is a finding here,
-/// no failure.
-fn take(link: Link, outputs: &[f32], most_beyond: f32, predictions: &mut Vec<Prediction>) -> bool {
-    predictions.clear();
-    predictions.extend(outputs.iter().map(|output| Prediction::of(link, *output, most_beyond)));
-    outputs.iter().all(|output| link.is_score(*output))
+/// What became of a step, or of a try; a failure that is of rows is a reason not to take it.
+fn judge(outcome: Result<Outcome, ModelError>) -> Result<Result<f32, String>, ModelError> {
+    Ok(match of_rows(outcome)? {
+        Ok(Outcome::Updated { loss, .. }) => Ok(loss),
+        Ok(Outcome::Skipped { reason }) => Err(reason.to_string()),
+        Err(reason) => Err(reason),
+    })
 }

@@ -16,6 +16,7 @@
 //! - [`Prequential`]: what the learning model and a frozen reference predicted before they were told the label.
 //! - [`Learner`]: examples in, a model that has learnt from them and knows how well it does; its [`CheckpointHead`] says
 //!   where in the examples it stands.
+//! - An example that the model can't learn from even alone is found by halving its batch, and left out of the step.
 //! - [`decide`]: promote, refuse, wait, or stop training.
 //!
 //! The same calls in the same order give the same results, on any machine: nothing in here reads a clock, opens a file,
@@ -25,6 +26,7 @@
 //! [`JoinError`] is the operator's to mend, an [`ExampleError`] of [`decode`] concerns one message, which is then left out
 //! whole; the other errors are a caller's mistake, and what they refuse changes nothing.
 
+mod answers;
 mod checkpoint;
 mod codec;
 mod error;
@@ -33,6 +35,7 @@ mod example;
 mod gate;
 mod holdout;
 mod impressions;
+mod isolate;
 pub mod join;
 mod key;
 mod label_rate;
@@ -54,5 +57,5 @@ pub use join::{Impression, LabelJoin};
 pub(crate) use join::{JoinError, JoinSettings, LabelCounts};
 pub(crate) use key::{JoinKey, can_join, join_keys};
 pub use learner::Learner;
-pub(crate) use learner::{LearnerSettings, Learnt, MOST_SKIPPED};
+pub(crate) use learner::{LearnerSettings, Learnt, LeftOut, Lesson, MOST_SKIPPED};
 pub use reservoir::Reservoir;

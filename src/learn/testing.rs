@@ -49,9 +49,11 @@ pub(super) fn learner() -> Learner {
         },
         clip_norm: None,
         freeze: Vec::new(),
+        unfreeze: Vec::new(),
         dropout: false,
         threads: 1,
         output: None,
+        activation: None,
     };
     let gate = GateSettings {
         metric: GateMetric::Auc,

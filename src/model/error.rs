@@ -4,6 +4,8 @@ mod judgement;
 
 use std::path::PathBuf;
 
+use super::{objective::ObjectiveError, trial::TrialError};
+
 /// Why a model could not be loaded, bound to a vector, built or run.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
@@ -204,19 +206,31 @@ pub enum ModelError {
         /// What ONNX Runtime said.
         reason: String,
     },
+    /// What the model gives is not what training needs, or it can't be trained at all.
+    #[error(transparent)]
+    Objective(#[from] ObjectiveError),
+    /// The model does not score rows one by one.
+    #[error(transparent)]
+    Trial(#[from] TrialError),
     /// Nothing is left to train.
     #[error(
-        "nothing to train: {prediction:?} depends on no float32 initializer that is not frozen (frozen: {freeze}): freeze less, or export the model with its weights as initializers"
+        "nothing to train: {prediction:?} depends on no float32 initializer that is a weight and not frozen (frozen: {freeze}; \
+         taken for constants: {constants}): freeze less, unfreeze what is a weight, or export the model with its weights as \
+         initializers"
     )]
     NothingToTrain {
         /// The output to train.
         prediction: String,
-        /// What is frozen.
+        /// What is frozen by the settings.
         freeze: String,
+        /// What is not trained by the rule.
+        constants: String,
     },
-    /// A name to freeze that the model does not have.
-    #[error("can't freeze {name:?}: no float32 initializer has that name; there are {initializers}")]
+    /// A name to freeze or unfreeze that the model does not have.
+    #[error("can't {setting} {name:?}: no float32 initializer has that name; there are {initializers}")]
     FreezeUnknown {
+        /// The setting that has the name.
+        setting: &'static str,
         /// The name.
         name: String,
         /// The float32 initializers.
@@ -334,7 +348,7 @@ pub enum ModelError {
     },
     /// A prediction that one label per row cannot train.
     #[error(
-        "the loss takes {label}, a batch has one label per row: train an output of shape [batch] or [batch, 1], or classes with softmax cross-entropy"
+        "the loss takes {label}, a batch has one label per row: train an output of shape [batch], [batch, 1] or [batch, 2]"
     )]
     LabelShape {
         /// The name, type and shape of a batch of labels.

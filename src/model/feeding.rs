@@ -48,6 +48,11 @@ impl Feeding {
         Self { route, columns, dims: [0; 2] }
     }
 
+    /// The width of a vector.
+    pub(super) fn columns(&self) -> usize {
+        self.columns
+    }
+
     /// Takes in a row-major matrix of `rows` vectors, of which columns that go apart are copied.
     ///
     /// # Errors

@@ -13,6 +13,9 @@
 //! float32 matrix, or one input per column, named like the column. A model that ends in a Sigmoid is run for the logit
 //! ([`Link`]); one whose scores depend on who shares a batch is found ([`Mixing`]).
 //!
+//! Before a pipeline starts, a model is tried on 1, 2 and 3 rows, and what is to be trained must be a probability where the
+//! loss needs one; an [`Activation`] makes one of a logit.
+//!
 //! The same document also trains: [`gradient`] writes the graph that computes a loss and its gradients, [`train`] runs it
 //! on labelled vectors, and [`optimiser`] moves the weights.
 //!
@@ -22,6 +25,7 @@
 //! Everything fails with a [`ModelError`]. Errors of loading and binding are the operator's to mend and stop a
 //! pipeline before it starts; errors of [`Scorer::score`] concern one batch and leave the scorer usable.
 
+mod activation;
 mod deepfm;
 mod error;
 mod feeding;
@@ -33,6 +37,7 @@ mod logit;
 mod lstm;
 mod mixing;
 mod mlp;
+mod objective;
 pub mod onnx;
 pub mod optimiser;
 mod runtime;
@@ -40,8 +45,10 @@ mod scorer;
 mod session;
 mod signature;
 pub mod train;
+mod trial;
 mod version;
 
+pub use activation::Activation;
 pub use deepfm::{DeepFmSpec, build_deepfm};
 pub(crate) use error::ModelError;
 pub use fit::Binding;
@@ -50,11 +57,13 @@ pub(crate) use link::logistic;
 pub use lstm::{LstmSpec, build_lstm};
 pub use mixing::Mixing;
 pub use mlp::{MlpSpec, build_mlp};
+pub(crate) use objective::{ObjectiveError, expect_probability};
 pub(crate) use runtime::{RuntimeOrigin, find_runtime, runtime_version};
 pub use scorer::Scorer;
 pub use session::Session;
 pub(crate) use session::{Feed, Values};
 pub(crate) use signature::{ElementType, Signature, TensorSpec};
+pub(crate) use trial::{id_limits, try_rows};
 pub use version::ModelVersion;
 
 /// Keys of a model's metadata that this program writes and reads.

@@ -1,7 +1,7 @@
 //! Vectors in, scores out.
 
 use super::{
-    Link, Mixing, ModelError, ModelVersion,
+    Activation, Link, Mixing, ModelError, ModelVersion,
     feeding::Feeding,
     fit::Fit,
     mixing,
@@ -33,6 +33,12 @@ impl Scorer {
         let zeros = vec![0.0; TRIAL_ROWS * scorer.columns.len()];
         scorer.evaluate(&zeros, TRIAL_ROWS, &mut Vec::new())?;
         Ok(scorer)
+    }
+
+    /// The same model, whose scores are made of its output by `activation`.
+    #[must_use]
+    pub fn with_activation(self, activation: Option<Activation>) -> Self {
+        Self { link: activation.map_or(self.link, Activation::link), ..self }
     }
 
     /// Scores `rows` vectors.
@@ -100,6 +106,11 @@ impl Scorer {
     #[must_use]
     pub fn columns(&self) -> &[String] {
         &self.columns
+    }
+
+    /// The output that the scores are of.
+    pub(crate) fn output(&self) -> &str {
+        &self.output
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::index::StreamIndex;
 use crate::bus::Subject;
 use crate::event::{Contract, TimeUnit};
-use crate::model::Mixing;
+use crate::model::{Activation, Mixing};
 use crate::sql::Condition;
 
 /// The model file.
@@ -15,6 +15,8 @@ pub struct ModelPlan {
     pub bytes: Vec<u8>,
     /// Name of the output that is the score.
     pub output: Option<String>,
+    /// What makes the score of that output.
+    pub activation: Option<Activation>,
 }
 
 /// When rankings are made, and where they go.

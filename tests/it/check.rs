@@ -1,9 +1,11 @@
 //! `check` reports everything that is wrong with a folder at once.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use tempfile::TempDir;
 use tidewheel::config::Folder;
+use tidewheel::model::onnx::{Dimension, Document, GraphBuilder, proto::data_type::FLOAT};
 use tidewheel::model::{MlpSpec, build_mlp};
 
 use crate::taobao::root;
@@ -50,4 +52,75 @@ fn a_model_for_another_vector_is_refused_with_both_shapes() {
     fs::write(intent.join("model/intent.onnx"), build_mlp(&spec).unwrap()).unwrap();
     let problems = Folder::check(&intent).err().unwrap().to_string();
     assert!(problems.contains("25") && problems.contains("22"), "{problems}");
+}
+
+/// The shipped pipeline `intent`, whose model is `z`, the product of its 25 columns and weights with a bias, and what `build`
+/// makes of that.
+fn intent_with(shape: &[Dimension<'_>], build: impl Fn(&mut GraphBuilder)) -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    copy(&root().join("schemas"), &folder.path().join("schemas"));
+    let intent = folder.path().join("intent");
+    copy(&root().join("pipelines/intent"), &intent);
+    let mut graph = GraphBuilder::new("intent");
+    graph.input("x", FLOAT, &[Dimension::Named("batch"), Dimension::Fixed(25)]);
+    let weights: Vec<f32> = (0..25).map(|column| 0.1 - 0.01 * column as f32).collect();
+    graph.initializer("w", &[25, 1], &weights);
+    graph.initializer("bias", &[1], &[0.25]);
+    graph.initializer("temperature", &[], &[0.5]);
+    graph.node("Gemm", &["x", "w", "bias"], "z");
+    build(&mut graph);
+    graph.output("probability", FLOAT, shape);
+    fs::write(intent.join("model/intent.onnx"), Document::new(graph.finish()).write()).unwrap();
+    (folder, intent)
+}
+
+const COLUMN: [Dimension<'static>; 2] = [Dimension::Named("batch"), Dimension::Fixed(1)];
+
+/// It had no problems, and training stopped at the first batch.
+#[test]
+fn a_logit_is_refused_for_training_with_the_setting_that_makes_it_a_probability() {
+    let (_folder, intent) = intent_with(&COLUMN, |graph| graph.node("Mul", &["z", "temperature"], "probability"));
+    let problems = Folder::check(&intent).err().unwrap();
+    let problem = problems.iter().next().unwrap();
+    assert!(problem.message.contains("output \"probability\" is no probability"), "{problems}");
+    assert!(problem.suggestion.as_ref().unwrap().contains("activation = \"sigmoid\""), "{problems}");
+    let settings = intent.join("pipeline.toml");
+    edit(&settings, "output = \"probability\"", "output = \"probability\"\nactivation = \"sigmoid\"");
+    let pipeline = Folder::check(&intent).unwrap();
+    insta::assert_snapshot!(pipeline.train.unwrap().inventory, @r#"
+    training of "probability" moves 26 number(s) in 2 tensor(s):
+      w            [25, 1]
+      bias         [1]
+    and keeps 1 number(s) in 1 tensor(s):
+      temperature  []       a single number
+    "#);
+    // Amounts need no activation.
+    edit(&settings, "activation = \"sigmoid\"", "");
+    edit(&settings, "[train]", "[train]\nloss = \"mean_squared_error\"");
+    Folder::check(&intent).unwrap();
+}
+
+#[test]
+fn an_activation_on_a_probability_is_refused_at_its_place() {
+    let (_folder, intent) = intent_with(&COLUMN, |graph| graph.node("Sigmoid", &["z"], "probability"));
+    Folder::check(&intent).unwrap();
+    let settings = intent.join("pipeline.toml");
+    edit(&settings, "output = \"probability\"", "activation = \"sigmoid\"");
+    let problems = Folder::check(&intent).err().unwrap();
+    let problem = problems.iter().next().unwrap();
+    assert!(problem.message.contains("is a probability already, made by Sigmoid"), "{problems}");
+    let text = fs::read_to_string(&settings).unwrap();
+    let line = text.lines().position(|line| line.starts_with("activation")).unwrap() + 1;
+    assert_eq!(problem.line, Some(line));
+}
+
+/// It had no problems, and the first ranking of one item ended the worker.
+#[test]
+fn a_model_that_squeezes_its_batch_away_is_refused() {
+    let (_folder, intent) = intent_with(&[Dimension::Named("batch")], |graph| {
+        graph.node("Sigmoid", &["z"], "p");
+        graph.node("Squeeze", &["p"], "probability");
+    });
+    let problems = Folder::check(&intent).err().unwrap().to_string();
+    assert!(problems.contains("has shape [] for 1 row(s)"), "{problems}");
 }

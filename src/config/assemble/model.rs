@@ -2,12 +2,19 @@
 
 use std::path::Path;
 
+use toml::Spanned;
+
 use super::Assembly;
-use crate::config::learning;
+use crate::config::{learning, settings};
+use crate::feature::VectorPlan;
+use crate::model::gradient::Loss;
 use crate::model::onnx::Document;
-use crate::model::train::Trainer;
-use crate::model::{Binding, ModelVersion, Session};
-use crate::pipeline::ModelPlan;
+use crate::model::train::{Inventory, Trainer};
+use crate::model::{
+    Activation, Binding, Mixing, ModelError, ModelVersion, ObjectiveError, Scorer, Session, expect_probability,
+    try_rows,
+};
+use crate::pipeline::{ModelPlan, TrainPlan};
 
 impl Assembly<'_> {
     pub(super) fn training(&mut self) {
@@ -16,20 +23,22 @@ impl Assembly<'_> {
         else {
             return;
         };
-        let plan = learning::train_plan(train, labels, model.output.clone());
-        let binding = Binding {
-            columns: vector.columns(),
-            fingerprint: Some(vector.fingerprint().as_str()),
-            output: model.output.as_deref(),
-        };
+        let plan = learning::train_plan(train, labels, model);
+        let binding = binding(vector, model.output.as_deref());
         // What cannot be trained is said now, not when the first example comes.
-        let document = Document::read(&model.bytes);
-        match document.and_then(|document| Trainer::new(document, &binding, &plan.settings)) {
-            Ok(_) => self.train = Some(plan),
+        match try_training(model, &binding, &plan) {
+            Ok(inventory) => self.train = Some(TrainPlan { inventory, ..plan }),
             Err(error) => {
                 let place = self.folder.settings.model.as_ref().map_or(0..0, |model| model.graph.span());
                 let message = format!("the model can't be trained: {error}");
-                self.problems.push(self.folder.source.problem_at(place, message));
+                let problem = self.folder.source.problem_at(place, message);
+                self.problems.push(match error {
+                    ModelError::Objective(ObjectiveError::NoProbability { .. }) => problem.suggest(
+                        "if it is a logit, add activation = \"sigmoid\" to [model]; if it is an amount, set loss = \
+                         \"mean_squared_error\" in [train]",
+                    ),
+                    _ => problem,
+                });
             }
         }
     }
@@ -59,14 +68,12 @@ impl Assembly<'_> {
             return;
         }
         let output = model.output.as_ref().map(|output| output.get_ref().clone());
-        let binding = Binding {
-            columns: vector.columns(),
-            fingerprint: Some(vector.fingerprint().as_str()),
-            output: output.as_deref(),
-        };
+        let activation = model.activation.as_ref().map(|activation| match activation.get_ref() {
+            settings::Activation::Sigmoid => Activation::Sigmoid,
+        });
+        let plan = ModelPlan { bytes, output, activation };
         let mixing = self.folder.settings.score.as_ref().map(|score| score.mixing.into()).unwrap_or_default();
-        let bound = Session::from_bytes(&bytes, 1).and_then(|session| session.bind(&binding)?.with_mixing(mixing));
-        match bound {
+        match try_scoring(&plan, &binding(vector, plan.output.as_deref()), mixing) {
             Ok(scorer) => match (scorer.mixes(), &self.folder.settings.train) {
                 (Some(found), Some(_)) => {
                     let message = format!(
@@ -76,14 +83,42 @@ impl Assembly<'_> {
                     let problem = self.folder.source.problem_at(model.graph.span(), message);
                     self.problems.push(problem.suggest("leave [train] out, or export the model without that"));
                 }
-                _ => self.model = Some(ModelPlan { bytes, output }),
+                _ => self.model = Some(plan),
             },
             Err(error) => {
-                self.problems
-                    .push(self.folder.source.problem_at(model.graph.span(), format!("{}: {error}", show(&path))));
+                let about_activation =
+                    matches!(error, ModelError::Objective(ObjectiveError::AlreadyProbability { .. }));
+                let activation = model.activation.as_ref().filter(|_| about_activation);
+                let place = activation.map_or_else(|| model.graph.span(), Spanned::span);
+                self.problems.push(self.folder.source.problem_at(place, format!("{}: {error}", show(&path))));
             }
         }
     }
+}
+
+fn binding<'a>(vector: &'a VectorPlan, output: Option<&'a str>) -> Binding<'a> {
+    Binding { columns: vector.columns(), fingerprint: Some(vector.fingerprint().as_str()), output }
+}
+
+/// Loads the model and scores a few rows, alone and together.
+fn try_scoring(model: &ModelPlan, binding: &Binding<'_>, mixing: Mixing) -> Result<Scorer, ModelError> {
+    let mut scorer = Session::from_bytes(&model.bytes, 1)?.bind(binding)?.with_activation(model.activation);
+    if let Some(activation) = model.activation {
+        activation.check(&Document::read(&model.bytes)?, scorer.output())?;
+    }
+    try_rows(&mut scorer)?;
+    scorer.with_mixing(mixing)
+}
+
+/// Makes a trainer of the model, and says what it will train.
+fn try_training(model: &ModelPlan, binding: &Binding<'_>, plan: &TrainPlan) -> Result<Inventory, ModelError> {
+    let document = Document::read(&model.bytes)?;
+    let trainer = Trainer::new(document.clone(), binding, &plan.settings)?;
+    if plan.settings.loss == Loss::BinaryCrossEntropy {
+        let mut scorer = Session::from_bytes(&model.bytes, 1)?.bind(binding)?.with_activation(model.activation);
+        expect_probability(&document, &mut scorer)?;
+    }
+    Ok(trainer.inventory().clone())
 }
 
 fn show(path: &Path) -> String {

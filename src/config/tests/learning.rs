@@ -41,6 +41,7 @@ fn labels_and_training_are_read_in_full() {
     assert_eq!((train.replay, train.replay_share, train.clip_norm), (0, 0.25, Some(1.0)));
     let freeze: Vec<_> = train.freeze.iter().map(Spanned::get_ref).collect();
     assert_eq!(freeze, ["normalise.*", "embedding"]);
+    assert_eq!(train.unfreeze.first().map(Spanned::get_ref).map(String::as_str), Some("temperature"));
     assert_eq!((train.checkpoint, train.keep.get(), train.threads.get()), (seconds(60), 3, 2));
     let hundred = 100.try_into().unwrap();
     assert_eq!(
@@ -69,7 +70,7 @@ fn what_is_left_out_of_learning_has_the_defaults_of_the_manual() {
     assert_eq!((train.loss, train.dropout), (Loss::BinaryCrossEntropy, true));
     assert_eq!((train.batch.get(), train.linger), (256, Duration::from_millis(500)));
     assert_eq!((train.replay, train.replay_share, train.clip_norm), (20_000, 1.0, None));
-    assert!(train.freeze.is_empty());
+    assert!(train.freeze.is_empty() && train.unfreeze.is_empty());
     assert_eq!(train.promote, Promote::default());
     assert_eq!((train.promote.every, train.promote.metric), (seconds(30), Metric::Auc));
     assert_eq!((train.promote.holdout.get(), train.promote.least_positives.get()), (4_000, 20));

@@ -70,6 +70,7 @@ replay = 0
 replay_share = 0.25
 clip_norm = 1
 freeze = ["normalise.*", "embedding"]
+unfreeze = ["temperature"]
 dropout = false
 promote = { every = "5s", metric = "log_loss", holdout = 100, tolerance = 0, least_positives = 100, label_rate_jump = 1.5 }
 checkpoint = "1m"

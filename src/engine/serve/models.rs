@@ -36,7 +36,7 @@ pub(crate) fn load(pipeline: &Pipeline, bytes: &[u8]) -> Result<Scorer, EngineEr
         output: model.output.as_deref(),
     };
     let mixing = pipeline.score.as_ref().map(|score| score.mixing).unwrap_or_default();
-    Ok(Session::from_bytes(bytes, 1)?.bind(&binding)?.with_mixing(mixing)?)
+    Ok(Session::from_bytes(bytes, 1)?.bind(&binding)?.with_activation(model.activation).with_mixing(mixing)?)
 }
 
 /// Opens the registry of a pipeline that has a model, and sees to it that something of the present folder is active: on the

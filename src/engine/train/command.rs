@@ -37,6 +37,8 @@ pub struct TrainingReport {
     pub steps: u64,
     /// Batches that could not be learnt from.
     pub skipped: u64,
+    /// Examples that were left out of their batches since the start of this process, because the model can't learn from them.
+    pub left_out: u64,
     /// Versions promoted since the start of this process.
     pub promoted: u64,
     /// Why training has stopped, if it has.

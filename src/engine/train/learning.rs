@@ -8,13 +8,14 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::command::{Command, TrainingReport};
+use super::origins::Origins;
 use super::patient_registry::PatientRegistry;
 use crate::bus::Message;
 use crate::clock;
 use crate::engine::EngineError;
 use crate::engine::telemetry::{Queue, Waiting, record_stopped, record_training};
 use crate::fault::{Judged, Judgement};
-use crate::learn::{CheckpointHead, Examples, LearnError, Learner, Learnt, MOST_SKIPPED, decode, encode};
+use crate::learn::{CheckpointHead, Examples, LearnError, Learner, Learnt, Lesson, MOST_SKIPPED, decode, encode};
 use crate::pipeline::{Pipeline, TrainPlan};
 use crate::registry::Pointer;
 
@@ -35,6 +36,10 @@ pub(super) struct Learning {
     pub(super) saved: Instant,
     pub(super) saved_position: u64,
     pub(super) batch: Examples,
+    /// The messages that the batch is from.
+    pub(super) origins: Origins,
+    /// Examples left out since the start of this process.
+    pub(super) left_out: u64,
 }
 
 /// Why nothing is learnt any more.
@@ -106,13 +111,17 @@ impl Learning {
             if self.stopped.is_some() {
                 return Ok(());
             }
-            if let Err(error) = decode(&message.payload, columns, &self.head.fingerprint, &mut self.batch) {
-                tracing::warn!(sequence = message.sequence.0, %error, "a message of examples is left out");
+            match decode(&message.payload, columns, &self.head.fingerprint, &mut self.batch) {
+                Ok(()) => self.origins.note(self.batch.len(), message.sequence.0),
+                Err(error) => {
+                    tracing::warn!(sequence = message.sequence.0, %error, "a message of examples is left out");
+                }
             }
             let is_last = index + 1 == messages.len();
             if self.batch.len() >= self.plan.learner.batch || (is_last && !self.batch.is_empty()) {
                 self.step(message.sequence.0)?;
             } else if is_last {
+                self.origins = Origins::default();
                 self.head.position = message.sequence.0;
             }
         }
@@ -123,10 +132,13 @@ impl Learning {
         let new = self.batch.len() as u64;
         let start = clock::now();
         let mut batch = std::mem::replace(&mut self.batch, Examples::new(0));
-        let learnt = match self.learner.learn(&mut batch) {
+        let origins = std::mem::take(&mut self.origins);
+        let Lesson { learnt, left_out } = match self.learner.learn(&mut batch) {
             // Found before the weights move: a restart finds the same position.
             Err(LearnError::Evaluation(error)) => {
-                let reason = format!("{error}: the score that [model] names must be a probability");
+                let reason = format!(
+                    "{error}: the score that [model] names must be a probability; if it is a logit, add activation = \"sigmoid\""
+                );
                 self.halt(reason, Judgement::OPERATOR);
                 return Ok(());
             }
@@ -134,9 +146,11 @@ impl Learning {
                 self.is_torn = true;
                 return Err(error.into());
             }
-            Ok(learnt) => learnt,
+            Ok(lesson) => lesson,
         };
-        record_training(&self.pipeline.name, new, start.elapsed(), &learnt);
+        origins.tell(&left_out);
+        self.left_out += left_out.rows.len() as u64;
+        record_training(&self.pipeline.name, new, left_out.rows.len() as u64, start.elapsed(), &learnt);
         if let Learnt::Skipped { reason, in_a_row } = &learnt {
             tracing::error!(position, reason, "a batch can't be learnt from: the weights stay as they are");
             let kept = Bytes::from(encode(&batch, &self.head.fingerprint)?);
@@ -203,6 +217,7 @@ impl Learning {
             position: self.head.position,
             steps: self.learner.trainer().steps(),
             skipped: self.learner.skipped(),
+            left_out: self.left_out,
             promoted: self.promoted,
             stopped: self.stopped.as_ref().map(|stopped| stopped.reason.clone()),
             judgement: self.stopped.as_ref().map(|stopped| stopped.judgement),

@@ -10,6 +10,7 @@
 
 mod command;
 mod learning;
+mod origins;
 mod patient_registry;
 mod promotion;
 mod resume;

@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use super::command::TrainingOptions;
 use super::learning::{Learning, Signals};
+use super::origins::Origins;
 use super::patient_registry::PatientRegistry;
 use crate::clock;
 use crate::engine::EngineError;
 use crate::engine::serve::{fetch, load};
 use crate::learn::{CHECKPOINT_FORMAT, CheckpointHead, Examples, LearnError, Learner, read_head};
-use crate::model::Binding;
 use crate::model::onnx::Document;
 use crate::model::train::Trainer;
+use crate::model::{Binding, ModelError};
 use crate::pipeline::{Pipeline, TrainPlan};
 use crate::registry::Pointer;
 
@@ -62,15 +63,28 @@ impl Learning {
                 );
                 CheckpointHead { position: head.position, examples: head.examples, ..fresh }
             }
-            Some(bytes) if belongs(&bytes, &fresh) => {
-                let head = learner.restore(&bytes, &fingerprint)?;
-                tracing::info!(
-                    position = head.position,
-                    examples = head.examples,
-                    "training goes on from its checkpoint"
-                );
-                head
-            }
+            Some(bytes) if belongs(&bytes, &fresh) => match learner.restore(&bytes, &fingerprint) {
+                Ok(head) => {
+                    tracing::info!(
+                        position = head.position,
+                        examples = head.examples,
+                        "training goes on from its checkpoint"
+                    );
+                    head
+                }
+                // Other numbers are trained now, or by another optimiser: what was learnt up to here is in what serves.
+                Err(LearnError::Model(ModelError::Restore { reason })) => {
+                    let (head, _) = read_head(&bytes)?;
+                    tracing::warn!(
+                        reason,
+                        position = head.position,
+                        model = fresh.parent,
+                        "the checkpoint is of another training: training goes on from the active model's weights"
+                    );
+                    CheckpointHead { position: head.position, examples: head.examples, ..fresh }
+                }
+                Err(error) => return Err(error.into()),
+            },
             _ => fresh,
         };
         let batch = Examples::new(vector.columns().len());
@@ -90,6 +104,8 @@ impl Learning {
             saved: clock::now(),
             saved_position,
             batch,
+            origins: Origins::default(),
+            left_out: 0,
         })
     }
 }

@@ -68,21 +68,62 @@ fn a_sample_of_the_negatives_gives_the_probabilities_of_all() {
     assert!((mean - rate).abs() < 0.05, "{mean} against {rate}");
 }
 
+/// One example whose loss was not finite cost the whole batch it came in, and three such batches the training.
 #[test]
-fn a_batch_that_is_not_finite_moves_nothing_and_is_not_learnt_again() {
-    let mut learner = learner();
-    learner.learn(&mut batch(0..32)).unwrap();
-    let (before, seen) = (weights(&learner), learner.reservoir.seen());
-    for in_a_row in 1..=2 {
-        let mut bad = batch(32..64);
-        bad.push(crate::learn::Example { vector: &[f32::NAN, 0.0, 0.0], ..example(&[], 64) }).unwrap();
-        match learner.learn(&mut bad).unwrap() {
-            Learnt::Skipped { in_a_row: found, .. } => assert_eq!(found, in_a_row),
-            learnt @ Learnt::Updated { .. } => panic!("{learnt:?}"),
-        }
+fn an_example_that_cannot_be_learnt_from_is_left_out_and_the_others_are_learnt() {
+    let (mut learner, mut honest) = (learner(), crate::learn::testing::learner());
+    for learner in [&mut learner, &mut honest] {
+        learner.settings.replay_share = 0.0;
     }
-    assert_eq!((weights(&learner), learner.reservoir.seen(), learner.skipped()), (before, seen, 2));
-    assert!(matches!(learner.learn(&mut batch(32..64)).unwrap(), Learnt::Updated { loss } if loss.is_finite()));
+    for number in 0..5 {
+        let numbers = number * 32..(number + 1) * 32;
+        let mut bad = Examples::new(3);
+        for row in 0..32 {
+            if row % 9 == 4 {
+                bad.push(Example { vector: &[f32::INFINITY, -1.0, 0.0], ..example(&[], 9) }).unwrap();
+            }
+            bad.push(batch(numbers.clone()).get(row).unwrap()).unwrap();
+        }
+        let Lesson { learnt, left_out } = learner.learn(&mut bad).unwrap();
+        assert!(matches!(learnt, Learnt::Updated { loss } if loss.is_finite()), "{learnt:?}");
+        assert_eq!((left_out.rows, left_out.examples.len(), left_out.reasons.len()), (vec![4, 14, 24, 34], 4, 4));
+        assert_eq!(bad, batch(numbers.clone()), "the others stay in their order");
+        honest.learn(&mut batch(numbers)).unwrap();
+    }
+    assert_eq!(weights(&learner), weights(&honest), "bit for bit as if the bad ones had never come");
+    assert_eq!((learner.skipped(), learner.reservoir.seen()), (0, 160));
+    // Figures are of what has a score.
+    assert_eq!(learner.evaluation().recorded, honest.evaluation().recorded);
+    assert!(learner.holdout.outputs_finite());
+}
+
+#[test]
+fn batches_of_nothing_but_bad_examples_stop_nothing() {
+    let mut learner = learner();
+    let before = weights(&learner);
+    for _ in 0..2 * MOST_SKIPPED {
+        let mut bad = Examples::new(3);
+        bad.push(Example { vector: &[f32::NAN; 3], ..example(&[], 1) }).unwrap();
+        let Lesson { learnt, left_out } = learner.learn(&mut bad).unwrap();
+        assert_eq!((learnt, left_out.rows), (Learnt::Nothing, vec![0]));
+    }
+    assert_eq!((weights(&learner), learner.reservoir.seen(), learner.skipped()), (before, 0, 0));
+    assert!(matches!(learner.learn(&mut batch(32..64)).unwrap().learnt, Learnt::Updated { .. }));
+}
+
+#[test]
+fn a_model_that_can_learn_from_nothing_skips_whole_batches_and_counts_them_in_a_row() {
+    let mut learner = learner();
+    learner.settings.negative_rate = f32::NAN;
+    let before = weights(&learner);
+    for expected in 1..=2 {
+        let Lesson { learnt, left_out } = learner.learn(&mut batch(32..64)).unwrap();
+        assert!(matches!(learnt, Learnt::Skipped { in_a_row, .. } if in_a_row == expected), "{learnt:?}");
+        assert!(left_out.examples.is_empty());
+    }
+    assert_eq!((weights(&learner), learner.reservoir.seen(), learner.skipped()), (before, 0, 2));
+    learner.settings.negative_rate = 1.0;
+    assert!(matches!(learner.learn(&mut batch(32..64)).unwrap().learnt, Learnt::Updated { .. }));
     assert_eq!((learner.skipped_in_a_row, learner.skipped()), (0, 2));
 }
 

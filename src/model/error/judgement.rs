@@ -38,6 +38,8 @@ impl Judged for ModelError {
             // The model runs in ONNX Runtime only, and does not on what it is given.
             | Self::Run { .. }
             | Self::OutputShape { .. } => Judgement::OPERATOR,
+            Self::Objective(error) => error.judgement(),
+            Self::Trial(error) => error.judgement(),
             Self::NotWhole { .. } | Self::NotFinite { .. } | Self::Label { .. } | Self::Restore { .. } => {
                 Judgement::DATA
             }

@@ -7,11 +7,12 @@ use super::{
     kind::TensorKind,
     loss, measure,
     path::{self, Path},
-    prune, rules,
+    prune, rules, score,
     spec::{GradientForm, GradientGraph, GradientSpec, Parameter, names},
 };
 use crate::model::{
     ElementType, ModelError,
+    objective::ObjectiveError,
     onnx::{
         Document,
         proto::{
@@ -29,17 +30,17 @@ const DROPOUT_SWITCH: &str = "train.dropout";
 
 /// Writes the graph that computes a model's loss and the gradient of its trainable initializers.
 ///
-/// Trainable is every float32 initializer that the prediction depends on through operators with a derivative, unless it
-/// is frozen: also scalars such as an epsilon that an exporter wrote as an initializer, which are best frozen. Running
-/// statistics of `BatchNormalization`, bounds of `Clip` and values in `Constant` nodes are not.
+/// Trainable is every float32 initializer that is a weight by the [rule](super::weights) or is unfrozen, that is not frozen, and
+/// that the prediction depends on through operators with a derivative. Values in `Constant` nodes are not.
 ///
-/// The model is run on zeros for it, twice.
+/// The model is run on zeros for it, twice, and twice more where a score is made of the prediction.
 ///
 /// # Errors
 /// [`ModelError::NoGradient`] for an operator on the way that can't be differentiated, [`ModelError::NothingToTrain`],
-/// [`ModelError::FreezeUnknown`], [`ModelError::LossDoesNotFit`], [`ModelError::NoPrediction`],
+/// [`ModelError::FreezeUnknown`], [`ModelError::Objective`], [`ModelError::LossDoesNotFit`], [`ModelError::NoPrediction`],
 /// [`ModelError::OperatorSet`], [`ModelError::NotMeasurable`], or what ONNX Runtime has against the model.
 pub(crate) fn differentiate(document: &Document, spec: &GradientSpec) -> Result<GradientGraph, ModelError> {
+    refuse_other_learners(document.graph())?;
     let opset = document.opset("").or_else(|| document.opset("ai.onnx")).unwrap_or(0);
     if !OPSETS.contains(&opset) {
         return Err(ModelError::OperatorSet { found: opset, first: *OPSETS.start(), last: *OPSETS.end() });
@@ -54,7 +55,12 @@ pub(crate) fn differentiate(document: &Document, spec: &GradientSpec) -> Result<
     graph.output.retain(|output| output.name() == prediction);
     graph.value_info.clear();
 
-    let measured = measure::measure(&forward)?;
+    let mut measured = measure::measure(&forward)?;
+    let mut prediction = prediction;
+    if let Some(score) = score::append(forward.graph_mut(), &prediction, measured.kinds.get(&prediction), spec) {
+        measured = measure::measure(&forward)?;
+        prediction = score;
+    }
     let graph = forward.graph();
     let carries = |name: &str| match measured.kinds.get(name).map(|kind| kind.element) {
         Some(ElementType::Int64 | ElementType::Other("bool" | "int32" | "string" | "another type")) => false,
@@ -63,7 +69,7 @@ pub(crate) fn differentiate(document: &Document, spec: &GradientSpec) -> Result<
     };
     let path = path::find(graph, &prediction, spec, carries)?;
     let tables = tables(graph, &path, &prediction);
-    let trainable = path.trainable.clone();
+    let (trainable, kept) = (path.trainable.clone(), path.kept.clone());
     let mut context = Context::new(graph, opset, measured, path, tables);
     loss::write(&mut context, &graph.node, &prediction, spec.loss)?;
     context.walk(|context, node, gradients| match rules::find(node) {
@@ -90,7 +96,23 @@ pub(crate) fn differentiate(document: &Document, spec: &GradientSpec) -> Result<
         }
     }
     assemble(&mut forward, context, extra, outputs);
-    Ok(GradientGraph { document: forward, parameters, inputs })
+    Ok(GradientGraph { document: forward, parameters, kept, inputs })
+}
+
+/// Models that are not made by gradients, and whose numbers are attributes: trees above all.
+fn refuse_other_learners(graph: &GraphProto) -> Result<(), ModelError> {
+    for node in &graph.node {
+        let kind = match node.op_type() {
+            operator if operator.starts_with("TreeEnsemble") => "trees",
+            operator if operator.starts_with("SVM") => "support vector machines",
+            "LinearClassifier" | "LinearRegressor" => "linear models of the operator set ai.onnx.ml",
+            _ => continue,
+        };
+        let named = if node.name().is_empty() { node.output.first().map_or("", String::as_str) } else { node.name() };
+        let (operator, node) = (node.op_type().to_owned(), named.to_owned());
+        return Err(ObjectiveError::NotByGradients { kind, operator, node }.into());
+    }
+    Ok(())
 }
 
 /// The output to train.
@@ -111,8 +133,9 @@ fn check_names(graph: &GraphProto) -> Result<(), ModelError> {
     let mut all = HashSet::new();
     prune::all_names(graph, &mut all);
     let taken = [names::LABEL, names::WEIGHT, names::OFFSET, names::LOSS, names::PREDICTION, DROPOUT_SWITCH];
-    match taken.into_iter().find(|name| all.contains(*name)) {
-        Some(name) => Err(ModelError::NameTaken { name: name.to_owned() }),
+    let is_taken = |name: &&String| taken.contains(&name.as_str()) || name.starts_with(names::SCORE);
+    match all.iter().find(is_taken) {
+        Some(name) => Err(ModelError::NameTaken { name: name.clone() }),
         None => Ok(()),
     }
 }

@@ -29,13 +29,16 @@ mod measure;
 mod path;
 pub(super) mod prune;
 mod rules;
+mod score;
 mod spec;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
+mod weights;
 
 pub(crate) use differentiate::differentiate;
 pub(super) use loss::made_by;
+pub(super) use score::is_unbounded;
 pub use spec::Loss;
 pub(crate) use spec::{GradientForm, GradientGraph, GradientSpec, Parameter, names};

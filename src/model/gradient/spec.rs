@@ -1,6 +1,10 @@
 //! What is asked for, and what comes out.
 
-use crate::model::{TensorSpec, onnx::Document};
+use crate::model::{
+    TensorSpec,
+    activation::Activation,
+    onnx::{Document, proto::TensorProto},
+};
 
 /// What to differentiate, and with respect to what.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,6 +15,14 @@ pub(crate) struct GradientSpec {
     pub loss: Loss,
     /// Initializers that stay as they are: names, or beginnings of names followed by `*`.
     pub freeze: Vec<String>,
+    /// Initializers that are trained although the [rule](super::weights) takes them for constants, named likewise. What is
+    /// frozen too stays frozen.
+    pub unfreeze: Vec<String>,
+    /// What makes a score of the prediction, where the prediction is none yet.
+    pub activation: Option<Activation>,
+    /// Which column of a prediction `[batch, 2]` is the score that one label per row is held against; without it every
+    /// element of the prediction has a label. Of no effect for classes and other shapes.
+    pub class: Option<i64>,
     /// Whether `Dropout` nodes drop values; without it they pass everything on, as in serving.
     pub dropout: bool,
 }
@@ -37,8 +49,28 @@ pub(crate) struct GradientGraph {
     pub document: Document,
     /// The trainable initializers, in the order of the model's file.
     pub parameters: Vec<Parameter>,
+    /// The other initializers that hold numbers, and why they are not trained.
+    pub kept: Vec<Kept>,
     /// The model's own inputs.
     pub inputs: Vec<TensorSpec>,
+}
+
+/// An initializer that stays as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Kept {
+    /// Its name.
+    pub name: String,
+    /// Its shape.
+    pub dims: Vec<usize>,
+    /// In a few words.
+    pub why: String,
+}
+
+impl Kept {
+    pub(super) fn new(tensor: &TensorProto, why: String) -> Self {
+        let dims = tensor.dims.iter().map(|dim| usize::try_from(*dim).unwrap_or(0)).collect();
+        Self { name: tensor.name().to_owned(), dims, why }
+    }
 }
 
 /// One trainable initializer.
@@ -80,6 +112,8 @@ pub(crate) mod names {
     pub(crate) const OFFSET: &str = "train.offset";
     /// Output: the loss of the batch.
     pub(crate) const LOSS: &str = "train.loss";
-    /// Output: the prediction, of the shape it has in the model.
+    /// Output: the prediction, of the shape it has in the model, or the score that was made of it.
     pub(crate) const PREDICTION: &str = "train.prediction";
+    /// How names begin of what makes a score of a prediction that is none yet.
+    pub(crate) const SCORE: &str = "train.score";
 }

@@ -81,9 +81,22 @@ pub(super) fn apart(random: &mut ChaCha8Rng, elements: usize) -> Vec<f32> {
     values
 }
 
-/// A spec without anything special.
+/// A spec that trains all that can be: rules are tested on operands of all shapes.
 pub(super) fn plain(loss: Loss) -> GradientSpec {
-    GradientSpec { prediction: None, loss, freeze: Vec::new(), dropout: false }
+    GradientSpec { unfreeze: vec!["*".to_owned()], ..by_rule(loss) }
+}
+
+/// A spec without anything special.
+pub(super) fn by_rule(loss: Loss) -> GradientSpec {
+    GradientSpec {
+        prediction: None,
+        loss,
+        freeze: Vec::new(),
+        unfreeze: Vec::new(),
+        activation: None,
+        class: None,
+        dropout: false,
+    }
 }
 
 /// The same document in another operator set.

@@ -113,6 +113,15 @@ pub(crate) fn float_tensor(name: &str, dims: &[usize], values: &[f32]) -> Tensor
     tensor(name, FLOAT, dims, values.len(), values.iter().flat_map(|value| value.to_le_bytes()).collect())
 }
 
+/// The values of a float32 tensor, in either of the format's two forms.
+#[must_use]
+pub(crate) fn float_values(tensor: &TensorProto) -> Vec<f32> {
+    match &tensor.raw_data {
+        Some(raw) => raw.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect(),
+        None => tensor.float_data.clone(),
+    }
+}
+
 /// An int64 tensor; `values` are row-major and as many as the product of `dims`.
 #[must_use]
 pub(crate) fn int_tensor(name: &str, dims: &[usize], values: &[i64]) -> TensorProto {

@@ -21,7 +21,7 @@ mod policy;
 pub mod proto;
 mod wire;
 
-pub(crate) use build::{Attribute, declaration, float_tensor, int_tensor, node};
+pub(crate) use build::{Attribute, declaration, float_tensor, float_values, int_tensor, node};
 pub use build::{Dimension, GraphBuilder};
 pub use compare::weight_changes;
 pub use document::Document;

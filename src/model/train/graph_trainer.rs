@@ -9,7 +9,7 @@ use crate::model::{
     optimiser::{Optimizer, clip_scale, sum_of_squares},
     train::{
         TrainSettings,
-        parameter::{Parameter, bytes, with_weights_as_inputs},
+        parameter::{Parameter, Taken, bytes, with_weights_as_inputs},
         pass::{Outputs, Pass},
         saved,
     },
@@ -64,7 +64,7 @@ impl GraphTrainer {
     /// [`ModelError::Load`] when ONNX Runtime refuses a graph.
     pub fn new(document: Document, settings: &TrainSettings) -> Result<Self, ModelError> {
         check_settings(settings)?;
-        let gradient = differentiate(&document, &settings.gradient(settings.output.clone()))?;
+        let gradient = differentiate(&document, &settings.gradient(settings.output.clone(), None))?;
         let outputs = document.graph().output.iter().map(|output| output.name().to_owned()).collect::<Vec<_>>();
         let outputs = settings.output.clone().map_or(outputs, |output| vec![output]);
         Self::with_gradient(document, gradient, settings, &outputs, |_| {})
@@ -99,6 +99,28 @@ impl GraphTrainer {
     /// [`ModelError::Run`] when ONNX Runtime fails, for example on an input of a wrong shape; the weights stay as
     /// they were.
     pub fn step_feeds(&mut self, feeds: &[Feed<'_>]) -> Result<Outcome, ModelError> {
+        self.run(feeds, |optimizer, scale, gradients| {
+            let mut step = optimizer.step(scale);
+            for (number, (weights, gradient)) in gradients.into_iter().enumerate() {
+                gradient.apply(&mut step, number, weights);
+            }
+        })
+    }
+
+    /// What [`step_feeds`](Self::step_feeds) would make of a batch; nothing changes.
+    ///
+    /// # Errors
+    /// Those of [`step_feeds`](Self::step_feeds).
+    pub(super) fn try_feeds(&mut self, feeds: &[Feed<'_>]) -> Result<Outcome, ModelError> {
+        self.run(feeds, |_, _, _| {})
+    }
+
+    /// Computes loss and gradients, and hands them on where all are finite, with the factor that clips them.
+    fn run(
+        &mut self,
+        feeds: &[Feed<'_>],
+        apply: impl FnOnce(&mut Optimizer, f32, Vec<(&mut [f32], Taken<'_>)>),
+    ) -> Result<Outcome, ModelError> {
         let outputs = self.backward.run(&with_weights(feeds, &self.parameters))?;
         let loss = scalar(&outputs, names::LOSS)?;
         if !loss.is_finite() {
@@ -117,10 +139,7 @@ impl GraphTrainer {
             gradients.push((weights, gradient));
         }
         let norm = squares.sqrt();
-        let mut step = self.optimizer.step(clip_scale(norm, self.clip_norm));
-        for (number, (weights, gradient)) in gradients.into_iter().enumerate() {
-            gradient.apply(&mut step, number, weights);
-        }
+        apply(&mut self.optimizer, clip_scale(norm, self.clip_norm), gradients);
         Ok(Outcome::Updated { loss, gradient_norm: norm as f32 })
     }
 

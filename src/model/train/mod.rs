@@ -12,6 +12,8 @@
 //! weights and needs no new session, and [`Trainer::predict`] always answers with the newest ones. A [`Trainer`] is a
 //! graph trainer bound to a vector, as a [`Scorer`](super::Scorer) is a session bound to one.
 //!
+//! What is trained is decided by how the graph uses a number, see `gradient/weights.rs`; an [`Inventory`] lists it.
+//!
 //! A step happens as a whole or not at all: when the loss or a gradient is not finite, the batch is [skipped] and
 //! weights and optimiser stay bit for bit as they were. The same batches in the same order give the same bits on the
 //! same machine with one thread (unless `dropout` is on); [`Trainer::save`] and [`Trainer::restore`] in between
@@ -24,6 +26,7 @@
 //! [skipped]: Outcome::Skipped
 
 mod graph_trainer;
+mod inventory;
 mod parameter;
 mod pass;
 mod saved;
@@ -35,5 +38,6 @@ mod tests;
 mod trainer;
 
 pub use graph_trainer::{GraphTrainer, Outcome};
+pub use inventory::{Inventory, Listed};
 pub use settings::TrainSettings;
 pub use trainer::{Batch, Trainer};

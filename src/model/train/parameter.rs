@@ -4,7 +4,7 @@ use crate::model::{
     Feed, ModelError, Values,
     gradient::{self, GradientForm, GradientGraph},
     onnx::{
-        Document,
+        Document, float_values,
         proto::{TensorProto, data_type::FLOAT},
     },
     optimiser::{RowGradient, Step},
@@ -149,16 +149,8 @@ pub(super) fn bytes(values: &[f32]) -> Vec<u8> {
     bytes
 }
 
-/// The values of a float32 tensor in either of the format's two forms.
-pub(super) fn values(tensor: &TensorProto) -> Vec<f32> {
-    match &tensor.raw_data {
-        Some(raw) => raw.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect(),
-        None => tensor.float_data.clone(),
-    }
-}
-
 fn take_values(tensor: &mut TensorProto) -> Vec<f32> {
-    let taken = values(tensor);
+    let taken = float_values(tensor);
     tensor.raw_data = None;
     tensor.float_data.clear();
     taken

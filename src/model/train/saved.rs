@@ -11,9 +11,9 @@ use prost::Message;
 use sha2::{Digest, Sha256};
 
 use crate::model::{
-    onnx::{Document, proto::TensorProto},
+    onnx::{Document, float_values, proto::TensorProto},
     optimiser::Optimizer,
-    train::parameter::{Parameter, tensor, values},
+    train::parameter::{Parameter, tensor},
 };
 
 /// Says what the bytes are, and in which version.
@@ -63,7 +63,7 @@ pub(super) fn read(
     let saved = decode(bytes)?;
     compare(&saved, template, parameters, optimizer)?;
     let found = |tensors: &[TensorProto], name: &str| {
-        tensors.iter().find(|tensor| tensor.name() == name).map(values).unwrap_or_default()
+        tensors.iter().find(|tensor| tensor.name() == name).map(float_values).unwrap_or_default()
     };
     for (number, parameter) in parameters.iter_mut().enumerate() {
         parameter.weights.copy_from_slice(&found(&saved.weights, &parameter.name));

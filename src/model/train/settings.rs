@@ -1,6 +1,7 @@
 //! How a model is trained.
 
 use crate::model::{
+    Activation,
     gradient::{GradientSpec, Loss},
     optimiser::OptimizerSpec,
 };
@@ -16,17 +17,29 @@ pub struct TrainSettings {
     pub clip_norm: Option<f32>,
     /// Initializers that stay as they are: names, or beginnings of names followed by `*`.
     pub freeze: Vec<String>,
+    /// Initializers that are trained although they look like constants, named likewise; what is frozen too stays frozen.
+    pub unfreeze: Vec<String>,
     /// Whether `Dropout` nodes drop values while training; their masks are random and not repeatable.
     pub dropout: bool,
     /// Threads inside one operator; with 1, the calling thread does all the work.
     pub threads: usize,
     /// The output that is trained; not needed when only one can be it.
     pub output: Option<String>,
+    /// What makes a score of that output, where it is none yet.
+    pub activation: Option<Activation>,
 }
 
 impl TrainSettings {
-    /// What is to be differentiated, for this output.
-    pub(super) fn gradient(&self, prediction: Option<String>) -> GradientSpec {
-        GradientSpec { prediction, loss: self.loss, freeze: self.freeze.clone(), dropout: self.dropout }
+    /// What is to be differentiated, for this output; `class` is which of two columns is the score.
+    pub(super) fn gradient(&self, prediction: Option<String>, class: Option<i64>) -> GradientSpec {
+        GradientSpec {
+            prediction,
+            loss: self.loss,
+            freeze: self.freeze.clone(),
+            unfreeze: self.unfreeze.clone(),
+            activation: self.activation,
+            class,
+            dropout: self.dropout,
+        }
     }
 }

@@ -26,9 +26,11 @@ pub(super) fn settings(optimizer: OptimizerSpec) -> TrainSettings {
         optimizer,
         clip_norm: None,
         freeze: Vec::new(),
+        unfreeze: Vec::new(),
         dropout: false,
         threads: 1,
         output: None,
+        activation: None,
     }
 }
 
@@ -94,6 +96,7 @@ pub(super) fn gradient() -> GradientGraph {
     GradientGraph {
         document: Document::new(graph.finish()),
         parameters: vec![dense("w", &[2, 1]), dense("bias", &[1]), table],
+        kept: Vec::new(),
         inputs: Signature::of(document().graph()).unwrap().inputs,
     }
 }

@@ -3,7 +3,7 @@
 use std::slice;
 
 use crate::model::{
-    Binding, Feed, Link, ModelError, Signature, Values,
+    Activation, Binding, Feed, Link, ModelError, Signature, Values,
     feeding::Feeding,
     fit::{self, Fit},
     gradient::{GradientGraph, Loss, differentiate, names},
@@ -12,7 +12,7 @@ use crate::model::{
     scorer::{TRIAL_ROWS, collect_scores, into_scores},
     signature::{ElementType, TensorSpec},
     train::{
-        GraphTrainer, Outcome, TrainSettings,
+        GraphTrainer, Inventory, Outcome, TrainSettings,
         graph_trainer::{check_settings, declared},
     },
 };
@@ -20,12 +20,16 @@ use crate::model::{
 /// The largest class number that float32 holds exactly.
 const LARGEST_CLASS: f32 = 16_777_216.0;
 
+/// Of two columns, the one that is the score: the probability of class 1 as classifiers export it.
+const SCORED_CLASS: i64 = 1;
+
 /// Trains a model on labelled vectors and scores with it; on the thread that owns it.
 #[derive(Debug)]
 pub struct Trainer {
     graph: GraphTrainer,
     feeding: Feeding,
     output: String,
+    inventory: Inventory,
     link: Link,
     loss: Loss,
     labels: LabelForm,
@@ -74,7 +78,7 @@ impl Trainer {
         let signature = Signature::of(document.graph())?;
         let binding = Binding { output: binding.output.or(settings.output.as_deref()), ..*binding };
         let fit = fit::decide(&signature, &document.metadata(), &binding)?;
-        let gradient = differentiate(&document, &settings.gradient(Some(fit.output.clone())))?;
+        let gradient = differentiate(&document, &settings.gradient(Some(fit.output.clone()), Some(SCORED_CLASS)))?;
         Self::with_gradient(document, gradient, fit, binding.columns.len(), settings)
     }
 
@@ -88,6 +92,7 @@ impl Trainer {
     ) -> Result<Self, ModelError> {
         let label = declared(&gradient, names::LABEL).map(TensorSpec::of).transpose()?;
         let labels = LabelForm::of(label.as_ref())?;
+        let inventory = Inventory::of(&gradient, &fit.output);
         let mut link = Link::Identity;
         let outputs = slice::from_ref(&fit.output);
         let expose = |forward: &mut Document| link = logit::expose(forward, &fit.output);
@@ -97,7 +102,8 @@ impl Trainer {
             graph,
             feeding,
             output: fit.output,
-            link,
+            inventory,
+            link: settings.activation.map_or(link, Activation::link),
             loss: settings.loss,
             labels,
             classes: Vec::new(),
@@ -143,6 +149,23 @@ impl Trainer {
     /// [`ModelError::BatchSize`], [`ModelError::MatrixSize`], [`ModelError::Label`], [`ModelError::NotWhole`] or
     /// [`ModelError::Run`]; weights and optimiser stay as they were.
     pub fn step(&mut self, batch: Batch<'_>) -> Result<Outcome, ModelError> {
+        self.pass(batch, GraphTrainer::step_feeds)
+    }
+
+    /// What [`step`](Self::step) would make of a batch, but for what is random; nothing changes.
+    ///
+    /// # Errors
+    /// Those of [`step`](Self::step).
+    pub fn try_step(&mut self, batch: Batch<'_>) -> Result<Outcome, ModelError> {
+        self.pass(batch, GraphTrainer::try_feeds)
+    }
+
+    /// Hands a batch as tensors to one of the graph's ways of running.
+    fn pass(
+        &mut self,
+        batch: Batch<'_>,
+        run: fn(&mut GraphTrainer, &[Feed<'_>]) -> Result<Outcome, ModelError>,
+    ) -> Result<Outcome, ModelError> {
         self.check(&batch)?;
         self.feeding.fill(batch.matrix, batch.rows)?;
         let Batch { matrix, rows, labels, weights, offsets } = batch;
@@ -164,7 +187,19 @@ impl Trainer {
             let offsets = Values::Float32(given_or(offsets, &mut self.zeros, 0.0, rows));
             feeds.push(Feed { input: names::OFFSET, dims: &flat, values: offsets });
         }
-        self.graph.step_feeds(&feeds)
+        run(&mut self.graph, &feeds)
+    }
+
+    /// What is trained and what is not.
+    #[must_use]
+    pub fn inventory(&self) -> &Inventory {
+        &self.inventory
+    }
+
+    /// The width of a vector.
+    #[must_use]
+    pub fn columns(&self) -> usize {
+        self.feeding.columns()
     }
 
     /// Steps taken, without those skipped.

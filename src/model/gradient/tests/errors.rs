@@ -92,7 +92,7 @@ fn nothing_to_train_is_said() {
     let spec = GradientSpec { freeze: vec!["w".to_owned(), "b".to_owned()], ..plain(Loss::BinaryCrossEntropy) };
     insta::assert_snapshot!(
         refusal(&document, &spec),
-        @r#"nothing to train: "y" depends on no float32 initializer that is not frozen (frozen: w, b): freeze less, or export the model with its weights as initializers"#
+        @r#"nothing to train: "y" depends on no float32 initializer that is a weight and not frozen (frozen: w, b; taken for constants: none): freeze less, unfreeze what is a weight, or export the model with its weights as initializers"#
     );
     let document = model(|graph| graph.node("Floor", &["z"], "y"));
     assert!(matches!(refusal(&document, &plain(Loss::MeanSquaredError)), ModelError::NothingToTrain { .. }));

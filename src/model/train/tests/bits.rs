@@ -78,7 +78,7 @@ fn rows_of_a_table_that_no_batch_names_stay_bit_for_bit() {
         let document = trainer.document();
         let initializers = &document.graph().initializer;
         let table = initializers.iter().find(|tensor| tensor.name() == "table").unwrap();
-        let table = crate::model::train::parameter::values(table);
+        let table = crate::model::onnx::float_values(table);
         assert_eq!(table[ITEMS - 1].to_bits(), 1.0_f32.to_bits(), "{optimizer:?}");
         assert_ne!(table[0], 0.0);
     }

@@ -1,6 +1,7 @@
 //! Trainers against plain arithmetic, and what must not change.
 
 mod bits;
+mod constants;
 mod models;
 mod steps;
 

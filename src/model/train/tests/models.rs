@@ -168,7 +168,7 @@ fn two_classes_are_trained_by_their_number_and_scored_by_the_second() {
     let columns = ["a".to_owned(), "b".to_owned()];
     let binding = Binding { columns: &columns, fingerprint: None, output: None };
     let softmax = TrainSettings { loss: Loss::SoftmaxCrossEntropy, ..settings(PLAIN) };
-    let mut trainer = Trainer::new(document.clone(), &binding, &softmax).unwrap();
+    let mut trainer = Trainer::new(document, &binding, &softmax).unwrap();
     let rows = Rows { matrix: vec![1.0, 0.0, 0.0, 1.0], labels: vec![1.0, 0.0], ..Rows::default() };
     for _ in 0..50 {
         trainer.step(rows.batch()).unwrap();
@@ -182,9 +182,15 @@ fn two_classes_are_trained_by_their_number_and_scored_by_the_second() {
     );
     assert!(trainer.step(Batch { offsets: &[0.5, 0.0], ..rows.batch() }).is_err());
 
+    let mut three = GraphBuilder::new("three");
+    three.input("x", FLOAT, &[Named("batch"), Fixed(2)]);
+    three.initializer("w", &[2, 3], &[0.1; 6]);
+    three.node("MatMul", &["x", "w"], "z");
+    three.node("Sigmoid", &["z"], "p");
+    three.output("p", FLOAT, &[Named("batch"), Named("several")]);
     insta::assert_snapshot!(
-        Trainer::new(document, &binding, &settings(PLAIN)).unwrap_err(),
-        @"the loss takes train.label float32 [?, 2], a batch has one label per row: train an output of shape [batch] or [batch, 1], or classes with softmax cross-entropy"
+        Trainer::new(Document::new(three.finish()), &binding, &settings(PLAIN)).unwrap_err(),
+        @"the loss takes train.label float32 [?, 3], a batch has one label per row: train an output of shape [batch], [batch, 1] or [batch, 2]"
     );
 }
 

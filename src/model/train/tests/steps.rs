@@ -3,10 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::{
-    Scorer, Session,
-    train::{parameter::values, testing::ITEMS},
-};
+use crate::model::{Scorer, Session, onnx::float_values, train::testing::ITEMS};
 
 fn any_row() -> impl Strategy<Value = Row> {
     let label = prop_oneof![Just(0.0), Just(1.0), 0.0..1.0];
@@ -46,7 +43,7 @@ proptest! {
         let document = trainer.document();
         let found = |name: &str| {
             let initializers = &document.graph().initializer;
-            values(initializers.iter().find(|tensor| tensor.name() == name).unwrap())
+            float_values(initializers.iter().find(|tensor| tensor.name() == name).unwrap())
         };
         let expected = [("w", naive.w.to_vec()), ("bias", vec![naive.bias]), ("table", naive.table.to_vec())];
         for (name, expected) in expected {

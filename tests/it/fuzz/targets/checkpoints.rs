@@ -88,9 +88,11 @@ fn trainer() -> GraphTrainer {
         optimizer: OptimizerSpec::Sgd { learning_rate: 0.1, momentum: 0.9, nesterov: false },
         clip_norm: None,
         freeze: Vec::new(),
+        unfreeze: Vec::new(),
         dropout: false,
         threads: 1,
         output: None,
+        activation: None,
     };
     GraphTrainer::new(Document::read(&model).unwrap(), &settings).unwrap()
 }

@@ -1,0 +1,75 @@
+//! What a model says of a batch of examples, row by row: also where it fails on some of them.
+
+use std::borrow::Cow;
+
+use super::isolate::{isolate, of_rows};
+use super::{Examples, Prediction};
+use crate::model::{Link, ModelError};
+
+/// The answers of one model, kept from batch to batch for their memory.
+#[derive(Default)]
+pub(super) struct Answers {
+    outputs: Vec<f32>,
+    predictions: Vec<Prediction>,
+    are_scores: Vec<bool>,
+}
+
+impl Answers {
+    /// Asks a model for its output of every example. A row that it fails on has none, and costs the others nothing.
+    ///
+    /// # Errors
+    /// A defect of this program.
+    pub(super) fn ask(
+        &mut self,
+        examples: &Examples,
+        link: Link,
+        most_beyond: f32,
+        mut evaluate: impl FnMut(&[f32], usize, &mut Vec<f32>) -> Result<(), ModelError>,
+    ) -> Result<(), ModelError> {
+        let Self { outputs, predictions, are_scores } = self;
+        let (columns, rows) = (examples.columns(), examples.len());
+        if of_rows(evaluate(examples.vectors(), rows, outputs))?.is_err() {
+            outputs.clear();
+            outputs.resize(rows, f32::NAN);
+            let mut part = Vec::new();
+            isolate(rows, |range| {
+                let matrix = examples.vectors().get(range.start * columns..range.end * columns).unwrap_or_default();
+                let outcome = of_rows(evaluate(matrix, range.len(), &mut part))?;
+                if outcome.is_ok() {
+                    outputs.iter_mut().skip(range.start).zip(&part).for_each(|(output, found)| *output = *found);
+                }
+                Ok(outcome)
+            })?;
+        }
+        predictions.clear();
+        predictions.extend(outputs.iter().map(|output| Prediction::of(link, *output, most_beyond)));
+        are_scores.clear();
+        are_scores.extend(outputs.iter().map(|output| link.is_score(*output)));
+        Ok(())
+    }
+
+    /// What was predicted for each example; of a row without a score it means nothing.
+    pub(super) fn predictions(&self) -> &[Prediction] {
+        &self.predictions
+    }
+
+    /// Whether there is a score wherever the other model has one: where it has none either, it is the example's fault.
+    pub(super) fn has_all_of(&self, other: &Self) -> bool {
+        self.are_scores.iter().zip(&other.are_scores).all(|(own, other)| *own || !*other)
+    }
+}
+
+/// The rows that all of these models have a score for; `None`: they are all rows.
+pub(super) fn comparable(models: [&Answers; 3]) -> Option<Vec<bool>> {
+    let [one, two, three] = models.map(|answers| &answers.are_scores);
+    let rows = one.iter().zip(two).zip(three).map(|((one, two), three)| *one && *two && *three);
+    if rows.clone().all(|is_compared| is_compared) { None } else { Some(rows.collect()) }
+}
+
+/// The values of these rows.
+pub(super) fn pick<'a, T: Copy>(values: &'a [T], rows: Option<&[bool]>) -> Cow<'a, [T]> {
+    match rows {
+        None => Cow::Borrowed(values),
+        Some(rows) => values.iter().zip(rows).filter_map(|(value, kept)| kept.then_some(*value)).collect(),
+    }
+}
