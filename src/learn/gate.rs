@@ -129,7 +129,7 @@ pub(crate) fn decide(facts: &GateFacts, settings: &GateSettings) -> GateDecision
     }
     if !facts.outputs_finite {
         let rows = facts.examples_in_holdout;
-        let reason = format!("the candidate gives NaN or infinite predictions on the {rows} held-out examples");
+        let reason = format!("the candidate gives predictions on the newest examples that are NaN, infinite or no probabilities");
         return GateDecision::Refuse { reason };
     }
     if let Some(reason) = too_few(facts, settings) {

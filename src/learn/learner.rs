@@ -76,6 +76,7 @@ pub struct Learner {
     pub(super) reservoir: Reservoir,
     active: Scorer,
     reference: Scorer,
+    candidate: Option<Candidate>,
     settings: LearnerSettings,
     evaluation: Prequential,
     holdout: Holdout,
@@ -86,6 +87,13 @@ pub struct Learner {
     decided_micros: Option<i64>,
     newest_micros: i64,
     scratch: Scratch,
+}
+
+/// A model that the gate decides on beside the weights in training.
+struct Candidate {
+    scorer: Scorer,
+    holdout: Holdout,
+    scores: Vec<f32>,
 }
 
 /// Buffers that are kept from step to step.
@@ -109,6 +117,7 @@ impl Learner {
             trainer,
             active,
             reference,
+            candidate: None,
             settings,
             skipped_in_a_row: 0,
             skipped: 0,
@@ -171,6 +180,16 @@ impl Learner {
         }
         self.evaluation.record(current, reference, examples.labels(), examples.sampling())?;
         self.holdout.record(current, active, examples.labels(), examples.sampling());
+        if let Some(Candidate { scorer, holdout, scores }) = &mut self.candidate {
+            let outputs_finite = is_finite(scorer.score(matrix, rows, scores))?;
+            take_as_probabilities(scores, most_beyond);
+            // What it gives is no fault of training.
+            let is_comparable = outputs_finite && scores.iter().all(|score| (0.0..=1.0).contains(score));
+            holdout.note_outputs(is_comparable);
+            if is_comparable {
+                holdout.record(scores, active, examples.labels(), examples.sampling());
+            }
+        }
         Ok(())
     }
 
@@ -184,18 +203,18 @@ impl Learner {
             return Ok(None);
         }
         self.decided_micros = Some(self.newest_micros);
-        let (candidate, active) = self.holdout.compare()?;
-        let (label_rate_recent, label_rate_before) = self.rates.facts();
-        let facts = GateFacts {
-            candidate,
-            active,
-            examples_in_holdout: self.holdout.len(),
-            positives: self.holdout.positives(),
-            weights_finite: self.trainer.weights_are_finite(),
-            outputs_finite: self.holdout.outputs_finite(),
-            label_rate_recent,
-            label_rate_before,
-        };
+        let facts = facts(&mut self.holdout, &self.rates, self.trainer.weights_are_finite())?;
+        Ok(Some(decide(&facts, &self.settings.gate)))
+    }
+
+    /// The gate's decision on the candidate, if there is one: to be asked for when one on the weights is due.
+    ///
+    /// # Errors
+    /// None that input can reach.
+    pub fn decide_on_candidate(&mut self) -> Result<Option<GateDecision>, LearnError> {
+        let Some(Candidate { holdout, .. }) = &mut self.candidate else { return Ok(None) };
+        // Its file was read as it is: what it has of NaN shows in its scores.
+        let facts = facts(holdout, &self.rates, true)?;
         Ok(Some(decide(&facts, &self.settings.gate)))
     }
 
@@ -203,6 +222,15 @@ impl Learner {
     pub fn set_active(&mut self, active: Scorer) {
         self.active = active;
         self.holdout.clear();
+        if let Some(Candidate { holdout, .. }) = &mut self.candidate {
+            holdout.clear();
+        }
+    }
+
+    /// The gate decides on another model too, on the examples that come, or on none but the weights in training.
+    pub fn set_candidate(&mut self, candidate: Option<Scorer>) {
+        let holdout = || Holdout::new(self.settings.gate.holdout);
+        self.candidate = candidate.map(|scorer| Candidate { scorer, holdout: holdout(), scores: Vec::new() });
     }
 
     /// Lift is measured against another model, from now on.
@@ -234,7 +262,21 @@ impl Learner {
     }
 }
 
-/// Whether predictions were finite; that they were not is a finding here, no failure.
+fn facts(holdout: &mut Holdout, rates: &LabelRates, weights_finite: bool) -> Result<GateFacts, LearnError> {
+    let (candidate, active) = holdout.compare()?;
+    let (label_rate_recent, label_rate_before) = rates.facts();
+    Ok(GateFacts {
+        candidate,
+        active,
+        examples_in_holdout: holdout.len(),
+        positives: holdout.positives(),
+        weights_finite,
+        outputs_finite: holdout.outputs_finite(),
+        label_rate_recent,
+        label_rate_before,
+    })
+}
+
 /// Takes scores that are at most so far below 0 or above 1 as 0 or 1.
 fn take_as_probabilities(scores: &mut [f32], most_beyond: f32) {
     for score in scores {
@@ -245,6 +287,7 @@ fn take_as_probabilities(scores: &mut [f32], most_beyond: f32) {
     }
 }
 
+/// Whether predictions were finite; that they were not is a finding here, no failure.
 fn is_finite(predicted: Result<(), ModelError>) -> Result<bool, ModelError> {
     match predicted {
         Err(ModelError::NotFinite { .. }) => Ok(false),

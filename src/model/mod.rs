@@ -10,7 +10,9 @@
 //!
 //! A file is trusted only so far: it is read and checked here ([`onnx`]) before ONNX Runtime sees it, it is run once
 //! on zeros before it is handed out, and every score is checked to be finite. Two kinds of inputs fit a vector: one
-//! float32 matrix, or one input per column, named like the column.
+//! float32 matrix, or one input per column, named like the column. The columns of a matrix have no names in the file but
+//! those of its metadata: where it names other ones than the vector, or in another order, it is refused. [`adopt`] ties a
+//! file to a vector that has the same values.
 //!
 //! The same document also trains: [`gradient`] writes the graph that computes a loss and its gradients, [`train`] runs it
 //! on labelled vectors, and [`optimiser`] moves the weights.
@@ -21,6 +23,8 @@
 //! Everything fails with a [`ModelError`]. Errors of loading and binding are the operator's to mend and stop a
 //! pipeline before it starts; errors of [`Scorer::score`] concern one batch and leave the scorer usable.
 
+mod adopt;
+mod classes;
 mod deepfm;
 mod error;
 mod feeding;
@@ -38,9 +42,10 @@ mod signature;
 pub mod train;
 mod version;
 
+pub(crate) use adopt::{Adopted, adopt, adopted_from};
 pub use deepfm::{DeepFmSpec, build_deepfm};
 pub(crate) use error::ModelError;
-pub use fit::Binding;
+pub use fit::{Binding, ScoreOutput};
 pub use lstm::{LstmSpec, build_lstm};
 pub use mlp::{MlpSpec, build_mlp};
 pub(crate) use runtime::{RuntimeOrigin, find_runtime, runtime_version};
@@ -56,6 +61,8 @@ pub mod metadata {
     pub const FINGERPRINT: &str = "tidewheel.fingerprint";
     /// The columns of that vector in order, separated by commas.
     pub const COLUMNS: &str = "tidewheel.columns";
+    /// The versions that the file had while it was tied to earlier vectors with the same values, separated by commas.
+    pub const ADOPTED: &str = "tidewheel.adopted";
     /// What `tidewheel model new` built: `mlp`, `deepfm` or `lstm`.
     pub const KIND: &str = "tidewheel.kind";
 }

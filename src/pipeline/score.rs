@@ -6,6 +6,8 @@ use std::time::Duration;
 use super::index::StreamIndex;
 use crate::bus::Subject;
 use crate::event::{Contract, TimeUnit};
+use crate::feature::VectorPlan;
+use crate::model::{Binding, ScoreOutput};
 use crate::sql::Condition;
 
 /// The model file.
@@ -14,6 +16,19 @@ pub struct ModelPlan {
     pub bytes: Vec<u8>,
     /// Name of the output that is the score.
     pub output: Option<String>,
+    /// Column of the output that is the score.
+    pub class: Option<usize>,
+}
+
+impl ModelPlan {
+    /// What models of a pipeline with this vector are bound to.
+    pub fn binding<'a>(&'a self, vector: &'a VectorPlan) -> Binding<'a> {
+        Binding {
+            columns: vector.columns(),
+            fingerprint: Some(vector.fingerprint().as_str()),
+            output: Some(ScoreOutput { name: self.output.as_deref(), class: self.class }),
+        }
+    }
 }
 
 /// When rankings are made, and where they go.

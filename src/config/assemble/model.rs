@@ -6,7 +6,7 @@ use super::Assembly;
 use crate::config::learning;
 use crate::model::onnx::Document;
 use crate::model::train::Trainer;
-use crate::model::{Binding, ModelVersion, Session};
+use crate::model::{ModelError, ModelVersion, Session};
 use crate::pipeline::ModelPlan;
 
 impl Assembly<'_> {
@@ -17,14 +17,9 @@ impl Assembly<'_> {
             return;
         };
         let plan = learning::train_plan(train, labels, model.output.clone());
-        let binding = Binding {
-            columns: vector.columns(),
-            fingerprint: Some(vector.fingerprint().as_str()),
-            output: model.output.as_deref(),
-        };
         // What cannot be trained is said now, not when the first example comes.
         let document = Document::read(&model.bytes);
-        match document.and_then(|document| Trainer::new(document, &binding, &plan.settings)) {
+        match document.and_then(|document| Trainer::new(document, &model.binding(vector), &plan.settings)) {
             Ok(_) => self.train = Some(plan),
             Err(error) => {
                 let place = self.folder.settings.model.as_ref().map_or(0..0, |model| model.graph.span());
@@ -59,16 +54,15 @@ impl Assembly<'_> {
             return;
         }
         let output = model.output.as_ref().map(|output| output.get_ref().clone());
-        let binding = Binding {
-            columns: vector.columns(),
-            fingerprint: Some(vector.fingerprint().as_str()),
-            output: output.as_deref(),
-        };
-        match Session::from_bytes(&bytes, 1).and_then(|session| session.bind(&binding)) {
-            Ok(_) => self.model = Some(ModelPlan { bytes, output }),
+        let plan = ModelPlan { bytes, output, class: model.class };
+        match Session::from_bytes(&plan.bytes, 1).and_then(|session| session.bind(&plan.binding(vector))) {
+            Ok(_) => self.model = Some(plan),
             Err(error) => {
-                self.problems
-                    .push(self.folder.source.problem_at(model.graph.span(), format!("{}: {error}", show(&path))));
+                let problem =
+                    self.folder.source.problem_at(model.graph.span(), format!("{}: {error}", show(&path)));
+                let is_of_other_vector = matches!(error, ModelError::FingerprintDiffers { .. });
+                let advice = is_of_other_vector.then(|| format!("tidewheel model adopt {}", show(&self.folder.path)));
+                self.problems.push(problem.suggest_some(advice));
             }
         }
     }

@@ -21,6 +21,7 @@ impl Judged for ModelError {
             | Self::InputsDoNotFit { .. }
             | Self::OutputDoesNotFit { .. }
             | Self::FingerprintDiffers { .. }
+            | Self::NotTwoClasses { .. }
             | Self::Build { .. }
             | Self::NoPrediction { .. }
             | Self::LossDoesNotFit { .. }

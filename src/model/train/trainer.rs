@@ -3,7 +3,7 @@
 use std::slice;
 
 use crate::model::{
-    Binding, Feed, ModelError, Signature, Values,
+    Binding, Feed, ModelError, ScoreOutput, Signature, Values,
     feeding::Feeding,
     fit::{self, Fit},
     gradient::{GradientGraph, Loss, differentiate, names},
@@ -25,6 +25,7 @@ pub struct Trainer {
     graph: GraphTrainer,
     feeding: Feeding,
     output: String,
+    class: Option<usize>,
     loss: Loss,
     labels: LabelForm,
     /// Kept between batches for their memory.
@@ -70,7 +71,9 @@ impl Trainer {
     pub fn new(document: Document, binding: &Binding<'_>, settings: &TrainSettings) -> Result<Self, ModelError> {
         check_settings(settings)?;
         let signature = Signature::of(document.graph())?;
-        let binding = Binding { output: binding.output.or(settings.output.as_deref()), ..*binding };
+        let output = binding.output.unwrap_or_default();
+        let output = ScoreOutput { name: output.name.or(settings.output.as_deref()), ..output };
+        let binding = Binding { output: Some(output), ..*binding };
         let fit = fit::decide(&signature, &document.metadata(), &binding)?;
         let gradient = differentiate(&document, &settings.gradient(Some(fit.output.clone())))?;
         Self::with_gradient(document, gradient, fit, binding.columns.len(), settings)
@@ -92,6 +95,7 @@ impl Trainer {
             graph,
             feeding,
             output: fit.output,
+            class: fit.class,
             loss: settings.loss,
             labels,
             classes: Vec::new(),
@@ -179,9 +183,9 @@ impl Trainer {
         if rows == 0 {
             return Ok(());
         }
-        let output = &self.output;
+        let (output, class) = (&self.output, self.class);
         let feeds = self.feeding.feeds(matrix);
-        let take = |shape: &[i64], values: &[f32]| collect_scores(output, shape, values, rows, scores);
+        let take = |shape: &[i64], values: &[f32]| collect_scores(output, class, shape, values, rows, scores);
         self.graph.predict_feeds(&feeds, output, take)?
     }
 

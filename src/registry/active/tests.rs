@@ -51,7 +51,7 @@ async fn changes_that_do_not_depend_on_a_revision_all_come_through_a_race() {
     for number in 2..=6 {
         pointer = registry.promote(&version(number), pointer.revision, "better", 0).await.unwrap();
     }
-    let rollbacks = (0..4).map(|_| registry.rollback("bad", 1));
+    let rollbacks = (0..4).map(|_| registry.rollback("f00d", "bad", 1));
     let control = Control { version: version(2), share: 0.25 };
     let (rolled_back, controlled) =
         tokio::join!(futures::future::join_all(rollbacks), registry.set_control(Some(control.clone())));
@@ -87,11 +87,11 @@ async fn rolling_back_passes_models_that_are_damaged_and_ends_at_the_last() {
         pointer = registry.promote(&version(number), pointer.revision, "better", 0).await.unwrap();
     }
     alter_object(&registry.models, &object_name(&version(2))).await;
-    let pointer = registry.rollback("bad", 7).await.unwrap();
+    let pointer = registry.rollback("f00d", "bad", 7).await.unwrap();
     assert_eq!((pointer.active.clone(), pointer.previous.len()), (version(1), 0));
     let last = pointer.history.last().unwrap();
     assert_eq!((last.from.clone(), last.reason.as_str(), last.at_micros), (Some(version(3)), "bad", 7));
-    let error = registry.rollback("bad", 8).await.unwrap_err();
+    let error = registry.rollback("f00d", "bad", 8).await.unwrap_err();
     assert!(matches!(error, RegistryError::NothingBefore { .. }), "{error}");
     server.stop().await.unwrap();
 }
@@ -116,7 +116,7 @@ async fn a_pointer_of_a_newer_kind_is_left_alone() {
     let newer =
         r#"{"active":"000000000001","previous":[],"control":null,"first":"000000000001","history":[],"shadow":1}"#;
     registry.pointers.update(POINTER, Bytes::from(newer), pointer.revision).await.unwrap();
-    let error = registry.rollback("bad", 0).await.unwrap_err();
+    let error = registry.rollback("f00d", "bad", 0).await.unwrap_err();
     assert!(matches!(error, RegistryError::UnreadablePointer { .. }), "{error}");
     server.stop().await.unwrap();
 }
