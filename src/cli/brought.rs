@@ -40,7 +40,8 @@ pub(super) struct AdoptArguments {
 pub(super) fn add(arguments: &AddArguments) -> anyhow::Result<bool> {
     let AddArguments { place, file } = arguments;
     let mut folder = Folder::read(&place.folder)?;
-    let settings = folder.settings.model.as_mut().context("the pipeline has no [model]: add it to pipeline.toml first")?;
+    let settings =
+        folder.settings.model.as_mut().context("the pipeline has no [model]: add it to pipeline.toml first")?;
     // Whatever the folder's own file must pass, this one must.
     let path = file.canonicalize().with_context(|| file.display().to_string())?;
     settings.graph = Spanned::new(settings.graph.span(), path);
@@ -110,8 +111,7 @@ fn adopt_version(place: &Place, prefix: &str, folder: &Folder, vector: &VectorPl
     with_registry(place, async |registry, _| {
         let before = registry.record(&registry.resolve(prefix).await?).await?;
         let bytes = registry.fetch(&before.version).await?;
-        let (adopted, version) =
-            tie(folder, vector, &bytes).with_context(|| format!("model {}", before.version))?;
+        let (adopted, version) = tie(folder, vector, &bytes).with_context(|| format!("model {}", before.version))?;
         let is_new = before.fingerprint != now;
         if is_new {
             let record = before.adopted(&adopted.bytes, before.root.clone(), now, clock::unix_micros());

@@ -100,26 +100,28 @@ pub(super) fn list(place: &Place) -> anyhow::Result<bool> {
             let rows: Vec<Value> = records.iter().map(|record| described(record, &pointer)).collect();
             return observe::print_json(&rows);
         }
-        print!("{}", listed(&records, &pointer));
+        println!("{}", listed(&records, &pointer));
         Ok(())
     })
 }
 
 fn listed(records: &[ModelRecord], pointer: &Pointer) -> String {
-    let mut text = "version       role       steps      position  created               auc     parent\n".to_owned();
-    for record in records {
+    let mut lines =
+        vec!["version       role       steps      position  created               auc     parent".to_owned()];
+    lines.extend(records.iter().map(|record| {
         let auc = record.metrics["auc"].as_f64().map_or_else(|| "-".to_owned(), |auc| format!("{auc:.4}"));
-        text += &format!(
-            "{:<12}  {:<9}  {:>7}  {:>10}  {:<20}  {auc:>6}  {}\n",
+        format!(
+            "{:<12}  {:<9}  {:>7}  {:>10}  {:<20}  {auc:>6}  {}",
             record.version,
             role(&record.version, pointer),
             record.steps,
             record.example_position,
             at(record.created_micros),
             record.parent.as_ref().map_or("-", ModelVersion::as_str),
-        );
-    }
-    text + &held(pointer).map(|held| held + "\n").unwrap_or_default()
+        )
+    }));
+    lines.extend(held(pointer));
+    lines.join("\n")
 }
 
 /// That a roll-back is held, and how that ends.
@@ -176,7 +178,9 @@ pub(super) fn promote(arguments: &PromoteArguments) -> anyhow::Result<bool> {
         let record = registry.record(&version).await?;
         // The folder's file is tried with the vector of now at every start.
         if record.fingerprint != fingerprint && folder_file(&arguments.place) != Some(version.clone()) {
-            return Err(RegistryError::OtherVector { version, made_for: record.fingerprint, vector: fingerprint }.into());
+            return Err(
+                RegistryError::OtherVector { version, made_for: record.fingerprint, vector: fingerprint }.into()
+            );
         }
         let moved = registry.promote(&version, pointer.revision, &arguments.reason, clock::unix_micros()).await?;
         told(&arguments.place, &moved)
@@ -198,7 +202,9 @@ pub(super) fn candidate(arguments: &CandidateArguments) -> anyhow::Result<bool> 
     let place = &arguments.place;
     if Folder::read(&place.folder)?.settings.train.is_none() {
         let version = &arguments.version;
-        anyhow::bail!("the pipeline has no [train], and with it no gate: `tidewheel model promote` makes {version} active");
+        anyhow::bail!(
+            "the pipeline has no [train], and with it no gate: `tidewheel model promote` makes {version} active"
+        );
     }
     with_registry(place, async |registry, _| {
         let candidate = match arguments.version.as_str() {
@@ -331,4 +337,32 @@ fn described(record: &ModelRecord, pointer: &Pointer) -> Value {
 fn at(micros: i64) -> String {
     let time = OffsetDateTime::from_unix_timestamp(micros.div_euclid(1_000_000));
     time.ok().and_then(|time| time.format(&Rfc3339).ok()).unwrap_or_else(|| "-".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::Training;
+
+    #[test]
+    fn a_list_says_what_each_version_is_and_that_a_roll_back_is_held() {
+        let first = ModelRecord::initial(b"first", "8a21", 1_700_000_000_000_000);
+        let training = Training { example_position: 900, steps: 64, metrics: json!({ "auc": 0.71 }) };
+        let trained = ModelRecord::trained(b"trained", &first, "8a21", training, 1_700_000_060_000_000);
+        let added = ModelRecord::initial(b"nightly", "8a21", 1_700_000_120_000_000);
+        let pointer = json!({
+            "active": first.version, "previous": [], "control": null, "first": first.version,
+            "history": [
+                { "from": null, "to": first.version, "reason": "the first model", "at_micros": 1_700_000_000_000_000_i64 },
+                { "from": trained.version, "to": first.version, "reason": "worse", "at_micros": 1_700_000_180_000_000_i64 },
+            ],
+            "held": true, "candidate": added.version,
+        });
+        let pointer: Pointer = serde_json::from_value(pointer).unwrap();
+        insta::assert_snapshot!(listed(&[added, trained, first.clone()], &pointer), @"");
+        assert_eq!(described(&first, &pointer)["held"], true);
+        let mut resumed = pointer;
+        resumed.held = false;
+        assert_eq!(held(&resumed), None);
+    }
 }

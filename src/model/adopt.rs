@@ -68,7 +68,10 @@ mod tests {
         let before = model();
         let adopted = adopt(&before, &columns(&["a", "b"]), "07fe").unwrap();
         assert_eq!((adopted.from.clone(), adopted.made_for.as_deref()), (ModelVersion::of(&before), Some("8a21")));
-        assert_eq!([fits(&before, "07fe"), fits(&adopted.bytes, "07fe"), fits(&adopted.bytes, "8a21")], [false, true, false]);
+        assert_eq!(
+            [fits(&before, "07fe"), fits(&adopted.bytes, "07fe"), fits(&adopted.bytes, "8a21")],
+            [false, true, false]
+        );
         let changes = weight_changes(&Document::read(&before).unwrap(), &Document::read(&adopted.bytes).unwrap());
         assert!(!changes.is_empty() && changes.iter().all(|change| change.largest == Some(0.0)), "{changes:?}");
         assert_eq!(adopt(&before, &columns(&["a", "b"]), "07fe").unwrap(), adopted, "always the same bytes");

@@ -36,12 +36,14 @@ enum Doubt {
 fn doubt(run: &mut Run, feeding: &mut Feeding, matrix: &[f32], rows: usize) -> Result<Option<Doubt>, ModelError> {
     feeding.fill(matrix, rows)?;
     run.run(&feeding.feeds(matrix), |shape, values| match shape {
-        [_, 2] => Some(values.as_chunks::<2>().0.iter().find_map(row_in_doubt).map_or(Doubt::None, Doubt::Row)),
+        [_, 2] => {
+            Some(values.as_chunks::<2>().0.iter().copied().find_map(row_in_doubt).map_or(Doubt::None, Doubt::Row))
+        }
         _ => None,
     })
 }
 
-fn row_in_doubt(&[one, other]: &[f32; 2]) -> Option<String> {
+fn row_in_doubt([one, other]: [f32; 2]) -> Option<String> {
     let is_probability = |number: f32| (-ROUNDING..=1.0 + ROUNDING).contains(&number);
     let are_classes = is_probability(one) && is_probability(other) && (one + other - 1.0).abs() <= ROUNDING;
     (!are_classes).then(|| format!("such as {one} and {other}"))
@@ -106,10 +108,10 @@ mod tests {
     #[test]
     fn a_pair_is_of_probabilities_where_it_adds_up_to_one() {
         for pair in [[0.0, 1.0], [0.5, 0.5], [0.300_000_1, 0.7], [1.000_000_1, 0.0]] {
-            assert_eq!(row_in_doubt(&pair), None);
+            assert_eq!(row_in_doubt(pair), None);
         }
         for pair in [[0.5, 0.6], [-1.0, 2.0], [f32::NAN, 1.0], [0.0, 0.0], [f32::INFINITY, 1.0]] {
-            assert!(row_in_doubt(&pair).is_some(), "{pair:?}");
+            assert!(row_in_doubt(pair).is_some(), "{pair:?}");
         }
     }
 }

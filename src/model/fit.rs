@@ -95,11 +95,7 @@ pub(super) fn check_inputs(
 
 /// Refuses a matrix whose columns are not those that the model names in its metadata, in that order. Inputs of their own are
 /// found by name, in any order.
-fn same_columns(
-    inputs: &Inputs,
-    model_metadata: &BTreeMap<String, String>,
-    columns: &[String],
-) -> Result<(), String> {
+fn same_columns(inputs: &Inputs, model_metadata: &BTreeMap<String, String>, columns: &[String]) -> Result<(), String> {
     match (inputs, model_metadata.get(metadata::COLUMNS).filter(|named| !named.is_empty())) {
         (Inputs::Matrix { input }, Some(named)) if *named != columns.join(",") => Err(format!(
             "the columns of input {input:?} are ({}): vector.sql must select them in this order, under these names",

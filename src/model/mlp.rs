@@ -78,7 +78,7 @@ fn check(spec: &MlpSpec) -> Result<(), ModelError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Binding, Session, layer::plain};
+    use crate::model::{Binding, ScoreOutput, Session, layer::plain};
     use proptest::prelude::*;
 
     fn spec(columns: usize, hidden: &[usize], seed: u64) -> MlpSpec {

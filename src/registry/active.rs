@@ -242,11 +242,7 @@ impl Registry {
         RegistryError::Contended { pipeline: self.pipeline.clone(), tries: TRIES }
     }
 
-    async fn newest_usable(
-        &self,
-        pointer: &Pointer,
-        fingerprint: &str,
-    ) -> Result<Option<ModelVersion>, RegistryError> {
+    async fn newest_usable(&self, pointer: &Pointer, fingerprint: &str) -> Result<Option<ModelVersion>, RegistryError> {
         for version in pointer.previous.iter().filter(|version| !pointer.deleting.contains(version)) {
             match self.read(version).await {
                 Ok((_, record)) if record.fingerprint == fingerprint => return Ok(Some(version.clone())),

@@ -128,7 +128,10 @@ mod tests {
     /// The folder's file, those that it was, and the vector of now; the active model's vector and root; the seen file's vector.
     type Case<'a> = (u64, &'a [u64], &'a str, &'a str, u64, Option<&'a str>);
 
-    fn decided(pointer: &Pointer, (file, adopted, now, active_fingerprint, root, seen_fingerprint): Case<'_>) -> Lineage {
+    fn decided(
+        pointer: &Pointer,
+        (file, adopted, now, active_fingerprint, root, seen_fingerprint): Case<'_>,
+    ) -> Lineage {
         let (file, root) = (version(file), version(root));
         let adopted: Vec<ModelVersion> = adopted.iter().map(|number| version(*number)).collect();
         let file = FolderFile { version: &file, adopted: &adopted, fingerprint: now };

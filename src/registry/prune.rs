@@ -85,9 +85,9 @@ impl Registry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::registry::Training;
     use crate::registry::pointer::Control;
     use crate::registry::testing::{begun, file, registry, stored, version};
-    use crate::registry::Training;
 
     async fn left(registry: &Registry) -> Vec<ModelVersion> {
         registry.list().await.unwrap().into_iter().map(|record| record.version).collect()

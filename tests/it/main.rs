@@ -24,6 +24,7 @@ mod leak;
 mod learning;
 mod oracle;
 mod restart;
+mod rollback;
 mod scripts;
 mod silence;
 mod stopped;

@@ -58,8 +58,7 @@ impl Assembly<'_> {
         match Session::from_bytes(&plan.bytes, 1).and_then(|session| session.bind(&plan.binding(vector))) {
             Ok(_) => self.model = Some(plan),
             Err(error) => {
-                let problem =
-                    self.folder.source.problem_at(model.graph.span(), format!("{}: {error}", show(&path)));
+                let problem = self.folder.source.problem_at(model.graph.span(), format!("{}: {error}", show(&path)));
                 let is_of_other_vector = matches!(error, ModelError::FingerprintDiffers { .. });
                 let advice = is_of_other_vector.then(|| format!("tidewheel model adopt {}", show(&self.folder.path)));
                 self.problems.push(problem.suggest_some(advice));

@@ -77,9 +77,7 @@ impl Start<'_> {
                 tracing::warn!(active = %pointer.active, folder = %file.version, "the folder has another model: starting from it");
                 self.store_file().await?;
                 let reason = "another model in the pipeline's folder";
-                return Ok(registry
-                    .begin_anew(file.version, pointer.revision, reason, clock::unix_micros())
-                    .await?);
+                return Ok(registry.begin_anew(file.version, pointer.revision, reason, clock::unix_micros()).await?);
             }
             Lineage::Adopt => return self.adopt(&pointer, &active).await,
             Lineage::Refuse => {

@@ -68,7 +68,11 @@ impl Learning {
 
     /// Does what the gate has decided on a version that a person has named; what it has decided on the present weights, where
     /// that one does not take over.
-    pub(super) fn act_on_candidate(&mut self, candidate: GateDecision, decision: GateDecision) -> Result<(), EngineError> {
+    pub(super) fn act_on_candidate(
+        &mut self,
+        candidate: GateDecision,
+        decision: GateDecision,
+    ) -> Result<(), EngineError> {
         match (candidate, self.pointer.candidate.clone()) {
             (GateDecision::Promote, Some(version)) if !self.pointer.held => return self.promote_candidate(&version),
             (GateDecision::Refuse { reason }, version) => {
@@ -184,7 +188,8 @@ impl Learning {
             let (trainer, scorer) = (new_trainer(&self.pipeline, &self.plan, &bytes)?, load(&self.pipeline, &bytes)?);
             self.learner.set_trainer(trainer);
             self.learner.set_active(scorer);
-            let record = registry.ask("read the active model's record", || registry.registry.record(&pointer.active))?;
+            let record =
+                registry.ask("read the active model's record", || registry.registry.record(&pointer.active))?;
             self.head.root = record.root.to_string();
             self.head.parent = pointer.active.to_string();
         }
