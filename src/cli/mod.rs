@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   demo run replay sql check explain test train doctor model      a file each, with its arguments
-//!     │        │                                   │      └─▶ registry               the verbs of `model` that ask a registry
+//!     │        │                                   │      └─▶ registry, brought      the verbs of `model` that ask a registry
 //!     │        └─▶ source, learnt                  └─▶ finding, durability           what there is, here and on a server
 //!     │            events of a file, what was learnt
 //!     └─▶ broker, observe, exit      of all: the server to use; logs, problems, metrics; error ─▶ exit code
@@ -14,6 +14,7 @@
 //! room fails with, in a line for people; the exit code follows from whose fault that is, and `exit.rs` lists the codes.
 
 mod broker;
+mod brought;
 mod check;
 mod demo;
 mod doctor;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::registry;
+use super::{brought, registry};
 use crate::config::Folder;
 use crate::model::{DeepFmSpec, LstmSpec, MlpSpec, Session, build_deepfm, build_lstm, build_mlp};
 
@@ -26,14 +26,34 @@ pub(super) enum Verb {
     /// Makes a version the active one; running workers swap to it within seconds.
     #[command(after_help = "Examples:\n  tidewheel model promote pipelines/recommend 3f2a --reason \"for the sale\"")]
     Promote(registry::PromoteArguments),
-    /// Makes the version before the active one active again.
-    #[command(after_help = "Examples:\n  tidewheel model rollback pipelines/recommend")]
+    /// Makes the version before the active one active again, and holds it.
+    #[command(
+        after_help = "Examples:\n  tidewheel model rollback pipelines/recommend\n\nIt stays over any number of starts, and training promotes nothing over it until `model promote` or `model resume`, or\nuntil the pipeline's folder has another model file."
+    )]
     Rollback(registry::RollbackArguments),
     /// Keeps a version in service for a share of the people, to compare with; `off` ends it.
     #[command(
         after_help = "Examples:\n  tidewheel model control pipelines/recommend 3f2a --share 0.1\n  tidewheel model control pipelines/recommend off"
     )]
     Control(registry::ControlArguments),
+    /// Stores a file as a version beside the one that serves: to promote, keep as the control, or have the gate decide on.
+    #[command(
+        after_help = "Examples:\n  tidewheel model add pipelines/recommend nightly.onnx\n  tidewheel model add pipelines/recommend nightly.onnx --format json"
+    )]
+    Add(brought::AddArguments),
+    /// Ties a model to the vector of now, after a change of SQL that leaves every value what it was: the weights stay.
+    #[command(
+        after_help = "Examples:\n  tidewheel model adopt pipelines/recommend\n  tidewheel model adopt pipelines/recommend 3f2a --format json\n\nWithout a version it writes the folder's model file anew, with the fingerprint of the vector of now; start the pipeline\nafterwards. Nothing is compared: whether every value stays what it was is yours to know."
+    )]
+    Adopt(brought::AdoptArguments),
+    /// Lets the gate of training decide on a version: it takes over once it is not worse than the active one; `off` ends it.
+    #[command(
+        after_help = "Examples:\n  tidewheel model candidate pipelines/recommend 3f2a\n  tidewheel model candidate pipelines/recommend off"
+    )]
+    Candidate(registry::CandidateArguments),
+    /// Lets training promote again after a roll-back.
+    #[command(after_help = "Examples:\n  tidewheel model resume pipelines/recommend")]
+    Resume(registry::Place),
     /// Shows how two versions differ: training, figures, and every weight.
     #[command(after_help = "Examples:\n  tidewheel model diff pipelines/recommend 3f2a 90bc")]
     Diff(registry::DiffArguments),
@@ -110,6 +130,10 @@ pub(super) fn run(verb: &Verb) -> anyhow::Result<bool> {
         Verb::Promote(arguments) => registry::promote(arguments),
         Verb::Rollback(arguments) => registry::rollback(arguments),
         Verb::Control(arguments) => registry::control(arguments),
+        Verb::Add(arguments) => brought::add(arguments),
+        Verb::Adopt(arguments) => brought::adopt(arguments),
+        Verb::Candidate(arguments) => registry::candidate(arguments),
+        Verb::Resume(place) => registry::resume(place),
         Verb::Diff(arguments) => registry::diff(arguments),
     }
 }

@@ -1,4 +1,4 @@
-//! `tidewheel model list|show|promote|rollback|control|diff`: the versions of a pipeline's model.
+//! `tidewheel model list|show|promote|rollback|resume|control|candidate|diff`: the versions of a pipeline's model.
 
 use std::path::PathBuf;
 
@@ -16,18 +16,18 @@ use crate::config::Folder;
 use crate::model::ModelVersion;
 use crate::model::onnx::{Document, weight_changes};
 use crate::pipeline::Names;
-use crate::registry::{Control, ModelRecord, Pointer, Registry};
+use crate::registry::{Control, ModelRecord, Pointer, Registry, RegistryError};
 
 /// Which registry.
 #[derive(Args)]
 pub(super) struct Place {
     /// The pipeline's folder.
-    folder: PathBuf,
+    pub(super) folder: PathBuf,
     #[command(flatten)]
     broker: BrokerArguments,
     /// How to print.
     #[arg(long, value_enum, default_value_t)]
-    format: Format,
+    pub(super) format: Format,
 }
 
 /// Arguments of `model show`.
@@ -73,6 +73,15 @@ pub(super) struct ControlArguments {
     share: f64,
 }
 
+/// Arguments of `model candidate`.
+#[derive(Args)]
+pub(super) struct CandidateArguments {
+    #[command(flatten)]
+    place: Place,
+    /// The version that the gate decides on, or `off`.
+    version: String,
+}
+
 /// Arguments of `model diff`.
 #[derive(Args)]
 pub(super) struct DiffArguments {
@@ -91,21 +100,39 @@ pub(super) fn list(place: &Place) -> anyhow::Result<bool> {
             let rows: Vec<Value> = records.iter().map(|record| described(record, &pointer)).collect();
             return observe::print_json(&rows);
         }
-        println!("version       role      steps      position  created               auc     parent");
-        for record in &records {
-            let auc = record.metrics["auc"].as_f64().map_or_else(|| "-".to_owned(), |auc| format!("{auc:.4}"));
-            println!(
-                "{:<12}  {:<8}  {:>7}  {:>10}  {:<20}  {auc:>6}  {}",
-                record.version,
-                role(&record.version, &pointer),
-                record.steps,
-                record.example_position,
-                at(record.created_micros),
-                record.parent.as_ref().map_or("-", ModelVersion::as_str),
-            );
-        }
+        println!("{}", listed(&records, &pointer));
         Ok(())
     })
+}
+
+fn listed(records: &[ModelRecord], pointer: &Pointer) -> String {
+    let mut lines =
+        vec!["version       role       steps      position  created               auc     parent".to_owned()];
+    lines.extend(records.iter().map(|record| {
+        let auc = record.metrics["auc"].as_f64().map_or_else(|| "-".to_owned(), |auc| format!("{auc:.4}"));
+        format!(
+            "{:<12}  {:<9}  {:>7}  {:>10}  {:<20}  {auc:>6}  {}",
+            record.version,
+            role(&record.version, pointer),
+            record.steps,
+            record.example_position,
+            at(record.created_micros),
+            record.parent.as_ref().map_or("-", ModelVersion::as_str),
+        )
+    }));
+    lines.extend(held(pointer));
+    lines.join("\n")
+}
+
+/// That a roll-back is held, and how that ends.
+fn held(pointer: &Pointer) -> Option<String> {
+    let rolled_back = pointer.history.last().filter(|_| pointer.held)?;
+    Some(format!(
+        "held at {} since {} ({}): training promotes nothing until `tidewheel model promote` or `tidewheel model resume`",
+        pointer.active,
+        at(rolled_back.at_micros),
+        rolled_back.reason
+    ))
 }
 
 pub(super) fn show(arguments: &ShowArguments) -> anyhow::Result<bool> {
@@ -131,24 +158,60 @@ pub(super) fn show(arguments: &ShowArguments) -> anyhow::Result<bool> {
         println!("vector       {}", record.fingerprint);
         println!("learnt up to {} of the examples, {} steps", record.example_position, record.steps);
         println!("metrics      {}", record.metrics);
+        if !record.note.is_empty() {
+            println!("note         {}", record.note);
+        }
         for moved in moves {
             println!("promoted     {}: {}", at(moved.at_micros), moved.reason);
+        }
+        if let Some(held) = held(&pointer).filter(|_| version == pointer.active) {
+            println!("{held}");
         }
         Ok(())
     })
 }
 
 pub(super) fn promote(arguments: &PromoteArguments) -> anyhow::Result<bool> {
+    let fingerprint = vector_of_now(&arguments.place)?;
     with_registry(&arguments.place, async |registry, pointer| {
         let version = registry.resolve(&arguments.version).await?;
+        let record = registry.record(&version).await?;
+        // The folder's file is tried with the vector of now at every start.
+        if record.fingerprint != fingerprint && folder_file(&arguments.place) != Some(version.clone()) {
+            return Err(
+                RegistryError::OtherVector { version, made_for: record.fingerprint, vector: fingerprint }.into()
+            );
+        }
         let moved = registry.promote(&version, pointer.revision, &arguments.reason, clock::unix_micros()).await?;
         told(&arguments.place, &moved)
     })
 }
 
 pub(super) fn rollback(arguments: &RollbackArguments) -> anyhow::Result<bool> {
+    let fingerprint = vector_of_now(&arguments.place)?;
     with_registry(&arguments.place, async |registry, _| {
-        told(&arguments.place, &registry.rollback(&arguments.reason, clock::unix_micros()).await?)
+        told(&arguments.place, &registry.rollback(&fingerprint, &arguments.reason, clock::unix_micros()).await?)
+    })
+}
+
+pub(super) fn resume(place: &Place) -> anyhow::Result<bool> {
+    with_registry(place, async |registry, _| told(place, &registry.resume().await?))
+}
+
+pub(super) fn candidate(arguments: &CandidateArguments) -> anyhow::Result<bool> {
+    let place = &arguments.place;
+    if Folder::read(&place.folder)?.settings.train.is_none() {
+        let version = &arguments.version;
+        anyhow::bail!(
+            "the pipeline has no [train], and with it no gate: `tidewheel model promote` makes {version} active"
+        );
+    }
+    with_registry(place, async |registry, _| {
+        let candidate = match arguments.version.as_str() {
+            "off" => None,
+            version => Some(registry.resolve(version).await?),
+        };
+        told(place, &registry.set_candidate(candidate).await?)
     })
 }
 
@@ -196,7 +259,7 @@ pub(super) fn diff(arguments: &DiffArguments) -> anyhow::Result<bool> {
     })
 }
 
-fn with_registry(
+pub(super) fn with_registry(
     place: &Place,
     work: impl AsyncFnOnce(Registry, Pointer) -> anyhow::Result<()>,
 ) -> anyhow::Result<bool> {
@@ -216,6 +279,20 @@ fn with_registry(
     })
 }
 
+/// The fingerprint of the vector that the folder has now.
+fn vector_of_now(place: &Place) -> anyhow::Result<String> {
+    let vector = Folder::read(&place.folder)?.assemble_without_model()?.vector;
+    let vector = vector.context("the pipeline has no vector: write vector.sql and [score]")?;
+    Ok(vector.fingerprint().as_str().to_owned())
+}
+
+/// The version of the folder's model file, if it can be read.
+fn folder_file(place: &Place) -> Option<ModelVersion> {
+    let folder = Folder::read(&place.folder).ok()?;
+    let file = folder.path.join(folder.settings.model?.graph.get_ref());
+    std::fs::read(file).ok().map(|bytes| ModelVersion::of(&bytes))
+}
+
 fn told(place: &Place, pointer: &Pointer) -> anyhow::Result<()> {
     if place.format == Format::Json {
         return observe::print_json(pointer);
@@ -225,6 +302,12 @@ fn told(place: &Place, pointer: &Pointer) -> anyhow::Result<()> {
     if let Some(control) = &pointer.control {
         println!("control {} for {} of the people", control.version, control.share);
     }
+    if let Some(candidate) = &pointer.candidate {
+        println!("candidate {candidate}: it takes over once the gate finds it not worse than the active model");
+    }
+    if let Some(held) = held(pointer) {
+        println!("{held}");
+    }
     Ok(())
 }
 
@@ -233,6 +316,8 @@ fn role(version: &ModelVersion, pointer: &Pointer) -> &'static str {
         "active"
     } else if pointer.control.as_ref().is_some_and(|control| control.version == *version) {
         "control"
+    } else if pointer.candidate.as_ref() == Some(version) {
+        "candidate"
     } else if *version == pointer.first {
         "first"
     } else if pointer.previous.contains(version) {
@@ -245,10 +330,39 @@ fn role(version: &ModelVersion, pointer: &Pointer) -> &'static str {
 fn described(record: &ModelRecord, pointer: &Pointer) -> Value {
     let mut shown = serde_json::to_value(record).unwrap_or(Value::Null);
     shown["role"] = role(&record.version, pointer).into();
+    shown["held"] = (pointer.held && record.version == pointer.active).into();
     shown
 }
 
 fn at(micros: i64) -> String {
     let time = OffsetDateTime::from_unix_timestamp(micros.div_euclid(1_000_000));
     time.ok().and_then(|time| time.format(&Rfc3339).ok()).unwrap_or_else(|| "-".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::Training;
+
+    #[test]
+    fn a_list_says_what_each_version_is_and_that_a_roll_back_is_held() {
+        let first = ModelRecord::initial(b"first", "8a21", 1_700_000_000_000_000);
+        let training = Training { example_position: 900, steps: 64, metrics: json!({ "auc": 0.71 }) };
+        let trained = ModelRecord::trained(b"trained", &first, "8a21", training, 1_700_000_060_000_000);
+        let added = ModelRecord::initial(b"nightly", "8a21", 1_700_000_120_000_000);
+        let pointer = json!({
+            "active": first.version, "previous": [], "control": null, "first": first.version,
+            "history": [
+                { "from": null, "to": first.version, "reason": "the first model", "at_micros": 1_700_000_000_000_000_i64 },
+                { "from": trained.version, "to": first.version, "reason": "worse", "at_micros": 1_700_000_180_000_000_i64 },
+            ],
+            "held": true, "candidate": added.version,
+        });
+        let pointer: Pointer = serde_json::from_value(pointer).unwrap();
+        insta::assert_snapshot!(listed(&[added, trained, first.clone()], &pointer), @"");
+        assert_eq!(described(&first, &pointer)["held"], true);
+        let mut resumed = pointer;
+        resumed.held = false;
+        assert_eq!(held(&resumed), None);
+    }
 }

@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::count;
 use super::labels::Labels;
 use super::name::{PipelineName, SqlName};
 use super::reference::Reference;
@@ -101,6 +102,11 @@ pub struct Model {
     /// the output is the score.
     #[schemars(with = "Option<Activation>")]
     pub activation: Option<Spanned<Activation>>,
+    /// Which of the output's two columns is the score, 0 or 1. Needed only when they are not the probabilities of two
+    /// classes; of those it is 1, the second, unless given.
+    #[serde(default, deserialize_with = "count::column_of_two_if_given")]
+    #[schemars(range(min = 0, max = 1))]
+    pub class: Option<usize>,
 }
 
 /// What makes a score of an output.

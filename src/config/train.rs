@@ -62,7 +62,8 @@ pub struct Train {
     #[serde(default = "default::checkpoint", deserialize_with = "duration::positive")]
     #[schemars(schema_with = "duration::schema", extend("default" = "10s"))]
     pub checkpoint: Duration,
-    /// How many versions of the model the registry keeps, besides the first and those that serve. 20 unless given.
+    /// How many trained versions of the model the registry keeps, and how many that were given as files, besides the first
+    /// and those that serve. 20 unless given.
     #[serde(default = "default::keep", deserialize_with = "count::positive")]
     pub keep: NonZeroUsize,
     /// How many threads compute a step. 1 unless given.

@@ -53,6 +53,12 @@ impl Answers {
         &self.predictions
     }
 
+    /// Whether every score is a probability.
+    pub(super) fn are_probabilities(&self) -> bool {
+        let scored = self.predictions.iter().zip(&self.are_scores).filter(|(_, is_score)| **is_score);
+        scored.into_iter().all(|(prediction, _)| (0.0..=1.0).contains(&prediction.probability()))
+    }
+
     /// Whether there is a score wherever the other model has one: where it has none either, it is the example's fault.
     pub(super) fn has_all_of(&self, other: &Self) -> bool {
         self.are_scores.iter().zip(&other.are_scores).all(|(own, other)| *own || !*other)
@@ -60,10 +66,12 @@ impl Answers {
 }
 
 /// The rows that all of these models have a score for; `None`: they are all rows.
-pub(super) fn comparable(models: [&Answers; 3]) -> Option<Vec<bool>> {
-    let [one, two, three] = models.map(|answers| &answers.are_scores);
-    let rows = one.iter().zip(two).zip(three).map(|((one, two), three)| *one && *two && *three);
-    if rows.clone().all(|is_compared| is_compared) { None } else { Some(rows.collect()) }
+pub(super) fn comparable(models: &[&Answers]) -> Option<Vec<bool>> {
+    if models.iter().all(|answers| answers.are_scores.iter().all(|is_score| *is_score)) {
+        return None;
+    }
+    let rows = models.first().map_or(0, |answers| answers.are_scores.len());
+    Some((0..rows).map(|row| models.iter().all(|answers| answers.are_scores[row])).collect())
 }
 
 /// The values of these rows.

@@ -128,9 +128,9 @@ pub(crate) fn decide(facts: &GateFacts, settings: &GateSettings) -> GateDecision
         return GateDecision::Refuse { reason: "the candidate has weights that are NaN or infinite".to_owned() };
     }
     if !facts.outputs_finite {
-        let rows = facts.examples_in_holdout;
-        let reason = format!("the candidate gives NaN or infinite predictions on the {rows} held-out examples");
-        return GateDecision::Refuse { reason };
+        let reason =
+            "the candidate gives predictions on the newest examples that are NaN, infinite or no probabilities";
+        return GateDecision::Refuse { reason: reason.to_owned() };
     }
     if let Some(reason) = too_few(facts, settings) {
         return GateDecision::Wait { reason };
@@ -275,7 +275,7 @@ mod tests {
         );
         insta::assert_snapshot!(
             told(GateFacts { outputs_finite: false, candidate: None, ..facts() }, GateMetric::Auc),
-            @"refuse: the candidate gives NaN or infinite predictions on the 4000 held-out examples"
+            @"refuse: the candidate gives predictions on the newest examples that are NaN, infinite or no probabilities"
         );
         insta::assert_snapshot!(
             told(GateFacts { candidate: Some(metrics(0.5, f64::NAN)), ..facts() }, GateMetric::LogLoss),

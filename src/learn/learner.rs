@@ -114,6 +114,7 @@ pub struct Learner {
     pub(super) reservoir: Reservoir,
     active: Scorer,
     reference: Scorer,
+    candidate: Option<Candidate>,
     settings: LearnerSettings,
     evaluation: Prequential,
     holdout: Holdout,
@@ -124,6 +125,13 @@ pub struct Learner {
     decided_micros: Option<i64>,
     newest_micros: i64,
     scratch: Scratch,
+}
+
+/// A model that the gate decides on beside the weights in training.
+struct Candidate {
+    scorer: Scorer,
+    holdout: Holdout,
+    answers: Answers,
 }
 
 /// Buffers that are kept from step to step.
@@ -172,6 +180,7 @@ impl Learner {
             trainer,
             active,
             reference,
+            candidate: None,
             settings,
             skipped_in_a_row: 0,
             skipped: 0,
@@ -262,13 +271,26 @@ impl Learner {
         }
         self.holdout.note_outputs(current.has_all_of(active));
         // Models are compared on what all of them have a score for.
-        let compared = comparable([current, active, reference]);
+        let compared = comparable(&[current, active, reference]);
         let compared = compared.as_deref();
-        let picked = [&*current, active, reference].map(|answers| pick(answers.predictions(), compared));
-        let [current, active, reference] = &picked;
+        let picked = [&*current, &*active, &*reference].map(|answers| pick(answers.predictions(), compared));
+        let [of_current, of_active, of_reference] = &picked;
         let (labels, sampling) = (pick(examples.labels(), compared), pick(examples.sampling(), compared));
-        self.evaluation.record(current, reference, &labels, &sampling)?;
-        self.holdout.record(current, active, &labels, &sampling);
+        self.evaluation.record(of_current, of_reference, &labels, &sampling)?;
+        self.holdout.record(of_current, of_active, &labels, &sampling);
+        if let Some(Candidate { scorer, holdout, answers }) = &mut self.candidate {
+            let link = scorer.link();
+            answers.ask(examples, link, most_beyond, |matrix, rows, outputs| scorer.evaluate(matrix, rows, outputs))?;
+            // What it gives is no fault of training.
+            holdout.note_outputs(answers.has_all_of(active) && answers.are_probabilities());
+            if answers.are_probabilities() {
+                let compared = comparable(&[answers, active]);
+                let compared = compared.as_deref();
+                let (own, other) = (pick(answers.predictions(), compared), pick(active.predictions(), compared));
+                let (labels, sampling) = (pick(examples.labels(), compared), pick(examples.sampling(), compared));
+                holdout.record(&own, &other, &labels, &sampling);
+            }
+        }
         Ok(())
     }
 
@@ -282,18 +304,18 @@ impl Learner {
             return Ok(None);
         }
         self.decided_micros = Some(self.newest_micros);
-        let (candidate, active) = self.holdout.compare()?;
-        let (label_rate_recent, label_rate_before) = self.rates.facts();
-        let facts = GateFacts {
-            candidate,
-            active,
-            examples_in_holdout: self.holdout.len(),
-            positives: self.holdout.positives(),
-            weights_finite: self.trainer.weights_are_finite(),
-            outputs_finite: self.holdout.outputs_finite(),
-            label_rate_recent,
-            label_rate_before,
-        };
+        let facts = facts(&mut self.holdout, &self.rates, self.trainer.weights_are_finite())?;
+        Ok(Some(decide(&facts, &self.settings.gate)))
+    }
+
+    /// The gate's decision on the candidate, if there is one: to be asked for when one on the weights is due.
+    ///
+    /// # Errors
+    /// None that input can reach.
+    pub fn decide_on_candidate(&mut self) -> Result<Option<GateDecision>, LearnError> {
+        let Some(Candidate { holdout, .. }) = &mut self.candidate else { return Ok(None) };
+        // Its file was read as it is: what it has of NaN shows in its scores.
+        let facts = facts(holdout, &self.rates, true)?;
         Ok(Some(decide(&facts, &self.settings.gate)))
     }
 
@@ -301,6 +323,15 @@ impl Learner {
     pub fn set_active(&mut self, active: Scorer) {
         self.active = active;
         self.holdout.clear();
+        if let Some(Candidate { holdout, .. }) = &mut self.candidate {
+            holdout.clear();
+        }
+    }
+
+    /// The gate decides on another model too, on the examples that come, or on none but the weights in training.
+    pub fn set_candidate(&mut self, candidate: Option<Scorer>) {
+        let holdout = || Holdout::new(self.settings.gate.holdout);
+        self.candidate = candidate.map(|scorer| Candidate { scorer, holdout: holdout(), answers: Answers::default() });
     }
 
     /// Lift is measured against another model, from now on.
@@ -330,6 +361,21 @@ impl Learner {
     pub fn skipped(&self) -> u64 {
         self.skipped
     }
+}
+
+fn facts(holdout: &mut Holdout, rates: &LabelRates, weights_finite: bool) -> Result<GateFacts, LearnError> {
+    let (candidate, active) = holdout.compare()?;
+    let (label_rate_recent, label_rate_before) = rates.facts();
+    Ok(GateFacts {
+        candidate,
+        active,
+        examples_in_holdout: holdout.len(),
+        positives: holdout.positives(),
+        weights_finite,
+        outputs_finite: holdout.outputs_finite(),
+        label_rate_recent,
+        label_rate_before,
+    })
 }
 
 /// What became of a step, or of a try; a failure that is of rows is a reason not to take it.

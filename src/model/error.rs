@@ -135,13 +135,26 @@ pub enum ModelError {
     },
     /// The model was made for another vector of the same shape.
     #[error(
-        "the model was made for vector {model}, vector.sql is now {vector}: run \"tidewheel model new\" for a model that fits"
+        "the model was made for vector {model}, the pipeline's is now {vector}: vector.sql, or the SQL of a table that it joins, \
+         has changed. Where every value stays what it was, \"tidewheel model adopt FOLDER\" goes on with the same weights; \
+         otherwise put a model for the vector of now in its place"
     )]
     FingerprintDiffers {
         /// The fingerprint in the model.
         model: String,
         /// The pipeline's fingerprint.
         vector: String,
+    },
+    /// Two numbers per row that are not the probabilities of two classes.
+    #[error(
+        "output {output:?} has two numbers per row that are not the probabilities of two classes, {reason}: say which is the \
+         score with class = 0 or class = 1 under [model]"
+    )]
+    NotTwoClasses {
+        /// The output.
+        output: String,
+        /// What shows it.
+        reason: String,
     },
 
     /// Scores that depend on who shares a batch.
@@ -281,7 +294,9 @@ pub enum ModelError {
         reason: String,
     },
     /// The output of a run has another shape than one score per row.
-    #[error("output {output:?} has shape {shape:?} for {rows} rows: a score is [{rows}], [{rows}, 1] or [{rows}, 2]")]
+    #[error(
+        "output {output:?} has shape {shape:?} for {rows} rows: a score is [{rows}] or [{rows}, 1], or [{rows}, 2] where class under [model] may name a column"
+    )]
     OutputShape {
         /// The output.
         output: String,

@@ -22,8 +22,17 @@ pub struct Binding<'a> {
     pub columns: &'a [String],
     /// The vector's fingerprint; a model that names another one is refused, a model that names none is not.
     pub fingerprint: Option<&'a str>,
-    /// The output that holds the score; not needed when only one can be it.
-    pub output: Option<&'a str>,
+    /// Where the score is; not needed when only one number per row can be it.
+    pub output: Option<ScoreOutput<'a>>,
+}
+
+/// Which number of a model's outputs is the score.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ScoreOutput<'a> {
+    /// The output; not needed when only one can be it.
+    pub name: Option<&'a str>,
+    /// Its column, 0 or 1, where it has two; not needed when they are the probabilities of two classes: then it is 1.
+    pub class: Option<usize>,
 }
 
 /// How the vector goes in and where the score comes out.
@@ -31,6 +40,8 @@ pub struct Binding<'a> {
 pub(super) struct Fit {
     pub(super) inputs: Inputs,
     pub(super) output: String,
+    /// The column of the output that is the score, where somebody has said so.
+    pub(super) class: Option<usize>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -55,18 +66,42 @@ pub(super) fn decide(
     model_metadata: &BTreeMap<String, String>,
     binding: &Binding,
 ) -> Result<Fit, ModelError> {
-    let inputs = fit_inputs(&signature.inputs, binding.columns).map_err(|reason| ModelError::InputsDoNotFit {
-        reason,
-        vector: format!("{} columns ({})", binding.columns.len(), binding.columns.join(", ")),
-        model: list(&signature.inputs),
-    })?;
-    let output = find_output(&signature.outputs, binding.output)
+    let inputs = check_inputs(signature, model_metadata, binding.columns)?;
+    let wanted = binding.output.unwrap_or_default();
+    let output = find_output(&signature.outputs, &wanted)
         .map_err(|reason| ModelError::OutputDoesNotFit { reason, model: list(&signature.outputs) })?;
     match (model_metadata.get(metadata::FINGERPRINT), binding.fingerprint) {
         (Some(model), Some(vector)) if model != vector => {
             Err(ModelError::FingerprintDiffers { model: model.clone(), vector: vector.to_owned() })
         }
-        _ => Ok(Fit { inputs, output: output.name.clone() }),
+        _ => Ok(Fit { inputs, output: output.name.clone(), class: wanted.class }),
+    }
+}
+
+/// How a vector of these columns goes in.
+pub(super) fn check_inputs(
+    signature: &Signature,
+    model_metadata: &BTreeMap<String, String>,
+    columns: &[String],
+) -> Result<Inputs, ModelError> {
+    fit_inputs(&signature.inputs, columns)
+        .and_then(|inputs| same_columns(&inputs, model_metadata, columns).map(|()| inputs))
+        .map_err(|reason| ModelError::InputsDoNotFit {
+            reason,
+            vector: format!("{} columns ({})", columns.len(), columns.join(", ")),
+            model: list(&signature.inputs),
+        })
+}
+
+/// Refuses a matrix whose columns are not those that the model names in its metadata, in that order. Inputs of their own are
+/// found by name, in any order.
+fn same_columns(inputs: &Inputs, model_metadata: &BTreeMap<String, String>, columns: &[String]) -> Result<(), String> {
+    match (inputs, model_metadata.get(metadata::COLUMNS).filter(|named| !named.is_empty())) {
+        (Inputs::Matrix { input }, Some(named)) if *named != columns.join(",") => Err(format!(
+            "the columns of input {input:?} are ({}): vector.sql must select them in this order, under these names",
+            named.replace(',', ", ")
+        )),
+        _ => Ok(()),
     }
 }
 
@@ -125,18 +160,32 @@ fn fixed_batch(name: &str, batch: u64) -> String {
     format!("input {name:?} takes exactly {batch} rows, batches vary: export the model with a dynamic batch dimension")
 }
 
-fn find_output<'a>(outputs: &'a [TensorSpec], wanted: Option<&str>) -> Result<&'a TensorSpec, String> {
-    if let Some(name) = wanted {
+fn find_output<'a>(outputs: &'a [TensorSpec], wanted: &ScoreOutput<'_>) -> Result<&'a TensorSpec, String> {
+    if let Some(name) = wanted.name {
         let output = outputs.iter().find(|output| output.name == name);
         let output = output.ok_or_else(|| format!("there is no output {name:?}"))?;
-        return if can_be_score(output) { Ok(output) } else { Err(format!("output {name:?} can't be it")) };
+        return match (can_be_score(output), wanted.class) {
+            (false, _) => Err(format!("output {name:?} can't be it")),
+            (true, Some(class)) if !may_have_two(output) => Err(one_column(output, class)),
+            (true, _) => Ok(output),
+        };
     }
     let mut usable = outputs.iter().filter(|output| can_be_score(output));
-    match (usable.next(), usable.next()) {
-        (Some(output), None) => Ok(output),
-        (Some(_), Some(_)) => Err("several outputs could be it: name one as output under [model]".to_owned()),
-        (None, _) => Err("no output can be it".to_owned()),
+    match (usable.next(), usable.next(), wanted.class) {
+        (Some(output), None, Some(class)) if !may_have_two(output) => Err(one_column(output, class)),
+        (Some(output), None, _) => Ok(output),
+        (Some(_), Some(_), _) => Err("several outputs could be it: name one as output under [model]".to_owned()),
+        (None, _, _) => Err("no output can be it".to_owned()),
     }
+}
+
+fn one_column(output: &TensorSpec, class: usize) -> String {
+    format!("class = {class} under [model] names one of two columns, output {:?} has one: leave class out", output.name)
+}
+
+/// Whether an output may turn out to have two numbers per row.
+fn may_have_two(output: &TensorSpec) -> bool {
+    matches!(output.dims.as_deref(), None | Some([None, None | Some(2)]))
 }
 
 /// A shape that is not declared in full is left to the first run.
@@ -170,6 +219,7 @@ mod tests {
     fn try_output(outputs: Vec<TensorSpec>, output: Option<&str>) -> Result<String, ModelError> {
         let signature = Signature { inputs: vec![float("x", &[None, Some(1)])], outputs };
         let columns = ["a".to_owned()];
+        let output = output.map(|name| ScoreOutput { name: Some(name), class: None });
         let binding = Binding { columns: &columns, fingerprint: None, output };
         decide(&signature, &BTreeMap::new(), &binding).map(|fit| fit.output)
     }
@@ -286,7 +336,55 @@ mod tests {
         assert!(bind(Some("8a21"), None).is_ok());
         insta::assert_snapshot!(
             bind(Some("8a21"), Some("07fe")).unwrap_err(),
-            @r#"the model was made for vector 8a21, vector.sql is now 07fe: run "tidewheel model new" for a model that fits"#
+            @r#"the model was made for vector 8a21, the pipeline's is now 07fe: vector.sql, or the SQL of a table that it joins, has changed. Where every value stays what it was, "tidewheel model adopt FOLDER" goes on with the same weights; otherwise put a model for the vector of now in its place"#
+        );
+    }
+
+    /// The columns of a brought model were taken in the vector's order, whatever they were called.
+    #[test]
+    fn a_matrix_of_columns_in_another_order_than_the_models_is_refused_with_both_lists() {
+        let signature =
+            Signature { inputs: vec![float("x", &[None, Some(2)])], outputs: vec![float("score", &[None])] };
+        let columns = ["a", "b"].map(str::to_owned);
+        let bind = |named: &str| {
+            let metadata = BTreeMap::from([(metadata::COLUMNS.to_owned(), named.to_owned())]);
+            decide(&signature, &metadata, &Binding { columns: &columns, fingerprint: None, output: None })
+        };
+        assert!(bind("a,b").is_ok() && bind("").is_ok());
+        insta::assert_snapshot!(
+            bind("b,a").unwrap_err(),
+            @r#"the model does not fit the vector: the columns of input "x" are (b, a): vector.sql must select them in this order, under these names; the vector gives 2 columns (a, b); the model wants x float32 [?, 2]"#
+        );
+        assert!(bind("a,c").is_err());
+
+        let inputs = vec![float("b", &[None]), float("a", &[None])];
+        let signature = Signature { inputs, outputs: vec![float("score", &[None])] };
+        let metadata = BTreeMap::from([(metadata::COLUMNS.to_owned(), "b,a".to_owned())]);
+        let binding = Binding { columns: &columns, fingerprint: None, output: None };
+        assert!(decide(&signature, &metadata, &binding).is_ok(), "inputs of their own are found by name");
+    }
+
+    #[test]
+    fn a_class_is_named_only_where_there_can_be_two() {
+        let try_class = |dims: Option<&[Option<u64>]>| {
+            let score = TensorSpec {
+                name: "score".to_owned(),
+                element: ElementType::Float32,
+                dims: dims.map(<[Option<u64>]>::to_vec),
+            };
+            let signature = Signature { inputs: vec![float("x", &[None, Some(1)])], outputs: vec![score] };
+            let columns = ["a".to_owned()];
+            let output = Some(ScoreOutput { name: None, class: Some(0) });
+            let binding = Binding { columns: &columns, fingerprint: None, output };
+            decide(&signature, &BTreeMap::new(), &binding).map(|fit| fit.class)
+        };
+        for dims in [None, Some([None, None]), Some([None, Some(2)])] {
+            assert_eq!(try_class(dims.as_ref().map(<[Option<u64>; 2]>::as_slice)).unwrap(), Some(0), "{dims:?}");
+        }
+        assert!(try_class(Some(&[None, Some(1)])).is_err());
+        insta::assert_snapshot!(
+            try_class(Some(&[None])).unwrap_err(),
+            @r#"no score in the model: class = 0 under [model] names one of two columns, output "score" has one: leave class out; a score is a float32 output of shape [batch], [batch, 1] or [batch, 2]; the model has score float32 [?]"#
         );
     }
 }

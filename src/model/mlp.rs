@@ -78,7 +78,7 @@ fn check(spec: &MlpSpec) -> Result<(), ModelError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Binding, Session, layer::plain};
+    use crate::model::{Binding, ScoreOutput, Session, layer::plain};
     use proptest::prelude::*;
 
     fn spec(columns: usize, hidden: &[usize], seed: u64) -> MlpSpec {
@@ -99,7 +99,8 @@ mod tests {
             let spec = MlpSpec { dropout, ..spec(columns, &hidden, seed) };
             let bytes = build_mlp(&spec).unwrap();
             let document = Document::read(&bytes).unwrap();
-            let binding = Binding { columns: &spec.columns, fingerprint: Some("8a21"), output: Some("probability") };
+            let output = ScoreOutput { name: Some("probability"), class: None };
+            let binding = Binding { columns: &spec.columns, fingerprint: Some("8a21"), output: Some(output) };
             let mut scorer = Session::from_bytes(&bytes, 1).unwrap().bind(&binding).unwrap();
             let mut scores = Vec::new();
             for rows in [1, 9] {

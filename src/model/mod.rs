@@ -10,8 +10,10 @@
 //!
 //! A file is trusted only so far: it is read and checked here ([`onnx`]) before ONNX Runtime sees it, it is run once
 //! on zeros before it is handed out, and every score is checked to be finite. Two kinds of inputs fit a vector: one
-//! float32 matrix, or one input per column, named like the column. A model that ends in a Sigmoid is run for the logit
-//! ([`Link`]); one whose scores depend on who shares a batch is found ([`Mixing`]).
+//! float32 matrix, or one input per column, named like the column. The columns of a matrix have no names in the file but
+//! those of its metadata: where it names other ones than the vector, or in another order, it is refused. [`adopt`] ties a
+//! file to a vector that has the same values. A model that ends in a Sigmoid is run for the logit ([`Link`]); one whose
+//! scores depend on who shares a batch is found ([`Mixing`]).
 //!
 //! Before a pipeline starts, a model is tried on 1, 2 and 3 rows, and what is to be trained must be a probability where the
 //! loss needs one; an [`Activation`] makes one of a logit.
@@ -26,6 +28,8 @@
 //! pipeline before it starts; errors of [`Scorer::score`] concern one batch and leave the scorer usable.
 
 mod activation;
+mod adopt;
+mod classes;
 mod deepfm;
 mod error;
 mod feeding;
@@ -49,9 +53,10 @@ mod trial;
 mod version;
 
 pub use activation::Activation;
+pub(crate) use adopt::{Adopted, adopt, adopted_from};
 pub use deepfm::{DeepFmSpec, build_deepfm};
 pub(crate) use error::ModelError;
-pub use fit::Binding;
+pub use fit::{Binding, ScoreOutput};
 pub use link::Link;
 pub(crate) use link::logistic;
 pub use lstm::{LstmSpec, build_lstm};
@@ -72,6 +77,8 @@ pub mod metadata {
     pub const FINGERPRINT: &str = "tidewheel.fingerprint";
     /// The columns of that vector in order, separated by commas.
     pub const COLUMNS: &str = "tidewheel.columns";
+    /// The versions that the file had while it was tied to earlier vectors with the same values, separated by commas.
+    pub const ADOPTED: &str = "tidewheel.adopted";
     /// What `tidewheel model new` built: `mlp`, `deepfm` or `lstm`.
     pub const KIND: &str = "tidewheel.kind";
 }

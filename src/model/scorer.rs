@@ -1,7 +1,7 @@
 //! Vectors in, scores out.
 
 use super::{
-    Activation, Link, Mixing, ModelError, ModelVersion,
+    Activation, Link, Mixing, ModelError, ModelVersion, classes,
     feeding::Feeding,
     fit::Fit,
     mixing,
@@ -19,6 +19,7 @@ pub struct Scorer {
     feeding: Feeding,
     columns: Vec<String>,
     output: String,
+    class: Option<usize>,
     version: ModelVersion,
     link: Link,
     /// What makes a row's score depend on its batch, once that was looked for.
@@ -29,9 +30,12 @@ impl Scorer {
     pub(super) fn new(run: Run, fit: Fit, columns: Vec<String>, facts: Facts) -> Result<Self, ModelError> {
         let feeding = Feeding::new(fit.inputs, columns.len());
         let Facts { version, link, mixes } = facts;
-        let mut scorer = Self { run, feeding, columns, output: fit.output, version, link, mixes };
+        let mut scorer = Self { run, feeding, columns, output: fit.output, class: fit.class, version, link, mixes };
         let zeros = vec![0.0; TRIAL_ROWS * scorer.columns.len()];
         scorer.evaluate(&zeros, TRIAL_ROWS, &mut Vec::new())?;
+        if scorer.class.is_none() {
+            classes::check(&mut scorer.run, &mut scorer.feeding, &scorer.output, scorer.columns.len())?;
+        }
         Ok(scorer)
     }
 
@@ -44,8 +48,8 @@ impl Scorer {
     /// Scores `rows` vectors.
     ///
     /// `matrix` is row-major, `rows` times the number of columns bound. `scores` is replaced by one score per row; on
-    /// an error it is left empty, and the scorer can go on with the next batch. Of an output `[batch, 2]` the second
-    /// column is the score: the probability of class 1 as classifiers export it.
+    /// an error it is left empty, and the scorer can go on with the next batch. Of an output `[batch, 2]` the column that the
+    /// binding names is the score, else the second: the probability of class 1 as classifiers export it.
     ///
     /// # Errors
     /// [`ModelError::MatrixSize`], [`ModelError::NotWhole`], [`ModelError::Run`], [`ModelError::OutputShape`], or
@@ -66,9 +70,9 @@ impl Scorer {
         if rows == 0 {
             return Ok(());
         }
-        let output = &self.output;
+        let (output, class) = (&self.output, self.class);
         let feeds = self.feeding.feeds(matrix);
-        self.run.run(&feeds, |shape, values| collect_scores(output, shape, values, rows, outputs))?
+        self.run.run(&feeds, |shape, values| collect_scores(output, class, shape, values, rows, outputs))?
     }
 
     /// What makes scores of outputs.
@@ -127,9 +131,11 @@ pub(super) fn into_scores(link: Link, outputs: &mut Vec<f32>) -> Result<(), Mode
     Ok(())
 }
 
-/// Appends the last column of `[rows]`, `[rows, 1]` or `[rows, 2]` to `scores`.
+/// Appends the numbers of `[rows]` or `[rows, 1]`, or a column of `[rows, 2]`, to `scores`: the second unless `class` says
+/// another.
 pub(super) fn collect_scores(
     output: &str,
+    class: Option<usize>,
     shape: &[i64],
     values: &[f32],
     rows: usize,
@@ -137,8 +143,8 @@ pub(super) fn collect_scores(
 ) -> Result<(), ModelError> {
     let batch = rows as i64;
     match shape {
-        [n] | [n, 1] if *n == batch => scores.extend_from_slice(values),
-        [n, 2] if *n == batch => scores.extend(values.iter().skip(1).step_by(2)),
+        [n] | [n, 1] if *n == batch && class.is_none() => scores.extend_from_slice(values),
+        [n, 2] if *n == batch => scores.extend(values.iter().skip(class.unwrap_or(1)).step_by(2)),
         _ => return Err(ModelError::OutputShape { output: output.to_owned(), shape: shape.to_vec(), rows }),
     }
     Ok(())
@@ -235,18 +241,6 @@ mod tests {
     }
 
     #[test]
-    fn of_two_classes_the_second_is_the_score() {
-        let mut graph = GraphBuilder::new("classes");
-        graph.input("x", FLOAT, &[Named("batch"), Fixed(1)]);
-        graph.node("Neg", &["x"], "minus");
-        graph.node_with("Concat", &["minus", "x"], "classes", &[("axis", 1)]);
-        graph.output("classes", FLOAT, &[Named("batch"), Fixed(2)]);
-        let mut scores = Vec::new();
-        bind(graph, &["a"]).unwrap().score(&[1.0, 2.0, 3.0], 3, &mut scores).unwrap();
-        assert_eq!(scores, [1.0, 2.0, 3.0]);
-    }
-
-    #[test]
     fn a_model_that_breaks_its_declared_shape_is_refused_when_bound() {
         let mut graph = GraphBuilder::new("mean");
         graph.input("x", FLOAT, &[Named("batch"), Named("width")]);
@@ -254,7 +248,7 @@ mod tests {
         graph.output("score", FLOAT, &[Named("rows"), Named("columns")]);
         insta::assert_snapshot!(
             bind(graph, &["a"]).unwrap_err(),
-            @r#"output "score" has shape [1, 1] for 2 rows: a score is [2], [2, 1] or [2, 2]"#
+            @r#"output "score" has shape [1, 1] for 2 rows: a score is [2] or [2, 1], or [2, 2] where class under [model] may name a column"#
         );
     }
 }

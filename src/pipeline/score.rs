@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::index::StreamIndex;
 use crate::bus::Subject;
 use crate::event::{Contract, TimeUnit};
-use crate::model::{Activation, Mixing};
+use crate::feature::VectorPlan;
+use crate::model::{Activation, Binding, Mixing, ScoreOutput};
 use crate::sql::Condition;
 
 /// The model file.
@@ -17,6 +18,19 @@ pub struct ModelPlan {
     pub output: Option<String>,
     /// What makes the score of that output.
     pub activation: Option<Activation>,
+    /// Column of the output that is the score.
+    pub class: Option<usize>,
+}
+
+impl ModelPlan {
+    /// What models of a pipeline with this vector are bound to.
+    pub fn binding<'a>(&'a self, vector: &'a VectorPlan) -> Binding<'a> {
+        Binding {
+            columns: vector.columns(),
+            fingerprint: Some(vector.fingerprint().as_str()),
+            output: Some(ScoreOutput { name: self.output.as_deref(), class: self.class }),
+        }
+    }
 }
 
 /// When rankings are made, and where they go.

@@ -56,7 +56,7 @@ impl Registry {
 
     /// Makes a stored model the active one, if the pointer is still at `expected`: the revision on which the caller
     /// decided. `reason` and `at_micros` (microseconds since 1970 in UTC) go into the history. Promoting what is active
-    /// changes nothing.
+    /// moves nothing; either way a roll-back is not held any more.
     ///
     /// # Errors
     /// [`RegistryError::Moved`] when somebody else moved the pointer; [`RegistryError::Incomplete`] or
@@ -69,33 +69,83 @@ impl Registry {
         reason: &str,
         at_micros: i64,
     ) -> Result<Pointer, RegistryError> {
+        let promote = |pointer: Pointer| pointer.promoted(version.clone(), reason, at_micros);
+        self.activate(version, expected, promote).await
+    }
+
+    /// As [`promote`](Self::promote), of the new file in the pipeline's folder, which a start then has seen.
+    ///
+    /// # Errors
+    /// As [`promote`](Self::promote).
+    pub async fn begin_anew(
+        &self,
+        file: &ModelVersion,
+        expected: Revision,
+        reason: &str,
+        at_micros: i64,
+    ) -> Result<Pointer, RegistryError> {
+        let begin = |pointer: Pointer| pointer.begun_anew(file.clone(), reason, at_micros);
+        self.activate(file, expected, begin).await
+    }
+
+    /// As [`promote`](Self::promote), of the same weights for the vector of now; `file` is what the folder has for it. A
+    /// roll-back is held on.
+    ///
+    /// # Errors
+    /// As [`promote`](Self::promote).
+    pub async fn adopt(
+        &self,
+        version: &ModelVersion,
+        file: &ModelVersion,
+        expected: Revision,
+        reason: &str,
+        at_micros: i64,
+    ) -> Result<Pointer, RegistryError> {
+        let adopt = |pointer: Pointer| pointer.adopted(version.clone(), file.clone(), reason, at_micros);
+        self.activate(version, expected, adopt).await
+    }
+
+    async fn activate(
+        &self,
+        version: &ModelVersion,
+        expected: Revision,
+        change: impl FnOnce(Pointer) -> Pointer,
+    ) -> Result<Pointer, RegistryError> {
         let pointer = self.required().await?;
         if pointer.revision != expected {
             return Err(moved(expected, pointer));
         }
-        if pointer.active == *version {
+        let changed = change(pointer.clone());
+        if changed == pointer {
             return Ok(pointer);
         }
-        self.check_usable(&pointer, version).await?;
-        match self.replace(pointer.promoted(version.clone(), reason, at_micros)).await? {
-            Some(pointer) => {
-                info!(pipeline = self.pipeline, %version, reason, "promoted a model");
-                Ok(pointer)
-            }
-            None => Err(moved(expected, self.required().await?)),
+        if pointer.active != *version {
+            self.check_usable(&pointer, version).await?;
         }
+        let Some(pointer) = self.replace(changed).await? else {
+            return Err(moved(expected, self.required().await?));
+        };
+        if let Some(last) = pointer.history.last() {
+            info!(pipeline = self.pipeline, %version, reason = last.reason, "promoted a model");
+        }
+        Ok(pointer)
     }
 
-    /// Makes the newest previous model that is whole in the store active again. Rolling back once more goes further back.
+    /// Makes the newest previous model active again that is whole in the store and was made for the vector with this
+    /// fingerprint. Rolling back once more goes further back. It is held: training promotes nothing until somebody
+    /// [promotes](Self::promote) or [resumes](Self::resume).
     ///
     /// # Errors
     /// [`RegistryError::NothingBefore`], [`RegistryError::NotInitialised`], [`RegistryError::Contended`];
     /// [`RegistryError::Bus`] when the server refuses or doesn't answer.
-    pub async fn rollback(&self, reason: &str, at_micros: i64) -> Result<Pointer, RegistryError> {
+    pub async fn rollback(&self, fingerprint: &str, reason: &str, at_micros: i64) -> Result<Pointer, RegistryError> {
         for _ in 0..TRIES {
             let pointer = self.required().await?;
-            let Some(version) = self.newest_usable(&pointer).await? else {
-                return Err(RegistryError::NothingBefore { active: pointer.active });
+            let Some(version) = self.newest_usable(&pointer, fingerprint).await? else {
+                return Err(RegistryError::NothingBefore {
+                    active: pointer.active,
+                    fingerprint: fingerprint.to_owned(),
+                });
             };
             if let Some(pointer) = self.replace(pointer.rolled_back(version, reason, at_micros)).await? {
                 info!(pipeline = self.pipeline, version = %pointer.active, reason, "rolled back to an earlier model");
@@ -116,12 +166,50 @@ impl Registry {
         {
             return Err(RegistryError::InvalidShare { share });
         }
+        let version = control.as_ref().map(|control| control.version.clone());
+        self.change(version.as_ref(), |pointer| Pointer { control: control.clone(), ..pointer }).await
+    }
+
+    /// Lets the gate decide on a stored model, or on none but the weights in training.
+    ///
+    /// # Errors
+    /// As [`set_control`](Self::set_control).
+    pub async fn set_candidate(&self, candidate: Option<ModelVersion>) -> Result<Pointer, RegistryError> {
+        self.change(candidate.as_ref(), |pointer| Pointer { candidate: candidate.clone(), ..pointer }).await
+    }
+
+    /// Lets training promote again after a roll-back.
+    ///
+    /// # Errors
+    /// As [`rollback`](Self::rollback).
+    pub async fn resume(&self) -> Result<Pointer, RegistryError> {
+        self.change(None, |pointer| Pointer { held: false, ..pointer }).await
+    }
+
+    /// Remembers which file the pipeline's folder has.
+    ///
+    /// # Errors
+    /// As [`rollback`](Self::rollback).
+    pub async fn note_folder(&self, file: &ModelVersion) -> Result<Pointer, RegistryError> {
+        self.change(None, |pointer| Pointer { folder: Some(file.clone()), ..pointer }).await
+    }
+
+    /// Changes what does not depend on where the pointer is, if the stored version that it then names can be used.
+    async fn change(
+        &self,
+        named: Option<&ModelVersion>,
+        change: impl Fn(Pointer) -> Pointer,
+    ) -> Result<Pointer, RegistryError> {
         for _ in 0..TRIES {
             let pointer = self.required().await?;
-            if let Some(Control { version, .. }) = &control {
+            if let Some(version) = named {
                 self.check_usable(&pointer, version).await?;
             }
-            if let Some(pointer) = self.replace(Pointer { control: control.clone(), ..pointer }).await? {
+            let changed = change(pointer.clone());
+            if changed == pointer {
+                return Ok(pointer);
+            }
+            if let Some(pointer) = self.replace(changed).await? {
                 return Ok(pointer);
             }
         }
@@ -154,11 +242,12 @@ impl Registry {
         RegistryError::Contended { pipeline: self.pipeline.clone(), tries: TRIES }
     }
 
-    async fn newest_usable(&self, pointer: &Pointer) -> Result<Option<ModelVersion>, RegistryError> {
-        for version in &pointer.previous {
-            match self.check_usable(pointer, version).await {
-                Ok(()) => return Ok(Some(version.clone())),
-                Err(RegistryError::Incomplete { .. } | RegistryError::BeingDeleted { .. }) => {}
+    async fn newest_usable(&self, pointer: &Pointer, fingerprint: &str) -> Result<Option<ModelVersion>, RegistryError> {
+        for version in pointer.previous.iter().filter(|version| !pointer.deleting.contains(version)) {
+            match self.read(version).await {
+                Ok((_, record)) if record.fingerprint == fingerprint => return Ok(Some(version.clone())),
+                Ok(_) => {}
+                Err(error) if error.is_damage() => {}
                 Err(error) => return Err(error),
             }
         }

@@ -148,10 +148,44 @@ pub enum RegistryError {
         version: ModelVersion,
     },
     /// There is nothing to roll back to.
-    #[error("no earlier model than {active} is in the store: promote another one by its version")]
+    #[error(
+        "no earlier model than {active} for vector {fingerprint} is in the store: promote another one by its version; one of \
+         an earlier vector that has the same values can be made usable with `tidewheel model adopt FOLDER VERSION`"
+    )]
     NothingBefore {
         /// What is active.
         active: ModelVersion,
+        /// The vector of now.
+        fingerprint: String,
+    },
+    /// The active model was made for another vector than that of now, and the folder has no new file.
+    #[error(
+        "the active model {active} was made for vector {made_for}, the pipeline's is now {vector}: vector.sql, or the SQL of a \
+         table that it joins, has changed. Where every value stays what it was, `tidewheel model adopt FOLDER` goes on with \
+         its weights; otherwise `tidewheel model promote FOLDER {file}` begins anew with the model of the pipeline's folder"
+    )]
+    ActiveOfOtherVector {
+        /// What is active.
+        active: ModelVersion,
+        /// Its vector.
+        made_for: String,
+        /// The vector of now.
+        vector: String,
+        /// The folder's file.
+        file: ModelVersion,
+    },
+    /// A model that was made for another vector than that of now can't be made active.
+    #[error(
+        "model {version} was made for vector {made_for}, the pipeline's is now {vector}: where every value stays what it was, \
+         `tidewheel model adopt FOLDER {version}` makes a version of it that can be promoted"
+    )]
+    OtherVector {
+        /// The version.
+        version: ModelVersion,
+        /// Its vector.
+        made_for: String,
+        /// The vector of now.
+        vector: String,
     },
     /// Not a share.
     #[error("the control's share is {share}: give a number from 0 to 1")]
@@ -209,6 +243,8 @@ impl Judged for RegistryError {
             | Self::NotInitialised { .. }
             | Self::AlreadyInitialised { .. }
             | Self::NothingBefore { .. }
+            | Self::ActiveOfOtherVector { .. }
+            | Self::OtherVector { .. }
             | Self::InvalidShare { .. } => Judgement::OPERATOR,
             Self::UnreadableRecord { .. }
             | Self::Digest { .. }
@@ -234,7 +270,7 @@ mod tests {
         let incomplete = |cause| RegistryError::Incomplete { version: version(), cause: Box::new(cause) };
         for (error, judgement) in [
             (RegistryError::InvalidShare { share: 2.0 }, Judgement::OPERATOR),
-            (RegistryError::NothingBefore { active: version() }, Judgement::OPERATOR),
+            (RegistryError::NothingBefore { active: version(), fingerprint: String::new() }, Judgement::OPERATOR),
             (RegistryError::CheckpointsDamaged { reasons: Vec::new() }, Judgement::DATA),
             (RegistryError::Contended { pipeline: String::new(), tries: 3 }, Judgement::OUTSIDE),
             (unanswered(), Judgement::PASSES),

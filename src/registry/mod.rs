@@ -7,12 +7,15 @@
 //!      │                        │ names                                     │
 //!      └── promote ──▶ <PIPELINE>_REGISTRY      key-value: pointer          ▼
 //!          roll back        active, previous, control, first ── watch ──▶ worker: load, warm up, swap
+//!                           folder's file seen last, held, candidate
 //! ```
 //!
 //! What it promises:
 //! - A version is the digest of its file: what is fetched is what was stored, or an error with both digests.
 //! - A pointer moves by compare and set, from the revision that the mover decided on, and only to a version whose bytes
 //!   have just been read back whole. Two who move it at the same time see that they did.
+//! - What is active stays so over any number of starts, rolled back or not, until somebody moves the pointer or the
+//!   pipeline's folder has a file that no start has seen. A roll-back is held until a person promotes or resumes.
 //! - Nothing that the pointer may still lead to is deleted: what is to go is first written into the pointer itself.
 //! - Of a trainer's checkpoints the newest that is whole is read; an interrupted or damaged one leaves the one before.
 //!
@@ -24,6 +27,7 @@
 mod active;
 mod checkpoint;
 mod error;
+mod lineage;
 mod local;
 mod models;
 mod pointer;
@@ -34,6 +38,7 @@ mod testing;
 mod watch;
 
 pub use error::RegistryError;
+pub(crate) use lineage::{FolderFile, Lineage, Registered, decide};
 pub use models::Registry;
 pub(crate) use models::RegistryNames;
 pub use pointer::Control;

@@ -81,8 +81,8 @@ impl Registry {
         })
     }
 
-    /// Stores a model and its record. One that is already there, whole, stays as it is with the record it has; one that is
-    /// damaged is replaced.
+    /// Stores a model and its record. One that is already there, whole, stays as it is with the record it has, but for the
+    /// vector, which is that of now; one that is damaged is replaced.
     ///
     /// # Errors
     /// [`RegistryError::RecordDiffers`] when the record is not that of the bytes, [`RegistryError::VersionTaken`];
@@ -91,7 +91,12 @@ impl Registry {
         let digest = ContentDigest::of_many(&bytes).await;
         record.check(digest, bytes.len() as u64)?;
         match self.read(&record.version).await {
-            Ok((_, stored)) if stored.sha256 == digest => {}
+            Ok((_, stored)) if stored.sha256 == digest && stored.fingerprint == record.fingerprint => {}
+            Ok((_, stored)) if stored.sha256 == digest => {
+                let (version, before, now) = (&record.version, &stored.fingerprint, &record.fingerprint);
+                info!(pipeline = self.pipeline, %version, before, now, "a model is of another vector now");
+                self.put(bytes.clone(), &ModelRecord { fingerprint: now.clone(), ..stored }).await?;
+            }
             Ok((_, stored)) => {
                 let (version, stored) = (stored.version, stored.sha256);
                 return Err(RegistryError::VersionTaken { version, stored, given: digest });
@@ -100,9 +105,7 @@ impl Registry {
                 if !matches!(error, RegistryError::UnknownVersion { .. }) {
                     warn!(pipeline = self.pipeline, version = %record.version, %error, "storing a damaged model again");
                 }
-                let json = serde_json::to_string(record).map_err(|error| unreadable(&record.version, &error))?;
-                let metadata = BTreeMap::from([(RECORD.to_owned(), json)]);
-                self.models.put(&object_name(&record.version), bytes.clone(), metadata).await?;
+                self.put(bytes.clone(), record).await?;
                 info!(pipeline = self.pipeline, version = %record.version, bytes = record.bytes, "stored a model");
             }
             Err(error) => return Err(error),
@@ -111,6 +114,12 @@ impl Registry {
             local.keep(&record.version, bytes).await;
         }
         Ok(())
+    }
+
+    async fn put(&self, bytes: Bytes, record: &ModelRecord) -> Result<(), RegistryError> {
+        let json = serde_json::to_string(record).map_err(|error| unreadable(&record.version, &error))?;
+        let metadata = BTreeMap::from([(RECORD.to_owned(), json)]);
+        Ok(self.models.put(&object_name(&record.version), bytes, metadata).await?)
     }
 
     /// What is known about a version.
@@ -236,7 +245,12 @@ mod tests {
         assert_eq!(registry.record(&two.version).await.unwrap(), two);
         let changed = ModelRecord { note: "other".to_owned(), ..one.clone() };
         registry.store(file(1), &changed).await.unwrap();
-        assert_eq!(registry.list().await.unwrap(), [two, one], "the first record stays");
+        assert_eq!(registry.list().await.unwrap(), [two, one.clone()], "the first record stays");
+        let other_vector = ModelRecord { fingerprint: "beef".to_owned(), ..changed };
+        registry.store(file(1), &other_vector).await.unwrap();
+        let renewed = ModelRecord { fingerprint: "beef".to_owned(), ..one };
+        assert_eq!(registry.record(&renewed.version).await.unwrap(), renewed, "but for the vector");
+        assert_eq!(registry.fetch(&renewed.version).await.unwrap(), file(1));
         server.stop().await.unwrap();
     }
 

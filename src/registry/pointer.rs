@@ -28,6 +28,16 @@ pub struct Pointer {
     pub first: ModelVersion,
     /// How it moved, oldest first; the last 100 moves.
     pub history: Vec<Promotion>,
+    /// The file of the pipeline's folder that a start has seen last; `None`: an older program wrote this pointer. Only
+    /// another file than this one begins a new lineage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) folder: Option<ModelVersion>,
+    /// Whether the pipeline was rolled back and nobody has promoted or resumed since: training then promotes nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub held: bool,
+    /// What the gate decides on beside the weights in training.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub candidate: Option<ModelVersion>,
     /// Versions that are being removed from the store and can't be made active any more.
     #[serde(default)]
     pub(super) deleting: Vec<ModelVersion>,
@@ -61,33 +71,61 @@ pub struct Promotion {
 }
 
 impl Pointer {
-    /// The pointer that a pipeline begins with.
+    /// The pointer that a pipeline begins with: the file of its folder.
     pub(super) fn begin(version: ModelVersion, at_micros: i64) -> Self {
         let begun = Promotion { from: None, to: version.clone(), reason: "the first model".to_owned(), at_micros };
         Self {
             active: version.clone(),
             previous: Vec::new(),
             control: None,
-            first: version,
+            first: version.clone(),
             history: vec![begun],
+            folder: Some(version),
+            held: false,
+            candidate: None,
             deleting: Vec::new(),
             revision: not_stored(),
         }
     }
 
-    /// With another version active; the one that was is the newest previous one.
+    /// With a version active that was decided on: whatever was held is not any more.
     pub(super) fn promoted(mut self, version: ModelVersion, reason: &str, at_micros: i64) -> Self {
+        self.held = false;
+        self.activated(version, reason, at_micros)
+    }
+
+    /// With the model of the folder's new file active.
+    pub(super) fn begun_anew(mut self, file: ModelVersion, reason: &str, at_micros: i64) -> Self {
+        self.folder = Some(file.clone());
+        self.promoted(file, reason, at_micros)
+    }
+
+    /// With the same weights active under another version, that of the vector of now; `file` is the folder's.
+    pub(super) fn adopted(mut self, version: ModelVersion, file: ModelVersion, reason: &str, at_micros: i64) -> Self {
+        self.folder = Some(file);
+        self.activated(version, reason, at_micros)
+    }
+
+    /// With another version active; the one that was is the newest previous one.
+    fn activated(mut self, version: ModelVersion, reason: &str, at_micros: i64) -> Self {
+        if self.candidate.as_ref() == Some(&version) {
+            self.candidate = None;
+        }
+        if self.active == version {
+            return self;
+        }
         self.previous.retain(|previous| *previous != version);
         self.previous.insert(0, self.active.clone());
         self.previous.truncate(MOST_PREVIOUS);
         self.moved(version, reason, at_micros)
     }
 
-    /// With a previous version active again, and everything after it forgotten as something to go back to.
+    /// With a previous version active again, and everything after it forgotten as something to go back to. It is held.
     pub(super) fn rolled_back(mut self, version: ModelVersion, reason: &str, at_micros: i64) -> Self {
         if let Some(place) = self.previous.iter().position(|previous| *previous == version) {
             self.previous.drain(..=place);
         }
+        self.held = true;
         self.moved(version, reason, at_micros)
     }
 
@@ -98,10 +136,12 @@ impl Pointer {
         self
     }
 
-    /// Whether a version must stay in the store: it answers, did begin, or is next to go back to.
+    /// Whether a version must stay in the store: it answers, did begin, is decided on, or is next to go back to.
     pub(super) fn needs(&self, version: &ModelVersion) -> bool {
         *version == self.active
             || *version == self.first
+            || self.folder.as_ref() == Some(version)
+            || self.candidate.as_ref() == Some(version)
             || self.previous.first() == Some(version)
             || self.control.as_ref().is_some_and(|control| control.version == *version)
     }
@@ -155,6 +195,36 @@ mod tests {
         assert_eq!((pointer.active.clone(), pointer.previous.clone()), (version(1), vec![]));
         let last = pointer.history.last().unwrap();
         assert_eq!((last.from.clone(), last.reason.as_str(), last.at_micros), (Some(version(3)), "all bad", 10));
+    }
+
+    #[test]
+    fn rolling_back_holds_until_somebody_promotes() {
+        let pointer = Pointer::begin(version(1), 0).promoted(version(2), "better", 1);
+        assert!(!pointer.held);
+        let pointer = pointer.rolled_back(version(1), "worse", 2);
+        assert!(pointer.held);
+        let adopted = pointer.clone().adopted(version(9), version(8), "the same by value", 3);
+        assert_eq!((adopted.held, adopted.active, adopted.folder), (true, version(9), Some(version(8))));
+        assert!(!pointer.clone().promoted(version(3), "by hand", 3).held);
+        assert!(!pointer.clone().begun_anew(version(3), "another file", 3).held);
+        let again = pointer.clone().promoted(version(1), "it is meant", 3);
+        assert_eq!((again.held, again.history.len()), (false, pointer.history.len()), "what is active is not moved");
+    }
+
+    #[test]
+    fn a_candidate_that_is_promoted_is_none_any_more() {
+        let pointer = Pointer { candidate: Some(version(3)), ..Pointer::begin(version(1), 0) };
+        assert_eq!(pointer.clone().promoted(version(2), "better", 1).candidate, Some(version(3)));
+        assert_eq!(pointer.promoted(version(3), "better", 1).candidate, None);
+    }
+
+    /// Pointers were written without what a roll-back needs.
+    #[test]
+    fn a_pointer_of_an_older_program_is_read() {
+        let written = r#"{"active":"000000000001","previous":[],"control":null,"first":"000000000001","history":[],"deleting":[]}"#;
+        let pointer: Pointer = serde_json::from_str(written).unwrap();
+        assert_eq!((pointer.folder.clone(), pointer.held, pointer.candidate.clone()), (None, false, None));
+        assert_eq!(serde_json::to_string(&pointer).unwrap(), written);
     }
 
     #[test]

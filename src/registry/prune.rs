@@ -11,14 +11,15 @@
 
 use tracing::info;
 
-use super::RegistryError;
 use super::active::TRIES;
 use super::models::{Registry, object_name};
+use super::{ModelKind, ModelRecord, RegistryError};
 use crate::model::ModelVersion;
 
 impl Registry {
-    /// Deletes all but the `keep` newest versions and those that are active, the control, the first, or next to roll back
-    /// to. Gives what was deleted. Nothing is deleted before the registry is initialised.
+    /// Deletes all but the `keep` newest versions that were trained, as many that were given as files, and those that are
+    /// active, the control, the candidate, the first, the folder's, or next to roll back to. Gives what was deleted. Nothing
+    /// is deleted before the registry is initialised.
     ///
     /// # Errors
     /// [`RegistryError::Contended`]; [`RegistryError::Bus`] when the server refuses or doesn't answer: the next call goes
@@ -52,9 +53,12 @@ impl Registry {
     async fn mark(&self, keep: usize) -> Result<Vec<ModelVersion>, RegistryError> {
         for _ in 0..TRIES {
             let Some(pointer) = self.pointer().await? else { return Ok(Vec::new()) };
-            let newest_first = self.list().await?.into_iter().map(|record| record.version);
-            let mut chosen: Vec<ModelVersion> =
-                newest_first.skip(keep).filter(|version| !pointer.needs(version)).collect();
+            // What training makes every minute does not push out what a person has added.
+            let (trained, given): (Vec<_>, Vec<_>) =
+                self.list().await?.into_iter().partition(|record| record.kind == ModelKind::Trained);
+            let beyond = |newest_first: Vec<ModelRecord>| newest_first.into_iter().skip(keep);
+            let old = beyond(trained).chain(beyond(given)).map(|record| record.version);
+            let mut chosen: Vec<ModelVersion> = old.filter(|version| !pointer.needs(version)).collect();
             let earlier: Vec<_> =
                 pointer.deleting.iter().filter(|version| !chosen.contains(version)).cloned().collect();
             chosen.extend(earlier);
@@ -81,8 +85,9 @@ impl Registry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::registry::Training;
     use crate::registry::pointer::Control;
-    use crate::registry::testing::{begun, registry, stored, version};
+    use crate::registry::testing::{begun, file, registry, stored, version};
 
     async fn left(registry: &Registry) -> Vec<ModelVersion> {
         registry.list().await.unwrap().into_iter().map(|record| record.version).collect()
@@ -102,6 +107,24 @@ mod tests {
         assert_eq!((pointer.previous.clone(), pointer.deleting.len()), ([3, 1].map(version).to_vec(), 0));
         assert_eq!(registry.delete_old(2).await.unwrap(), []);
         assert_eq!(registry.pointer().await.unwrap().unwrap().revision, pointer.revision, "nothing was written");
+        server.stop().await.unwrap();
+    }
+
+    /// A model that was added at night was gone before anybody could promote it.
+    #[tokio::test]
+    async fn what_was_given_is_not_pushed_out_by_what_is_trained() {
+        let (server, registry, _) = begun(3).await;
+        let first = registry.record(&version(1)).await.unwrap();
+        for number in 10..14 {
+            let training = Training { example_position: 1, steps: 1, metrics: serde_json::Value::Null };
+            let record = ModelRecord::trained(&file(number), &first, "f00d", training, i64::from(number));
+            registry.store(file(number), &record).await.unwrap();
+        }
+        assert_eq!(registry.delete_old(2).await.unwrap(), [11, 10].map(version));
+        registry.set_candidate(Some(version(10))).await.unwrap_err();
+        registry.set_candidate(Some(version(12))).await.unwrap();
+        assert_eq!(registry.delete_old(0).await.unwrap(), [13, 3, 2].map(version));
+        assert_eq!(left(&registry).await, [12, 1].map(version));
         server.stop().await.unwrap();
     }
 
@@ -154,7 +177,7 @@ mod tests {
         tokio::join!(promote, prune);
         let pointer = registry.pointer().await.unwrap().unwrap();
         registry.fetch(&pointer.active).await.unwrap();
-        registry.rollback("check", 0).await.unwrap();
+        registry.rollback("f00d", "check", 0).await.unwrap();
         server.stop().await.unwrap();
     }
 }

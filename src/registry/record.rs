@@ -78,9 +78,15 @@ impl ModelRecord {
         }
     }
 
-    /// The record of a model that was trained from `parent`, for the same vector.
+    /// The record of a model that was trained from `parent`, for the vector with this fingerprint.
     #[must_use]
-    pub fn trained(file: &[u8], parent: &Self, training: Training, created_micros: i64) -> Self {
+    pub fn trained(
+        file: &[u8],
+        parent: &Self,
+        fingerprint: impl Into<String>,
+        training: Training,
+        created_micros: i64,
+    ) -> Self {
         Self {
             kind: ModelKind::Trained,
             parent: Some(parent.version.clone()),
@@ -88,7 +94,22 @@ impl ModelRecord {
             example_position: training.example_position,
             steps: training.steps,
             metrics: training.metrics,
-            ..Self::initial(file, parent.fingerprint.clone(), created_micros)
+            ..Self::initial(file, fingerprint, created_micros)
+        }
+    }
+
+    /// The record of a file with the weights of `self`, tied to another vector that has the same values.
+    #[must_use]
+    pub fn adopted(&self, file: &[u8], root: ModelVersion, fingerprint: &str, created_micros: i64) -> Self {
+        Self {
+            kind: self.kind,
+            parent: Some(self.version.clone()),
+            root,
+            example_position: self.example_position,
+            steps: self.steps,
+            metrics: self.metrics.clone(),
+            note: format!("the weights of {}, which was made for vector {}", self.version, self.fingerprint),
+            ..Self::initial(file, fingerprint, created_micros)
         }
     }
 
@@ -118,12 +139,25 @@ mod tests {
     fn a_lineage_keeps_its_root_and_names_each_parent() {
         let first = ModelRecord::initial(b"one", "f00d", 1);
         let training = |steps| Training { example_position: 10 * steps, steps, metrics: Value::Null };
-        let second = ModelRecord::trained(b"two", &first, training(5), 2);
-        let third = ModelRecord::trained(b"three", &second, training(9), 3);
+        let second = ModelRecord::trained(b"two", &first, "f00d", training(5), 2);
+        let third = ModelRecord::trained(b"three", &second, "beef", training(9), 3);
         assert_eq!((first.root.clone(), first.parent.clone()), (first.version.clone(), None));
         assert_eq!((third.root.clone(), third.parent.clone()), (first.version, Some(second.version)));
         assert_eq!((third.kind, third.steps, third.example_position), (ModelKind::Trained, 9, 90));
-        assert_eq!(third.fingerprint, "f00d");
+        assert_eq!((second.fingerprint.as_str(), third.fingerprint.as_str()), ("f00d", "beef"));
+    }
+
+    #[test]
+    fn an_adopted_model_keeps_what_it_has_learnt() {
+        let first = ModelRecord::initial(b"one", "f00d", 1);
+        let training = Training { example_position: 50, steps: 5, metrics: serde_json::json!({ "auc": 0.7 }) };
+        let trained = ModelRecord::trained(b"two", &first, "f00d", training, 2);
+        let root = ModelVersion::of(b"one for beef");
+        let adopted = trained.adopted(b"two for beef", root.clone(), "beef", 3);
+        assert_eq!((adopted.kind, adopted.steps, adopted.example_position), (ModelKind::Trained, 5, 50));
+        assert_eq!((adopted.metrics.clone(), adopted.root.clone()), (trained.metrics.clone(), root));
+        assert_eq!((adopted.parent.clone(), adopted.fingerprint.as_str()), (Some(trained.version), "beef"));
+        assert!(adopted.note.contains("f00d"), "{}", adopted.note);
     }
 
     #[test]

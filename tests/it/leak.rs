@@ -10,7 +10,6 @@ use serde_json::json;
 use tidewheel::bus::StreamSequence;
 use tidewheel::engine::load_model;
 use tidewheel::learn::{Example, ExampleKind, Examples, Learner};
-use tidewheel::model::Binding;
 use tidewheel::model::onnx::Document;
 use tidewheel::model::train::Trainer;
 use tidewheel::pipeline::StreamIndex;
@@ -53,8 +52,7 @@ fn behaviour() -> Vec<Vec<u8>> {
 fn prequential_auc(pipeline: &Pipeline, examples: &Examples) -> f64 {
     let (plan, vector, model) =
         (pipeline.train.as_ref().unwrap(), pipeline.vector.as_ref().unwrap(), pipeline.model.as_ref().unwrap());
-    let binding = Binding { columns: vector.columns(), fingerprint: None, output: model.output.as_deref() };
-    let trainer = Trainer::new(Document::read(&model.bytes).unwrap(), &binding, &plan.settings).unwrap();
+    let trainer = Trainer::new(Document::read(&model.bytes).unwrap(), &model.binding(vector), &plan.settings).unwrap();
     let scorer = || load_model(pipeline).unwrap().unwrap();
     let mut learner = Learner::new(trainer, scorer(), scorer(), plan.learner.clone());
     for batch in rows(examples).chunks(plan.learner.batch) {

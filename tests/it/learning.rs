@@ -93,6 +93,11 @@ async fn vectors(bus: &Bus, pipeline: &Arc<Pipeline>, (bytes, items): (&[u8], &[
     items.iter().copied().zip(matrix.values.chunks(columns).map(<[f32]>::to_vec)).collect()
 }
 
+/// The fingerprint of a pipeline's vector.
+pub fn fingerprint(pipeline: &Pipeline) -> &str {
+    pipeline.vector.as_ref().unwrap().fingerprint().as_str()
+}
+
 /// Some events, and a moment after them.
 async fn warm_up(bus: &Bus) -> u64 {
     let began = a_minute_ago();
@@ -296,7 +301,7 @@ async fn a_promoted_model_answers_within_five_seconds_and_no_request_fails_meanw
     let named = newest.wait_for(|model| *model == second.to_string());
     tokio::time::timeout(within, named).await.unwrap().unwrap();
     assert_eq!(promoted.previous, std::slice::from_ref(&first.active));
-    registry.rollback("a test", 0).await.unwrap();
+    registry.rollback(fingerprint(&pipeline), "a test", 0).await.unwrap();
     let named = newest.wait_for(|model| *model == first.active.to_string());
     tokio::time::timeout(within, named).await.unwrap().unwrap();
     asking.store(false, Ordering::Relaxed);

@@ -27,6 +27,7 @@ mod learning;
 mod oracle;
 mod ranges;
 mod restart;
+mod rollback;
 mod scripts;
 mod silence;
 mod stopped;

@@ -6,7 +6,6 @@ use toml::Spanned;
 
 use super::Assembly;
 use crate::config::{learning, settings};
-use crate::feature::VectorPlan;
 use crate::model::gradient::Loss;
 use crate::model::onnx::Document;
 use crate::model::train::{Inventory, Trainer};
@@ -24,7 +23,7 @@ impl Assembly<'_> {
             return;
         };
         let plan = learning::train_plan(train, labels, model);
-        let binding = binding(vector, model.output.as_deref());
+        let binding = model.binding(vector);
         // What cannot be trained is said now, not when the first example comes.
         match try_training(model, &binding, &plan) {
             Ok(inventory) => self.train = Some(TrainPlan { inventory, ..plan }),
@@ -71,9 +70,9 @@ impl Assembly<'_> {
         let activation = model.activation.as_ref().map(|activation| match activation.get_ref() {
             settings::Activation::Sigmoid => Activation::Sigmoid,
         });
-        let plan = ModelPlan { bytes, output, activation };
+        let plan = ModelPlan { bytes, output, activation, class: model.class };
         let mixing = self.folder.settings.score.as_ref().map(|score| score.mixing.into()).unwrap_or_default();
-        match try_scoring(&plan, &binding(vector, plan.output.as_deref()), mixing) {
+        match try_scoring(&plan, &plan.binding(vector), mixing) {
             Ok(scorer) => match (scorer.mixes(), &self.folder.settings.train) {
                 (Some(found), Some(_)) => {
                     let message = format!(
@@ -90,14 +89,13 @@ impl Assembly<'_> {
                     matches!(error, ModelError::Objective(ObjectiveError::AlreadyProbability { .. }));
                 let activation = model.activation.as_ref().filter(|_| about_activation);
                 let place = activation.map_or_else(|| model.graph.span(), Spanned::span);
-                self.problems.push(self.folder.source.problem_at(place, format!("{}: {error}", show(&path))));
+                let problem = self.folder.source.problem_at(place, format!("{}: {error}", show(&path)));
+                let is_of_other_vector = matches!(error, ModelError::FingerprintDiffers { .. });
+                let advice = is_of_other_vector.then(|| format!("tidewheel model adopt {}", show(&self.folder.path)));
+                self.problems.push(problem.suggest_some(advice));
             }
         }
     }
-}
-
-fn binding<'a>(vector: &'a VectorPlan, output: Option<&'a str>) -> Binding<'a> {
-    Binding { columns: vector.columns(), fingerprint: Some(vector.fingerprint().as_str()), output }
 }
 
 /// Loads the model and scores a few rows, alone and together.

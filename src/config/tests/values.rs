@@ -270,3 +270,21 @@ fn sections_that_are_no_sections_are_refused() {
          |         ^
     "#);
 }
+
+#[test]
+fn a_class_is_one_of_two_columns() {
+    let with = |class: &str| Shop::new(&GOOD.replace("[score]", &format!("class = {class}\n\n[score]")));
+    for class in [0, 1] {
+        let settings = with(&class.to_string()).read().unwrap().settings;
+        assert_eq!(settings.model.unwrap().class, Some(class));
+    }
+    assert!(Shop::new(GOOD).read().unwrap().settings.model.unwrap().class.is_none());
+    insta::assert_snapshot!(with("2").problems(), @r"
+    pipelines/intent/pipeline.toml:28:9: invalid value: integer `2`, expected 0 or 1
+      28 | class = 2
+         |         ^
+      help: class: Which of the output's two columns is the score, 0 or 1. Needed only when they are not the probabilities of two classes; of those it is 1, the second, unless given.
+    ");
+    let problems = with("'buy'").problems();
+    assert!(problems.contains("expected 0 or 1"), "{problems}");
+}

@@ -171,7 +171,10 @@ impl Learning {
         if self.stopped.is_none()
             && let Some(decision) = self.learner.decide()?
         {
-            self.act(decision)?;
+            match self.learner.decide_on_candidate()? {
+                Some(candidate) => self.act_on_candidate(candidate, decision)?,
+                None => self.act(decision)?,
+            }
         }
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! From weights to a version that serves: the gate's decision, what a person asks for, and what others promote.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use serde_json::{Value, json};
 
@@ -9,23 +11,52 @@ use crate::clock;
 use crate::engine::EngineError;
 use crate::engine::serve::{fetch, load};
 use crate::engine::telemetry::record_evaluation;
-use crate::fault::Judgement;
+use crate::fault::{Judged, Judgement, Remedy};
 use crate::learn::GateDecision;
-use crate::model::ModelVersion;
-use crate::registry::{Control, ModelRecord, Pointer, Training as TrainedTo};
+use crate::model::{ModelVersion, Scorer};
+use crate::pipeline::Pipeline;
+use crate::registry::{Control, ModelRecord, Pointer, Registry, Training as TrainedTo};
+
+/// Why the gate has promoted something.
+const PASSED: &str = "not worse than the active model on the newest examples";
+
+/// Who moves the pointer: a roll-back is held against the gate.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Move {
+    OfTheGate,
+    OfAPerson,
+}
+
+/// Whether what was decided on the pointer that is known still stands.
+fn may_move(current: &Pointer, known: &Pointer, by: Move) -> bool {
+    current.active == known.active && (by == Move::OfAPerson || !current.held)
+}
+
+/// The version that the gate is to decide on. One that can't be used is none, and an error in the log.
+pub(super) async fn load_candidate(
+    pipeline: &Arc<Pipeline>,
+    registry: &Registry,
+    pointer: &Pointer,
+) -> Result<Option<Scorer>, EngineError> {
+    let Some(version) = &pointer.candidate else { return Ok(None) };
+    match fetch(pipeline, registry, version).await {
+        Err(error) if error.remedy() != Remedy::Wait => {
+            tracing::error!(%version, %error, "the gate decides on no candidate: it can't be used");
+            Ok(None)
+        }
+        outcome => outcome.map(Some),
+    }
+}
 
 impl Learning {
     /// Does what the gate has decided.
     pub(super) fn act(&mut self, decision: GateDecision) -> Result<(), EngineError> {
         match decision {
-            GateDecision::Promote => match self.promote("not worse than the active model on the newest examples") {
-                Err(error) if error.is_lost_race() => {
-                    tracing::warn!(%error, "not promoted: somebody else moved the pointer");
-                    let registry = &self.registry;
-                    let pointer = registry.ask("read the pointer", || registry.registry.pointer())?;
-                    let pointer = pointer.ok_or(EngineError::NoModel)?;
-                    self.follow(pointer)?;
-                }
+            GateDecision::Promote if self.pointer.held => {
+                tracing::debug!("not promoted: the pipeline was rolled back, and nobody has promoted or resumed since");
+            }
+            GateDecision::Promote => match self.promote(PASSED, Move::OfTheGate) {
+                Err(error) if error.is_lost_race() => self.give_way(&error)?,
                 outcome => drop(outcome?),
             },
             GateDecision::Refuse { reason } => tracing::warn!(reason, "the candidate is not promoted"),
@@ -35,8 +66,55 @@ impl Learning {
         Ok(())
     }
 
+    /// Does what the gate has decided on a version that a person has named; what it has decided on the present weights, where
+    /// that one does not take over.
+    pub(super) fn act_on_candidate(
+        &mut self,
+        candidate: GateDecision,
+        decision: GateDecision,
+    ) -> Result<(), EngineError> {
+        match (candidate, self.pointer.candidate.clone()) {
+            (GateDecision::Promote, Some(version)) if !self.pointer.held => return self.promote_candidate(&version),
+            (GateDecision::Refuse { reason }, version) => {
+                tracing::warn!(version = version.map(|version| version.to_string()), reason, "not promoted");
+            }
+            (GateDecision::Wait { reason }, _) => tracing::debug!(reason, "nothing is decided on the candidate yet"),
+            _ => {}
+        }
+        self.act(decision)
+    }
+
+    fn promote_candidate(&mut self, version: &ModelVersion) -> Result<(), EngineError> {
+        let (patient, known) = (&self.registry, &self.pointer);
+        let registry = &patient.registry;
+        let moved = patient.ask("promote the candidate", || async {
+            let current = registry.pointer().await?.ok_or(EngineError::NoModel)?;
+            if current.active == *version {
+                return Ok(current);
+            }
+            let is_same = may_move(&current, known, Move::OfTheGate) && current.candidate.as_ref() == Some(version);
+            let revision = if is_same { current.revision } else { known.revision };
+            Ok::<_, EngineError>(registry.promote(version, revision, PASSED, clock::unix_micros()).await?)
+        });
+        match moved {
+            Err(error) if error.is_lost_race() => self.give_way(&error),
+            moved => {
+                self.promoted += 1;
+                self.follow(moved?)
+            }
+        }
+    }
+
+    /// Somebody else was faster, and a person before the gate.
+    fn give_way(&mut self, error: &EngineError) -> Result<(), EngineError> {
+        tracing::warn!(%error, "not promoted: somebody else moved the pointer");
+        let registry = &self.registry;
+        let pointer = registry.ask("read the pointer", || registry.registry.pointer())?;
+        self.follow(pointer.ok_or(EngineError::NoModel)?)
+    }
+
     /// Stores the present weights as a version and moves the pointer to it.
-    fn promote(&mut self, reason: &str) -> Result<ModelVersion, EngineError> {
+    fn promote(&mut self, reason: &str, by: Move) -> Result<ModelVersion, EngineError> {
         let bytes = Bytes::from(self.learner.trainer().document().write());
         let version = ModelVersion::of(&bytes);
         if version == self.pointer.active {
@@ -50,19 +128,19 @@ impl Learning {
             steps: self.learner.trainer().steps(),
             metrics: self.metrics(),
         };
-        let (patient, active, keep) = (&self.registry, &self.pointer.active, self.plan.keep);
-        let (registry, known) = (&patient.registry, self.pointer.revision);
+        let (patient, known, keep) = (&self.registry, &self.pointer, self.plan.keep);
+        let (registry, fingerprint) = (&patient.registry, &self.head.fingerprint);
         let moved = patient.ask("promote", || async {
             let current = registry.pointer().await?.ok_or(EngineError::NoModel)?;
             let moved = match current.active == version {
                 // An earlier try has moved it, and did not hear so.
                 true => current,
                 false => {
-                    // Removing old versions and control groups change the pointer too; only another active model is a race
-                    // lost.
-                    let revision = if current.active == *active { current.revision } else { known };
-                    let parent = registry.record(active).await?;
-                    let record = ModelRecord::trained(&bytes, &parent, trained.clone(), clock::unix_micros());
+                    // Removing old versions and control groups change the pointer too: no race is lost then.
+                    let revision = if may_move(&current, known, by) { current.revision } else { known.revision };
+                    let parent = registry.record(&known.active).await?;
+                    let now = clock::unix_micros();
+                    let record = ModelRecord::trained(&bytes, &parent, fingerprint, trained.clone(), now);
                     registry.store(bytes.clone(), &record).await?;
                     registry.promote(&version, revision, reason, clock::unix_micros()).await?
                 }
@@ -80,7 +158,7 @@ impl Learning {
 
     /// Keeps the present weights as what lift is measured against, and in service for a share of the people.
     pub(super) fn freeze(&mut self, share: Option<f64>) -> Result<ModelVersion, EngineError> {
-        let version = self.promote("frozen, to compare with")?;
+        let version = self.promote("frozen, to compare with", Move::OfAPerson)?;
         if let Some(share) = share {
             let control = Control { version: version.clone(), share };
             let registry = &self.registry;
@@ -97,6 +175,12 @@ impl Learning {
         if pointer.revision <= self.pointer.revision {
             return Ok(());
         }
+        if pointer.held && !self.pointer.held {
+            tracing::warn!(
+                model = %pointer.active,
+                "rolled back: training goes on, and promotes nothing until `tidewheel model promote` or `tidewheel model resume`"
+            );
+        }
         if pointer.active != self.pointer.active {
             tracing::warn!(model = %pointer.active, "another model was made active: training goes on from its weights");
             let registry = &self.registry;
@@ -104,7 +188,15 @@ impl Learning {
             let (trainer, scorer) = (new_trainer(&self.pipeline, &self.plan, &bytes)?, load(&self.pipeline, &bytes)?);
             self.learner.set_trainer(trainer);
             self.learner.set_active(scorer);
+            let record =
+                registry.ask("read the active model's record", || registry.registry.record(&pointer.active))?;
+            self.head.root = record.root.to_string();
             self.head.parent = pointer.active.to_string();
+        }
+        if pointer.candidate != self.pointer.candidate {
+            let (registry, pipeline) = (&self.registry, &self.pipeline);
+            let load = || load_candidate(pipeline, &registry.registry, &pointer);
+            self.learner.set_candidate(registry.ask("fetch the candidate", load)?);
         }
         if let Some(control) = &pointer.control
             && Some(control) != self.pointer.control.as_ref()

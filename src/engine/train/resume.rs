@@ -6,6 +6,7 @@ use super::command::TrainingOptions;
 use super::learning::{Learning, Signals};
 use super::origins::Origins;
 use super::patient_registry::PatientRegistry;
+use super::promotion::load_candidate;
 use crate::clock;
 use crate::engine::EngineError;
 use crate::engine::serve::{fetch, load};
@@ -44,6 +45,7 @@ impl Learning {
         settings.remembered = options.remembered.unwrap_or(settings.remembered);
         let trainer = new_trainer(&pipeline, &plan, &active_bytes)?;
         let mut learner = Learner::new(trainer, load(&pipeline, &active_bytes)?, reference, settings);
+        learner.set_candidate(load_candidate(&pipeline, stored, pointer).await?);
         let fresh = CheckpointHead {
             format: CHECKPOINT_FORMAT,
             fingerprint: fingerprint.clone(),
@@ -53,9 +55,12 @@ impl Learning {
             examples: 0,
             trainer_bytes: 0,
         };
+        // A file that was put into the folder learns from all examples that there are; what a person has promoted or rolled
+        // back to goes on where training is.
+        let is_begun_anew = active_record.root == *pointer.folder_seen(&active_record.root);
         let head = match stored.load_checkpoint().await? {
             // Somebody made another version active while nobody trained: go on from its weights, at the same position.
-            Some(bytes) if belongs(&bytes, &fresh) && !leads_to(&bytes, &fresh)? => {
+            Some(bytes) if belongs(&bytes, &fresh, is_begun_anew) && !leads_to(&bytes, &fresh)? => {
                 let (head, _) = read_head(&bytes)?;
                 tracing::warn!(
                     model = fresh.parent,
@@ -63,7 +68,7 @@ impl Learning {
                 );
                 CheckpointHead { position: head.position, examples: head.examples, ..fresh }
             }
-            Some(bytes) if belongs(&bytes, &fresh) => match learner.restore(&bytes, &fingerprint) {
+            Some(bytes) if belongs(&bytes, &fresh, is_begun_anew) => match learner.restore(&bytes, &fingerprint) {
                 Ok(head) => {
                     tracing::info!(
                         position = head.position,
@@ -110,10 +115,11 @@ impl Learning {
     }
 }
 
-/// Whether a checkpoint is of the lineage that serves. One of another vector or root is left alone: its model is gone.
-fn belongs(bytes: &[u8], fresh: &CheckpointHead) -> bool {
+/// Whether training goes on at a checkpoint. One of another vector is left alone, and so is one of another root where the
+/// lineage that serves begins anew: its model is gone.
+fn belongs(bytes: &[u8], fresh: &CheckpointHead, is_begun_anew: bool) -> bool {
     match read_head(bytes) {
-        Ok((head, _)) if head.fingerprint == fresh.fingerprint && head.root == fresh.root => true,
+        Ok((head, _)) if head.fingerprint == fresh.fingerprint && (head.root == fresh.root || !is_begun_anew) => true,
         Ok((head, _)) => {
             tracing::warn!(root = head.root, "the checkpoint is of another model or vector: training starts anew");
             false
@@ -129,15 +135,10 @@ fn belongs(bytes: &[u8], fresh: &CheckpointHead) -> bool {
 /// before the version of its weights is promoted: then both stand at one position.
 fn leads_to(bytes: &[u8], fresh: &CheckpointHead) -> Result<bool, LearnError> {
     let (head, _) = read_head(bytes)?;
-    Ok(head.parent == fresh.parent || head.position == fresh.position)
+    Ok(head.root == fresh.root && (head.parent == fresh.parent || head.position == fresh.position))
 }
 
 pub(super) fn new_trainer(pipeline: &Pipeline, plan: &TrainPlan, bytes: &[u8]) -> Result<Trainer, EngineError> {
     let (Some(model), Some(vector)) = (&pipeline.model, &pipeline.vector) else { return Err(EngineError::NoModel) };
-    let binding = Binding {
-        columns: vector.columns(),
-        fingerprint: Some(vector.fingerprint().as_str()),
-        output: model.output.as_deref(),
-    };
-    Ok(Trainer::new(Document::read(bytes)?, &binding, &plan.settings)?)
+    Ok(Trainer::new(Document::read(bytes)?, &model.binding(vector), &plan.settings)?)
 }

@@ -28,7 +28,7 @@ impl Prediction {
     }
 
     /// The probability.
-    pub(super) fn probability(self) -> f64 {
+    pub(crate) fn probability(self) -> f64 {
         match self {
             Self::Logit(logit) => logistic(f64::from(logit)),
             Self::Probability(probability) => f64::from(probability),

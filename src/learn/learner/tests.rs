@@ -193,6 +193,28 @@ fn scores_that_are_no_probabilities_are_refused_unless_amounts_are_learnt() {
 }
 
 #[test]
+fn the_gate_decides_on_a_model_that_a_person_has_named_as_on_the_weights_in_training() {
+    let mut learner = learner();
+    let mut decided = |candidate: Option<Scorer>| {
+        learner.set_candidate(candidate);
+        for number in 0..10 {
+            learner.learn(&mut batch(number * 50..(number + 1) * 50)).unwrap();
+        }
+        learner.decide_on_candidate().unwrap()
+    };
+    assert_eq!(decided(None), None);
+    assert_eq!(decided(Some(crate::learn::testing::scorer())), Some(GateDecision::Promote), "as good as what serves");
+    // Neither what it says of the examples nor that it says something else than probabilities stops training.
+    for (weight, operator) in [(-1.0, Some("Sigmoid")), (10.0, None)] {
+        let decision = decided(Some(sums(weight, operator)));
+        assert!(matches!(decision, Some(GateDecision::Refuse { .. })), "{weight}: {decision:?}");
+    }
+    assert_eq!(decided(None), None, "it was withdrawn");
+    learner.set_candidate(Some(crate::learn::testing::scorer()));
+    assert!(matches!(learner.decide_on_candidate().unwrap(), Some(GateDecision::Wait { .. })));
+}
+
+#[test]
 fn the_gate_decides_when_the_examples_own_time_says_so_and_starts_anew_with_another_active_model() {
     let mut learner = learner();
     assert_eq!(learner.decide().unwrap(), None, "there is no example");

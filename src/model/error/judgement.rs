@@ -22,6 +22,7 @@ impl Judged for ModelError {
             | Self::OutputDoesNotFit { .. }
             | Self::FingerprintDiffers { .. }
             | Self::Mixes { .. }
+            | Self::NotTwoClasses { .. }
             | Self::Build { .. }
             | Self::NoPrediction { .. }
             | Self::LossDoesNotFit { .. }

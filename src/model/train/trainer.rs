@@ -3,7 +3,7 @@
 use std::slice;
 
 use crate::model::{
-    Activation, Binding, Feed, Link, ModelError, Signature, Values,
+    Activation, Binding, Feed, Link, ModelError, ScoreOutput, Signature, Values,
     feeding::Feeding,
     fit::{self, Fit},
     gradient::{GradientGraph, Loss, differentiate, names},
@@ -31,6 +31,7 @@ pub struct Trainer {
     output: String,
     inventory: Inventory,
     link: Link,
+    class: Option<usize>,
     loss: Loss,
     labels: LabelForm,
     /// Kept between batches for their memory.
@@ -76,7 +77,9 @@ impl Trainer {
     pub fn new(document: Document, binding: &Binding<'_>, settings: &TrainSettings) -> Result<Self, ModelError> {
         check_settings(settings)?;
         let signature = Signature::of(document.graph())?;
-        let binding = Binding { output: binding.output.or(settings.output.as_deref()), ..*binding };
+        let output = binding.output.unwrap_or_default();
+        let output = ScoreOutput { name: output.name.or(settings.output.as_deref()), ..output };
+        let binding = Binding { output: Some(output), ..*binding };
         let fit = fit::decide(&signature, &document.metadata(), &binding)?;
         let gradient = differentiate(&document, &settings.gradient(Some(fit.output.clone()), Some(SCORED_CLASS)))?;
         Self::with_gradient(document, gradient, fit, binding.columns.len(), settings)
@@ -104,6 +107,7 @@ impl Trainer {
             output: fit.output,
             inventory,
             link: settings.activation.map_or(link, Activation::link),
+            class: fit.class,
             loss: settings.loss,
             labels,
             classes: Vec::new(),
@@ -131,9 +135,9 @@ impl Trainer {
         if rows == 0 {
             return Ok(());
         }
-        let output = &self.output;
+        let (output, class) = (&self.output, self.class);
         let feeds = self.feeding.feeds(matrix);
-        let take = |shape: &[i64], values: &[f32]| collect_scores(output, shape, values, rows, outputs);
+        let take = |shape: &[i64], values: &[f32]| collect_scores(output, class, shape, values, rows, outputs);
         self.graph.predict_feeds(&feeds, output, take)?
     }
 

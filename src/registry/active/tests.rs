@@ -1,7 +1,7 @@
 use super::*;
 use crate::bus::testing::alter_object;
 use crate::registry::models::object_name;
-use crate::registry::testing::{begun, registry, stored, version};
+use crate::registry::testing::{begun, file, registry, stored, version};
 
 #[tokio::test]
 async fn a_registry_begins_once_and_with_one_model() {
@@ -51,7 +51,7 @@ async fn changes_that_do_not_depend_on_a_revision_all_come_through_a_race() {
     for number in 2..=6 {
         pointer = registry.promote(&version(number), pointer.revision, "better", 0).await.unwrap();
     }
-    let rollbacks = (0..4).map(|_| registry.rollback("bad", 1));
+    let rollbacks = (0..4).map(|_| registry.rollback("f00d", "bad", 1));
     let control = Control { version: version(2), share: 0.25 };
     let (rolled_back, controlled) =
         tokio::join!(futures::future::join_all(rollbacks), registry.set_control(Some(control.clone())));
@@ -87,12 +87,62 @@ async fn rolling_back_passes_models_that_are_damaged_and_ends_at_the_last() {
         pointer = registry.promote(&version(number), pointer.revision, "better", 0).await.unwrap();
     }
     alter_object(&registry.models, &object_name(&version(2))).await;
-    let pointer = registry.rollback("bad", 7).await.unwrap();
+    let pointer = registry.rollback("f00d", "bad", 7).await.unwrap();
     assert_eq!((pointer.active.clone(), pointer.previous.len()), (version(1), 0));
     let last = pointer.history.last().unwrap();
     assert_eq!((last.from.clone(), last.reason.as_str(), last.at_micros), (Some(version(3)), "bad", 7));
-    let error = registry.rollback("bad", 8).await.unwrap_err();
+    let error = registry.rollback("f00d", "bad", 8).await.unwrap_err();
     assert!(matches!(error, RegistryError::NothingBefore { .. }), "{error}");
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_roll_back_is_held_until_somebody_promotes_or_resumes() {
+    let (server, registry, pointer) = begun(3).await;
+    let pointer = registry.promote(&version(2), pointer.revision, "better", 0).await.unwrap();
+    let pointer = registry.promote(&version(3), pointer.revision, "better", 0).await.unwrap();
+    assert!(!pointer.held);
+    let held = registry.rollback("f00d", "worse", 1).await.unwrap();
+    assert!(held.held && registry.note_folder(&version(1)).await.unwrap().held);
+    assert_eq!(registry.pointer().await.unwrap().unwrap(), held, "the folder's file was known");
+
+    let resumed = registry.resume().await.unwrap();
+    assert_eq!((resumed.held, &resumed.active, &resumed.history), (false, &held.active, &held.history));
+    assert_eq!(registry.resume().await.unwrap(), resumed, "nothing was written");
+
+    let held = registry.rollback("f00d", "worse", 2).await.unwrap();
+    assert_eq!((held.active.clone(), held.held), (version(1), true));
+    let promoted = registry.promote(&version(1), held.revision, "it is meant", 3).await.unwrap();
+    assert_eq!(
+        (promoted.active.clone(), promoted.held, promoted.history.len()),
+        (version(1), false, held.history.len())
+    );
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn rolling_back_passes_models_of_another_vector() {
+    let (server, registry, mut pointer) = begun(3).await;
+    for number in 2..=3 {
+        pointer = registry.promote(&version(number), pointer.revision, "better", 0).await.unwrap();
+    }
+    let record = crate::registry::ModelRecord::initial(&file(2), "beef", 2);
+    registry.store(file(2), &record).await.unwrap();
+    assert_eq!(registry.rollback("f00d", "worse", 1).await.unwrap().active, version(1));
+    let error = registry.rollback("beef", "worse", 2).await.unwrap_err();
+    assert!(matches!(error, RegistryError::NothingBefore { .. }), "{error}");
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_candidate_is_whole_in_the_store_and_none_once_it_is_active() {
+    let (server, registry, _) = begun(2).await;
+    let error = registry.set_candidate(Some(version(3))).await.unwrap_err();
+    assert!(matches!(error, RegistryError::Incomplete { .. }), "{error}");
+    let pointer = registry.set_candidate(Some(version(2))).await.unwrap();
+    assert_eq!(pointer.candidate, Some(version(2)));
+    let pointer = registry.promote(&version(2), pointer.revision, "by the gate", 0).await.unwrap();
+    assert_eq!(pointer.candidate, None);
     server.stop().await.unwrap();
 }
 
@@ -116,7 +166,7 @@ async fn a_pointer_of_a_newer_kind_is_left_alone() {
     let newer =
         r#"{"active":"000000000001","previous":[],"control":null,"first":"000000000001","history":[],"shadow":1}"#;
     registry.pointers.update(POINTER, Bytes::from(newer), pointer.revision).await.unwrap();
-    let error = registry.rollback("bad", 0).await.unwrap_err();
+    let error = registry.rollback("f00d", "bad", 0).await.unwrap_err();
     assert!(matches!(error, RegistryError::UnreadablePointer { .. }), "{error}");
     server.stop().await.unwrap();
 }

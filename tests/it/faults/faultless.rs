@@ -12,7 +12,7 @@ use arrow::json::LineDelimitedWriter;
 use serde_json::{Value, json};
 use tidewheel::bus::{Message, StreamSequence};
 use tidewheel::learn::{Examples, Impression, LabelJoin};
-use tidewheel::model::{Binding, Scorer, Session};
+use tidewheel::model::{Scorer, Session};
 use tidewheel::pipeline::Pipeline;
 use tidewheel::pipeline::StreamIndex;
 use tidewheel::step::Emitted;
@@ -136,6 +136,5 @@ pub fn in_words(examples: &Examples) -> Vec<String> {
 
 fn scorer(pipeline: &Pipeline) -> Scorer {
     let (model, vector) = (pipeline.model.as_ref().unwrap(), pipeline.vector.as_ref().unwrap());
-    let binding = Binding { columns: vector.columns(), fingerprint: None, output: model.output.as_deref() };
-    Session::from_bytes(&model.bytes, 1).unwrap().bind(&binding).unwrap()
+    Session::from_bytes(&model.bytes, 1).unwrap().bind(&model.binding(vector)).unwrap()
 }
