@@ -197,3 +197,105 @@ impl Times {
 fn timestamps(micros: Vec<i64>) -> ArrayRef {
     Arc::new(TimestampMicrosecondArray::from(micros).with_timezone(UTC))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::testing::{PUBLISHED, json};
+    use crate::event::{Decoded, Decoder, TimeUnit};
+
+    /// In the unit of the events.
+    const NOW: i64 = PUBLISHED / 1_000_000;
+
+    fn decoder(clock: Clock, received: Option<&str>) -> Result<Decoder, DecoderError> {
+        let contract = r#"{"type": "object", "properties": {
+            "ts": {"type": ["integer", "null"]},
+            "sent_at": {"type": "integer"},
+            "received_at": {"type": "string", "format": "date-time"},
+            "made": {"type": "integer"}
+        }, "required": ["made"]}"#;
+        let time = if clock == Clock::Broker { "ts" } else { "made" };
+        let received_column = received.map(str::to_owned);
+        let settings =
+            DecodeSettings { time_unit: TimeUnit::Seconds, clock, received_column, ..DecodeSettings::new(time) };
+        Decoder::new(Arc::new(Contract::parse(contract).expect("a contract")), &settings)
+    }
+
+    fn sent() -> Clock {
+        Clock::Sent { column: "sent_at".to_owned() }
+    }
+
+    /// Seconds of the time in this column, of each event that is accepted.
+    fn times(decoded: &Decoded, column: usize) -> Vec<i64> {
+        let micros = decoded.batch.column(column).as_primitive::<TimestampMicrosecondType>().values();
+        micros.iter().map(|micros| micros / 1_000_000).collect()
+    }
+
+    #[test]
+    fn a_device_s_clock_is_corrected_by_when_it_says_it_sent_the_event() {
+        let mut decoder = decoder(sent(), None).expect("a decoder");
+        // Two hours fast, since 1970, right; and one that does not say when it sent.
+        let events = [
+            format!(r#"{{"made":{},"sent_at":{}}}"#, NOW + 7_200 - 30, NOW + 7_200 - 2),
+            r#"{"made":10,"sent_at":70}"#.to_owned(),
+            format!(r#"{{"made":{},"sent_at":{NOW}}}"#, NOW - 5),
+            format!(r#"{{"made":{}}}"#, NOW - 5),
+        ];
+        let decoded = decoder.decode(&[json(&events.join("\n"))]).expect("decoded");
+        assert_eq!(times(&decoded, 3), [NOW - 28, NOW - 60, NOW - 5, NOW - 5]);
+        assert_eq!(decoded.received, [PUBLISHED; 4]);
+    }
+
+    #[test]
+    fn a_corrected_time_that_is_not_believed_says_what_it_was_corrected_by() {
+        let mut decoder = decoder(sent(), None).expect("a decoder");
+        // Made an hour after it was sent.
+        let decoded = decoder.decode(&[json(&format!(r#"{{"made":{},"sent_at":{NOW}}}"#, NOW + 3_600))]);
+        let rejects = decoded.expect("decoded").rejects;
+        let (reason, detail) = (rejects[0].reason, rejects[0].detail.as_str());
+        assert_eq!(reason, RejectReason::TimeOutOfBounds);
+        assert!(
+            detail.starts_with("field \"made\", corrected by \"sent_at\": expected a time from 2000-01-01"),
+            "{detail}"
+        );
+    }
+
+    #[test]
+    fn by_the_broker_s_clock_an_event_needs_no_time_of_its_own() {
+        let mut broker = decoder(Clock::Broker, None).expect("a decoder");
+        let decoded = broker.decode(&[json(r#"{"made":1}"#), json(r#"{"made":2,"ts":5}"#)]).expect("decoded");
+        assert_eq!((times(&decoded, 0), decoded.rejects.len()), (vec![NOW, NOW], 0));
+    }
+
+    #[test]
+    fn a_column_says_when_an_event_was_received_but_never_after_the_broker_had_it() {
+        let mut decoder = decoder(sent(), Some("received_at")).expect("a decoder");
+        let events = [
+            format!(r#"{{"made":{},"sent_at":{},"received_at":"2025-12-31T00:00:00Z"}}"#, NOW - 100, NOW - 90),
+            format!(r#"{{"made":{NOW},"received_at":"2027-01-01T00:00:00Z"}}"#),
+            format!(r#"{{"made":{NOW}}}"#),
+            // Ahead of when it was received, though not of the broker.
+            format!(r#"{{"made":{NOW},"received_at":"2025-12-31T00:00:00Z"}}"#),
+        ];
+        let decoded = decoder.decode(&[json(&events.join("\n"))]).expect("decoded");
+        let day = 86_400;
+        assert_eq!(decoded.received, [PUBLISHED - day * 1_000_000, PUBLISHED, PUBLISHED]);
+        assert_eq!(times(&decoded, 3), [NOW - day - 10, NOW, NOW]);
+        assert_eq!(decoded.rejects[0].reason, RejectReason::TimeOutOfBounds);
+    }
+
+    #[test]
+    fn columns_of_times_are_in_the_contract_and_are_times() {
+        let problem = |clock, received| decoder(clock, received).expect_err("a problem").to_string();
+        let properties = "ts, sent_at, received_at, made";
+        let unknown = Clock::Sent { column: "send_at".to_owned() };
+        assert_eq!(
+            problem(unknown, None),
+            format!("sent column \"send_at\" is not in the contract; name one of {properties}")
+        );
+        assert_eq!(
+            problem(Clock::Event, Some("got")),
+            format!("received column \"got\" is not in the contract; name one of {properties}")
+        );
+    }
+}

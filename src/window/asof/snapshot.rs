@@ -25,8 +25,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Int16Array, Int32Array, Int64Array, NullArray, RecordBatch, UInt8Array,
-    UInt32Array,
+    Array, ArrayRef, AsArray, Int16Array, Int32Array, Int64Array, NullArray, RecordBatch, UInt8Array, UInt32Array,
 };
 use arrow::datatypes::{DataType, Int16Type, Int32Type, Int64Type, UInt8Type};
 

@@ -45,7 +45,7 @@ struct Held {
 /// A row that waits. The order of the fields is the order in which rows are due: time, then arrival.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Due {
-    ts: i64,
+    pub(super) ts: i64,
     pub(super) step: u32,
     pub(super) row: u32,
 }
@@ -332,3 +332,6 @@ impl RecentBatch {
         Ok(Self::new(words(&|batch| &batch.times), slots, running, distinct, last, merged))
     }
 }
+
+#[cfg(test)]
+mod tests;
