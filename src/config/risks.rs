@@ -88,7 +88,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let write = |path: &str, text: &str| fs::write(folder.path().join(path), text).unwrap();
         fs::create_dir(folder.path().join("features")).unwrap();
-        let properties = r#"{"ts": {"type": "integer"}, "user": {"type": "integer"}}"#;
+        let properties = r#"{"ts": {"type": "integer"}, "user_id": {"type": "integer"}}"#;
         write("click.json", &format!(r#"{{"type": "object", "properties": {properties}, "required": ["ts"]}}"#));
         write("features/t.sql", select);
         let stream = "[streams.clicks]\nsubjects = [\"risks.*\"]\ncontract = \"click.json\"\ntime = \"ts\"";
@@ -104,7 +104,7 @@ mod tests {
         let broker = "clock = \"broker\"\nahead = \"0s\"\ndisorder = \"0s\"";
         assert_eq!(warnings(broker, WINDOWS), "");
         assert_eq!(warnings("disorder = \"0s\"\n[tables.t]\nlateness = \"5s\"", WINDOWS), "");
-        assert_eq!(warnings("disorder = \"0s\"", "SELECT user, count(*) AS n FROM clicks GROUP BY user"), "");
+        assert_eq!(warnings("disorder = \"0s\"", "SELECT user_id, count(*) AS n FROM clicks GROUP BY user_id"), "");
     }
 
     #[test]

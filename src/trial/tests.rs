@@ -11,11 +11,11 @@ use crate::trial;
 const START: i64 = 1_699_920_000_000;
 
 const CONTRACT: &str = r#"{"type": "object", "properties": {
-    "user": {"type": "integer"},
+    "user_id": {"type": "integer"},
     "sent_at": {"type": "integer"},
     "received_at": {"type": ["integer", "null"]},
     "ts": {"type": "integer"}
-}, "required": ["user", "ts"]}"#;
+}, "required": ["user_id", "ts"]}"#;
 
 /// What does not hold of a case of a pipeline with these settings of its stream and this select.
 fn faults(settings: &str, select: &str, case: &str) -> Vec<String> {
@@ -40,9 +40,9 @@ fn fast_phone(seconds: i64, ahead: i64) -> String {
     let mut lines = String::new();
     for second in 0..seconds {
         let now = START + second * 1_000;
-        writeln!(lines, r#"{{"user":{},"ts":{now}}}"#, second % 50).unwrap();
+        writeln!(lines, r#"{{"user_id":{},"ts":{now}}}"#, second % 50).unwrap();
         if second % 10 == 5 {
-            writeln!(lines, r#"{{"user":999,"ts":{}}}"#, now + ahead * 1_000).unwrap();
+            writeln!(lines, r#"{{"user_id":999,"ts":{}}}"#, now + ahead * 1_000).unwrap();
         }
     }
     lines
@@ -69,20 +69,20 @@ fn a_phone_fifty_seconds_fast_makes_no_event_late_in_windows_of_ten_seconds_or_a
 fn an_event_two_weeks_ahead_spoils_nothing_and_counts_in_its_own_time() {
     let fortnight = 14 * 86_400_000;
     let lines = format!(
-        "{{\"user\":1,\"ts\":{START}}}\n{{\"user\":99,\"ts\":{}}}\n{{\"user\":1,\"ts\":{}}}\n{{\"user\":1,\"ts\":{}}}\n",
+        "{{\"user_id\":1,\"ts\":{START}}}\n{{\"user_id\":99,\"ts\":{}}}\n{{\"user_id\":1,\"ts\":{}}}\n{{\"user_id\":1,\"ts\":{}}}\n",
         START + fortnight,
         START + 10_000,
         START + 20_000,
     );
     let settings = "disorder = \"0s\"\nahead = \"30 days\"";
-    let windows = "SELECT user, window_start, count(*) AS n FROM clicks GROUP BY user, tumble(ts, '1 minute')";
+    let windows = "SELECT user_id, window_start, count(*) AS n FROM clicks GROUP BY user_id, tumble(ts, '1 minute')";
     let counts = "[counts]\ncounted = 4\nlate = 0\n";
-    let emits = "[[emits]]\ntable = \"t\"\nexpect = [{ user = 1, n = 3 }, { user = 99, n = 1 }]\n";
+    let emits = "[[emits]]\ntable = \"t\"\nexpect = [{ user_id = 1, n = 3 }, { user_id = 99, n = 1 }]\n";
     assert_eq!(faults(settings, windows, &format!("end = true\n{}{counts}{emits}", events(&lines))), [""; 0]);
 
-    let as_of = "SELECT user, count(*) FILTER (WHERE within(ts, '1 hour')) AS n FROM clicks GROUP BY user";
+    let as_of = "SELECT user_id, count(*) FILTER (WHERE within(ts, '1 hour')) AS n FROM clicks GROUP BY user_id";
     let row = |user: i64, at: &str, expect: &str| {
-        format!("[[rows]]\ntable = \"t\"\nkey = {{ user = {user} }}\nat = \"{at}\"\n{expect}\n")
+        format!("[[rows]]\ntable = \"t\"\nkey = {{ user_id = {user} }}\nat = \"{at}\"\n{expect}\n")
     };
     let rows = [
         row(1, "2023-11-14T00:00:20Z", "expect = { n = 3 }"),
@@ -104,7 +104,7 @@ fn what_is_further_ahead_than_the_setting_is_rejected() {
 
 #[test]
 fn a_case_may_say_when_events_were_received() {
-    let event = |ts: i64| format!("{{\"user\":1,\"ts\":{}}}\n", START + ts * 1_000);
+    let event = |ts: i64| format!("{{\"user_id\":1,\"ts\":{}}}\n", START + ts * 1_000);
     let case = |published: &str| {
         let lines = [event(0), event(60)].concat();
         let first = events(&lines).replace("lines", &format!("{published}lines"));
@@ -123,9 +123,9 @@ fn a_column_says_when_the_events_of_a_log_were_received() {
     let mut lines = String::new();
     for second in 0..300 {
         let now = START + second * 1_000;
-        writeln!(lines, r#"{{"user":1,"ts":{now},"received_at":{now}}}"#).unwrap();
+        writeln!(lines, r#"{{"user_id":1,"ts":{now},"received_at":{now}}}"#).unwrap();
         if second % 10 == 5 {
-            writeln!(lines, r#"{{"user":999,"ts":{},"received_at":{now}}}"#, now + 50_000).unwrap();
+            writeln!(lines, r#"{{"user_id":999,"ts":{},"received_at":{now}}}"#, now + 50_000).unwrap();
         }
     }
     let counts = |late: u64| format!("[counts]\ncounted = {}\nlate = {late}\n", 330 - late);
@@ -141,7 +141,7 @@ fn a_column_says_when_the_events_of_a_log_were_received() {
 fn the_clock_of_a_stream_decides_when_its_events_happen() {
     // A device an hour slow made it five seconds before it sent it, and it was received at 00:00:30.
     let (made, sent) = (START - 3_600_000, START - 3_600_000 + 5_000);
-    let lines = format!("{{\"user\":1,\"ts\":{made},\"sent_at\":{sent}}}\n");
+    let lines = format!("{{\"user_id\":1,\"ts\":{made},\"sent_at\":{sent}}}\n");
     let log = events(&lines).replace("lines", "published = \"2023-11-14T00:00:30Z\"\nlines");
     for (clock, start) in [
         ("\"event\"", "2023-11-13T23:00:00Z"),
