@@ -1,12 +1,14 @@
-//! `tidewheel check`: every problem of a folder at once.
+//! `tidewheel check`: every problem of a folder at once, and of one without any what is risky in it.
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use clap::Args;
+use serde::Serialize;
 
 use super::explain::{emission, length, window};
 use super::{Format, observe};
-use crate::config::Folder;
+use crate::config::{Folder, Problem, risks};
 use crate::engine::load_model;
 use crate::feature::LivePlan;
 use crate::model;
@@ -22,9 +24,18 @@ pub(super) struct Arguments {
     format: Format,
 }
 
+/// What runs and is risky, beside the problems of a folder that can't run.
+#[derive(Serialize)]
+struct Warning {
+    severity: &'static str,
+    #[serde(flatten)]
+    problem: Problem,
+}
+
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     match (Folder::check(&arguments.folder), arguments.format) {
         (Ok(pipeline), Format::Text) => {
+            let warnings = risks(&arguments.folder, &pipeline);
             let tables = pipeline.tables.len();
             println!("{}: {} stream(s), {tables} feature table(s)", pipeline.name, pipeline.streams.len());
             for table in &pipeline.tables {
@@ -48,12 +59,19 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
             if let Some(train) = &pipeline.train {
                 train.inventory.to_string().lines().for_each(|line| println!("  {line}"));
             }
-            println!("no problems");
+            for warning in &warnings {
+                println!("warning: {}", warning.render(std::io::stdout().is_terminal()));
+            }
+            match warnings.len() {
+                0 => println!("no problems"),
+                count => println!("no problems, {count} warning(s)"),
+            }
             Ok(true)
         }
-        (Ok(_), Format::Json) => {
-            println!("[]");
-            Ok(true)
+        (Ok(pipeline), Format::Json) => {
+            let warnings = risks(&arguments.folder, &pipeline).into_iter();
+            let warnings: Vec<_> = warnings.map(|problem| Warning { severity: "warning", problem }).collect();
+            observe::print_json(&warnings).map(|()| true)
         }
         (Err(problems), Format::Json) => observe::print_json(&problems).map(|()| false),
         (Err(problems), Format::Text) => {

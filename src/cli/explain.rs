@@ -168,9 +168,9 @@ fn explain(pipeline: &Pipeline, only: Option<&str>) -> anyhow::Result<Explained>
 fn watermark(stream: &crate::pipeline::StreamPlan) -> String {
     let disorder = words(stream.disorder);
     match stream.partition_by_subject {
-        false => format!("newest event time, less {disorder}"),
+        false => format!("newest event time, at most the broker's, less {disorder}"),
         true => format!(
-            "least newest event time of its subjects, less {disorder}; a subject that is silent for {} takes no part",
+            "least newest event time of its subjects, at most the broker's, less {disorder}; a subject that is silent for {} takes no part",
             words(stream.idle)
         ),
     }

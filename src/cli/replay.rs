@@ -18,6 +18,7 @@ use super::{BrokerArguments, Format, assemble, observe};
 use crate::bus::{Bus, Outgoing, StreamSequence};
 use crate::clock;
 use crate::engine::Run;
+use crate::event::Clock;
 use crate::pipeline::{Pipeline, StreamIndex, concrete, input_spec};
 
 /// Messages that wait for the broker's acknowledgement.
@@ -92,6 +93,13 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     let stream = pick_stream(&pipeline, arguments.stream.as_deref())?;
     let wants_time = arguments.speed != Speed::Max;
     let plan = pipeline.stream(stream);
+    if plan.decode.clock != Clock::Event && plan.decode.received_column.is_none() {
+        tracing::warn!(
+            stream = plan.name,
+            "by its `clock` an event happens when it is received, and in a replay that is now: name the column that says when \
+             it was with `received`"
+        );
+    }
     let file = EventFile::open(&arguments.file, &plan.contract, &plan.decode.time_column, wants_time)?;
     let bar = progress(file.total_bytes());
     let mut replay = Replay { pipeline: Arc::new(pipeline), stream, file, speed: arguments.speed, bar: bar.clone() };

@@ -20,6 +20,7 @@
 //! It fails with [`Problems`], all of them the operator's to mend.
 
 mod assemble;
+mod clock;
 mod count;
 mod document;
 mod duration;
@@ -38,6 +39,7 @@ mod optimizer;
 mod problem;
 mod reference;
 mod render;
+mod risks;
 mod rivals;
 mod rules;
 mod schema;
@@ -57,5 +59,6 @@ mod train;
 
 pub use folder::Folder;
 pub(crate) use nearest::nearest;
-pub(crate) use problem::Problems;
+pub(crate) use problem::{Problem, Problems};
+pub(crate) use risks::risks;
 pub use schema::schema;

@@ -16,6 +16,13 @@ impl Problems {
     }
 }
 
+impl Problem {
+    /// The problem as text without a last newline, with an excerpt of its file; with ANSI colours when `colour`.
+    pub(crate) fn render(&self, colour: bool) -> String {
+        render(self, &Paint { colour })
+    }
+}
+
 fn render(problem: &Problem, paint: &Paint) -> String {
     let mut place = problem.file.clone();
     for number in [problem.line, problem.column].into_iter().flatten() {

@@ -208,6 +208,7 @@ mod tests {
         let stream = section_schema::<super::super::stream::Stream>();
         insta::assert_snapshot!(defaults(&stream), @r#"
         time_unit = "ms"
+        clock = "event"
         remember_ids = 1000000
         disorder = "5s"
         partition = "stream"

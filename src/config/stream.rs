@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::clock::Clock;
 use super::subject::SubjectFilter;
 use super::{count, duration, moment, size};
 
@@ -30,6 +31,18 @@ pub struct Stream {
     #[serde(default)]
     #[schemars(extend("default" = "ms"))]
     pub time_unit: TimeUnit,
+    /// Whose clock tells when an event happened. `"event"`: that of whoever made it, the property `time` as it is.
+    /// `"broker"`: the broker's; the event happens when it is received, and its own `time` may be missing. `{ sent = "sent_at" }`:
+    /// that of whoever made it, corrected by the property that says when it was sent, an integer in `time_unit` or a date-time:
+    /// `time` + received - sent. An event without it, where the contract allows that, keeps its own time. `event` unless given.
+    #[serde(default)]
+    #[schemars(extend("default" = "event"))]
+    pub clock: Clock,
+    /// The property that says when an event was received, an integer in `time_unit` or a date-time, where that was before the
+    /// broker took it: at a gateway, or in the log that a `replay` reads, which arrives now. A later time than the broker's
+    /// own, or none, is taken as the broker's. Without it an event is received when the broker takes it.
+    #[schemars(with = "Option<String>")]
+    pub received: Option<Spanned<String>>,
     /// The property by whose value the stream may be partitioned.
     #[schemars(with = "Option<String>")]
     pub key: Option<Spanned<String>>,
@@ -39,7 +52,8 @@ pub struct Stream {
     /// How many ids are remembered: a repeat within so many events is found. 1,000,000 unless given.
     #[serde(default = "default::remember_ids", deserialize_with = "count::positive")]
     pub remember_ids: NonZeroUsize,
-    /// How far events may be out of order: the watermark is the newest event time minus this. 5 seconds unless given.
+    /// How far events may be out of order, or on their way: the watermark is the newest event time minus this, and never after
+    /// the time when that event was received minus this, so that a fast clock makes nobody else late. 5 seconds unless given.
     #[serde(default = "default::disorder", deserialize_with = "duration::any")]
     #[schemars(schema_with = "duration::schema", extend("default" = "5s"))]
     pub disorder: Duration,
@@ -63,8 +77,8 @@ pub struct Stream {
     #[serde(rename = "earliest", default = "default::earliest_micros", deserialize_with = "moment::micros")]
     #[schemars(schema_with = "moment::schema", extend("default" = "2000-01-01T00:00:00Z"))]
     pub earliest_micros: i64,
-    /// Events whose time is further ahead of the broker's own clock than this are rejected, so that one wrong clock
-    /// can't push the watermark into the future. 1 minute unless given.
+    /// Events whose time is further ahead of when they were received, by the broker's clock, than this are rejected. Those that
+    /// are less far ahead count when their time has come. 1 minute unless given.
     #[serde(default = "default::ahead", deserialize_with = "duration::any")]
     #[schemars(schema_with = "duration::schema", extend("default" = "1m"))]
     pub ahead: Duration,

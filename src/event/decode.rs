@@ -36,6 +36,9 @@ pub struct Decoded {
     pub batch: RecordBatch,
     /// For each row the index of its message.
     pub origin: Vec<u32>,
+    /// When each row was received, microseconds since 1970: at the broker's time of its message, or before that where the
+    /// stream has a column that says so.
+    pub received: Vec<i64>,
     /// The refused events, in the order of their messages.
     pub rejects: Vec<Reject>,
 }
@@ -67,7 +70,7 @@ impl Decoder {
     /// # Errors
     /// When the accepted events do not fit into one batch, which takes more than 2 GiB of text.
     pub fn decode(&mut self, messages: &[Message]) -> Result<Decoded, DecoderError> {
-        let mut outcome = Outcome { messages, segments: Vec::new(), origin: Vec::new(), rejects: Vec::new() };
+        let mut outcome = Outcome::of(messages);
         for (index, message) in messages.iter().enumerate() {
             match message.encoding {
                 Encoding::Json => self.decode_json(index, message, &mut outcome)?,
@@ -141,10 +144,15 @@ struct Outcome<'m> {
     messages: &'m [Message],
     segments: Vec<RecordBatch>,
     origin: Vec<u32>,
+    received: Vec<i64>,
     rejects: Vec<Reject>,
 }
 
-impl Outcome<'_> {
+impl<'m> Outcome<'m> {
+    fn of(messages: &'m [Message]) -> Self {
+        Self { messages, segments: Vec::new(), origin: Vec::new(), received: Vec::new(), rejects: Vec::new() }
+    }
+
     fn refuse(&mut self, message: u32, flaw: Flaw, bytes: Bytes) {
         self.rejects.push(Reject { message, reason: flaw.reason, detail: flaw.detail, bytes });
     }
@@ -162,12 +170,15 @@ impl Outcome<'_> {
         mut origin: Vec<u32>,
         bytes: impl Fn(usize, Bytes) -> Result<Bytes, ArrowError>,
     ) -> Result<(), ArrowError> {
-        time.convert(&mut columns);
         let published =
             |message: u32| self.messages.get(message as usize).map_or(i64::MIN, |message| message.published_micros);
-        let faults: RowFaults = time.check(&columns, &origin, published);
+        let mut received = time.received(&columns, &origin, published);
+        time.convert(&mut columns, &received);
+        let faults: RowFaults = time.check(&columns, &received);
         if !faults.is_empty() {
             columns = faults.filter(&columns, origin.len())?;
+            let kept = received.iter().enumerate().filter(|(row, _)| faults.keeps(*row)).map(|(_, received)| *received);
+            received = kept.collect();
             let kept = origin.iter().enumerate().filter(|(row, _)| faults.keeps(*row)).map(|(_, message)| *message);
             let kept = kept.collect();
             for (row, flaw) in faults {
@@ -178,9 +189,10 @@ impl Outcome<'_> {
         }
         self.segments.push(RecordBatch::try_new(Arc::clone(time.schema()), columns)?);
         if self.origin.is_empty() {
-            self.origin = origin;
+            (self.origin, self.received) = (origin, received);
         } else {
             self.origin.append(&mut origin);
+            self.received.append(&mut received);
         }
         Ok(())
     }
@@ -196,7 +208,7 @@ impl Outcome<'_> {
         };
         // Faults of syntax are found before those of time; afterwards they stand by message again.
         self.rejects.sort_by_key(|reject| reject.message);
-        Ok(Decoded { batch, origin: self.origin, rejects: self.rejects })
+        Ok(Decoded { batch, origin: self.origin, received: self.received, rejects: self.rejects })
     }
 }
 

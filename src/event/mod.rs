@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!                 ┌ frame ┐   ┌ check ┬ columns ┐   ┌ time_column ┐
-//!   Message ─────▶│ JSON  │──▶│ rules │ values  │──▶│ µs, bounds  │──▶ batch, origin
+//!   Message ─────▶│ JSON  │──▶│ rules │ values  │──▶│ µs, bounds  │──▶ batch, origin, received
 //!    (payload)    └───────┘   └───────┴─────────┘   └─────────────┘
 //!         │          │ broken     │ flawed: taken back     │ not believed
 //!         │          └────────────┴──────────────┬─────────┘
@@ -18,6 +18,9 @@
 //! broken syntax hides where the next one begins: in an array that is the rest of it, among lines up to the next object. What a
 //! batch holds fits the contract: types, nulls, constraints, finite numbers, believable times; nothing later checks it
 //! again. The same messages give the same outcome on every machine and at any time: no clock, no random seed.
+//!
+//! Whose clock tells when an event happened is a setting of the stream ([`Clock`]). The broker's time of a message, or an
+//! earlier one that a column has, is when its events were received: nothing that is waited for runs ahead of that.
 //!
 //! **It does not** decide what is late or repeated (it offers [`is_late`] and [`SeenIds`] to those who do), publish dead
 //! letters, or count metrics.
@@ -69,8 +72,8 @@ pub(crate) use partitions::{PartitionedWatermark, SavedPartition, SavedWatermark
 pub(crate) use reject::RejectReason;
 pub(crate) use rule::FieldType;
 pub(crate) use seen::{SeenIds, SeenIdsError};
-pub use settings::DecodeSettings;
-pub(crate) use settings::DecoderError;
+pub use settings::{Clock, DecodeSettings};
+pub(crate) use settings::{DecoderError, TimeRole};
 pub(crate) use surrogates::without_surrogate_pairs;
 pub use time::TimeUnit;
 pub(crate) use watermark::is_late;

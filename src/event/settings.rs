@@ -1,5 +1,7 @@
 //! How a stream is decoded, and why it cannot be.
 
+use std::fmt;
+
 use arrow::error::ArrowError;
 
 use super::check::Limits;
@@ -16,8 +18,12 @@ pub struct DecodeSettings {
     pub time_unit: TimeUnit,
     /// The earliest event time that is believed, in microseconds since 1970.
     pub earliest_micros: i64,
-    /// How far an event time may be ahead of the broker's own time of its message.
+    /// How far an event time may be ahead of the time at which the event was received.
     pub ahead_micros: i64,
+    /// Whose clock tells when an event happened.
+    pub clock: Clock,
+    /// The property that says when an event was received, where that was before the broker took its message.
+    pub received_column: Option<String>,
     /// Size and depth of one JSON event. A row of an Arrow stream is limited by the broker's message size only.
     pub limits: Limits,
 }
@@ -31,25 +37,67 @@ impl DecodeSettings {
             time_unit: TimeUnit::default(),
             earliest_micros: 946_684_800_000_000,
             ahead_micros: 60_000_000,
+            clock: Clock::default(),
+            received_column: None,
             limits: Limits::default(),
         }
+    }
+}
+
+/// Whose clock tells when an event happened.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Clock {
+    /// That of whoever made the event: its time as it is.
+    #[default]
+    Event,
+    /// The broker's: the time at which the event was received.
+    Broker,
+    /// The event's, corrected by when its maker says that it was sent: time + received - sent.
+    Sent {
+        /// The property that says it.
+        column: String,
+    },
+}
+
+/// What a column of times tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TimeRole {
+    /// When an event happened.
+    Time,
+    /// When it was sent.
+    Sent,
+    /// When it was received.
+    Received,
+}
+
+impl fmt::Display for TimeRole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Time => "time",
+            Self::Sent => "sent",
+            Self::Received => "received",
+        })
     }
 }
 
 /// Why there can be no decoder, or no batch.
 #[derive(Debug, thiserror::Error)]
 pub enum DecoderError {
-    /// The contract lacks the time column.
-    #[error("time column \"{name}\" is not in the contract; name one of {}", .properties.join(", "))]
+    /// The contract lacks a column of times.
+    #[error("{role} column \"{name}\" is not in the contract; name one of {}", .properties.join(", "))]
     NoTimeColumn {
+        /// What it would tell.
+        role: TimeRole,
         /// The column that was asked for.
         name: String,
         /// The columns that there are.
         properties: Vec<String>,
     },
-    /// The time column is of a type that is no time.
-    #[error("time column \"{name}\" is of type {found}; use an integer or a date-time")]
+    /// A column of times is of a type that is no time.
+    #[error("{role} column \"{name}\" is of type {found}; use an integer or a date-time")]
     TimeColumnType {
+        /// What it would tell.
+        role: TimeRole,
         /// The column.
         name: String,
         /// Its type.
@@ -64,6 +112,16 @@ pub enum DecoderError {
     /// The columns could not be built: more than 2 GiB of text in one call, or a bug.
     #[error("events could not be put into columns: {0}")]
     Columns(#[from] ArrowError),
+}
+
+impl DecoderError {
+    /// What the column tells that is at fault, where one is.
+    pub(crate) fn role(&self) -> TimeRole {
+        match self {
+            Self::NoTimeColumn { role, .. } | Self::TimeColumnType { role, .. } => *role,
+            Self::OptionalTimeColumn { .. } | Self::Columns(_) => TimeRole::Time,
+        }
+    }
 }
 
 impl Judged for DecoderError {
@@ -83,7 +141,8 @@ mod tests {
 
     #[test]
     fn a_contract_without_a_time_is_the_operators_and_columns_that_do_not_fit_are_a_bug() {
-        let missing = DecoderError::NoTimeColumn { name: "ts".to_owned(), properties: Vec::new() };
+        let missing =
+            DecoderError::NoTimeColumn { role: TimeRole::Time, name: "ts".to_owned(), properties: Vec::new() };
         assert_eq!(missing.judgement(), Judgement::OPERATOR);
         let columns = DecoderError::Columns(ArrowError::ComputeError("lengths differ".to_owned()));
         assert_eq!(columns.judgement(), Judgement::DEFECT);

@@ -30,8 +30,8 @@ impl TimeUnit {
 
 /// Which event times are believed.
 ///
-/// The upper bound is the broker's own time of the message plus a tolerance, never this machine's clock: a replay of the
-/// same messages must decide the same.
+/// The upper bound is when the event was received, by the broker's clock, plus a tolerance, never this machine's clock: a
+/// replay of the same messages must decide the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TimeBounds {
     pub(super) earliest: EventTime,
@@ -39,9 +39,9 @@ pub(super) struct TimeBounds {
 }
 
 impl TimeBounds {
-    /// The event times believed of a message that the broker took at `published_micros`.
+    /// The event times believed of an event that was received at `received_micros`.
     #[inline]
-    pub(super) fn at(&self, published_micros: i64) -> RangeInclusive<EventTime> {
-        self.earliest..=EventTime(published_micros.saturating_add(self.ahead_micros))
+    pub(super) fn at(&self, received_micros: i64) -> RangeInclusive<EventTime> {
+        self.earliest..=EventTime(received_micros.saturating_add(self.ahead_micros))
     }
 }

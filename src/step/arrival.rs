@@ -30,6 +30,8 @@ pub(super) struct StreamState {
     decoder: Decoder,
     pub(super) seen: Option<SeenIds>,
     pub(super) watermark: PartitionedWatermark,
+    /// The newest event time, were it ahead of the broker's.
+    pub(super) furthest: Option<EventTime>,
     /// The last message that was applied.
     pub(super) last: StreamSequence,
     pub(super) time_index: usize,
@@ -40,6 +42,8 @@ pub(super) struct Arrival {
     pub(super) batch: RecordBatch,
     /// For each event, the index of its message.
     pub(super) origin: Vec<u32>,
+    /// When each was received, microseconds: an event of a later time waits in as-of tables until its time has come.
+    pub(super) received: Vec<i64>,
     /// The watermark before the first; [`EventTime::BEGINNING`] while there is none.
     pub(super) before: EventTime,
     /// The watermark after each.
@@ -55,6 +59,7 @@ impl StreamState {
             decoder,
             seen: plan.ids.as_ref().map(|(_, remember)| SeenIds::new(*remember)),
             watermark: plan.watermark(),
+            furthest: None,
             last: StreamSequence(0),
             time_index,
         })
@@ -91,6 +96,7 @@ impl StreamState {
         let mut arrival = Arrival {
             batch: decoded.batch,
             origin: decoded.origin,
+            received: decoded.received,
             before: self.watermark(),
             watermarks: Vec::new(),
             time_index: self.time_index,
@@ -111,7 +117,7 @@ impl StreamState {
         let Incoming { plan, messages, .. } = incoming;
         let mut watermarks = Vec::with_capacity(arrival.origin.len());
         let (mut message, mut partition) = (u32::MAX, 0);
-        for (time, origin) in arrival.times().iter().zip(&arrival.origin) {
+        for ((time, origin), received) in arrival.times().iter().zip(&arrival.origin).zip(&arrival.received) {
             let published = &messages[*origin as usize];
             if *origin != message {
                 message = *origin;
@@ -121,7 +127,8 @@ impl StreamState {
                     .number(name)
                     .map_err(|source| StepError::Partitions { stream: plan.name.clone(), source })?;
             }
-            self.watermark.observe(partition, EventTime(*time), published.published_micros);
+            self.furthest = self.furthest.max(Some(EventTime(*time)));
+            self.watermark.observe(partition, EventTime(*time.min(received)), published.published_micros);
             watermarks.push(self.watermark());
         }
         arrival.watermarks = watermarks;
@@ -177,6 +184,8 @@ impl Arrival {
         }
         let mut keeps = wanted.iter();
         self.origin.retain(|_| keeps.next().unwrap_or(true));
+        let mut keeps = wanted.iter();
+        self.received.retain(|_| keeps.next().unwrap_or(true));
         let mut keeps = wanted.iter();
         self.watermarks.retain(|_| keeps.next().unwrap_or(true));
         let batch = filter_record_batch(&self.batch, &BooleanArray::new(wanted.clone(), None));

@@ -30,6 +30,8 @@ mod output;
 mod saving;
 mod step;
 mod tables;
+#[cfg(test)]
+mod tests;
 mod trigger;
 
 pub use counts::Counts;

@@ -212,6 +212,7 @@ fn save_stream(stream: &StreamState, plan: &StreamPlan, output: &mut dyn Write) 
         saved.silent_after,
         micros(saved.value),
         micros(saved.newest),
+        micros(stream.furthest),
         i64::from(stream.seen.is_some()),
     ];
     writer.numbers("position", &numbers)?;
@@ -237,7 +238,7 @@ fn save_stream(stream: &StreamState, plan: &StreamPlan, output: &mut dyn Write) 
 
 fn restore_stream(stream: &mut StreamState, plan: &StreamPlan, input: &mut dyn Read) -> Result<(), SaveError> {
     let mut reader = SectionReader::new(input, STREAM, stream_fingerprint(plan))?;
-    let numbers = reader.numbers("position", 6)?;
+    let numbers = reader.numbers("position", 7)?;
     let partitions = reader.batch("partitions")?;
     let time = |micros: i64| (micros != i64::MIN).then_some(EventTime(micros));
     let mut saved = SavedWatermark {
@@ -265,8 +266,9 @@ fn restore_stream(stream: &mut StreamState, plan: &StreamPlan, input: &mut dyn R
     }
     let restored = plan.watermark().restored(&saved);
     stream.watermark = restored.map_err(|_| unexpected("partitions", "fewer partitions"))?;
+    stream.furthest = time(numbers[5]);
     stream.last = StreamSequence(numbers[0].cast_unsigned());
-    if let (1, Some((_, remember))) = (numbers[5], &plan.ids) {
+    if let (1, Some((_, remember))) = (numbers[6], &plan.ids) {
         let older = read_hashes(&mut reader, "older ids")?;
         let younger = read_hashes(&mut reader, "younger ids")?;
         let seen = SeenIds::new(*remember).restored(&older, &younger);

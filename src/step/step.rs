@@ -173,7 +173,8 @@ impl Step {
     /// Moves event time on until every window has closed: the end of a test, after which nothing comes.
     pub fn close_windows(&mut self) -> Result<Vec<Emitted>, StepError> {
         let mut emissions = Vec::new();
-        let newest = self.streams.iter().filter_map(|stream| stream.watermark.newest()).max();
+        // Events ahead of the broker's time have windows of their own.
+        let newest = self.streams.iter().filter_map(|stream| stream.furthest).max();
         let Some(newest) = newest else { return Ok(emissions) };
         let end = EventTime(newest.micros().saturating_add(self.tables.longest_wait()));
         for stream in (0..self.streams.len()).map(StreamIndex) {
@@ -209,7 +210,7 @@ impl Step {
         if decoded.groups.is_empty() {
             return Ok(output);
         }
-        // Without a time of its own a request is answered as of the newest event.
+        // Without a time of its own a request is answered as of the newest event that is not of the future.
         let newest = self.streams.iter().filter_map(|stream| stream.watermark.newest()).max();
         let newest = newest.unwrap_or_default();
         for time in decoded.times.iter_mut().chain(decoded.groups.iter_mut().map(|group| &mut group.at)) {
@@ -240,7 +241,7 @@ impl Step {
         let Self { pipeline, tables, vector, .. } = self;
         let stream = incoming.stream;
         let batch = &arrival.batch;
-        tables.begin(stream, batch, &output.emissions)?;
+        tables.begin(stream, arrival, &output.emissions)?;
         note_left_out(tables, pipeline, incoming, arrival, output);
         let trigger = pipeline.score.as_ref().and_then(|score| score.trigger.as_ref());
         // The label join remembers vectors that were shown before a restart, so they are made again.

@@ -11,8 +11,6 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::RecordBatch;
-
 use super::arrival::Arrival;
 use super::output::Emitted;
 use crate::event::is_late;
@@ -174,15 +172,16 @@ impl Tables {
     pub(super) fn begin(
         &mut self,
         stream: StreamIndex,
-        batch: &RecordBatch,
+        arrival: &Arrival,
         emissions: &[Emitted],
     ) -> Result<(), StepError> {
+        let Arrival { batch, received, .. } = arrival;
         for (table, _) in &self.of_stream[stream.0].as_of {
             if let LiveTable::AsOf(state) = &mut self.live[table.0] {
                 let mut failures = Failures::default();
                 let plan = Arc::clone(state.plan());
                 let rows = plan.source().rows(&self.of_stream[stream.0].name, batch, &self.references, &mut failures);
-                let begun = rows.and_then(|rows| rows.map_or(Ok(()), |rows| state.begin(&rows, &mut failures)));
+                let begun = rows.and_then(|rows| rows.map_or(Ok(()), |rows| state.begin_received(&rows, received, &mut failures)));
                 begun.map_err(|source| in_table(self.pipeline.table(*table).plan.name(), source))?;
                 if !failures.is_empty() {
                     self.failed.insert(*table, failures);

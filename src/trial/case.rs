@@ -41,7 +41,8 @@ pub(super) struct Events {
     pub(super) lines: String,
     /// The subject of the messages; one that the stream's first pattern matches unless given.
     pub(super) subject: Option<String>,
-    /// The broker's time of the messages; after all events unless given.
+    /// When the broker received the messages; unless given, each at the least event time of its own and all later events of
+    /// the case, so that nobody's clock is ahead but that of an event which is followed by earlier ones.
     pub(super) published: Option<String>,
 }
 

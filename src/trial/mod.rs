@@ -16,6 +16,8 @@ mod json_rows;
 mod rows;
 mod run;
 mod scores;
+#[cfg(test)]
+mod tests;
 mod vectors;
 
 pub(crate) use error::TrialError;

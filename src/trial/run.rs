@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::case::{Case, ExpectedCounts};
 use super::emits::check_emits;
 use super::error::TrialError;
-use super::events::messages;
+use super::events::{messages, received};
 use super::rows::check_row;
 use super::scores::check_score;
 use super::vectors::check_vector;
@@ -66,12 +66,13 @@ pub(crate) fn run(pipeline: &Arc<Pipeline>, file: &Path) -> Result<Outcome, Tria
 /// Hands the events to the step, in their order.
 fn apply(case: &Case, pipeline: &Pipeline, step: &mut Step) -> Result<Applied, TrialError> {
     let (mut sequence, mut applied) = (0, Applied::default());
+    let mut received = received(case, pipeline).into_iter();
     // A case is told whole: a stream that is silent in it is silent.
     step.reach_present();
     for events in &case.events {
         let stream =
             pipeline.stream_named(&events.stream).ok_or_else(|| TrialError::NoStream(events.stream.clone()))?;
-        let messages = messages(events, pipeline.stream(stream), &mut sequence)?;
+        let messages = messages(events, pipeline.stream(stream), &mut received, &mut sequence)?;
         let output = step.events(stream, &messages, true)?;
         applied.emissions.extend(output.emissions);
         applied.counts.add(&output.counts);

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use super::Assembly;
+use crate::config::clock::Clock;
 use crate::config::problem::Place;
 use crate::config::reference::Reference;
 use crate::config::source::Source;
 use crate::config::stream::{Late, Partition, Stream, TimeUnit};
-use crate::event::{self, Contract, DecodeSettings, Decoder, Limits};
+use crate::event::{self, Contract, DecodeSettings, Decoder, Limits, TimeRole};
 use crate::pipeline::{ReferencePlan, ReferenceSource, StreamPlan};
 use crate::reference::{ReferenceFile, ReferenceSpec, ReferenceTable, Validity};
 
@@ -37,7 +38,9 @@ impl Assembly<'_> {
             time_column: stream.time.get_ref().clone(),
             time_unit: unit(stream.time_unit),
             earliest_micros: stream.earliest_micros,
-            ahead_micros: stream.ahead.as_micros() as i64,
+            ahead_micros: i64::try_from(stream.ahead.as_micros()).unwrap_or(i64::MAX),
+            clock: stream.clock.rule(),
+            received_column: stream.received.as_ref().map(|column| column.get_ref().clone()),
             limits: Limits {
                 max_event_bytes: stream.max_event_bytes as usize,
                 max_depth: u64::try_from(stream.max_depth.get()).unwrap_or(u64::MAX) as usize,
@@ -46,7 +49,11 @@ impl Assembly<'_> {
         let schema = match Decoder::new(Arc::clone(&contract), &decode) {
             Ok(decoder) => Arc::clone(decoder.schema()),
             Err(error) => {
-                self.problems.push(self.folder.source.problem_at(stream.time.span(), error.to_string()));
+                let place = match (error.role(), &stream.clock, &stream.received) {
+                    (TimeRole::Sent, Clock::Sent(column), _) | (TimeRole::Received, _, Some(column)) => column.span(),
+                    _ => stream.time.span(),
+                };
+                self.problems.push(self.folder.source.problem_at(place, error.to_string()));
                 return;
             }
         };

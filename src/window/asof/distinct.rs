@@ -144,6 +144,31 @@ impl RunningDistinct {
         }
     }
 
+    /// Adds the values of rows that wait, by time, to the counts of their key as of `t`, which is after every row applied.
+    pub(super) fn add_later<'a>(
+        &self,
+        slot: u32,
+        t: i64,
+        rows: &(impl Iterator<Item = (&'a RecentBatch, usize)> + Clone),
+        counts: &mut [i64],
+    ) {
+        for (number, aggregate) in self.aggregates.iter().enumerate() {
+            let mut values: HashMap<i64, i64> = HashMap::new();
+            for (batch, row) in rows.clone() {
+                let input = &batch.distinct[number].values;
+                if input.is_valid.value(row) {
+                    values.insert(input.words[row], batch.times[row]);
+                }
+            }
+            for (place, horizon) in aggregate.horizons.iter().enumerate() {
+                let tail = horizon.horizon.tail(t);
+                let is_new = |value: i64, seen: i64| seen > tail && aggregate.newest(slot, value) <= tail;
+                let new = values.iter().filter(|(value, seen)| is_new(**value, **seen)).count();
+                counts[aggregate.offset + place] += new as i64;
+            }
+        }
+    }
+
     /// Gives every key its new slot.
     pub(super) fn rename(&mut self, moved: &[u32], slots: usize) {
         let mut counts = vec![0; slots * self.width];

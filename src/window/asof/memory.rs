@@ -23,6 +23,7 @@ impl FeatureTable {
             + self.distinct.size()
             + self.last.size()
             + self.recent.size(self.recent_row_bytes())
+            + self.waiting.size(self.recent_row_bytes())
             + 8 * self.keys.len()
     }
 
@@ -63,10 +64,12 @@ impl FeatureTable {
     fn evict(&mut self, surplus: usize) -> Result<(), WindowError> {
         let slots = self.keys.len();
         let fixed = (self.size() - self.levels.size()).saturating_sub(self.distinct.size() + self.last.size());
-        let fixed = fixed.saturating_sub(self.recent.rows() * self.recent_row_bytes()) / slots.max(1);
+        let fixed = fixed.saturating_sub(self.recent.rows() * self.recent_row_bytes());
+        let fixed = fixed.saturating_sub(self.waiting.size(self.recent_row_bytes())) / slots.max(1);
         let mut weights = vec![fixed as u64; slots];
         self.distinct.weigh(&mut weights);
         self.last.weigh(&mut weights);
+        self.waiting.weigh(&mut weights, self.recent_row_bytes());
         for run in self.levels.all().iter().flat_map(super::level::Level::runs) {
             let row = (run.size() / run.slots.len().max(1)) as u64;
             for slot in run.slots.iter() {

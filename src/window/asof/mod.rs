@@ -11,7 +11,8 @@
 //! ```
 //!
 //! A read at the newest event copies what follows the events. A read of another time, at or after the watermark, undoes
-//! the few rows in between. Only aggregates of other functions and types (sketches, `stddev`, strings) are merged from
+//! the few rows in between. An event whose time is ahead of the broker's [waits](waiting) until that has come: the newest
+//! event is never one of the future. Only aggregates of other functions and types (sketches, `stddev`, strings) are merged from
 //! tiles at each read. Tiles hold an aggregate only for the horizons that read it at their width.
 //!
 //! Where the time goes (one table of 20 features over 5 horizons, a million users, `bench/features.rs`): a quarter is the
@@ -39,6 +40,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod tile;
+mod waiting;
 mod within;
 
 pub use plan::FeaturePlan;

@@ -17,7 +17,8 @@ use super::cells::RunningCells;
 use super::column::as_float;
 use super::level::Levels;
 use super::plan::{CellRef, FeaturePlan, OutputSource, RunningKind};
-use super::recent::Recent;
+use super::recent::{Recent, RecentBatch};
+use super::waiting::Waiting;
 use crate::sql::{Failures, decayed, new_accumulator};
 use crate::window::WindowError;
 use crate::window::failed::FailedValue;
@@ -53,7 +54,11 @@ pub(super) struct Picks {
     pub(super) rows: Vec<Pick>,
 }
 
-/// A row of a run (`source` = level and run) or of recent rows (`source` = 0 and batch), for a read.
+/// Marks the source of a row that waits.
+pub(super) const WAITING: u32 = u32::MAX;
+
+/// A row of a run (`source` = level and run), of recent rows (`source` = 0 and batch) or of those that wait ([`WAITING`] and
+/// their step), for a read.
 #[derive(Clone, Copy)]
 pub(super) struct Pick {
     pub(super) read: u32,
@@ -91,9 +96,18 @@ pub(super) struct ReadSource<'a> {
     pub(super) cells: &'a RunningCells,
     pub(super) levels: &'a Levels,
     pub(super) recent: &'a Recent,
+    pub(super) waiting: &'a Waiting,
 }
 
 impl ReadSource<'_> {
+    /// The batch of a row that was picked.
+    fn batch(&self, source: (u32, u32)) -> Option<&RecentBatch> {
+        match source {
+            (WAITING, step) => self.waiting.batch(step),
+            (_, batch) => self.recent.batch(batch as usize),
+        }
+    }
+
     /// The rows of the feature table for the look-ups; all NULL where the key has no row, and NULL in a column that fails,
     /// which is noted.
     pub(super) fn evaluate(&self, reads: &Reads, failed: &mut Vec<FailedValue>) -> Result<RecordBatch, WindowError> {
@@ -254,9 +268,8 @@ impl ReadSource<'_> {
         } else {
             &picks.rows
         };
-        let rows = Sources::of(rows, |(_, batch)| {
-            self.recent.batch(batch as usize).map(|batch| batch.merged[aggregate].arguments.as_slice())
-        });
+        let rows =
+            Sources::of(rows, |source| self.batch(source).map(|batch| batch.merged[aggregate].arguments.as_slice()));
         if !rows.arrays.is_empty() {
             let arguments = rows.gather(plan.arguments.len())?;
             accumulator.update_batch(&arguments, &rows.groups, None, reads.slots.len())?;
@@ -266,7 +279,7 @@ impl ReadSource<'_> {
 
     /// Whether the filter of an aggregate lets a recent row through.
     fn passes(&self, aggregate: usize, pick: &Pick) -> bool {
-        let batch = self.recent.batch(pick.source.1 as usize);
+        let batch = self.batch(pick.source);
         let filter = batch.and_then(|batch| batch.merged[aggregate].filter.as_ref());
         filter.is_none_or(|filter| filter.value(pick.row as usize))
     }

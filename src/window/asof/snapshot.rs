@@ -7,6 +7,7 @@
 //!  distinct  slot, value, newest time, by that                 (parts)
 //!  last      lengths by slot; times and words of all          (parts of 65,536 keys)
 //!  recent    one section per batch: rows as they were evaluated, and what they displaced
+//!  waiting   one section per step: rows as they were evaluated, whose time is yet to come
 //!  level     closed until, starts of runs; one section per run, and one per sparse column; named by their start
 //! ```
 //!
@@ -16,6 +17,7 @@
 //! be what would have followed. Counts of distinct values, chains and buckets are made again from what they index.
 
 mod columns;
+mod rows;
 
 use std::collections::VecDeque;
 use std::io::{Read, Write};
@@ -23,22 +25,22 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Int16Array, Int32Array, Int64Array, NullArray, RecordBatch, UInt8Array,
-    UInt32Array,
+    Array, ArrayRef, AsArray, Int16Array, Int32Array, Int64Array, NullArray, RecordBatch, UInt8Array, UInt32Array,
 };
 use arrow::datatypes::{DataType, Int16Type, Int32Type, Int64Type, UInt8Type};
 
 use columns::{Columns, unexpected};
+use rows::{read_recent, recent_columns};
 
 use super::column::Column;
 use super::plan::FeaturePlan;
-use super::recent::{DistinctInput, LastInput, MergedInput, RecentBatch, Values};
 use super::run::Run;
 use super::table::FeatureTable;
 use crate::snapshot::{SaveError, SectionReader, SectionWriter};
 use crate::window::{Budget, WindowError};
 
-const KIND: &str = "as-of table";
+/// The second form, which has rows that wait.
+const KIND: &str = "as-of table 2";
 
 /// Keys, or entries, of one section: what is held in memory beside the table while it is saved.
 const PART: usize = 1 << 16;
@@ -53,7 +55,8 @@ impl FeatureTable {
         let recent = self.recent.batches().count();
         let distinct: Vec<usize> = (0..self.distinct.len()).map(|index| self.distinct.entry_count(index)).collect();
         let mut numbers = vec![self.newest, self.disorder, self.compacted as i64, self.evicted.cast_signed()];
-        numbers.extend([self.keys.len() as i64, recent as i64]);
+        let waiting = self.waiting.saved()?;
+        numbers.extend([self.keys.len() as i64, recent as i64, waiting.len() as i64]);
         numbers.extend(distinct.iter().map(|entries| *entries as i64));
         numbers.extend(self.distinct.expired());
         numbers.extend(self.levels.all().iter().map(|level| level.runs().len() as i64));
@@ -95,6 +98,9 @@ impl FeatureTable {
         for (index, batch) in self.recent.batches().enumerate() {
             write(&mut writer, &format!("recent {index}"), recent_columns(batch))?;
         }
+        for (index, batch) in waiting.iter().enumerate() {
+            write(&mut writer, &format!("waiting {index}"), recent_columns(batch))?;
+        }
         for (index, level) in self.levels.all().iter().enumerate() {
             let mut numbers = vec![level.bounds().closed_until];
             numbers.extend(level.runs().iter().map(|run| run.start));
@@ -120,7 +126,7 @@ impl FeatureTable {
         let mut reader = SectionReader::new(input, KIND, plan.fingerprint())?;
         let mut table = Self::new(plan, disorder_micros, budget)?;
         let (sets, levels) = (table.distinct.len(), table.levels.all().len());
-        let numbers = reader.numbers("table", 6 + 2 * sets + levels)?;
+        let numbers = reader.numbers("table", 7 + 2 * sets + levels)?;
         if numbers[1] != disorder_micros {
             let (found, expected) = (numbers[1].to_string(), disorder_micros.to_string());
             return Err(SaveError::Foreign { what: "the disorder", found, expected }.into());
@@ -128,10 +134,10 @@ impl FeatureTable {
         table.newest = numbers[0];
         table.compacted = numbers[2] as usize;
         table.evicted = numbers[3].cast_unsigned();
-        let (keys, recent) = (numbers[4] as usize, numbers[5] as usize);
+        let (keys, recent, waiting) = (numbers[4] as usize, numbers[5] as usize, numbers[6]);
         table.restore_keys(&mut reader, keys)?;
         for index in 0..sets {
-            table.restore_distinct(&mut reader, index, numbers[6 + index] as usize, numbers[6 + sets + index])?;
+            table.restore_distinct(&mut reader, index, numbers[7 + index] as usize, numbers[7 + sets + index])?;
         }
         if table.newest != i64::MIN {
             table.distinct.restore_left(table.watermark());
@@ -146,7 +152,12 @@ impl FeatureTable {
             table.recent.push(batch, keys);
             table.recent.link_all();
         }
-        for (index, runs) in numbers[6 + 2 * sets..].iter().enumerate() {
+        for index in 0..waiting {
+            let name = format!("waiting {index}");
+            let batch = reader.batch(&name)?;
+            table.waiting.restore(read_recent(&table.plan, &mut Columns::of(&name, &batch), keys)?);
+        }
+        for (index, runs) in numbers[7 + 2 * sets..].iter().enumerate() {
             let numbers = reader.numbers(&format!("level {index}"), 1 + *runs as usize)?;
             let mut restored = VecDeque::with_capacity(numbers.len());
             let mut names = RunNames::default();
@@ -265,53 +276,6 @@ fn longs(values: Vec<i64>) -> ArrayRef {
 
 fn slots_column(values: Vec<u32>) -> ArrayRef {
     Arc::new(UInt32Array::from(values))
-}
-
-fn recent_columns(batch: &RecentBatch) -> Named {
-    let mut columns = vec![longs(batch.times.clone()), slots_column(batch.slots.clone())];
-    columns.extend(batch.running.iter().map(|running| longs(running.clone())));
-    let values = |values: &Values| -> [ArrayRef; 2] {
-        [longs(values.words.clone()), Arc::new(BooleanArray::new(values.is_valid.clone(), None))]
-    };
-    for input in &batch.distinct {
-        columns.extend(values(&input.values));
-        columns.push(longs(input.before.clone()));
-    }
-    for input in &batch.last {
-        columns.extend(values(&input.values));
-        columns.extend([longs(input.evicted_times.clone()), longs(input.evicted_words.clone())]);
-    }
-    for input in &batch.merged {
-        columns.extend(input.arguments.iter().cloned());
-        if let Some(filter) = &input.filter {
-            columns.push(Arc::new(filter.clone()));
-        }
-    }
-    numbered("column", columns)
-}
-
-fn read_recent(plan: &FeaturePlan, columns: &mut Columns, keys: usize) -> Result<RecentBatch, WindowError> {
-    let (times, slots) = (columns.longs()?, columns.slots(keys, true)?);
-    let mut running = Vec::with_capacity(plan.running.len());
-    for _ in &plan.running {
-        running.push(columns.longs()?);
-    }
-    let mut distinct = Vec::with_capacity(plan.distinct.len());
-    for _ in &plan.distinct {
-        distinct.push(DistinctInput { values: columns.values()?, before: columns.longs()? });
-    }
-    let mut last = Vec::with_capacity(plan.last.len());
-    for _ in &plan.last {
-        let values = columns.values()?;
-        last.push(LastInput { values, evicted_times: columns.longs()?, evicted_words: columns.longs()? });
-    }
-    let mut merged = Vec::with_capacity(plan.merged.len());
-    for aggregate in &plan.merged {
-        let arguments: Result<_, WindowError> = aggregate.arguments.iter().map(|_| columns.next().cloned()).collect();
-        let filter = aggregate.filter.as_ref().map(|_| columns.booleans().cloned()).transpose()?;
-        merged.push(MergedInput { arguments: arguments?, filter });
-    }
-    Ok(RecentBatch::new(times, slots, running, distinct, last, merged))
 }
 
 fn write_run(writer: &mut SectionWriter, name: &str, run: &Run) -> Result<(), WindowError> {

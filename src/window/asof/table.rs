@@ -9,10 +9,11 @@ use super::distinct::RunningDistinct;
 use super::last::RunningLast;
 use super::level::Levels;
 use super::plan::FeaturePlan;
-use super::read::{Pick, Picks, ReadSource, Reads};
+use super::read::{Pick, Picks, ReadSource, Reads, WAITING};
 use super::recent::{Recent, RecentBatch};
 use super::run::RunBuilder;
 use super::tile::Segment;
+use super::waiting::{Turn, Turns, Waiting};
 use crate::sql::{Failed, Failures};
 use crate::time::EventTime;
 use crate::window::failed::FailedValue;
@@ -38,7 +39,11 @@ pub struct FeatureTable {
     pub(super) last: RunningLast,
     pub(super) recent: Recent,
     pub(super) levels: Levels,
+    pub(super) waiting: Waiting,
+    /// The order of this step's rows, where it is not that of its events.
+    turns: Option<Turns>,
     builder: RunBuilder,
+    /// The newest event time, as far as the broker's had come.
     pub(super) newest: i64,
     /// Keys after the last compaction; the next one is due at twice as many.
     pub(super) compacted: usize,
@@ -61,6 +66,8 @@ impl FeatureTable {
             last: RunningLast::new(&plan),
             recent: Recent::default(),
             levels: Levels::new(&plan, disorder_micros),
+            waiting: Waiting::default(),
+            turns: None,
             builder: RunBuilder::default(),
             newest: i64::MIN,
             compacted: 0,
@@ -88,7 +95,8 @@ impl FeatureTable {
         self.evicted
     }
 
-    /// Takes in the events of a step without applying them: evaluates what the table needs of them.
+    /// Takes in the events of a step, none of which is ahead of the broker's time, without applying them: evaluates what the
+    /// table needs of them.
     ///
     /// Follow with [`Self::apply`] for every row in order, then [`Self::settle`]. Slots that were looked up before are
     /// not valid after it.
@@ -98,9 +106,25 @@ impl FeatureTable {
     /// # Errors
     /// When the table would exceed a limit at which it stops.
     pub fn begin(&mut self, events: &RecordBatch, failures: &mut Failures) -> Result<(), WindowError> {
+        self.begin_received(events, &[], failures)
+    }
+
+    /// As [`Self::begin`], of events that were received at these times, microseconds: one of a later time counts in reads of
+    /// that time from now on, and moves nothing else before it has come.
+    ///
+    /// # Errors
+    /// As [`Self::begin`].
+    pub(crate) fn begin_received(
+        &mut self,
+        events: &RecordBatch,
+        received: &[i64],
+        failures: &mut Failures,
+    ) -> Result<(), WindowError> {
         self.stay_within_budget(events.num_rows())?;
         let batch = RecentBatch::evaluate(&self.plan, events, &mut self.keys, failures)?;
         self.make_room();
+        let (batch, turns) = self.waiting.arrange(batch, self.newest, received)?;
+        self.turns = turns;
         self.cells.warm(&batch.slots);
         self.recent.push(batch, self.keys.len());
         Ok(())
@@ -108,15 +132,42 @@ impl FeatureTable {
 
     /// Applies one event of the batch that was begun.
     pub fn apply(&mut self, row: usize) {
+        if self.turns.is_some() {
+            return self.follow(row);
+        }
         let Some(ts) = self.recent.newest().map(|batch| batch.times[row]) else { return };
         self.applied += 1;
-        if ts > self.newest {
-            self.newest = ts;
-            let sources = Sources { levels: &self.levels, recent: &self.recent };
-            if self.cells.advance(ts, &sources) {
-                self.distinct.advance(ts);
+        self.advance(ts);
+        self.apply_row(row);
+    }
+
+    /// Applies an event of a step that was arranged, and those that have waited for its time.
+    fn follow(&mut self, event: usize) {
+        self.applied += 1;
+        while let Some(turn) = self.turns.as_mut().and_then(|turns| turns.next(event)) {
+            match turn {
+                Turn::Advance(newest) => self.advance(newest),
+                Turn::Apply(row) => self.apply_row(row),
+                Turn::Release(row, slot, due) => {
+                    self.waiting.hide(slot, due);
+                    self.apply_row(row);
+                }
+                Turn::Wait(slot, due) => self.waiting.show(slot, due),
             }
         }
+    }
+
+    fn advance(&mut self, newest: i64) {
+        if newest > self.newest {
+            self.newest = newest;
+            let sources = Sources { levels: &self.levels, recent: &self.recent };
+            if self.cells.advance(newest, &sources) {
+                self.distinct.advance(newest);
+            }
+        }
+    }
+
+    fn apply_row(&mut self, row: usize) {
         if let Some(batch) = self.recent.newest_mut() {
             self.cells.apply(batch, row);
             self.distinct.apply(batch, row);
@@ -130,6 +181,9 @@ impl FeatureTable {
     /// # Errors
     /// When a kernel fails, or the table has reached a limit at which it stops.
     pub fn settle(&mut self) -> Result<(), WindowError> {
+        if self.turns.take().is_some() {
+            self.waiting.settle();
+        }
         let watermark = self.watermark();
         let (batches, rows) = self.recent.passed(watermark);
         let finest = self.levels.finest_width();
@@ -189,10 +243,15 @@ impl FeatureTable {
         let is_current = |horizon| cells.is_current(slot, horizon, t);
         self.distinct.read(slot, t, &self.recent, is_current, &mut reads.distinct);
         let is_newest = self.cells.newest(slot) <= t;
+        let has_waiting = t > self.newest && self.waiting.has(slot, t);
         for (list, last) in self.plan.last.iter().enumerate() {
             for horizon in &last.horizons {
                 let range = (self.plan.horizons[*horizon].horizon.tail(t), t);
-                let length = self.last.read(list, slot, range, is_newest, &self.recent, &mut reads.last_words);
+                let mut length = self.last.read(list, slot, range, is_newest, &self.recent, &mut reads.last_words);
+                if has_waiting {
+                    let bounds = (last.most, length);
+                    length = self.waiting.add_to_last(list, slot, range, bounds, &mut reads.last_words);
+                }
                 reads.last_lengths.push(length);
             }
         }
@@ -200,6 +259,24 @@ impl FeatureTable {
             if !self.plan.horizons[horizon].merged.is_empty() {
                 self.pick(slot, horizon, t, read, picks);
             }
+        }
+        if has_waiting {
+            self.add_waiting(slot, t, reads);
+        }
+    }
+
+    /// Adds the rows of the key that wait until `t` to the read made last.
+    fn add_waiting(&self, slot: u32, t: i64, reads: &mut Reads) {
+        let cells = reads.cells.len() - self.cells.width();
+        self.waiting.add_to_cells(&self.plan, slot, t, &mut reads.cells[cells..], &self.cells);
+        let distinct = reads.distinct.len() - self.distinct.width();
+        let rows = self.waiting.until(slot, t).map(|(_, batch, row)| (batch, row));
+        self.distinct.add_later(slot, t, &rows, &mut reads.distinct[distinct..]);
+        let read = reads.slots.len() as u32 - 1;
+        for (part, picks) in self.plan.horizons.iter().zip(&mut reads.picks) {
+            let tail = part.horizon.tail(t);
+            let later = self.waiting.until(slot, t).filter(|(due, ..)| !part.merged.is_empty() && due.ts > tail);
+            picks.rows.extend(later.map(|(due, ..)| Pick { read, source: (WAITING, due.step), row: due.row }));
         }
     }
 
@@ -220,12 +297,13 @@ impl FeatureTable {
             cells: &self.cells,
             levels: &self.levels,
             recent: &self.recent,
+            waiting: &self.waiting,
         };
         source.evaluate(reads, failed)
     }
 
-    /// The rows of the keys with slots in `slots` as of the newest event; keys without a row are left out. A value that can't
-    /// be computed is NULL, and the log says so.
+    /// The rows of the keys with slots in `slots` as of the newest event that is not of the future; keys without a row are left
+    /// out. A value that can't be computed is NULL, and the log says so.
     pub fn scan(&mut self, slots: std::ops::Range<u32>) -> Result<RecordBatch, WindowError> {
         let end = slots.end.min(self.keys.len() as u32);
         let mut reads = Reads::default();
@@ -283,6 +361,7 @@ impl FeatureTable {
         }
         let mut alive = vec![false; self.keys.len()];
         self.recent.mark_alive(&mut alive);
+        self.waiting.mark_alive(&mut alive);
         for level in self.levels.all() {
             level.mark_alive(&mut alive);
         }
@@ -296,6 +375,7 @@ impl FeatureTable {
         let moved = self.keys.retain(alive);
         let slots = self.keys.len();
         self.recent.rename(&moved, slots);
+        self.waiting.rename(&moved);
         for level in self.levels.all_mut() {
             level.rename(&self.plan, &moved)?;
         }

@@ -11,7 +11,7 @@ use crate::sql::Failures;
 use crate::time::EventTime;
 use crate::window::{Budget, WindowError};
 
-const SQL: &str = "SELECT user_id,
+pub(super) const SQL: &str = "SELECT user_id,
     count(*) FILTER (WHERE kind = 'view' AND within(ts, '10 seconds')) AS views_10s,
     sum(price) FILTER (WHERE within(ts, '5 minutes')) AS spent_5m,
     avg(price) FILTER (WHERE kind <> 'view' AND within(ts, '1 hour')) AS price_1h,
@@ -27,20 +27,20 @@ const SQL: &str = "SELECT user_id,
     last_n(kind, 2) AS kinds
     FROM clicks GROUP BY user_id";
 
-const SECOND: i64 = 1_000_000;
-const START: i64 = 1_700_000_000 * SECOND;
-const DISORDER: i64 = 5 * SECOND;
+pub(super) const SECOND: i64 = 1_000_000;
+pub(super) const START: i64 = 1_700_000_000 * SECOND;
+pub(super) const DISORDER: i64 = 5 * SECOND;
 
 #[derive(Debug, Clone)]
-struct Event {
-    user: Option<i64>,
-    item: i64,
-    kind: Option<&'static str>,
-    price: Option<f64>,
-    ts: i64,
+pub(super) struct Event {
+    pub(super) user: Option<i64>,
+    pub(super) item: i64,
+    pub(super) kind: Option<&'static str>,
+    pub(super) price: Option<f64>,
+    pub(super) ts: i64,
 }
 
-fn batch(events: &[Event]) -> RecordBatch {
+pub(super) fn batch(events: &[Event]) -> RecordBatch {
     let times = TimestampMicrosecondArray::from_iter_values(events.iter().map(|event| event.ts));
     let columns: [(&str, ArrayRef); 5] = [
         ("user_id", Arc::new(events.iter().map(|event| event.user).collect::<Int64Array>())),
@@ -52,7 +52,7 @@ fn batch(events: &[Event]) -> RecordBatch {
     RecordBatch::try_from_iter_with_nullable(columns.map(|(name, column)| (name, column, true))).unwrap()
 }
 
-fn plan(sql: &str) -> Arc<FeaturePlan> {
+pub(super) fn plan(sql: &str) -> Arc<FeaturePlan> {
     let planner = crate::window::planner();
     planner.add_relation("clicks", batch(&[]).schema()).unwrap();
     Arc::new(FeaturePlan::new(&planner, "user_activity", sql, "ts", Horizon::new(6 * 3_600 * SECOND)).unwrap())
@@ -108,7 +108,7 @@ fn step(table: &mut FeatureTable, events: &[Event], backs: &[i64]) -> Result<Vec
     Ok(bytes)
 }
 
-fn save(table: &FeatureTable) -> Vec<u8> {
+pub(super) fn save(table: &FeatureTable) -> Vec<u8> {
     let mut bytes = Vec::new();
     table.save(&mut bytes).unwrap();
     bytes
@@ -181,7 +181,8 @@ fn clicks(users: std::ops::Range<i64>, ts: i64) -> Vec<Event> {
     users.map(|user| Event { user: Some(user), item: user, kind: Some("view"), price: Some(1.0), ts }).collect()
 }
 
-const SMALL: &str = "SELECT user_id, count(*) AS events, last_n(item_id, 2) AS items FROM clicks GROUP BY user_id";
+pub(super) const SMALL: &str =
+    "SELECT user_id, count(*) AS events, last_n(item_id, 2) AS items FROM clicks GROUP BY user_id";
 
 #[test]
 fn under_the_limit_nothing_is_evicted_and_at_it_the_coldest_keys_are() {
