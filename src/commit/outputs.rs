@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::bus::{Outgoing, StreamSequence, Subject};
 use crate::pipeline::{Names, Pipeline, StreamIndex};
-use crate::step::{DeadLetter, ExampleMessage};
+use crate::step::{DeadLetter, ExampleMessage, Tick};
 
 /// The header that names an output.
 pub(super) const ID: &str = "Tidewheel-Id";
@@ -28,6 +28,7 @@ pub(super) struct Outputs {
 }
 
 /// What of one step goes to the output stream.
+#[derive(Default)]
 pub(crate) struct Given {
     /// Rankings with their names.
     pub(crate) rankings: Vec<(String, Bytes)>,
@@ -35,6 +36,8 @@ pub(crate) struct Given {
     /// Rows of tables of windows.
     pub(crate) emitted: Vec<Outgoing>,
     pub(crate) dead: Vec<DeadLetter>,
+    /// The tick that gave the examples, if it was one.
+    pub(crate) tick: Option<Tick>,
 }
 
 impl Outputs {

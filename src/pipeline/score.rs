@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::index::StreamIndex;
 use crate::bus::Subject;
-use crate::event::{Contract, TimeUnit};
+use crate::event::Contract;
+use crate::score::RequestTime;
 use crate::sql::Condition;
 
 /// The model file.
@@ -28,8 +29,8 @@ pub struct ScorePlan {
     pub item: String,
     /// The column that says who is asked for.
     pub user: Option<String>,
-    /// Name and unit of the event time in requests.
-    pub time: (String, TimeUnit),
+    /// The event time in requests.
+    pub time: RequestTime,
     /// Rows of a micro-batch.
     pub batch_rows: usize,
     /// How long the first row of a micro-batch waits for others.

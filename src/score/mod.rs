@@ -10,13 +10,15 @@
 //! A job is a matrix and the groups of rows that are ranked together. It does not know where jobs come from or where
 //! rankings go, and makes no vectors.
 //!
-//! It fails with [`RequestError`] for a request that cannot be read, which is refused alone, and with the model's error where
+//! A request that cannot be read, or whose time can't be right, is refused alone. The room fails with [`RequestError`] for a
+//! contract that no request can keep, and with the model's error where
 //! the model fails on a whole batch. A row whose vector is not finite is left out of its ranking and named.
 
 mod arms;
 mod job;
 mod ranking;
 mod request;
+mod request_time;
 
 pub(crate) use arms::Arm;
 pub use arms::Arms;
@@ -26,3 +28,4 @@ pub(crate) use ranking::Ranked;
 pub use ranking::rank;
 pub use request::RequestDecoder;
 pub(crate) use request::RequestError;
+pub use request_time::RequestTime;

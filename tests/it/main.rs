@@ -25,6 +25,7 @@ mod learning;
 mod oracle;
 mod restart;
 mod scripts;
+mod shown;
 mod silence;
 mod stopped;
 mod taobao;
