@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use super::crash::{Place, pass};
 use super::epoch::{Batch, Epoch};
-use super::marker::{Marker, Unfinished};
+use super::marker::{Marker, Ticks, Unfinished};
 use super::outputs::Outputs;
 use super::position::Position;
 use super::progress::Progress;
@@ -170,9 +170,13 @@ impl Committer {
         if model.is_some() {
             self.marker.model = model;
         }
-        let mut outputs = Vec::new();
+        let (tick, mut outputs) = (given.tick.clone(), Vec::new());
         self.outputs.append(given, &mut outputs);
-        for batch in self.epoch.take(outputs, run, after) {
+        let full = match tick {
+            Some(tick) => self.epoch.take_tick(outputs, tick),
+            None => self.epoch.take(outputs, run, after),
+        };
+        for batch in full {
             self.send(batch, None).await?;
         }
         if !self.epoch.is_empty() {
@@ -194,7 +198,7 @@ impl Committer {
 
     async fn send(&mut self, batch: Batch, save: Option<Save>) -> Result<(), CommitError> {
         pass(Place::EpochFilled);
-        let Batch { outputs: mut messages, steps, unscored, progress, unfinished, resumed } = batch;
+        let Batch { outputs: mut messages, steps, unscored, ticks, progress, unfinished, resumed } = batch;
         let outputs = messages.len();
         let begins = match self.marker.unfinished {
             // The step's first outputs are where its first batch began.
@@ -202,7 +206,11 @@ impl Committer {
             _ => self.last.0,
         };
         let position = progress.as_ref().map(Progress::position);
+        let before = self.marker.ticked;
+        self.last = StreamSequence(self.last.0 + messages.len() as u64 + 1);
         self.marker = Marker {
+            ticked: if ticks.is_empty() { before } else { self.last.0 },
+            ticks: (!ticks.is_empty()).then_some(Ticks { before, ticks }),
             epoch: self.marker.epoch + 1,
             complete: unfinished.is_none() && resumed.is_none(),
             progress: progress.unwrap_or_else(|| self.marker.progress.clone()),
@@ -213,7 +221,6 @@ impl Committer {
             ..self.marker.clone()
         };
         messages.push(self.marker.message(self.subject.clone())?);
-        self.last = StreamSequence(self.last.0 + messages.len() as u64);
         let flight = Flight { sent: clock::task_now(), outputs, position, save, epoch: self.marker.epoch };
         if let Err(error) = self.publisher.send(messages).await {
             return Err(self.worker.explain(error).await);

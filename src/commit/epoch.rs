@@ -5,6 +5,8 @@
 //!            └──no──▶ batch of what waited + marker, then the step by itself;
 //!                     more than a batch holds ─▶ batches whose markers say that the step is unfinished
 //! ```
+//!
+//! A tick and what it gave are always in one batch: it is never more than that holds.
 
 use std::collections::HashMap;
 use std::mem;
@@ -13,6 +15,7 @@ use super::marker::Unfinished;
 use super::outputs;
 use super::progress::{Progress, Run};
 use crate::bus::Outgoing;
+use crate::step::Tick;
 
 /// Outputs of one batch; the broker takes 1,000 messages with the marker.
 pub(super) const MOST_OUTPUTS: usize = 990;
@@ -26,6 +29,7 @@ pub(super) struct Batch {
     pub(super) steps: Vec<Run>,
     /// Rankings that were not made.
     pub(super) unscored: Vec<String>,
+    pub(super) ticks: Vec<Tick>,
     /// How far the outputs are complete after this batch; unchanged where absent.
     pub(super) progress: Option<Progress>,
     /// The step that goes on in the next batch.
@@ -41,6 +45,7 @@ pub(crate) struct Epoch {
     bytes: usize,
     steps: Vec<Run>,
     unscored: Vec<String>,
+    ticks: Vec<Tick>,
     progress: Option<Progress>,
     stored: Stored,
 }
@@ -82,12 +87,22 @@ impl Epoch {
 
     /// Whether there is nothing to be committed.
     pub(super) fn is_empty(&self) -> bool {
-        self.outputs.is_empty() && self.progress.is_none()
+        !self.has_outputs() && self.progress.is_none()
     }
 
     /// Whether somebody may wait for what is in it.
     pub(super) fn has_outputs(&self) -> bool {
-        !self.outputs.is_empty()
+        !self.outputs.is_empty() || !self.ticks.is_empty()
+    }
+
+    /// Takes a tick and what it gave, and gives the batch that is full now, if one is.
+    pub(super) fn take_tick(&mut self, outputs: Vec<Outgoing>, tick: Tick) -> Vec<Batch> {
+        let bytes: usize = outputs.iter().map(size).sum();
+        let full = (!self.fits(outputs.len(), bytes) && !self.is_empty()).then(|| self.close());
+        self.bytes += bytes;
+        self.outputs.extend(outputs);
+        self.ticks.push(tick);
+        full.into_iter().collect()
     }
 
     /// Remembers rankings that the step which is taken next does not have, because a model failed on them. A marker may say it
@@ -108,21 +123,22 @@ impl Epoch {
         }
         let bytes: usize = outputs.iter().map(size).sum();
         let mut batches = Vec::new();
-        let fits = self.outputs.len() + outputs.len() <= MOST_OUTPUTS && self.bytes + bytes <= MOST_BYTES;
-        if !fits && !self.is_empty() {
+        if !self.fits(outputs.len(), bytes) && !self.is_empty() {
             batches.push(self.close());
         }
         if let Some(run) = run {
             self.add_run(run);
         }
         for output in outputs {
-            if self.outputs.len() == MOST_OUTPUTS || (self.bytes + size(&output) > MOST_BYTES && self.has_outputs()) {
+            if self.outputs.len() == MOST_OUTPUTS
+                || (self.bytes + size(&output) > MOST_BYTES && !self.outputs.is_empty())
+            {
                 let outputs = mem::take(&mut self.outputs);
                 self.bytes = 0;
                 // Outputs of requests alone follow from no step: each batch of them is complete.
                 let resumed = self.stored.unfinished;
                 let unscored = self.first_unscored();
-                batches.push(Batch { outputs, steps: Vec::new(), unscored, progress: None, unfinished: run, resumed });
+                batches.push(Batch { outputs, unscored, unfinished: run, resumed, ..Batch::default() });
             }
             self.bytes += size(&output);
             self.outputs.push(output);
@@ -144,6 +160,7 @@ impl Epoch {
             outputs: mem::take(&mut self.outputs),
             steps: mem::take(&mut self.steps),
             unscored: self.first_unscored(),
+            ticks: mem::take(&mut self.ticks),
             progress: self.progress.take(),
             unfinished: None,
             resumed: self.stored.unfinished,
@@ -154,6 +171,11 @@ impl Epoch {
     fn first_unscored(&mut self) -> Vec<String> {
         let rest = self.unscored.split_off(self.unscored.len().min(MOST_OUTPUTS));
         mem::replace(&mut self.unscored, rest)
+    }
+
+    /// Whether so much more still is one batch.
+    fn fits(&self, outputs: usize, bytes: usize) -> bool {
+        self.outputs.len() + outputs <= MOST_OUTPUTS && self.bytes + bytes <= MOST_BYTES
     }
 
     /// Steps of one stream after another are one run: steps give the same however they are cut.
@@ -175,7 +197,7 @@ mod tests {
     use crate::bus::Subject;
     use crate::commit::progress::InputMark;
     use crate::pipeline::StreamIndex;
-    use crate::step::Counts;
+    use crate::step::{Counts, Shown};
 
     fn outputs(ids: std::ops::Range<usize>, bytes: usize) -> Vec<Outgoing> {
         let subject = Subject::new("out.a").unwrap();
@@ -242,6 +264,22 @@ mod tests {
         assert_eq!(epoch.close().outputs.len(), 2, "requests are not of the step");
         epoch.take(outputs(7..8, 1), Some(run(0, 9)), Some(progress(9)));
         assert_eq!(epoch.close().resumed, None);
+    }
+
+    #[test]
+    fn a_tick_and_what_it_gave_are_in_one_batch_with_the_steps_before_it() {
+        let tick = |after| Tick { after, shown: Shown::default(), clock_micros: 5, most: 7 };
+        let mut epoch = Epoch::default();
+        epoch.take(outputs(0..980, 1), Some(run(0, 4)), Some(progress(4)));
+        assert!(epoch.take_tick(outputs(0..10, 1), tick(4)).is_empty());
+        let full = epoch.take_tick(outputs(0..7, 512 << 10), tick(4));
+        assert_eq!((shapes(&full), full[0].ticks.as_slice()), (vec![(990, Some(4), None)], &[tick(4)][..]));
+        let full = epoch.take(outputs(0..2_000, 1), Some(run(0, 9)), Some(progress(9)));
+        assert_eq!(shapes(&full)[..2], [(7, None, None), (990, None, Some(run(0, 9)))]);
+        assert_eq!(full.iter().map(|batch| batch.ticks.len()).collect::<Vec<_>>(), [1, 0, 0]);
+        epoch.close();
+        assert!(epoch.take_tick(Vec::new(), tick(9)).is_empty() && epoch.has_outputs(), "all were sampled out");
+        assert_eq!(epoch.close().ticks, [tick(9)]);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use super::progress::{Progress, Run};
 use crate::bus::{Outgoing, StoredMessage, Subject};
 use crate::commit::CommitError;
 use crate::pipeline::{StreamIndex, StreamPlan};
+use crate::step::Tick;
 
 /// Changes when the meaning of a field does.
 const FORMAT: u32 = 1;
@@ -48,6 +49,21 @@ pub(crate) struct Marker {
     /// The model that made the newest rankings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) model: Option<String>,
+    /// The newest message of the output stream whose marker has ticks, this one included; 0 where none has.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(super) ticked: u64,
+    /// The ticks whose examples are in this epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) ticks: Option<Ticks>,
+}
+
+/// Ticks of an epoch, and where older ones are: few markers have any, and so they are found without reading all.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Ticks {
+    /// The message of the output stream whose marker has those before; 0 where there are none.
+    pub(super) before: u64,
+    /// In their order.
+    pub(super) ticks: Vec<Tick>,
 }
 
 /// A step some of whose outputs are in the output stream.
@@ -75,6 +91,8 @@ impl Marker {
             unscored: Vec::new(),
             unfinished: None,
             model: None,
+            ticked: 0,
+            ticks: None,
         }
     }
 
@@ -86,6 +104,7 @@ impl Marker {
             host: identity.host.clone(),
             steps: Vec::new(),
             unscored: Vec::new(),
+            ticks: None,
             ..self.clone()
         }
     }
@@ -134,12 +153,17 @@ impl Marker {
     }
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
+fn is_zero(sequence: &u64) -> bool {
+    *sequence == 0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::commit::progress::InputMark;
     use crate::pipeline::Names;
-    use crate::step::Counts;
+    use crate::step::{Counts, Shown};
 
     #[test]
     fn a_marker_is_one_json_object_and_comes_back() {
@@ -172,7 +196,10 @@ mod tests {
             counts: Counts::default(),
         };
         let step = Run { stream: StreamIndex(0), until: 9, is_present: true };
+        let tick = Tick { after: 9, shown: Shown::default(), clock_micros: 5, most: 7 };
         let before = Marker {
+            ticked: 40,
+            ticks: Some(Ticks { before: 30, ticks: vec![tick] }),
             losses: 2,
             epoch: 3,
             writer: "w".to_owned(),
@@ -182,8 +209,8 @@ mod tests {
             ..Marker::first("l".to_owned(), progress)
         };
         let identity = Identity { worker: "us".to_owned(), host: "here".to_owned() };
-        let claimed =
-            Marker { epoch: 4, writer: "us".to_owned(), host: "here".to_owned(), steps: Vec::new(), ..before.clone() };
+        let (writer, host) = ("us".to_owned(), "here".to_owned());
+        let claimed = Marker { epoch: 4, writer, host, steps: Vec::new(), ticks: None, ..before.clone() };
         assert_eq!(before.claimed_by(&identity), claimed);
     }
 }

@@ -9,6 +9,8 @@
 //! - A marker says how far each input stream has been read, with a digest of everything read before: what is read again after a
 //!   restart is checked to be what was read before.
 //! - Outputs carry ids; those of a step that was committed in part are left out when it is done again.
+//! - Ticks, by which labels are decided while streams are silent, are in the marker of the epoch that has what they gave: a
+//!   restart repeats them where they were made.
 //! - One worker writes: the fence of the output stream decides, and [`Presence`] asks politely before.
 //! - Places where a process may die have names ([`Place`]), so that tests kill it exactly there.
 //!
@@ -50,7 +52,7 @@ pub(crate) use position::Position;
 pub(crate) use presence::Presence;
 pub(crate) use progress::{Progress, Run};
 pub(crate) use published::{Publication, Published};
-pub(crate) use recorded::recorded_impressions;
+pub(crate) use recorded::{Since, recorded};
 pub(crate) use recovery::{
     Again, Claimed, Crossing, Gap, Stretch, Usable, claim, from_nothing, from_snapshot, read_heads, steps_between,
 };

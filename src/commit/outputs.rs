@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::emitted::{TABLE, name_row};
 use crate::bus::{Outgoing, StreamSequence, Subject};
 use crate::pipeline::{Names, Pipeline, StreamIndex};
-use crate::step::{DeadLetter, ExampleMessage, FailingPlace, Owner};
+use crate::step::{DeadLetter, ExampleMessage, FailingPlace, Owner, Tick};
 
 /// The header that names an output.
 pub(super) const ID: &str = "Tidewheel-Id";
@@ -30,6 +30,7 @@ pub(super) struct Outputs {
 }
 
 /// What of one step goes to the output stream.
+#[derive(Default)]
 pub(crate) struct Given {
     /// Rankings with their names.
     pub(crate) rankings: Vec<(String, Bytes)>,
@@ -39,6 +40,8 @@ pub(crate) struct Given {
     pub(crate) dead: Vec<DeadLetter>,
     /// The names of rankings that the model failed to make, as a restart has to know them.
     pub(crate) unscored: Vec<String>,
+    /// The tick that gave the examples, if it was one.
+    pub(crate) tick: Option<Tick>,
 }
 
 impl Outputs {

@@ -1,4 +1,4 @@
-//! What comes to the committing task: what is to be published for a step, and snapshots in between.
+//! What comes to the committing task: what is to be published for a step or a tick, and snapshots in between.
 //!
 //! Whoever makes the queue bounds it, by a few steps each with its rankings, examples and emitted rows. While a broker is slow
 //! or an output stream full, the committing task takes nothing, and the scoring thread waits.
@@ -15,7 +15,8 @@ pub(crate) enum Publication {
     Save(Box<Save>),
 }
 
-/// What is to be published for one step.
+/// What is to be published for one step, or for a tick.
+#[derive(Default)]
 pub(crate) struct Published {
     pub(crate) replies: Vec<(ServiceRequest, Result<Bytes, ServiceError>)>,
     /// What requests were answered with.

@@ -29,8 +29,8 @@ pub struct Labels {
     /// A condition in SQL on an event of that stream: the feedback that makes a positive.
     #[schemars(with = "String")]
     pub positive: Spanned<String>,
-    /// How long a scored row waits for feedback, in event time: without any for so long it becomes a negative. Feedback in
-    /// as long a time again corrects the negative. 15 minutes unless given.
+    /// How long a scored row waits for feedback, in event time, and by the clock while no event comes: without any for so
+    /// long it becomes a negative. Feedback in as long a time again corrects the negative. 15 minutes unless given.
     #[serde(default = "default::window", deserialize_with = "duration::positive")]
     #[schemars(schema_with = "duration::schema", extend("default" = "15m"))]
     pub window: Duration,

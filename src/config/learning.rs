@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
 
@@ -30,13 +31,13 @@ pub(super) struct Refused {
     pub(super) suggestion: Option<String>,
 }
 
-/// The plan of a label join over a stream with this index and these columns, or all that is wrong with it.
+/// The plan of a label join over a stream with this index, these columns and this disorder, or all that is wrong with it.
 pub(super) fn label_plan(
     planner: &Planner,
     labels: &Labels,
     vector: &Arc<VectorPlan>,
     stream: StreamIndex,
-    schema: &SchemaRef,
+    (schema, disorder): (&SchemaRef, Duration),
 ) -> Result<LabelPlan, Vec<Refused>> {
     let mut refused = Vec::new();
     for column in &labels.join {
@@ -64,6 +65,7 @@ pub(super) fn label_plan(
             positive,
             settings: JoinSettings {
                 window_micros: labels.window.as_micros() as i64,
+                skew_micros: i64::try_from(disorder.as_micros()).unwrap_or(i64::MAX),
                 columns: vector.columns().len(),
                 max_rows: labels.max_rows.get(),
                 max_bytes: labels.max_bytes as usize,

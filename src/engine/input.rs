@@ -13,6 +13,7 @@ use crate::commit::Save;
 use crate::engine::EngineError;
 use crate::pipeline::StreamIndex;
 use crate::reference::ReferenceTable;
+use crate::step::Silence;
 
 /// What the step's thread takes.
 pub(crate) enum Input {
@@ -27,6 +28,8 @@ pub(crate) enum Input {
     /// Everything up to the marker has been read again.
     Replayed,
     Requests(Vec<ServiceRequest>),
+    /// Nothing comes on the feedback's stream.
+    Silence(Silence),
     /// A reference table has changed.
     Reference(Arc<ReferenceTable>),
     /// Rows of these tables as of now.

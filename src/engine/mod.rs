@@ -41,6 +41,7 @@
 //!   saving, parts           snapshots
 //!   keeping, upkeep         Delta tables
 //!   references              tables of facts, and their changes
+//!   silence                 when the clock closes labels, because no event does
 //!   patience, error         trying again, and giving up
 //!   stats, telemetry        counts and metrics
 //! ```
@@ -56,6 +57,7 @@ mod replay;
 mod run;
 mod saving;
 mod serve;
+mod silence;
 mod source;
 mod start;
 mod stats;

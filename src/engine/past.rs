@@ -6,8 +6,8 @@ use super::EngineError;
 use super::source::Source;
 use crate::bus::{Bus, ReadLimits, StreamSequence};
 use crate::commit::{
-    Crossing, Gap, Head, Input, Marker, OnLoss, Place, Progress, Usable, from_nothing, from_snapshot, pass,
-    recorded_impressions,
+    Crossing, Gap, Head, Input, Marker, OnLoss, Place, Progress, Since, Usable, from_nothing, from_snapshot, pass,
+    recorded,
 };
 use crate::pipeline::Pipeline;
 use crate::snapshot::{Generation, SnapshotStore};
@@ -54,7 +54,7 @@ pub(super) async fn restore(
         match read.await.unwrap_or(Err(EngineError::Thread("restore"))) {
             Ok((step, labeller)) => {
                 tracing::info!(number, position = %progress.position(), "state restored from its snapshot");
-                let labeller = open_labeller(pipeline, bus, labeller, &head, writer).await?;
+                let labeller = open_labeller(pipeline, bus, labeller, (&head, marker), writer).await?;
                 pass(Place::Restored);
                 return Ok(Restored { step, labeller, progress, covered: StreamSequence(head.output) });
             }
@@ -69,10 +69,11 @@ pub(super) async fn restore(
     }
     let mut step = Step::new(Arc::clone(pipeline))?;
     step.set_references(references.clone());
-    let (recorded, until) = recorded_impressions(pipeline, bus, &Shown::default()).await?;
+    let (covered, held) = (StreamSequence(0), &Shown::default());
+    let (recorded, until) = recorded(pipeline, bus, Since { held, covered, marker }).await?;
     let shown = Shown { until: until.0, writer: writer.to_owned(), ordinal: 0 };
     let labeller = Labeller::new(pipeline, recorded, shown).map_err(StepError::from)?;
-    Ok(Restored { step, labeller, progress: from_nothing(marker, inputs), covered: StreamSequence(0) })
+    Ok(Restored { step, labeller, progress: from_nothing(marker, inputs), covered })
 }
 
 /// Reads the parts of a snapshot, several at once; on a thread that may wait for them.
@@ -89,16 +90,17 @@ fn read_state(
     })
 }
 
-/// Gives a restored label join the impressions that were recorded since.
+/// Gives a restored label join what was recorded since.
 async fn open_labeller(
     pipeline: &Pipeline,
     bus: &Bus,
     labeller: Option<Labeller>,
-    head: &Head,
+    (head, marker): (&Head, &Marker),
     writer: &str,
 ) -> Result<Option<Labeller>, EngineError> {
     let Some(mut labeller) = labeller else { return Ok(None) };
-    let (recorded, until) = recorded_impressions(pipeline, bus, &head.impressions).await?;
+    let (covered, held) = (StreamSequence(head.output), &head.impressions);
+    let (recorded, until) = recorded(pipeline, bus, Since { held, covered, marker }).await?;
     labeller.resume(recorded, Shown { until: until.0, writer: writer.to_owned(), ordinal: 0 });
     Ok(Some(labeller))
 }

@@ -19,7 +19,8 @@ use crate::clock;
 use crate::commit::{CommitError, OnLoss, Place, Position, Progress, Run, Save, pass};
 use crate::feature::LiveTable;
 use crate::pipeline::{Pipeline, StreamIndex, TableIndex};
-use crate::step::{Step, StepError, StepOutput};
+use crate::step::{Silence, Step, StepError, StepOutput};
+use crate::time::EventTime;
 
 /// How often the size of tables is recorded.
 const TABLE_METRICS: Duration = Duration::from_secs(5);
@@ -56,7 +57,7 @@ pub(crate) struct StepThread {
 /// A step that was taken.
 struct Taken {
     /// Where the streams stood before it.
-    before: Arc<str>,
+    before: Position,
     /// What it read, where it read events.
     run: Option<Run>,
     /// The messages, where some of their events are scored.
@@ -81,7 +82,7 @@ impl StepThread {
             }
             let Some(input) = inputs.blocking_recv() else { return Ok(()) };
             waiting.record(inputs.len());
-            self.has_changed |= !matches!(input, Input::Save(_) | Input::Snapshot { .. });
+            self.has_changed |= !matches!(input, Input::Save(_) | Input::Snapshot { .. } | Input::Silence(_));
             let goes_on = match input {
                 Input::Events { stream, messages, emits, is_present } => {
                     self.step.set_present(is_present.unwrap_or(self.is_present));
@@ -94,11 +95,12 @@ impl StepThread {
                 Input::Requests(requests) => {
                     let start = clock::now();
                     let payloads: Vec<_> = requests.iter().map(|request| request.payload.clone()).collect();
-                    let output = self.step.requests(&payloads)?;
-                    let before = self.progress.position().to_string().into();
+                    let output = self.step.requests(&payloads, EventTime(clock::unix_micros()))?;
+                    let before = self.progress.position();
                     let requests = requests.into_iter().map(Some).collect();
                     self.hand_on(output, requests, Taken { before, run: None, messages: Vec::new(), start })
                 }
+                Input::Silence(silence) => self.silence(silence),
                 Input::Reference(table) => {
                     self.step.set_reference(table);
                     // A restart reads events again with the table as it is then: as few as may be.
@@ -133,7 +135,7 @@ impl StepThread {
             let after = rest.split_off(count.clamp(1, rest.len()));
             let part = mem::replace(&mut rest, after);
             let start = clock::now();
-            let before = self.progress.position().to_string().into();
+            let before = self.progress.position();
             let output = self.step.events(stream, &part, emits)?;
             if let Some(input) = self.progress.inputs.get_mut(stream.0) {
                 input.take(&part);
@@ -174,6 +176,13 @@ impl StepThread {
         tracing::info!(position = %self.progress.position(), "the state is what was committed");
         pass(Place::Replayed);
         Ok(())
+    }
+
+    /// Hands a silence on, unless something has been read since; false when nobody takes it any more.
+    fn silence(&mut self, silence: Silence) -> bool {
+        let read = self.pipeline.labels.as_ref().map(|labels| self.progress.sequence(labels.stream));
+        let lasts = self.replay.rebuilt.is_none() && read == Some(silence.after.0);
+        !lasts || self.scoring.blocking_send(Scoring::Silence(silence)).is_ok()
     }
 
     /// Writes this thread's part of a snapshot and hands it on. While the state is being rebuilt, or when it is as it was,

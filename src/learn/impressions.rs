@@ -14,7 +14,7 @@ const POSITION: &str = "tidewheel.position";
 const DIGITS: usize = 32;
 
 /// A batch of impressions. Its message is one of examples that have no label yet: all are marked as negatives that were
-/// labelled when they were shown, and the metadata holds their join keys.
+/// labelled when they arrived, and the metadata holds their join keys.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Impressions {
     keys: Vec<JoinKey>,
@@ -37,7 +37,7 @@ impl Impressions {
             kind: ExampleKind::Negative,
             sampling: 1.0,
             shown_micros: impression.at.micros(),
-            labelled_micros: impression.at.micros(),
+            labelled_micros: impression.arrived.micros(),
             place: impression.place,
         })?;
         self.keys.push(impression.key);
@@ -63,8 +63,9 @@ impl Impressions {
     /// The impressions in the order in which they were added.
     pub fn iter(&self) -> impl Iterator<Item = Impression<'_>> {
         self.keys.iter().enumerate().filter_map(|(row, key)| {
-            let Example { vector, shown_micros, place, .. } = self.rows.get(row)?;
-            Some(Impression { key: *key, at: EventTime(shown_micros), place, vector })
+            let Example { vector, shown_micros, labelled_micros, place, .. } = self.rows.get(row)?;
+            let (at, arrived) = (EventTime(shown_micros), EventTime(labelled_micros));
+            Some(Impression { key: *key, at, arrived, place, vector })
         })
     }
 
@@ -108,8 +109,8 @@ mod tests {
     fn impressions_read_back_as_they_were_written() {
         let mut impressions = Impressions::new(2);
         let shown = [
-            Impression { key: 7, at: EventTime(-5), place: 0, vector: &[1.0, 2.0] },
-            Impression { key: u128::MAX, at: EventTime(9), place: 3, vector: &[0.5, -2.0] },
+            Impression { key: 7, at: EventTime(-5), arrived: EventTime(3), place: 0, vector: &[1.0, 2.0] },
+            Impression { key: u128::MAX, at: EventTime(9), arrived: EventTime(9), place: 3, vector: &[0.5, -2.0] },
         ];
         for impression in shown {
             impressions.push(impression).unwrap();
@@ -117,7 +118,7 @@ mod tests {
         let message = impressions.encode("f", "clicks=4").unwrap();
         let (read, position) = Impressions::decode(&message, 2, "f").unwrap();
         assert_eq!((&read, position.as_str()), (&impressions, "clicks=4"));
-        assert_eq!(read.iter().map(|impression| impression.key).collect::<Vec<_>>(), [7, u128::MAX]);
+        assert_eq!(read.iter().collect::<Vec<_>>(), shown);
     }
 
     #[test]

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use super::index::StreamIndex;
 use crate::bus::Subject;
-use crate::event::{Contract, TimeUnit};
+use crate::event::Contract;
 use crate::feature::VectorPlan;
 use crate::model::{Activation, Binding, Mixing, ScoreOutput};
+use crate::score::RequestTime;
 use crate::sql::Condition;
 
 /// The model file.
@@ -45,8 +46,8 @@ pub struct ScorePlan {
     pub item: String,
     /// The column that says who is asked for.
     pub user: Option<String>,
-    /// Name and unit of the event time in requests.
-    pub time: (String, TimeUnit),
+    /// The event time in requests.
+    pub time: RequestTime,
     /// Rows of a micro-batch.
     pub batch_rows: usize,
     /// What happens with a model whose rows depend on one another.

@@ -24,8 +24,12 @@ pub struct Group {
     pub request_id: String,
     /// Who is asked for, as JSON; absent where the pipeline has no such column.
     pub user: Option<String>,
-    /// Event time that the features are read at, microseconds.
+    /// Event time that the features are of.
     pub at: EventTime,
+    /// When it is shown, in event time: what the request or the event says, else when the request arrived.
+    pub shown: EventTime,
+    /// When it came into being by the clock: the request arrived, or the broker took the event.
+    pub arrived: EventTime,
     /// How many rows.
     pub rows: usize,
 }

@@ -20,6 +20,7 @@ mod job;
 mod ranking;
 mod request;
 mod scored;
+mod request_time;
 
 pub(crate) use arms::Arm;
 pub use arms::Arms;
@@ -29,3 +30,4 @@ pub(crate) use ranking::Ranked;
 pub use ranking::rank;
 pub use request::RequestDecoder;
 pub(crate) use request::RequestError;
+pub use request_time::RequestTime;

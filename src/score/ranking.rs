@@ -151,6 +151,8 @@ mod tests {
             request_id: format!("r{nth}"),
             user: Some(nth.to_string()),
             at: EventTime(0),
+            shown: EventTime(0),
+            arrived: EventTime(0),
             rows: *rows,
         };
         Job {

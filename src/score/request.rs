@@ -2,16 +2,15 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array, new_null_array};
-use arrow::compute::{cast, take};
-use arrow::datatypes::{
-    DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit as ArrowUnit, TimestampMicrosecondType,
-};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, TimestampMicrosecondArray, UInt32Array};
+use arrow::compute::{filter_record_batch, take};
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use serde_json::{Map, Value};
 
 use super::job::{Group, ItemIds, write_json_value};
-use crate::event::{Contract, FieldType, Limits, ObjectCheck, TimeUnit};
+use super::request_time::{RequestTime, time_type};
+use crate::event::{Contract, FieldType, Limits, ObjectCheck};
 use crate::fault::{Judged, Judgement};
 use crate::time::EventTime;
 
@@ -26,8 +25,7 @@ const CONTEXT: &str = "context";
 pub struct RequestDecoder {
     contract: Arc<Contract>,
     check: ObjectCheck,
-    time: String,
-    time_unit: TimeUnit,
+    time: RequestTime,
     user: Option<String>,
     max_items: usize,
     schema: SchemaRef,
@@ -37,9 +35,9 @@ pub struct RequestDecoder {
 pub struct DecodedRequests {
     /// Rows of `requests`.
     pub rows: RecordBatch,
-    /// Event time to read each row at; `i64::MAX` where the request has none.
+    /// Event time to read each row at; [`EventTime::END`] where the request has none.
     pub times: Vec<EventTime>,
-    /// The rankings that are asked for, in the order of the rows.
+    /// The rankings that are asked for, in the order of the rows, with [`EventTime::END`] for the time of features likewise.
     pub groups: Vec<Group>,
     /// The candidate of every row.
     pub items: ItemIds,
@@ -75,12 +73,12 @@ impl Judged for RequestError {
 }
 
 impl RequestDecoder {
-    /// A decoder of requests. `item` names the candidates' column, `time` and `time_unit` are the event time's, and
-    /// `user` is the column that says who is asked for.
+    /// A decoder of requests. `item` names the candidates' column, `time` is the event time's, and `user` is the column that
+    /// says who is asked for.
     pub fn new(
         contract: Arc<Contract>,
         item: &str,
-        (time, time_unit): (&str, TimeUnit),
+        time: RequestTime,
         user: Option<&str>,
         max_items: usize,
     ) -> Result<Self, RequestError> {
@@ -96,8 +94,8 @@ impl RequestDecoder {
         let fields = contract.schema().fields().iter().map(|field| {
             if field.name() == ITEMS {
                 Field::new(item, item_type.data_type(), false)
-            } else if field.name() == time {
-                Field::new(time, time_type(), true)
+            } else if *field.name() == time.column {
+                Field::new(&time.column, time_type(), true)
             } else {
                 field.as_ref().clone()
             }
@@ -105,8 +103,7 @@ impl RequestDecoder {
         let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
         let limits = Limits { max_event_bytes: 1 << 20, ..Limits::default() };
         let check = ObjectCheck::new(Arc::clone(&contract), limits)?;
-        let (time, user) = (time.to_owned(), user.map(str::to_owned));
-        Ok(Self { contract, check, time, time_unit, user, max_items, schema })
+        Ok(Self { contract, check, time, user: user.map(str::to_owned), max_items, schema })
     }
 
     /// Columns of the rows.
@@ -114,8 +111,8 @@ impl RequestDecoder {
         &self.schema
     }
 
-    /// Reads requests; one that cannot be read does not take others along.
-    pub fn decode(&mut self, payloads: &[bytes::Bytes]) -> Result<DecodedRequests, RequestError> {
+    /// Reads requests that arrived at a moment of the clock; one that cannot be read does not take others along.
+    pub fn decode(&mut self, payloads: &[bytes::Bytes], arrived: EventTime) -> Result<DecodedRequests, RequestError> {
         let mut columns = arrow_json::ReaderBuilder::new(Arc::clone(self.contract.schema()))
             .with_batch_size(payloads.len().max(1))
             .build_decoder()?;
@@ -133,7 +130,27 @@ impl RequestDecoder {
             }
         }
         let requests = columns.flush()?.unwrap_or_else(|| RecordBatch::new_empty(Arc::clone(self.contract.schema())));
-        self.explode(&requests, readable, refused)
+        let times = self.times(&requests)?;
+        let flaw = |time: Option<i64>| time.and_then(|time| self.time.flaw(EventTime(time), arrived));
+        let flaws: Vec<Option<String>> = times.iter().flatten().map(flaw).collect();
+        if flaws.iter().all(Option::is_none) {
+            return self.explode(&requests, times.as_ref(), arrived, (readable, refused));
+        }
+        let is_good: BooleanArray = flaws.iter().map(|flaw| Some(flaw.is_none())).collect();
+        let requests = filter_record_batch(&requests, &is_good)?;
+        let mut good = Vec::new();
+        for (index, flaw) in readable.into_iter().zip(flaws) {
+            match flaw {
+                Some(reason) => refused.push((index, reason)),
+                None => good.push(index),
+            }
+        }
+        self.explode(&requests, self.times(&requests)?.as_ref(), arrived, (good, refused))
+    }
+
+    /// The requests' own times; none where their contract has no such field.
+    fn times(&self, requests: &RecordBatch) -> Result<Option<TimestampMicrosecondArray>, ArrowError> {
+        requests.column_by_name(&self.time.column).map(|times| self.time.micros(times)).transpose()
     }
 
     /// The request with the members of `context` as fields of its own, unless the contract has a `context`.
@@ -159,20 +176,20 @@ impl RequestDecoder {
     fn explode(
         &self,
         requests: &RecordBatch,
-        payloads: Vec<usize>,
-        refused: Vec<(usize, String)>,
+        times: Option<&TimestampMicrosecondArray>,
+        arrived: EventTime,
+        (payloads, refused): (Vec<usize>, Vec<(usize, String)>),
     ) -> Result<DecodedRequests, RequestError> {
         let column = |name: &str| requests.column_by_name(name);
         let missing = |field| RequestError::Field { field, expected: "a column" };
         let lists = column(ITEMS).ok_or(missing(ITEMS))?.as_list::<i32>();
         let ids = column(REQUEST_ID).ok_or(missing(REQUEST_ID))?.as_string::<i32>();
-        let times = column(&self.time).map(|times| self.micros(times)).transpose()?;
         let users = self.user.as_deref().and_then(column);
         let (mut owner, mut groups, mut row_times) = (Vec::new(), Vec::new(), Vec::new());
         for request in 0..requests.num_rows() {
             let rows = lists.value_length(request) as usize;
-            let own = times.as_ref().filter(|times| times.is_valid(request)).map(|times| times.value(request));
-            let at = own.map_or(EventTime::END, EventTime);
+            let own = times.filter(|times| times.is_valid(request)).map(|times| EventTime(times.value(request)));
+            let (at, shown) = (own.unwrap_or(EventTime::END), own.unwrap_or(arrived));
             owner.resize(owner.len() + rows, request as u32);
             row_times.resize(row_times.len() + rows, at);
             let user = users.map(|users| {
@@ -180,7 +197,7 @@ impl RequestDecoder {
                 write_json_value(users, request, &mut text);
                 String::from_utf8(text).unwrap_or_default()
             });
-            groups.push(Group { request_id: ids.value(request).to_owned(), user, at, rows });
+            groups.push(Group { request_id: ids.value(request).to_owned(), user, at, shown, arrived, rows });
         }
         let owner = UInt32Array::from(owner);
         let first = lists.value_offsets().first().map_or(0, |offset| *offset as usize);
@@ -190,30 +207,66 @@ impl RequestDecoder {
             .fields()
             .iter()
             .zip(requests.columns())
-            .map(|(field, column)| match (&times, field.name()) {
+            .map(|(field, column)| match (times, field.name()) {
                 (_, name) if name == ITEMS => Ok(Arc::clone(&items)),
-                (Some(times), name) if *name == self.time => take(times, &owner, None),
+                (Some(times), name) if *name == self.time.column => take(times, &owner, None),
                 _ => take(column, &owner, None),
             })
             .collect();
         let rows = RecordBatch::try_new(Arc::clone(&self.schema), columns?)?;
         Ok(DecodedRequests { rows, times: row_times, groups, items: ItemIds::new(Some(items)), payloads, refused })
     }
-
-    fn micros(&self, times: &ArrayRef) -> Result<arrow::array::TimestampMicrosecondArray, ArrowError> {
-        let micros = match times.data_type() {
-            DataType::Int64 => {
-                let unit = self.time_unit.micros();
-                let micros = times.as_primitive::<Int64Type>().unary::<_, Int64Type>(|time| time.saturating_mul(unit));
-                cast(&micros, &time_type())?
-            }
-            DataType::Timestamp(..) => cast(times, &time_type())?,
-            _ => new_null_array(&time_type(), times.len()),
-        };
-        Ok(micros.as_primitive::<TimestampMicrosecondType>().clone())
-    }
 }
 
-fn time_type() -> DataType {
-    DataType::Timestamp(ArrowUnit::Microsecond, Some("+00:00".into()))
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::event::TimeUnit;
+
+    /// 2026-11-30T05:00:00Z.
+    const ARRIVED: EventTime = EventTime(1_796_014_800_000_000);
+
+    fn decoder() -> RequestDecoder {
+        let contract = r#"{"type": "object", "required": ["request_id", "items"], "properties": {
+            "request_id": {"type": "string"}, "items": {"type": "array", "items": {"type": "integer"}},
+            "ts": {"type": ["integer", "null"]}}}"#;
+        let (column, unit) = ("ts".to_owned(), TimeUnit::Milliseconds);
+        let earliest = EventTime(946_684_800_000_000);
+        let time = RequestTime { column, unit, earliest, ahead: Duration::from_secs(60) };
+        RequestDecoder::new(Arc::new(Contract::parse(contract).unwrap()), "item_id", time, None, 100).unwrap()
+    }
+
+    fn request(id: usize, ts: Option<i64>) -> bytes::Bytes {
+        let request = serde_json::json!({"request_id": id.to_string(), "items": [id, 7], "ts": ts});
+        serde_json::to_vec(&request).unwrap().into()
+    }
+
+    /// They were answered as of the watermark, in the name of their own time, and became negatives at once.
+    #[test]
+    fn a_time_at_which_nothing_can_have_been_shown_is_refused_with_a_way_out_and_takes_no_other_along() {
+        let now = ARRIVED.micros() / 1_000;
+        let edges = [946_684_800_000, now + 60_000];
+        let wrong = [now / 1_000, -5, now + 86_400_000, 1_000_000_000_000_000_000, edges[0] - 1, edges[1] + 1];
+        let own = edges.into_iter().chain(wrong).map(Some).chain([None]);
+        let payloads: Vec<bytes::Bytes> = own.enumerate().map(|(id, ts)| request(id, ts)).collect();
+        let decoded = decoder().decode(&payloads, ARRIVED).unwrap();
+        assert_eq!(decoded.payloads, [0, 1, 8]);
+        let times: Vec<_> = decoded.groups.iter().map(|group| (group.at, group.shown, group.arrived)).collect();
+        let [first, last] = edges.map(|edge| EventTime(edge * 1_000));
+        assert_eq!(times, [(first, first, ARRIVED), (last, last, ARRIVED), (EventTime::END, ARRIVED, ARRIVED)]);
+        let items = decoded.rows.column_by_name("item_id").unwrap().as_primitive::<arrow::datatypes::Int64Type>();
+        assert_eq!(items.values(), &[0, 7, 1, 7, 8, 7]);
+        let reasons: Vec<String> =
+            decoded.refused.iter().map(|(payload, reason)| format!("{payload}: {reason}")).collect();
+        insta::assert_snapshot!(reasons.join("\n"), @r"
+        2: `ts` is 1970-01-21T18:53:34.8Z, before 2000-01-01T00:00:00Z, the earliest time that is believed: an integer counts milliseconds since 1970; without it the ranking is of now
+        3: `ts` is 1969-12-31T23:59:59.995Z, before 2000-01-01T00:00:00Z, the earliest time that is believed: an integer counts milliseconds since 1970; without it the ranking is of now
+        4: `ts` is 2026-12-01T05:00:00Z, more than 60s after 2026-11-30T05:00:00Z, when the request arrived: an integer counts milliseconds since 1970; without it the ranking is of now
+        5: `ts` is 9223372036854775807 us since 1970, more than 60s after 2026-11-30T05:00:00Z, when the request arrived: an integer counts milliseconds since 1970; without it the ranking is of now
+        6: `ts` is 1999-12-31T23:59:59.999Z, before 2000-01-01T00:00:00Z, the earliest time that is believed: an integer counts milliseconds since 1970; without it the ranking is of now
+        7: `ts` is 2026-11-30T05:01:00.001Z, more than 60s after 2026-11-30T05:00:00Z, when the request arrived: an integer counts milliseconds since 1970; without it the ranking is of now
+        ");
+    }
 }

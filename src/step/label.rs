@@ -1,15 +1,19 @@
 //! The label join at work: what was shown and what people did, in the order of the stream, become examples.
 //!
 //! ```text
-//!   impressions of earlier runs ─┐ (while rebuilding)
-//!   rankings of this step ───────┼─▶ LabelJoin ─▶ examples, one message per event that gave any
-//!   events of this step ─────────┘                named after the event, so that a repeated one is dropped
+//!   impressions, ticks of earlier runs ─┐ (while rebuilding)
+//!   rankings of this step ──────────────┤
+//!   events of this step ────────────────┼─▶ LabelJoin ─▶ examples, one message per event that gave any,
+//!   silence ────────────────────────────┘                named after the event, so that a repeated one is dropped
 //! ```
 //!
 //! An event that closes more windows than a message holds gives several messages.
 //!
 //! A ranking that answers a request is in no stream that is replayed after a restart, so its impressions are published and
 //! read back; rankings that events trigger are made again by the replay.
+//!
+//! Silence closes windows by ticks. A tick closes no more than one batch of outputs can hold, and is committed in that batch
+//! together with its examples: so it has happened or it has not, and what has happened is done again at the same place.
 
 mod recorded;
 pub(super) mod saving;
@@ -24,11 +28,14 @@ use crate::bus::StreamSequence;
 use crate::learn::{ExampleError, Examples, Impression, Impressions, JoinError, LabelCounts, LabelJoin, encode};
 use crate::pipeline::{LabelPlan, Pipeline};
 use crate::score::{Group, Ranked};
+use crate::time::EventTime;
 
 /// A message of examples or impressions has about so many bytes at most, half of what a broker takes.
 const MESSAGE_BYTES: usize = 512 << 10;
 /// What a row takes beside its vector: label, kind, times, key.
 const ROW_BYTES: usize = 96;
+/// Messages of examples that a tick gives at most: an epoch has room for them in one batch.
+const TICK_MESSAGES: usize = 7;
 
 /// A message of examples.
 #[derive(Debug)]
@@ -52,6 +59,17 @@ pub(crate) struct Labelled {
     pub(crate) examples: Vec<ExampleMessage>,
     /// What requests were answered with, to be remembered across a restart.
     pub(crate) impressions: Vec<ImpressionMessage>,
+    /// The tick that gave the examples, if it was one.
+    pub(crate) tick: Option<Tick>,
+}
+
+/// That the feedback's stream is silent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Silence {
+    /// Its last message, which has been read.
+    pub(crate) after: StreamSequence,
+    /// Windows that have ended here by the clock have been given all their feedback.
+    pub(crate) clock: EventTime,
 }
 
 /// The state of the label join, on the scoring thread.
@@ -64,7 +82,7 @@ pub(crate) struct Labeller {
     columns: usize,
     /// Rows of a message.
     most_rows: usize,
-    /// What was shown before this process started, with the position it was shown at.
+    /// What was shown and ticked before this process started, with the position it happened at.
     recorded: Recorded,
     /// Which recorded impressions are in the join or wait for their position.
     shown: Shown,
@@ -77,7 +95,7 @@ pub(crate) struct Labeller {
 }
 
 impl Labeller {
-    /// The join of a pipeline that has one. `recorded` are impressions of earlier runs, in their order.
+    /// The join of a pipeline that has one. `recorded` is what happened in earlier runs, in its order.
     ///
     /// # Errors
     /// When the settings of the join are out of their ranges.
@@ -106,7 +124,7 @@ impl Labeller {
         self.shown.clone()
     }
 
-    /// Adds impressions that were recorded after the state was saved; from now on they are made by another worker.
+    /// Adds what was recorded after the state was saved; from now on impressions are made by another worker.
     pub(crate) fn resume(&mut self, recorded: Recorded, shown: Shown) {
         self.recorded.extend(recorded);
         in_order(&mut self.recorded);
@@ -123,18 +141,21 @@ impl Labeller {
         self.join.counts()
     }
 
-    /// Takes a step and its rankings, made when the input streams stood at `position`. While the state is rebuilt there are
-    /// no rankings, and nothing comes out.
+    /// Takes a step and its rankings, made when the input streams stood at `position`, the feedback's at `read`. While the
+    /// state is rebuilt there are no rankings, and nothing comes out.
     pub(crate) fn take(
         &mut self,
         output: &StepOutput,
         rankings: &[Ranked],
-        position: &str,
+        (position, read): (&str, StreamSequence),
     ) -> Result<Labelled, ExampleError> {
         if !output.is_replay && !self.unscored.is_empty() {
             self.unscored = HashSet::new();
         }
         let mut labelled = Labelled::default();
+        if !output.is_replay {
+            self.catch_up(read)?;
+        }
         let triggered = !output.triggers.is_empty();
         if !triggered {
             self.show_rankings(output, rankings, position, &mut labelled.impressions)?;
@@ -143,6 +164,30 @@ impl Labeller {
             self.follow(feedback, output, rankings, &mut labelled.examples)?;
         }
         Ok(labelled)
+    }
+
+    /// Brings in what is recorded of earlier runs up to a message of the feedback's stream, which has been read.
+    pub(crate) fn catch_up(&mut self, read: StreamSequence) -> Result<(), ExampleError> {
+        self.bring_in(read.next())
+    }
+
+    /// Closes windows that have ended by the clock while the feedback's stream is silent: as many as one batch of outputs
+    /// holds. Nothing where there is none; `part` tells those of one silence apart.
+    pub(crate) fn tick(&mut self, silence: Silence, part: usize) -> Result<Option<Labelled>, ExampleError> {
+        let Silence { after, clock } = silence;
+        self.catch_up(after)?;
+        let most = TICK_MESSAGES * self.most_rows;
+        if self.join.tick(clock, most, &mut self.examples)? == 0 {
+            return Ok(None);
+        }
+        let mut labelled = Labelled::default();
+        if !self.examples.is_empty() {
+            let id = format!("{}-{after}-tick-{}-{part}", self.stream, clock.micros());
+            self.end_examples(id, &mut labelled.examples)?;
+            self.examples.clear();
+        }
+        labelled.tick = Some(Tick { after: after.0, shown: self.shown(), clock_micros: clock.micros(), most });
+        Ok(Some(labelled))
     }
 
     /// Remembers what requests, or events of a stream without feedback, were answered with.
@@ -157,7 +202,8 @@ impl Labeller {
             for (place, row) in ranking.order.iter().enumerate() {
                 if let Some(key) = output.keys.get(*row).copied().flatten() {
                     let vector = vector(output, *row, self.columns);
-                    let impression = Impression { key, at: group.at, place: place as u32, vector };
+                    let Group { shown, arrived, .. } = *group;
+                    let impression = Impression { key, at: shown, arrived, place: place as u32, vector };
                     self.join.show(impression)?;
                     self.impressions.push(impression)?;
                 }
@@ -194,7 +240,7 @@ impl Labeller {
         let mut unscorable = output.job.matrix.unscorable.iter().map(|bad| bad.row).peekable();
         let (mut last, mut ordinal) = (StreamSequence(0), 0_u32);
         for (row, (sequence, watermark)) in feedback.sequences.iter().zip(&feedback.watermarks).enumerate() {
-            self.show_recorded(*sequence)?;
+            self.bring_in(*sequence)?;
             ordinal = if *sequence == last { ordinal + 1 } else { 0 };
             last = *sequence;
             if let Some(positive) = positives.next_if(|positive| positive.row == row) {
@@ -207,7 +253,8 @@ impl Labeller {
                     && self.was_scored(rankings.get(job_row), group)
                 {
                     let vector = vector(output, job_row, self.columns);
-                    self.join.show(Impression { key, at: group.at, place: 0, vector })?;
+                    let Group { shown, arrived, .. } = *group;
+                    self.join.show(Impression { key, at: shown, arrived, place: 0, vector })?;
                 }
             }
             self.join.advance(*watermark, &mut self.examples)?;
@@ -247,11 +294,15 @@ impl Labeller {
         Ok(())
     }
 
-    /// Impressions of earlier runs come back before the first event after which they were made.
-    fn show_recorded(&mut self, sequence: StreamSequence) -> Result<(), ExampleError> {
-        while let Some((_, impressions)) = self.recorded.pop_front_if(|(position, _)| *position < sequence) {
-            for impression in impressions.iter() {
-                self.join.show(impression)?;
+    /// What happened in earlier runs comes back before the first event that followed it. What a tick gave is committed.
+    fn bring_in(&mut self, sequence: StreamSequence) -> Result<(), ExampleError> {
+        while let Some((_, past)) = self.recorded.pop_front_if(|(position, _)| *position < sequence) {
+            match past {
+                Past::Shown(impressions) => impressions.iter().try_for_each(|shown| self.join.show(shown))?,
+                Past::Ticked(tick) => {
+                    self.join.tick(EventTime(tick.clock_micros), tick.most, &mut self.examples)?;
+                    self.examples.clear();
+                }
             }
         }
         Ok(())
@@ -265,4 +316,5 @@ fn vector(output: &StepOutput, row: usize, columns: usize) -> &[f32] {
 #[cfg(test)]
 mod tests;
 
-pub(crate) use recorded::{Made, Recorded, Shown, in_order};
+use recorded::in_order;
+pub(crate) use recorded::{Made, Past, Recorded, Shown, Tick};

@@ -5,7 +5,7 @@
 //!                   │ dead letters                            │ rows of windows           ├─▶ StepOutput
 //!   requests ───────┼─────────────────────────────────────────┴──────────▶ vectors ───────┤
 //!                   └─▶ Feedback ────────────────────────────────────────────────────────┘
-//!   StepOutput + rankings ─▶ Labeller: impressions wait for feedback ─▶ examples
+//!   StepOutput + rankings, silence ─▶ Labeller: impressions wait for feedback ─▶ examples
 //! ```
 //!
 //! - [`Step`] is the whole computation over a pipeline's streams: no broker, no clock, no file, and no thread but for restoring
@@ -39,8 +39,8 @@ pub(crate) use deadletter::DeadLetter;
 pub use deadletter::{FAILED, UNSCORABLE};
 pub(crate) use deadletter::{FailingPlace, Owner, RowId};
 pub use error::StepError;
-pub(crate) use label::{ExampleMessage, ImpressionMessage, Labelled, Labeller};
-pub(crate) use label::{Made, Recorded, Shown, in_order};
+pub(crate) use label::{ExampleMessage, ImpressionMessage, Labelled, Labeller, Silence};
+pub(crate) use label::{Made, Past, Recorded, Shown, Tick};
 pub(crate) use output::Origin;
 pub use output::{Emitted, StepOutput};
 pub use step::Step;

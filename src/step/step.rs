@@ -46,9 +46,8 @@ impl Step {
         let service = pipeline.score.as_ref().and_then(|score| Some((score, score.service.as_ref()?)));
         let requests = match service {
             Some((score, (_, contract))) => {
-                let time = (score.time.0.as_str(), score.time.1);
-                let user = score.user.as_deref();
-                Some(RequestDecoder::new(Arc::clone(contract), &score.item, time, user, score.max_items)?)
+                let (contract, user) = (Arc::clone(contract), score.user.as_deref());
+                Some(RequestDecoder::new(contract, &score.item, score.time.clone(), user, score.max_items)?)
             }
             None => None,
         };
@@ -199,13 +198,14 @@ impl Step {
         Ok(())
     }
 
-    /// Reads the features of requests and makes their vectors. The groups of the job follow the readable requests.
-    pub fn requests(&mut self, payloads: &[Bytes]) -> Result<StepOutput, StepError> {
+    /// Reads the features of requests that arrived at a moment of the clock, and makes their vectors. The groups of the job
+    /// follow the readable requests.
+    pub fn requests(&mut self, payloads: &[Bytes], arrived: EventTime) -> Result<StepOutput, StepError> {
         let mut output = StepOutput::default();
         let (Some(decoder), Some(vector)) = (self.requests.as_mut(), self.vector.as_mut()) else {
             return Ok(output);
         };
-        let mut decoded = decoder.decode(payloads)?;
+        let mut decoded = decoder.decode(payloads, arrived)?;
         output.refused = decoded.refused;
         if decoded.groups.is_empty() {
             return Ok(output);
@@ -218,6 +218,9 @@ impl Step {
                 *time = newest;
             }
         }
+        // What is older than the watermark is no longer known: tables answer as of the watermark.
+        let watermark = self.streams.iter().map(StreamState::watermark).max().unwrap_or(EventTime::BEGINNING);
+        decoded.groups.iter_mut().for_each(|group| group.at = group.at.max(watermark));
         let rows = fit(&decoded.rows, vector.plan().requests()).map_err(StepError::Vector)?;
         if let Some(labels) = &self.pipeline.labels {
             output.keys = join_keys(&join_columns(&labels.join, &rows), rows.num_rows());

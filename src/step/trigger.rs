@@ -65,6 +65,8 @@ pub(super) fn describe_events(
             request_id: format!("{}-{sequence}-{ordinal}", plan.name),
             user,
             at: EventTime(times[*row as usize]),
+            shown: EventTime(times[*row as usize]),
+            arrived: EventTime(message.published_micros),
             rows: 1,
         });
         output.origins.push(Origin::Event(sequence));

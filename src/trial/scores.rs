@@ -8,6 +8,7 @@ use super::events::micros;
 use crate::pipeline::Pipeline;
 use crate::score::{Arms, rank};
 use crate::step::Step;
+use crate::time::EventTime;
 
 /// Asks for a ranking as a client would.
 pub(super) fn check_score(
@@ -19,9 +20,9 @@ pub(super) fn check_score(
 ) -> Result<(), TrialError> {
     let plan = pipeline.score.as_ref().ok_or(TrialError::NoScore)?;
     let mut request = score.request.clone();
-    let unit = plan.time.1.micros();
-    request.entry(plan.time.0.clone()).or_insert_with(|| Value::from(micros(&score.at).unwrap_or_default() / unit));
-    let output = step.requests(&[serde_json::to_vec(&request)?.into()])?;
+    let at = micros(&score.at)?;
+    request.entry(plan.time.column.clone()).or_insert_with(|| Value::from(at / plan.time.unit.micros()));
+    let output = step.requests(&[serde_json::to_vec(&request)?.into()], EventTime(at))?;
     if let Some((_, reason)) = output.refused.into_iter().next() {
         return Err(TrialError::Refused(reason));
     }

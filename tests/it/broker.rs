@@ -168,6 +168,10 @@ async fn requests_are_ranked_or_refused_one_by_one() {
     assert!(scores.is_sorted_by(|a, b| a >= b), "{scores:?}");
     assert_eq!(reply["model"].as_str().unwrap().len(), 12);
 
+    let old = ask(json!({"request_id": "old", "user_id": 1, "items": [0], "ts": now - 3_600_000})).await.unwrap();
+    let as_of = serde_json::from_slice::<Value>(&old).unwrap()["as_of"].as_u64();
+    assert_eq!(as_of, Some(now - 2_000), "what the features are of: the watermark");
+
     let stranger = ask(json!({"request_id": "r2", "user_id": 999, "items": [5]})).await.unwrap();
     assert!(serde_json::from_slice::<Value>(&stranger).unwrap()["items"][0]["score"].is_f64());
 
@@ -176,10 +180,15 @@ async fn requests_are_ranked_or_refused_one_by_one() {
         (json!({"request_id": "r4", "items": [5]}), "user_id"),
         (json!({"request_id": "r5", "user_id": 1, "items": []}), "items"),
         (json!([1, 2]), "object"),
+        (json!({"request_id": "r6", "user_id": 1, "items": [5], "ts": now / 1_000}), "`ts` is 1970-"),
+        (json!({"request_id": "r7", "user_id": 1, "items": [5], "ts": -5}), "`ts` is 1969-"),
+        (json!({"request_id": "r8", "user_id": 1, "items": [5], "ts": now + 86_400_000}), "more than 60s after"),
+        (json!({"request_id": "r9", "user_id": 1, "items": [5], "ts": 1_000_000_000_000_000_000_u64}), "milliseconds"),
     ] {
         let error = ask(request).await.unwrap_err().to_string();
         assert!(error.contains(fault), "{error}");
     }
+    assert_eq!(run.stats().labels().shown, 6, "what is refused was not shown");
 
     let sql = Subject::new("recommend.sql").unwrap();
     let reply = bus

@@ -12,6 +12,7 @@ use tidewheel::model::{MlpSpec, ModelVersion, build_mlp};
 use tidewheel::pipeline::{Names, Pipeline, StreamIndex, input_spec, output_spec};
 use tidewheel::registry::{Control, ModelRecord, Registry};
 use tidewheel::step::Step;
+use tidewheel::time::EventTime;
 
 use crate::broker::{pipeline, publish, server, start, stored, through};
 use crate::taobao::PATIENCE;
@@ -88,7 +89,7 @@ pub fn rows(examples: &Examples) -> Vec<Example<'_>> {
 async fn vectors(bus: &Bus, pipeline: &Arc<Pipeline>, (bytes, items): (&[u8], &[u64])) -> BTreeMap<u64, Vec<f32>> {
     let mut step = Step::new(Arc::clone(pipeline)).unwrap();
     step.events(StreamIndex(0), &stored(bus, &input_spec(pipeline, &pipeline.streams[0]).name).await, true).unwrap();
-    let matrix = step.requests(&[bytes.to_vec().into()]).unwrap().job.matrix;
+    let matrix = step.requests(&[bytes.to_vec().into()], EventTime(1_000 * a_minute_ago() as i64)).unwrap().job.matrix;
     let columns = pipeline.vector.as_ref().unwrap().columns().len();
     items.iter().copied().zip(matrix.values.chunks(columns).map(<[f32]>::to_vec)).collect()
 }

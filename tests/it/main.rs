@@ -29,6 +29,7 @@ mod ranges;
 mod restart;
 mod rollback;
 mod scripts;
+mod shown;
 mod silence;
 mod stopped;
 mod taobao;

@@ -8,7 +8,7 @@ use super::{Assembly, in_sql};
 use crate::config::learning;
 use crate::feature::{REQUESTS, VectorPlan};
 use crate::pipeline::{ScorePlan, StreamIndex, Trigger};
-use crate::score::RequestDecoder;
+use crate::score::{RequestDecoder, RequestTime};
 use crate::sql::{Condition, PlanError};
 
 impl Assembly<'_> {
@@ -42,7 +42,7 @@ impl Assembly<'_> {
             publish,
             item: settings.item.get_ref().clone(),
             user: user.map(|user| user.get_ref().clone()),
-            time: (stream.decode.time_column.clone(), stream.decode.time_unit),
+            time: RequestTime::of(&stream.decode),
             batch_rows: settings.batch.rows.get(),
             mixing: settings.mixing.into(),
             linger: settings.batch.linger,
@@ -82,10 +82,10 @@ impl Assembly<'_> {
 
     /// Columns of the relation `requests`.
     fn requests(&mut self, score: &ScorePlan, trigger: Option<usize>) -> Option<SchemaRef> {
-        let time = (score.time.0.as_str(), score.time.1);
         let of_service = match &score.service {
             Some((_, contract)) => {
-                let decoder = RequestDecoder::new(Arc::clone(contract), &score.item, time, None, score.max_items);
+                let decoder =
+                    RequestDecoder::new(Arc::clone(contract), &score.item, score.time.clone(), None, score.max_items);
                 Some(decoder.map_err(|error| self.problems.push(self.folder.source.problem(error.to_string()))).ok()?)
             }
             None => None,
@@ -107,7 +107,8 @@ impl Assembly<'_> {
     pub(super) fn labels(&mut self) {
         let (Some((name, labels)), Some(vector)) = (self.folder.settings.feedback(), &self.vector) else { return };
         let Some(stream) = self.streams.iter().position(|plan| plan.name == name.as_str()) else { return };
-        match learning::label_plan(&self.planner, labels, vector, StreamIndex(stream), &self.schemas[stream]) {
+        let of_stream = (&self.schemas[stream], self.streams[stream].disorder);
+        match learning::label_plan(&self.planner, labels, vector, StreamIndex(stream), of_stream) {
             Ok(plan) => self.labels = Some(plan),
             Err(refused) => self.problems.extend(refused.into_iter().map(|refused| {
                 self.folder.source.problem_at(refused.span, refused.message).suggest_some(refused.suggestion)

@@ -1,17 +1,16 @@
-//! What comes to the scoring thread: a step's output, and snapshots in between.
+//! What comes to the scoring thread: a step's output, and silence and snapshots in between.
 //!
 //! Four of these wait at most (`QUEUED_STEPS` in `start/`), each with the vectors of one step, and with its messages where their
 //! events are scored. Then the step waits.
 
-use std::sync::Arc;
-
 use crate::bus::{Message, ServiceRequest};
-use crate::commit::{Progress, Run, Save};
-use crate::step::StepOutput;
+use crate::commit::{Position, Progress, Run, Save};
+use crate::step::{Silence, StepOutput};
 
 /// What comes from the step's thread.
 pub(crate) enum Scoring {
     Step(Box<Scored>),
+    Silence(Silence),
     Save(Box<Save>),
 }
 
@@ -22,7 +21,7 @@ pub(crate) struct Scored {
     /// What the step read, where its events are scored: the bytes of those that the model fails on.
     pub(crate) messages: Vec<Message>,
     /// Where the streams stood before the step.
-    pub(crate) before: Arc<str>,
+    pub(crate) before: Position,
     /// The step, where it read events.
     pub(crate) run: Option<Run>,
     /// How far the streams have come with it.

@@ -6,16 +6,16 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::scored::{Scored, Scoring};
-use crate::bus::{Message, ServiceError};
+use crate::bus::{Message, ServiceError, StreamSequence};
 use crate::clock;
-use crate::commit::{Given, Place, Publication, Published, Run, Save, messages as emitted_messages, pass};
+use crate::commit::{Given, Place, Position, Publication, Published, Run, Save, messages as emitted_messages, pass};
 use crate::engine::EngineError;
 use crate::engine::parts::save_parts;
 use crate::engine::stats::Stats;
 use crate::engine::telemetry::{Queue, Waiting, record_labels, record_left_out, record_scores};
 use crate::pipeline::Pipeline;
 use crate::score::{Arm, Arms, Ranked, rank};
-use crate::step::{DeadLetter, Labelled, Labeller, Origin, StepOutput, UNSCORABLE};
+use crate::step::{DeadLetter, Labelled, Labeller, Origin, Silence, StepError, StepOutput, UNSCORABLE};
 
 /// What the scoring thread works with.
 pub(crate) struct ScoringThread {
@@ -42,6 +42,12 @@ impl ScoringThread {
             let publication = match step {
                 Scoring::Step(step) => Some(Publication::Step(Box::new(self.take(*step)?))),
                 Scoring::Save(save) => self.save(save).map(Publication::Save),
+                Scoring::Silence(silence) => {
+                    if !self.tick(silence, publications)? {
+                        return Ok(());
+                    }
+                    None
+                }
             };
             if let Some(publication) = publication
                 && publications.blocking_send(publication).is_err()
@@ -55,10 +61,12 @@ impl ScoringThread {
     /// Writes this thread's part of a snapshot.
     fn save(&mut self, mut save: Box<Save>) -> Option<Box<Save>> {
         let start = clock::now();
-        if let Some(labeller) = &self.labeller {
-            if let Err(error) =
+        if let Some(labeller) = &mut self.labeller {
+            let caught_up = labeller.catch_up(read(&self.pipeline, &save.progress.position()));
+            let saved = caught_up.map_err(StepError::from).map_err(EngineError::from).and_then(|()| {
                 save_parts(&mut save.draft, &labeller.parts(), |part, output| labeller.save_part(part, output))
-            {
+            });
+            if let Err(error) = saved {
                 tracing::error!(%error, "no snapshot: a restart has more to replay");
                 return None;
             }
@@ -67,6 +75,22 @@ impl ScoringThread {
         save.paused = save.paused.max(start.elapsed());
         pass(Place::SnapshotSaved);
         Some(save)
+    }
+
+    /// The feedback's stream is silent: windows that have ended by the clock close. False when nobody takes what it gives.
+    fn tick(&mut self, silence: Silence, publications: &mpsc::Sender<Publication>) -> Result<bool, EngineError> {
+        let Some(labeller) = &mut self.labeller else { return Ok(true) };
+        for part in 0.. {
+            let Some(Labelled { examples, tick, .. }) = labeller.tick(silence, part)? else { break };
+            self.stats.set_labels(&labeller.counts());
+            record_labels(&self.pipeline.name, &labeller.counts());
+            let given = Some(Given { examples, tick, ..Given::default() });
+            let published = Published { given, ..Published::default() };
+            if publications.blocking_send(Publication::Step(Box::new(published))).is_err() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Between two batches: the newest models take over.
@@ -88,7 +112,8 @@ impl ScoringThread {
         let unscored = self.bury(&mut output, &ranked, &messages, run);
         let labelled = match &mut self.labeller {
             Some(labeller) => {
-                let labelled = labeller.take(&output, &ranked, &before)?;
+                let stood = (before.to_string(), read(&self.pipeline, &before));
+                let labelled = labeller.take(&output, &ranked, (&stood.0, stood.1))?;
                 self.stats.set_labels(&labeller.counts());
                 if !output.is_replay {
                     record_labels(&self.pipeline.name, &labeller.counts());
@@ -111,14 +136,14 @@ impl ScoringThread {
                 rankings.push((format!("{kind}-{}", group.request_id), ranking.payload));
             }
         }
-        let Labelled { examples, impressions } = labelled;
+        let Labelled { examples, impressions, tick } = labelled;
         let model =
             self.arms.as_ref().filter(|_| !rankings.is_empty()).map(|arms| arms.version(Arm::Active).to_string());
         let given = match output.is_replay {
             true => None,
             false => {
                 let emitted = emitted_messages(&self.pipeline, &output.emissions)?;
-                Some(Given { rankings, examples, emitted, dead: output.dead, unscored })
+                Some(Given { rankings, examples, emitted, dead: output.dead, unscored, tick })
             }
         };
         Ok(Published { replies, impressions, given, model, run, after })
@@ -157,7 +182,7 @@ impl ScoringThread {
                 && let Some(message) = messages.get(place)
             {
                 let (detail, bytes) = (reason.clone(), message.payload.clone());
-                dead.push(DeadLetter { stream, sequence, reason: UNSCORABLE, detail, bytes });
+                dead.push(DeadLetter { stream, sequence, reason: UNSCORABLE, detail, bytes, place: None });
             }
             if self.pipeline.labels_what_it_scores() {
                 unscored.push(group.request_id.clone());
@@ -165,6 +190,11 @@ impl ScoringThread {
         }
         unscored
     }
+}
+
+/// How far the feedback's stream had been read at a position.
+fn read(pipeline: &Pipeline, position: &Position) -> StreamSequence {
+    pipeline.labels.as_ref().map_or(StreamSequence(0), |labels| position.of(labels.stream))
 }
 
 fn reply(ranking: &Ranked) -> Result<Bytes, ServiceError> {

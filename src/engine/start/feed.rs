@@ -9,6 +9,7 @@ use crate::engine::EngineError;
 use crate::engine::input::Input;
 use crate::engine::replay::replay;
 use crate::engine::run::Run;
+use crate::engine::silence::Listener;
 use crate::engine::source::{Source, hand_on};
 use crate::pipeline::StreamIndex;
 
@@ -22,10 +23,18 @@ pub(super) struct Reading {
 }
 
 impl Startup<'_> {
-    /// Starts to read.
-    pub(super) fn feed(&self, run: &mut Run, reading: Reading) {
+    /// Starts to read, and to listen for the silence of feedback.
+    ///
+    /// # Errors
+    /// When a subject of its stream is none.
+    pub(super) fn feed(&self, run: &mut Run, reading: Reading) -> Result<(), EngineError> {
+        if let Some(labels) = &self.pipeline.labels {
+            let listener = Listener::new(&self.pipeline, labels, self.bus)?;
+            run.spawn_task(listener.listen(run.settled(), run.inputs(), run.stopping()));
+        }
         tracing::debug!(pipeline = self.pipeline.name, steps = reading.again.len(), "reading again up to the marker");
         run.spawn_task(reading.follow(run.inputs(), run.stopping()));
+        Ok(())
     }
 }
 

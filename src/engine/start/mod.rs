@@ -48,7 +48,7 @@ impl Startup<'_> {
         let restored = Box::pin(self.restore(&mut run, &mut claim)).await?;
         let ends = Ends { inputs: taken, settled: settles };
         let spawned = Box::pin(self.spawn(&mut run, claim, restored, ends)).await?;
-        self.feed(&mut run, spawned.reading);
+        self.feed(&mut run, spawned.reading)?;
         self.serve(&mut run, spawned.rebuilt).await?;
         Ok(run)
     }

@@ -1,7 +1,7 @@
 //! Impressions as sections of a saved state, and back: in columns, so that many are copied at once.
 //!
 //! ```text
-//!  NAME           key (16 bytes, little endian) · shown, microseconds · place
+//!  NAME           key (16 bytes, little endian) · shown and arrived, microseconds · place
 //!  NAME vectors   the vectors of all rows, one after the other
 //! ```
 
@@ -27,9 +27,10 @@ impl Impressions {
         let failed = |source| SaveError::Batch { section: name.to_owned(), source };
         let keys: Vec<u8> = self.keys.iter().flat_map(|key| key.to_le_bytes()).collect();
         let keys = FixedSizeBinaryArray::try_new(KEY_BYTES, Buffer::from_vec(keys), None).map_err(failed)?;
-        let columns: [(&str, ArrayRef); 3] = [
+        let columns: [(&str, ArrayRef); 4] = [
             ("key", Arc::new(keys)),
             ("shown", Arc::new(Int64Array::from(self.rows.shown_micros().to_vec()))),
+            ("arrived", Arc::new(Int64Array::from(self.rows.labelled_micros().to_vec()))),
             ("place", Arc::new(UInt32Array::from(self.rows.places().to_vec()))),
         ];
         writer.section(name, &[RecordBatch::try_from_iter(columns).map_err(failed)?])?;
@@ -47,13 +48,15 @@ impl Impressions {
         let vectors = reader.batch(&vectors_of(name))?;
         let unexpected = || SaveError::Unexpected {
             found: format!("something else in {name}"),
-            expected: format!("key, time, place and {columns} numbers of each impression"),
+            expected: format!("key, times, place and {columns} numbers of each impression"),
         };
         let column = |index: usize| batch.columns().get(index);
         let keys = column(0).and_then(|keys| keys.as_fixed_size_binary_opt());
         let keys = keys.filter(|keys| keys.value_length() == KEY_BYTES).ok_or_else(unexpected)?;
-        let shown = column(1).and_then(|shown| shown.as_primitive_opt::<Int64Type>()).ok_or_else(unexpected)?;
-        let places = column(2).and_then(|places| places.as_primitive_opt::<UInt32Type>()).ok_or_else(unexpected)?;
+        let times =
+            |index| column(index).and_then(|times| times.as_primitive_opt::<Int64Type>()).ok_or_else(unexpected);
+        let (shown, arrived) = (times(1)?, times(2)?);
+        let places = column(3).and_then(|places| places.as_primitive_opt::<UInt32Type>()).ok_or_else(unexpected)?;
         let vectors = vectors.columns().first().and_then(|vectors| vectors.as_primitive_opt::<Float32Type>());
         let vectors = vectors.ok_or_else(unexpected)?;
         if Some(vectors.len()) != batch.num_rows().checked_mul(columns) {
@@ -61,11 +64,13 @@ impl Impressions {
         }
         let mut vectors = vectors.values().as_ref();
         let mut read = Self::new(columns);
-        for ((key, at_micros), place) in keys.iter().zip(shown.values()).zip(places.values()) {
+        let times = shown.values().iter().zip(arrived.values());
+        for ((key, (at, arrived)), place) in keys.iter().zip(times).zip(places.values()) {
             let key = key.and_then(|key| Some(u128::from_le_bytes(key.try_into().ok()?))).ok_or_else(unexpected)?;
             let (vector, rest) = vectors.split_at_checked(columns).ok_or_else(unexpected)?;
             vectors = rest;
-            let impression = Impression { key, at: EventTime(*at_micros), place: *place, vector };
+            let (at, arrived) = (EventTime(*at), EventTime(*arrived));
+            let impression = Impression { key, at, arrived, place: *place, vector };
             read.push(impression).map_err(|_| unexpected())?;
         }
         Ok(read)

@@ -3,7 +3,7 @@
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::closing::Closing;
-use super::ring::{Ring, Row, RowState};
+use super::ring::{NewRow, Ring, Row, RowState};
 use super::settings::{JoinError, JoinSettings, LabelCounts};
 use crate::learn::{Example, ExampleError, ExampleKind, Examples};
 use crate::time::EventTime;
@@ -13,8 +13,10 @@ use crate::time::EventTime;
 pub struct Impression<'a> {
     /// Hash of the columns by which feedback finds it.
     pub key: u128,
-    /// When it was shown, microseconds of event time.
+    /// When it was shown, in event time: a request's own time, else that of the clock.
     pub at: EventTime,
+    /// When it came into being by the clock: its request arrived, or the broker took its event.
+    pub arrived: EventTime,
     /// Its place in the ranking.
     pub place: u32,
     /// The vector that was scored.
@@ -29,6 +31,8 @@ pub struct LabelJoin {
     pub(super) limit: usize,
     pub(super) ring: Ring,
     pub(super) closing: Closing,
+    /// No row before this one waits for the clock.
+    pub(super) awaited: u64,
     pub(super) watermark_micros: i64,
     pub(super) counts: LabelCounts,
 }
@@ -45,6 +49,7 @@ impl LabelJoin {
             limit,
             ring: Ring::new(settings.columns),
             closing: Closing::default(),
+            awaited: 0,
             watermark_micros: i64::MIN,
             counts: LabelCounts::default(),
         })
@@ -52,13 +57,14 @@ impl LabelJoin {
 
     /// Remembers an impression, in the place of the oldest when there is no room.
     ///
-    /// One whose window has ended already closes with the next [`LabelJoin::advance`].
+    /// One that was shown before the watermark waits for its whole window from there on: what people did until then has
+    /// come before it.
     ///
     /// # Errors
     /// [`ExampleError::Width`] when its vector is of another width; it is not remembered.
     pub fn show(&mut self, impression: Impression<'_>) -> Result<(), ExampleError> {
-        let Impression { key, at, place, vector } = impression;
-        let at_micros = at.micros();
+        let Impression { key, at, arrived, place, vector } = impression;
+        let (at_micros, opened_micros) = (at.micros(), at.micros().max(self.watermark_micros));
         let columns = self.settings.columns;
         if vector.len() != columns {
             return Err(ExampleError::Width { found: vector.len(), expected: columns });
@@ -67,14 +73,15 @@ impl LabelJoin {
             self.ring.pop();
             self.counts.evicted += 1;
         }
-        let sequence = self.ring.push(key, at_micros, place, vector);
+        let arrived_micros = arrived.max(at).micros();
+        let sequence = self.ring.push(NewRow { key, at_micros, opened_micros, arrived_micros, place }, vector);
         if let Some(position) = self.settings.position
             && let Some((_, vector)) = self.ring.row_mut(sequence)
             && let Some(value) = vector.get_mut(position)
         {
             *value = place as f32;
         }
-        let end_micros = at_micros.saturating_add(self.settings.window_micros);
+        let end_micros = opened_micros.saturating_add(self.settings.window_micros);
         self.closing.push(end_micros, sequence, self.ring.oldest(), self.limit);
         self.counts.shown += 1;
         Ok(())
@@ -82,7 +89,8 @@ impl LabelJoin {
 
     /// Takes feedback and adds a positive or a correction to `out` when it is for something remembered.
     ///
-    /// It belongs to the newest impression of its key that was shown at or before `at`, by time and then by arrival.
+    /// It belongs to the newest impression of its key that was shown at or before `at`, by time and then by arrival; where
+    /// there is none, to the first one shown so little after it that clocks may explain it.
     /// No key means that a join column was missing.
     ///
     /// # Errors
@@ -121,7 +129,7 @@ impl LabelJoin {
             kind,
             sampling: 1.0,
             shown_micros: row.at_micros,
-            labelled_micros: at_micros,
+            labelled_micros: at_micros.max(row.at_micros),
             place: row.place,
         })
     }
@@ -136,28 +144,39 @@ impl LabelJoin {
         self.watermark_micros = self.watermark_micros.max(watermark.micros());
         while let Some(sequence) = self.closing.pop_due(self.watermark_micros) {
             let Some((row, vector)) = self.ring.row_mut(sequence) else { continue };
-            if row.state != RowState::Open {
-                continue;
+            if row.state == RowState::Open {
+                close(row, vector, &self.settings, &mut self.counts, out)?;
             }
-            row.state = RowState::Negative;
-            if !is_kept(row.key, row.at_micros, self.settings.negative_rate) {
-                self.counts.sampled_out += 1;
-                continue;
-            }
-            self.counts.negatives += 1;
-            out.push(Example {
-                vector,
-                kind: ExampleKind::Negative,
-                sampling: self.settings.negative_rate,
-                shown_micros: row.at_micros,
-                labelled_micros: row.at_micros.saturating_add(self.settings.window_micros),
-                place: row.place,
-            })?;
         }
         while self.ring.row(self.ring.oldest()).is_some_and(|row| self.is_forgotten(row)) {
             self.ring.pop();
         }
         Ok(())
+    }
+
+    /// Closes windows that have ended by the clock, of at most `most` impressions in the order of their arrival, adds their
+    /// negatives to `out`, and says how many it closed. Event time stays where it is, so feedback that comes all the same
+    /// corrects them.
+    ///
+    /// # Errors
+    /// [`ExampleError::Width`] when `out` is of another width; nothing is closed.
+    pub fn tick(&mut self, clock: EventTime, most: usize, out: &mut Examples) -> Result<usize, ExampleError> {
+        out.expect_width(self.settings.columns)?;
+        self.awaited = self.awaited.max(self.ring.oldest());
+        let mut closed = 0;
+        while closed < most
+            && let Some((row, vector)) = self.ring.row_mut(self.awaited)
+        {
+            if row.state == RowState::Open {
+                if row.arrived_micros.saturating_add(self.settings.window_micros) > clock.micros() {
+                    break;
+                }
+                close(row, vector, &self.settings, &mut self.counts, out)?;
+                closed += 1;
+            }
+            self.awaited += 1;
+        }
+        Ok(closed)
     }
 
     /// What became of everything so far.
@@ -178,9 +197,9 @@ impl LabelJoin {
         self.ring.size_bytes() + self.closing.size_bytes()
     }
 
-    /// The newest remembered row of a key that was shown at or before a time, and whether one was shown after it.
+    /// The row of a key that feedback of a time belongs to, and whether one was shown after it.
     fn newest_shown(&self, key: u128, at_micros: i64) -> (Option<u64>, bool) {
-        let (mut newest, mut is_early) = (None, false);
+        let (mut newest, mut next, mut is_early) = (None, None, false);
         for (sequence, row) in self.ring.rows_of(key) {
             // Nothing that arrived before this row is newer than what is found.
             if newest.is_some_and(|(_, found)| found >= row.newest_micros) {
@@ -191,11 +210,15 @@ impl LabelJoin {
             }
             if row.at_micros > at_micros {
                 is_early = true;
+                let is_close = row.at_micros.saturating_sub(self.settings.skew_micros) <= at_micros;
+                if is_close && row.has_clock_time() && next.is_none_or(|(_, found)| row.at_micros <= found) {
+                    next = Some((sequence, row.at_micros));
+                }
             } else if newest.is_none_or(|(_, found)| row.at_micros > found) {
                 newest = Some((sequence, row.at_micros));
             }
         }
-        (newest.map(|(sequence, _)| sequence), is_early)
+        (newest.or(next).map(|(sequence, _)| sequence), is_early)
     }
 
     fn is_forgotten(&self, row: &Row) -> bool {
@@ -205,7 +228,31 @@ impl LabelJoin {
 
 /// From when on feedback for a row is ignored.
 fn correction_end(settings: &JoinSettings, row: &Row) -> i64 {
-    row.at_micros.saturating_add(settings.window_micros).saturating_add(settings.window_micros)
+    row.opened_micros.saturating_add(settings.window_micros).saturating_add(settings.window_micros)
+}
+
+/// Ends the window of an open row: it has got no feedback.
+fn close(
+    row: &mut Row,
+    vector: &[f32],
+    settings: &JoinSettings,
+    counts: &mut LabelCounts,
+    out: &mut Examples,
+) -> Result<(), ExampleError> {
+    row.state = RowState::Negative;
+    if !is_kept(row.key, row.at_micros, settings.negative_rate) {
+        counts.sampled_out += 1;
+        return Ok(());
+    }
+    counts.negatives += 1;
+    out.push(Example {
+        vector,
+        kind: ExampleKind::Negative,
+        sampling: settings.negative_rate,
+        shown_micros: row.at_micros,
+        labelled_micros: row.opened_micros.saturating_add(settings.window_micros),
+        place: row.place,
+    })
 }
 
 /// Whether a negative is kept: the same answer on every machine and in every replay.

@@ -10,8 +10,14 @@
 //!    └ impression with its exact vector
 //! ```
 //!
+//! - An impression is shown when its request says, else when the clock said that the request arrived; events that are scored
+//!   by themselves are shown at their own time. What event time has passed already has its whole window from the watermark on.
 //! - The watermark closes a window, not the time of the feedback: feedback that comes while the window is still open is a
 //!   positive and never both.
+//! - Where no event moves the watermark, a tick closes: [`LabelJoin::tick`] counts windows by the clock, from when each
+//!   impression came into being. Whoever ticks answers for it that all feedback of before then has been given. Event time stays
+//!   where it was, so that feedback which was held up somewhere corrects what a tick has closed.
+//! - Clocks differ: feedback on what the clock here stamped may seem to come a little before it.
 //! - An impression gives at most one positive or correction. Further feedback is counted as repeated.
 //! - Memory is bounded in rows and bytes: the impression that arrived first goes first, open or closed. When it was open it
 //!   gives no example, because nobody knows its label.
@@ -21,7 +27,7 @@
 //!   regression in rare events data", 2001, section 4.1; He and others, "Practical lessons from predicting clicks on ads at
 //!   Facebook", 2014, section 6.3). Estimates weigh an example by 1 / sampling instead. Never both.
 //!
-//! Examples are a function of the order of the calls alone: no clock, no random seed, no order of a hash map.
+//! Examples are a function of the calls and their order alone: no clock of its own, no random seed, no order of a hash map.
 
 mod closing;
 mod label_join;

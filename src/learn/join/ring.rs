@@ -34,12 +34,33 @@ pub(super) enum RowState {
 pub(super) struct Row {
     pub(super) key: u128,
     pub(super) at_micros: i64,
+    /// Since when its window runs in event time: since it was shown, or since it came where event time was further.
+    pub(super) opened_micros: i64,
+    /// Since when its window runs by the clock; never before it was shown.
+    pub(super) arrived_micros: i64,
     /// The newest time of this row and of all that arrived before it.
     pub(super) newest_micros: i64,
     /// The row of the same bucket that arrived before it.
     older: u64,
     pub(super) place: u32,
     pub(super) state: RowState,
+}
+
+impl Row {
+    /// Whether the clock said when it was shown, and nobody's event or request did.
+    pub(super) fn has_clock_time(&self) -> bool {
+        self.at_micros == self.arrived_micros
+    }
+}
+
+/// A row that arrives.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct NewRow {
+    pub(super) key: u128,
+    pub(super) at_micros: i64,
+    pub(super) opened_micros: i64,
+    pub(super) arrived_micros: i64,
+    pub(super) place: u32,
 }
 
 #[derive(Debug)]
@@ -95,7 +116,8 @@ impl Ring {
     }
 
     /// Adds a row; `vector` has the ring's width. Returns its sequence.
-    pub(super) fn push(&mut self, key: u128, at_micros: i64, place: u32, vector: &[f32]) -> u64 {
+    pub(super) fn push(&mut self, row: NewRow, vector: &[f32]) -> u64 {
+        let NewRow { key, at_micros, opened_micros, arrived_micros, place } = row;
         if self.len() == self.buckets.len() {
             self.grow_buckets();
         }
@@ -111,7 +133,8 @@ impl Ring {
         let older = self.buckets.get_mut(bucket).map_or(0, |head| std::mem::replace(head, self.next));
         if let Some(slab) = self.slabs.back_mut() {
             let newest_micros = self.newest_micros;
-            slab.rows.push(Row { key, at_micros, newest_micros, older, place, state: RowState::Open });
+            let state = RowState::Open;
+            slab.rows.push(Row { key, at_micros, opened_micros, arrived_micros, newest_micros, older, place, state });
             slab.vectors.extend_from_slice(vector);
         }
         self.next += 1;
@@ -216,11 +239,15 @@ fn bucket_of(key: u128, buckets: usize) -> usize {
 mod tests {
     use super::*;
 
+    fn row(key: u128, at_micros: i64) -> NewRow {
+        NewRow { key, at_micros, opened_micros: at_micros, arrived_micros: at_micros, place: 0 }
+    }
+
     #[test]
     fn rows_are_found_by_key_newest_first_across_slabs_and_growing_buckets() {
         let mut ring = Ring::new(1);
         for number in 1..=1_000_u64 {
-            assert_eq!(ring.push(u128::from(number % 7), number as i64, 0, &[number as f32]), number);
+            assert_eq!(ring.push(row(u128::from(number % 7), number as i64), &[number as f32]), number);
             if number > 300 {
                 ring.pop();
             }
@@ -243,7 +270,7 @@ mod tests {
                 if ring.len() == rows {
                     ring.pop();
                 }
-                ring.push(number, 0, 0, &[0.0; 3]);
+                ring.push(row(number, 0), &[0.0; 3]);
             }
             assert!(ring.size_bytes() <= Ring::most_bytes(3, rows), "{rows} rows take {}", ring.size_bytes());
         }

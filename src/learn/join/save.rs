@@ -4,7 +4,8 @@
 //!  settings   window, columns, limits, position, rate: those of another join are refused
 //!  counts     what became of everything so far
 //!  join       watermark, sequence of the oldest row and of the next one, newest time up to the oldest row
-//!  rows N     key, time, place; and their vectors: rows whose sequence is in N × 16,384 and on   (two sections each)
+//!  rows N     key, times, place; and their vectors: rows whose sequence is in N × 16,384 and on   (two sections each)
+//!  opened N   since when the window of each of them runs in event time
 //!  states     what each row waits for, one byte
 //! ```
 //!
@@ -21,7 +22,7 @@ use arrow::datatypes::UInt8Type;
 use arrow::error::ArrowError;
 
 use super::label_join::LabelJoin;
-use super::ring::{Ring, RowState};
+use super::ring::{NewRow, Ring, RowState};
 use super::settings::{JoinSettings, LabelCounts};
 use crate::learn::{ExampleError, Impression, Impressions};
 use crate::snapshot::{SaveError, SectionReader, SectionWriter};
@@ -30,7 +31,7 @@ use crate::time::EventTime;
 const KIND: &str = "label join";
 
 /// Changes when the meaning of a section does.
-const FORMAT: u64 = 1;
+const FORMAT: u64 = 2;
 
 /// Rows of one section: what is held in memory beside the join while it is saved.
 const PART: u64 = 1 << 14;
@@ -51,14 +52,18 @@ impl LabelJoin {
         let mut states = Vec::with_capacity(self.ring.len());
         for (part, sequences) in parts(oldest..next) {
             let name = format!("rows {part}");
+            let mut opened = Vec::new();
             impressions.clear();
             for sequence in sequences {
                 let (Some(row), Some(vector)) = (self.ring.row(sequence), self.ring.vector(sequence)) else { continue };
-                let impression = Impression { key: row.key, at: EventTime(row.at_micros), place: row.place, vector };
+                let (at, arrived) = (EventTime(row.at_micros), EventTime(row.arrived_micros));
+                let impression = Impression { key: row.key, at, arrived, place: row.place, vector };
                 impressions.push(impression).map_err(|error| in_section(&name, &error))?;
+                opened.push(row.opened_micros);
                 states.push(state_code(row.state));
             }
             impressions.save(&name, &mut writer)?;
+            writer.numbers(&opened_of(part), &opened)?;
         }
         let states: ArrayRef = Arc::new(UInt8Array::from(states));
         let states = RecordBatch::try_from_iter([("state", states)]);
@@ -98,8 +103,10 @@ impl LabelJoin {
             if impressions.len() as u64 != sequences.end - sequences.start {
                 return Err(unexpected(&name, "all rows of this part"));
             }
-            for Impression { key, at, place, vector } in impressions.iter() {
-                self.ring.push(key, at.micros(), place, vector);
+            let opened = reader.numbers(&opened_of(part), impressions.len())?;
+            for (Impression { key, at, arrived, place, vector }, opened_micros) in impressions.iter().zip(opened) {
+                let (at_micros, arrived_micros) = (at.micros(), arrived.micros());
+                self.ring.push(NewRow { key, at_micros, opened_micros, arrived_micros, place }, vector);
             }
         }
         self.restore_states(sequences, &reader.batch("states")?)?;
@@ -117,7 +124,7 @@ impl LabelJoin {
             row.state = state;
             // The windows of the others have ended, or nothing comes of their end.
             if state == RowState::Open {
-                let end_micros = row.at_micros.saturating_add(self.settings.window_micros);
+                let end_micros = row.opened_micros.saturating_add(self.settings.window_micros);
                 self.closing.push(end_micros, sequence, self.ring.oldest(), self.limit);
             }
         }
@@ -132,12 +139,17 @@ fn parts(sequences: Range<u64>) -> impl Iterator<Item = (u64, Range<u64>)> {
     parts.map(move |part| (part, start.max(part * PART)..end.min((part + 1) * PART)))
 }
 
+fn opened_of(part: u64) -> String {
+    format!("opened {part}")
+}
+
 /// The settings that a state depends on, by their names.
-fn settings(settings: &JoinSettings) -> [(&'static str, i64); 6] {
-    let JoinSettings { window_micros, columns, max_rows, max_bytes, position, negative_rate } = *settings;
+fn settings(settings: &JoinSettings) -> [(&'static str, i64); 7] {
+    let JoinSettings { window_micros, skew_micros, columns, max_rows, max_bytes, position, negative_rate } = *settings;
     let number = |value: usize| i64::try_from(value).unwrap_or(i64::MAX);
     [
         ("the label window", window_micros),
+        ("how far clocks may differ", skew_micros),
         ("the width of the vector", number(columns)),
         ("the limit of impressions", number(max_rows)),
         ("the limit of bytes", number(max_bytes)),
@@ -201,6 +213,7 @@ mod tests {
 
     const SETTINGS: JoinSettings = JoinSettings {
         window_micros: 10,
+        skew_micros: 3,
         columns: 2,
         max_rows: 100_000,
         max_bytes: usize::MAX,
@@ -218,7 +231,8 @@ mod tests {
     fn show(join: &mut LabelJoin, rows: Range<u64>) {
         for row in rows {
             let vector = [row as f32, 0.0];
-            let impression = Impression { key: row.into(), at: EventTime(row as i64), place: 7, vector: &vector };
+            let at = EventTime(row as i64);
+            let impression = Impression { key: row.into(), at, arrived: at, place: 7, vector: &vector };
             join.show(impression).unwrap();
         }
     }
@@ -263,7 +277,7 @@ mod tests {
         assert_eq!(join.ring.oldest(), 19_981);
         let place = |bytes: &[u8], name: &[u8]| bytes.windows(name.len()).position(|found| found == name).unwrap();
         let part = |bytes: &[u8]| bytes[place(bytes, b"rows 2")..place(bytes, b"rows 3")].to_vec();
-        assert!(part(&first).len() > 16_384 * 36);
+        assert!(part(&first).len() > 16_384 * 52);
         assert!(part(&first) == part(&second));
     }
 
@@ -276,6 +290,7 @@ mod tests {
             @"saved state has the label window 10, expected 11: start from an empty state or from its own pipeline"
         );
         for (settings, name) in [
+            (JoinSettings { skew_micros: 4, ..SETTINGS }, "how far clocks may differ 3"),
             (JoinSettings { columns: 3, ..SETTINGS }, "the width of the vector 2"),
             (JoinSettings { max_rows: 9, ..SETTINGS }, "the limit of impressions 100000"),
             (JoinSettings { max_bytes: 1 << 20, ..SETTINGS }, "the limit of bytes"),

@@ -8,6 +8,9 @@ use crate::fault::{Judged, Judgement};
 pub struct JoinSettings {
     /// How long feedback is waited for, microseconds of event time.
     pub window_micros: i64,
+    /// How much earlier than an impression which got its time from the clock its feedback may seem to be, microseconds:
+    /// clocks differ.
+    pub skew_micros: i64,
     /// The width of a vector.
     pub columns: usize,
     /// Most impressions that are remembered.
@@ -145,6 +148,7 @@ mod tests {
 
     const GOOD: JoinSettings = JoinSettings {
         window_micros: 1,
+        skew_micros: 0,
         columns: 3,
         max_rows: 1,
         max_bytes: 1 << 20,

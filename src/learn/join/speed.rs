@@ -19,6 +19,7 @@ fn cpu_seconds() -> f64 {
 fn measure(what: &str, disorder_micros: i64) {
     let settings = JoinSettings {
         window_micros: 10_000_000,
+        skew_micros: 0,
         columns: COLUMNS,
         max_rows: 1_000_000,
         max_bytes: 1 << 30,
@@ -33,7 +34,8 @@ fn measure(what: &str, disorder_micros: i64) {
         for number in numbers {
             let now = number * (1_000_000 / RATE);
             let late = number.wrapping_mul(7_919).rem_euclid(1_000) * disorder_micros / 1_000;
-            let shown = Impression { key: key(number), at: EventTime(now - late), place: 3, vector: &vector };
+            let (at, arrived) = (EventTime(now - late), EventTime(now));
+            let shown = Impression { key: key(number), at, arrived, place: 3, vector: &vector };
             join.show(shown).expect("width");
             if number % 20 == 0 {
                 join.feedback(Some(key(number - 3 * RATE)), EventTime(now), &mut out).expect("width");

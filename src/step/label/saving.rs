@@ -14,7 +14,7 @@ use std::io::{Read, Write};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::Labeller;
-use super::recorded::{Recorded, Shown};
+use super::recorded::{Past, Recorded, Shown};
 use crate::bus::StreamSequence;
 use crate::learn::{Impression, Impressions};
 use crate::pipeline::Pipeline;
@@ -33,7 +33,8 @@ impl Labeller {
         vec![LABELS.to_owned()]
     }
 
-    /// Writes a part of the state, between two steps; nothing for a name that is none.
+    /// Writes a part of the state, between two steps, once it has [caught up](Self::catch_up) with what has been read; nothing
+    /// for a name that is none.
     ///
     /// # Errors
     /// When the output can't be written.
@@ -65,11 +66,16 @@ impl Labeller {
 
     fn save_recorded(&self, output: &mut dyn Write) -> Result<(), SaveError> {
         let mut writer = SectionWriter::new(output, LABELS, self.settings)?;
-        let rows: usize = self.recorded.iter().map(|(_, impressions)| impressions.len()).sum();
+        // A tick is recorded at a message that had been read: whoever saves has caught up with it.
+        let waiting = self.recorded.iter().filter_map(|(position, past)| match past {
+            Past::Shown(impressions) => Some((*position, impressions)),
+            Past::Ticked(_) => None,
+        });
+        let rows: usize = waiting.clone().map(|(_, impressions)| impressions.len()).sum();
         writer.numbers("waiting", &[rows as i64])?;
         let (mut positions, mut impressions) = (Vec::new(), Impressions::new(self.columns));
         let mut part = 0;
-        let all = self.recorded.iter().flat_map(|(position, shown)| shown.iter().map(|shown| (*position, shown)));
+        let all = waiting.flat_map(|(position, shown)| shown.iter().map(move |shown| (position, shown)));
         for (position, impression) in all {
             positions.push(position.0.cast_signed());
             impressions.push(impression).map_err(|error| misplaced(&error.to_string()))?;
@@ -133,14 +139,14 @@ fn add(
     columns: usize,
 ) -> Result<(), SaveError> {
     let width = |error: crate::learn::ExampleError| misplaced(&error.to_string());
-    if let Some((last, impressions)) = recorded.back_mut()
+    if let Some((last, Past::Shown(impressions))) = recorded.back_mut()
         && *last == position
     {
         return impressions.push(impression).map_err(width);
     }
     let mut impressions = Impressions::new(columns);
     impressions.push(impression).map_err(width)?;
-    recorded.push_back((position, impressions));
+    recorded.push_back((position, Past::Shown(impressions)));
     Ok(())
 }
 

@@ -1,5 +1,7 @@
 //! The label join at work, and across restarts.
 
+mod silent;
+
 use std::path::Path;
 
 use super::*;
@@ -21,7 +23,8 @@ fn pipeline() -> Pipeline {
 }
 
 fn labeller(pipeline: &Pipeline, recorded: Vec<(u64, Impressions)>) -> Labeller {
-    let recorded = recorded.into_iter().map(|(position, shown)| (StreamSequence(position), shown)).collect();
+    let shown = |(position, shown)| (StreamSequence(position), Past::Shown(shown));
+    let recorded = recorded.into_iter().map(shown).collect();
     Labeller::new(pipeline, recorded, Shown::default()).unwrap().unwrap()
 }
 
@@ -29,10 +32,17 @@ fn columns(pipeline: &Pipeline) -> usize {
     pipeline.vector.as_ref().unwrap().columns().len()
 }
 
+/// Where the stream stood.
+fn at(read: u64) -> (&'static str, StreamSequence) {
+    let text = if read == 3 { "clicks=3" } else { "clicks=0" };
+    (text, StreamSequence(read))
+}
+
 /// A request for `rows` candidates, of which row `n` has key `n` and a vector of `n`s, and its ranking: the last first.
 fn request(pipeline: &Pipeline, rows: usize) -> (StepOutput, Vec<Ranked>) {
     let values = (0..rows).flat_map(|row| vec![row as f32; columns(pipeline)]).collect();
-    let group = Group { request_id: "r".to_owned(), user: None, at: EventTime(SHOWN), rows };
+    let (at, shown, arrived) = (EventTime(SHOWN), EventTime(SHOWN), EventTime(SHOWN));
+    let group = Group { request_id: "r".to_owned(), user: None, at, shown, arrived, rows };
     let output = StepOutput {
         job: Job { matrix: Matrix { values, rows, unscorable: Vec::new() }, groups: vec![group], ..Job::default() },
         keys: (0..rows).map(|row| Some(row as u128)).collect(),
@@ -71,9 +81,9 @@ fn what_was_shown_before_a_restart_gives_the_same_messages_under_the_same_ids() 
     let pipeline = pipeline();
     let mut before = labeller(&pipeline, Vec::new());
     let (output, ranked) = request(&pipeline, 3);
-    let shown = before.take(&output, &ranked, "clicks=3").unwrap();
+    let shown = before.take(&output, &ranked, at(3)).unwrap();
     assert!(shown.examples.is_empty());
-    let made = before.take(&events(&[4, 5, 5], Some((1, 2)), true), &[], "clicks=3").unwrap().examples;
+    let made = before.take(&events(&[4, 5, 5], Some((1, 2)), true), &[], at(3)).unwrap().examples;
 
     let examples = decoded(&pipeline, &made);
     let ids: Vec<&str> = examples.iter().map(|(id, _)| id.as_str()).collect();
@@ -90,9 +100,9 @@ fn what_was_shown_before_a_restart_gives_the_same_messages_under_the_same_ids() 
     assert_eq!(read(&shown.impressions[0].payload).1, "clicks=3@:1");
     let mut after = labeller(&pipeline, recorded);
     let replayed = StepOutput { is_replay: true, ..events(&[1, 2, 3], None, false) };
-    assert!(after.take(&replayed, &[], "").unwrap().examples.is_empty());
+    assert!(after.take(&replayed, &[], at(0)).unwrap().examples.is_empty());
     assert_eq!(after.counts().shown, 0, "they come back before the first event that followed them");
-    let again = after.take(&events(&[4, 5, 5], Some((1, 2)), true), &[], "clicks=3").unwrap().examples;
+    let again = after.take(&events(&[4, 5, 5], Some((1, 2)), true), &[], at(3)).unwrap().examples;
     assert_eq!(pairs(&again), pairs(&made));
     assert_eq!(after.counts(), before.counts());
 }
@@ -105,7 +115,7 @@ fn an_event_that_no_model_could_score_becomes_no_example() {
     job.matrix.unscorable = vec![Unscorable { row: 0, reason: String::new() }];
     job.groups = vec![Group { rows: 1, ..job.groups[0].clone() }; 2];
     let output = StepOutput { job, keys, triggers: vec![0, 1], ..events(&[1, 2, 3], None, true) };
-    let made = labeller.take(&output, &[], "clicks=0").unwrap().examples;
+    let made = labeller.take(&output, &[], at(0)).unwrap().examples;
     let examples = decoded(&pipeline, &made);
     assert_eq!((labeller.counts().shown, examples.len(), examples[0].1.labels()), (1, 1, &[0.0][..]));
     assert!(examples[0].1.vectors().iter().all(|value| *value == 1.0));
@@ -144,9 +154,9 @@ fn while_the_state_is_rebuilt_labels_are_counted_and_nothing_comes_out() {
     let pipeline = pipeline();
     let mut labeller = labeller(&pipeline, Vec::new());
     let (output, ranked) = request(&pipeline, 3);
-    labeller.take(&output, &ranked, "clicks=0").unwrap();
+    labeller.take(&output, &ranked, at(0)).unwrap();
     let replayed = StepOutput { is_replay: true, ..events(&[1, 2], Some((0, 1)), true) };
-    assert!(labeller.take(&replayed, &[], "clicks=0").unwrap().examples.is_empty());
+    assert!(labeller.take(&replayed, &[], at(0)).unwrap().examples.is_empty());
     assert_eq!((labeller.counts().positives, labeller.counts().negatives), (1, 2));
 }
 
@@ -156,8 +166,8 @@ fn what_is_more_than_a_message_holds_comes_in_several_that_are_named_apart() {
     let mut labeller = labeller(&pipeline, Vec::new());
     let rows = 2 * labeller.most_rows + 1;
     let (output, ranked) = request(&pipeline, rows);
-    let shown = labeller.take(&output, &ranked, "clicks=0").unwrap().impressions;
-    let made = labeller.take(&events(&[1], None, true), &[], "clicks=0").unwrap().examples;
+    let shown = labeller.take(&output, &ranked, at(0)).unwrap().impressions;
+    let made = labeller.take(&events(&[1], None, true), &[], at(0)).unwrap().examples;
     assert_eq!(shown.len(), 3);
     let sizes =
         shown.iter().map(|message| message.payload.len()).chain(made.iter().map(|message| message.payload.len()));
@@ -187,7 +197,8 @@ fn impressions(pipeline: &Pipeline, keys: &[u128]) -> Impressions {
     let mut impressions = Impressions::new(columns(pipeline));
     for key in keys {
         let vector = vec![*key as f32; columns(pipeline)];
-        impressions.push(Impression { key: *key, at: EventTime(SHOWN), place: 5, vector: &vector }).unwrap();
+        let (at, arrived) = (EventTime(SHOWN), EventTime(SHOWN));
+        impressions.push(Impression { key: *key, at, arrived, place: 5, vector: &vector }).unwrap();
     }
     impressions
 }
@@ -203,8 +214,8 @@ fn one_that_is_saved_and_restored_gives_the_same_messages_under_the_same_ids() {
     ];
     let mut before = labeller(&pipeline, recorded);
     let (output, ranked) = request(&pipeline, 3);
-    before.take(&output, &ranked, "clicks=0").unwrap();
-    before.take(&events(&[1, 3], Some((0, 2)), false), &[], "clicks=0").unwrap();
+    before.take(&output, &ranked, at(0)).unwrap();
+    before.take(&events(&[1, 3], Some((0, 2)), false), &[], at(0)).unwrap();
 
     let state = saved(&before);
     let mut after = Labeller::restored(&pipeline, &mut state.as_slice()).unwrap().unwrap();
@@ -215,19 +226,20 @@ fn one_that_is_saved_and_restored_gives_the_same_messages_under_the_same_ids() {
     let shown = Shown { until: 9, writer: "new".to_owned(), ordinal: 0 };
     for labeller in [&mut before, &mut after] {
         let newer = [(4, impressions(&pipeline, &[55])), (8, impressions(&pipeline, &[56]))];
-        let newer = newer.map(|(position, impressions)| (StreamSequence(position), impressions));
+        let newer = newer.map(|(position, shown)| (StreamSequence(position), Past::Shown(shown)));
         labeller.resume(newer.into(), shown.clone());
     }
     for (sequences, key, closes) in [([4, 5], 1, false), ([6, 7], 53, false), ([8, 9], 56, true)] {
         let events = events(&sequences, Some((1, key)), closes);
-        let expected = before.take(&events, &[], "clicks=3").unwrap();
-        let found = after.take(&events, &[], "clicks=3").unwrap();
+        let expected = before.take(&events, &[], at(3)).unwrap();
+        let found = after.take(&events, &[], at(3)).unwrap();
         assert!(!expected.examples.is_empty());
         assert_eq!(pairs(&found.examples), pairs(&expected.examples));
         let (output, ranked) = request(&pipeline, 2);
-        let position = format!("clicks={}", sequences[1]);
-        let expected = before.take(&output, &ranked, &position).unwrap();
-        assert_eq!(after.take(&output, &ranked, &position).unwrap().impressions, expected.impressions);
+        let text = format!("clicks={}", sequences[1]);
+        let position = (text.as_str(), StreamSequence(sequences[1]));
+        let expected = before.take(&output, &ranked, position).unwrap();
+        assert_eq!(after.take(&output, &ranked, position).unwrap().impressions, expected.impressions);
     }
     assert_eq!((after.counts(), after.shown()), (before.counts(), before.shown()));
 }
@@ -254,7 +266,11 @@ fn many_recorded_impressions_come_back_in_their_order() {
     let after = Labeller::restored(&pipeline, &mut saved(&before).as_slice()).unwrap().unwrap();
     let rows = |labeller: &Labeller| -> Vec<(u64, u128)> {
         let entries = labeller.recorded.iter();
-        entries.flat_map(|(position, shown)| shown.iter().map(|shown| (position.0, shown.key))).collect()
+        let keys = |past: &Past| match past {
+            Past::Shown(shown) => shown.iter().map(|shown| shown.key).collect(),
+            Past::Ticked(_) => Vec::new(),
+        };
+        entries.flat_map(|(position, past)| keys(past).into_iter().map(|key| (position.0, key))).collect()
     };
     assert_eq!(rows(&after), rows(&before));
     assert_eq!(rows(&after).len(), 36_000);

@@ -52,8 +52,9 @@ pub async fn compare(site: &Site, sent: u64) -> Report {
     let outputs = read(site).await;
     let last = newest_marker(&site.bus, &site.pipeline).await.unwrap();
     let (truth, pipeline) = (Truth::of(&inputs), site.pipeline.clone());
-    let steps = outputs.steps();
-    let faultless = tokio::task::spawn_blocking(move || Faultless::of(&pipeline, &inputs, &steps)).await.unwrap();
+    let (steps, ticks) = (outputs.steps(), outputs.ticks());
+    let faultless = move || Faultless::of(&pipeline, &inputs, &steps, &ticks);
+    let faultless = tokio::task::spawn_blocking(faultless).await.unwrap();
     let mut report = Report { published: truth.published, ..Report::default() };
     report.compare_counts(&truth, &last);
     report.compare_names(&outputs, &faultless);
@@ -156,7 +157,7 @@ impl Report {
                 self.wrong(format!("{}: {found:?}, not {:?}", output.id, faultless.examples.get(&output.id)));
             }
         }
-        // The last two events of all come after every window has closed, and are not closed themselves.
+        // The last two events of all come after every window has closed: only silence closes them.
         if pipeline.labels.is_some() && labelled.abs_diff(self.rankings) > 2 {
             self.wrong(format!("{labelled} labels of {} rankings", self.rankings));
         }

@@ -1,9 +1,9 @@
 //! What the same program gives without faults: the step, driven here over what the input streams hold, in one go.
 //!
 //! Which orders a visit had seen when it was scored depends on how the two streams interleaved. The markers say it, and here
-//! they are believed; whatever else they say is compared.
+//! they are believed, and so is how long the silence was in which labels were decided; whatever else they say is compared.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use arrow::array::AsArray;
@@ -17,6 +17,9 @@ use tidewheel::pipeline::Pipeline;
 use tidewheel::pipeline::StreamIndex;
 use tidewheel::step::Emitted;
 use tidewheel::step::{Step, StepOutput};
+use tidewheel::time::EventTime;
+
+use super::outputs::Tick;
 
 /// Messages of one step: not what the program takes, so that nothing may depend on it.
 const STEP_ROWS: usize = 300;
@@ -38,15 +41,20 @@ struct Labels {
     stream: String,
     columns: usize,
     examples: Examples,
+    /// Those that are still to come.
+    ticks: VecDeque<Tick>,
+    /// The last one, and how many there were at that moment.
+    ticked: (u64, i64, usize),
 }
 
 impl Faultless {
-    /// Drives the step over the inputs, in the order of `steps`: which stream, and up to which message.
-    pub fn of(pipeline: &Arc<Pipeline>, inputs: &[Vec<Message>], steps: &[(usize, u64)]) -> Self {
+    /// Drives the step over the inputs, in the order of `steps`: which stream, and up to which message. Silence is where `ticks`
+    /// say it was.
+    pub fn of(pipeline: &Arc<Pipeline>, inputs: &[Vec<Message>], steps: &[(usize, u64)], ticks: &[Tick]) -> Self {
         let mut found = Self::default();
         let mut step = Step::new(Arc::clone(pipeline)).unwrap();
         let mut scorer = scorer(pipeline);
-        let mut labels = pipeline.labels.is_some().then(|| Labels::new(pipeline));
+        let mut labels = pipeline.labels.is_some().then(|| Labels::new(pipeline, ticks));
         let mut done = vec![0; inputs.len()];
         for (stream, until) in steps {
             let rest = &inputs[*stream][done[*stream]..];
@@ -59,6 +67,9 @@ impl Faultless {
                     labels.follow(&output, &mut found.examples);
                 }
             }
+        }
+        if let Some(labels) = &mut labels {
+            labels.tick(u64::MAX, &mut found.examples);
         }
         found
     }
@@ -94,13 +105,15 @@ impl Faultless {
 }
 
 impl Labels {
-    fn new(pipeline: &Pipeline) -> Self {
+    fn new(pipeline: &Pipeline, ticks: &[Tick]) -> Self {
         let (labels, columns) = (pipeline.labels.as_ref().unwrap(), pipeline.vector.as_ref().unwrap().columns().len());
         Self {
             join: LabelJoin::new(labels.settings).unwrap(),
             stream: pipeline.stream(labels.stream).name.clone(),
             columns,
             examples: Examples::new(columns),
+            ticks: ticks.iter().cloned().collect(),
+            ticked: (0, 0, 0),
         }
     }
 
@@ -109,6 +122,7 @@ impl Labels {
         let Some(feedback) = &output.feedback else { return };
         let (mut last, mut ordinal) = (StreamSequence(0), 0);
         for (row, (sequence, watermark)) in feedback.sequences.iter().zip(&feedback.watermarks).enumerate() {
+            self.tick(sequence.0, found);
             ordinal = if *sequence == last { ordinal + 1 } else { 0 };
             last = *sequence;
             for positive in feedback.positives.iter().filter(|positive| positive.row == row) {
@@ -116,15 +130,31 @@ impl Labels {
             }
             if let Some(place) = output.triggers.iter().position(|event| *event as usize == row) {
                 let vector = &output.job.matrix.values[place * self.columns..][..self.columns];
-                let at = output.job.groups[place].at;
-                self.join.show(Impression { key: output.keys[place].unwrap(), at, place: 0, vector }).unwrap();
+                let (key, group) = (output.keys[place].unwrap(), &output.job.groups[place]);
+                let (at, arrived) = (group.shown, group.arrived);
+                self.join.show(Impression { key, at, arrived, place: 0, vector }).unwrap();
             }
             self.join.advance(*watermark, &mut self.examples).unwrap();
-            if !self.examples.is_empty() {
-                let id = format!("example-{}-{sequence}-{ordinal}", self.stream);
-                assert!(found.insert(id.clone(), in_words(&self.examples)).is_none(), "{id} is made twice");
-                self.examples.clear();
-            }
+            self.end(format!("example-{}-{sequence}-{ordinal}", self.stream), found);
+        }
+    }
+
+    /// The ticks before a message.
+    fn tick(&mut self, sequence: u64, found: &mut BTreeMap<String, Vec<String>>) {
+        while let Some(Tick { after, clock_micros, most }) = self.ticks.pop_front_if(|tick| tick.after < sequence) {
+            let (last_after, last_clock, part) = self.ticked;
+            let part = if (last_after, last_clock) == (after, clock_micros) { part + 1 } else { 0 };
+            self.ticked = (after, clock_micros, part);
+            let closed = self.join.tick(EventTime(clock_micros), most, &mut self.examples).unwrap();
+            assert!(closed > 0, "a tick that closes nothing is not recorded");
+            self.end(format!("example-{}-{after}-tick-{clock_micros}-{part}", self.stream), found);
+        }
+    }
+
+    fn end(&mut self, id: String, found: &mut BTreeMap<String, Vec<String>>) {
+        if !self.examples.is_empty() {
+            assert!(found.insert(id.clone(), in_words(&self.examples)).is_none(), "{id} is made twice");
+            self.examples.clear();
         }
     }
 }

@@ -32,6 +32,22 @@ pub struct Marker {
     /// The stream and the last message of each run of steps, in their order.
     #[serde(default)]
     pub steps: Vec<(usize, u64, bool)>,
+    /// How labels went on while no event came, if they did.
+    pub ticks: Option<Ticks>,
+}
+
+/// The ticks of a marker.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Ticks {
+    pub ticks: Vec<Tick>,
+}
+
+/// That so many windows at most were closed by the clock, after a message of the feedback's stream.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Tick {
+    pub after: u64,
+    pub clock_micros: i64,
+    pub most: usize,
 }
 
 /// How far an input stream is done.
@@ -163,6 +179,15 @@ impl Outputs {
     /// The steps in the order in which they were made: which stream, and up to where.
     pub fn steps(&self) -> Vec<(usize, u64)> {
         self.markers.iter().flat_map(|(_, marker)| marker.steps.iter().map(|step| (step.0, step.1))).collect()
+    }
+
+    /// The ticks in the order in which they were made.
+    pub fn ticks(&self) -> Vec<Tick> {
+        self.markers
+            .iter()
+            .filter_map(|(_, marker)| marker.ticks.as_ref())
+            .flat_map(|ticks| ticks.ticks.clone())
+            .collect()
     }
 
     /// How markers contradict each other, or what they cover.

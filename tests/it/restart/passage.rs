@@ -11,6 +11,7 @@ use tidewheel::pipeline::StreamIndex;
 use tidewheel::pipeline::TableIndex;
 use tidewheel::step::StepError;
 use tidewheel::step::{Counts, Step, StepOutput};
+use tidewheel::time::EventTime;
 use tidewheel::window::References;
 
 use super::shop::requests;
@@ -62,7 +63,7 @@ impl Passage {
 
     /// Answers requests, and notes what the counters say.
     pub fn look(&mut self, seed: u64, now: i64) {
-        let output = self.step.requests(&requests(seed, now)).unwrap();
+        let output = self.step.requests(&requests(seed, now), EventTime(now * 1_000)).unwrap();
         self.note(usize::MAX, output);
         for table in 0..self.pipeline.tables.len() {
             let counters = (

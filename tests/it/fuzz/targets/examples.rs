@@ -26,7 +26,8 @@ pub const TARGET: Target = Target {
     inputs: || {
         let mut impressions = Impressions::new(COLUMNS);
         for key in 0..2 {
-            impressions.push(Impression { key, at: EventTime(5), place: 1, vector: &[1.0, 2.0, -0.0] }).unwrap();
+            let (at, arrived) = (EventTime(5), EventTime(6));
+            impressions.push(Impression { key, at, arrived, place: 1, vector: &[1.0, 2.0, -0.0] }).unwrap();
         }
         let mut reservoir = Reservoir::new(COLUMNS, 4, 7);
         reservoir.offer_all(&examples()).unwrap();

@@ -1,13 +1,18 @@
 //! Requests for rankings, between bytes of 0x1E.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tidewheel::event::{Contract, TimeUnit};
-use tidewheel::score::RequestDecoder;
+use tidewheel::score::{RequestDecoder, RequestTime};
+use tidewheel::time::EventTime;
 
 use super::shipped_text;
 use crate::fuzz::engine::{Outcome, Target};
 use crate::fuzz::pack::messages;
+
+/// When the requests arrive: 2026-09-21T14:13:20Z.
+const ARRIVED: EventTime = EventTime(1_790_000_000_000_000);
 
 /// Ids are texts, a time is a date, and there is more to a request.
 const OTHER: &str = r#"{"type": "object", "properties": {
@@ -56,13 +61,16 @@ pub const TARGET: Target = Target {
         let contracts = [shipped_text("schemas/ranking_request.json"), OTHER.to_owned()];
         let mut decoders = contracts.map(|contract| {
             let contract = Arc::new(Contract::parse(&contract).unwrap());
-            RequestDecoder::new(contract, "item_id", ("ts", TimeUnit::Milliseconds), Some("user_id"), 100).unwrap()
+            let (column, unit) = ("ts".to_owned(), TimeUnit::Milliseconds);
+            let (earliest, ahead) = (EventTime(946_684_800_000_000), Duration::from_secs(60));
+            let time = RequestTime { column, unit, earliest, ahead };
+            RequestDecoder::new(contract, "item_id", time, Some("user_id"), 100).unwrap()
         });
         Box::new(move |input| {
             let payloads = messages(input);
             let mut outcome = Outcome::Refused(String::new());
             for decoder in &mut decoders {
-                let decoded = decoder.decode(&payloads).unwrap();
+                let decoded = decoder.decode(&payloads, ARRIVED).unwrap();
                 let rows = decoded.rows.num_rows();
                 assert_eq!(decoded.groups.iter().map(|group| group.rows).sum::<usize>(), rows);
                 assert_eq!((decoded.times.len(), decoded.groups.len()), (rows, decoded.payloads.len()));
