@@ -15,6 +15,8 @@ use crate::window::WindowError;
 pub(crate) struct VectorReads {
     plan: Arc<VectorPlan>,
     joins: Vec<JoinReads>,
+    /// Requests, in their order, of which a table had moved on: what it gave may hold events later than they are.
+    behind: Vec<usize>,
 }
 
 #[derive(Default)]
@@ -25,13 +27,15 @@ struct JoinReads {
     /// Per request, which of the reads is its; neighbours with the same key and time share one.
     read_of_row: Vec<u32>,
     last: Option<(u32, EventTime)>,
+    /// Whether what the last read gave may hold later events.
+    is_behind: bool,
 }
 
 impl VectorReads {
     /// No look-ups yet.
     pub(crate) fn new(plan: Arc<VectorPlan>) -> Self {
         let joins = plan.joins.iter().map(|_| JoinReads::default()).collect();
-        Self { plan, joins }
+        Self { plan, joins, behind: Vec::new() }
     }
 
     /// The plan that is followed.
@@ -39,8 +43,14 @@ impl VectorReads {
         &self.plan
     }
 
+    /// The requests of the last look-ups whose vectors may hold events that are later than they are.
+    pub(crate) fn behind(&self) -> &[usize] {
+        &self.behind
+    }
+
     /// Finds the keys of requests, all of whose joins are direct, before events are applied.
     pub(crate) fn begin(&mut self, requests: &RecordBatch, tables: &mut [LiveTable]) -> Result<(), WindowError> {
+        self.behind.clear();
         for (join, plan) in self.joins.iter_mut().zip(&self.plan.joins).filter(|(_, plan)| plan.is_direct) {
             join.find_keys(plan, requests, tables)?;
         }
@@ -49,10 +59,14 @@ impl VectorReads {
 
     /// Looks request `row` up in every table as of `t`.
     pub(crate) fn read(&mut self, row: usize, t: EventTime, tables: &mut [LiveTable]) {
+        let mut is_behind = false;
         for (join, plan) in self.joins.iter_mut().zip(&self.plan.joins) {
             // Events are applied between these reads, so that none can stand for another.
             join.last = None;
-            join.read(row, t, &mut tables[plan.table]);
+            is_behind |= join.read(row, t, &mut tables[plan.table]);
+        }
+        if is_behind {
+            self.behind.push(row);
         }
     }
 
@@ -72,23 +86,41 @@ impl VectorReads {
         times: &[EventTime],
         tables: &mut [LiveTable],
     ) -> Result<Matrix, WindowError> {
+        let outputs = self.columns(requests, times, tables)?;
+        Matrix::from_columns(&outputs, requests.num_rows())
+    }
+
+    /// The same vectors as columns, in the types of the select list.
+    pub(crate) fn columns(
+        &mut self,
+        requests: &RecordBatch,
+        times: &[EventTime],
+        tables: &mut [LiveTable],
+    ) -> Result<Vec<ArrayRef>, WindowError> {
+        self.behind.clear();
         let mut columns = requests.columns().to_vec();
         for (join, plan) in self.joins.iter_mut().zip(&self.plan.joins) {
             let joined = batch(&plan.schema, columns.clone(), requests.num_rows())?;
             join.find_keys(plan, &joined, tables)?;
             for (row, t) in times.iter().enumerate() {
-                join.read(row, *t, &mut tables[plan.table]);
+                if join.read(row, *t, &mut tables[plan.table]) {
+                    self.behind.push(row);
+                }
             }
             join.evaluate(plan, tables, &mut columns)?;
         }
-        self.matrix(columns, requests.num_rows())
+        self.behind.sort_unstable();
+        self.behind.dedup();
+        self.outputs(columns, requests.num_rows())
     }
 
     fn matrix(&self, columns: Vec<ArrayRef>, rows: usize) -> Result<Matrix, WindowError> {
+        Matrix::from_columns(&self.outputs(columns, rows)?, rows)
+    }
+
+    fn outputs(&self, columns: Vec<ArrayRef>, rows: usize) -> Result<Vec<ArrayRef>, WindowError> {
         let joined = batch(&self.plan.joined_schema, columns, rows)?;
-        let outputs: Result<Vec<_>, WindowError> =
-            self.plan.outputs.iter().map(|output| Ok(output.evaluate(&joined)?.into_array(rows)?)).collect();
-        Matrix::from_columns(&outputs?, rows)
+        self.plan.outputs.iter().map(|output| Ok(output.evaluate(&joined)?.into_array(rows)?)).collect()
     }
 }
 
@@ -103,13 +135,15 @@ impl JoinReads {
         tables[plan.table].look_up(&keys?, rows, &mut self.slots)
     }
 
-    fn read(&mut self, row: usize, t: EventTime, table: &mut LiveTable) {
+    /// Reads for a request, and says whether what it gives may hold later events.
+    fn read(&mut self, row: usize, t: EventTime, table: &mut LiveTable) -> bool {
         let key = (self.slots[row], t);
         if self.last != Some(key) {
-            table.read(key.0, t, &mut self.reads);
+            self.is_behind = table.read(key.0, t, &mut self.reads);
             self.last = Some(key);
         }
         self.read_of_row.push(self.reads.len() as u32 - 1);
+        self.is_behind
     }
 
     /// Appends the table's columns for every request.

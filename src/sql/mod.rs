@@ -21,6 +21,7 @@ mod evaluate;
 mod functions;
 mod planner;
 mod shape;
+mod zero;
 
 pub(crate) use condition::Condition;
 pub(crate) use duration::parse_duration;
@@ -30,3 +31,4 @@ pub(crate) use planner::PlanError;
 pub use planner::Planner;
 pub(crate) use planner::group_columns;
 pub(crate) use shape::{MAX_NESTED_WITH, Shape};
+pub(crate) use zero::OneZeroRule;

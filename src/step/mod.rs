@@ -31,8 +31,8 @@ mod tables;
 mod trigger;
 
 pub use counts::Counts;
-pub(crate) use deadletter::DeadLetter;
 pub use deadletter::UNSCORABLE;
+pub(crate) use deadletter::{DeadLetter, FAILED};
 pub use error::StepError;
 pub(crate) use label::{ExampleMessage, ImpressionMessage, Labelled, Labeller};
 pub(crate) use label::{Made, Recorded, Shown, in_order};

@@ -17,6 +17,7 @@ use super::column::as_float;
 use super::level::Levels;
 use super::plan::{CellRef, FeaturePlan, OutputSource, RunningKind};
 use super::recent::Recent;
+use crate::event::one_zero;
 use crate::sql::{decayed, evaluate, new_accumulator};
 use crate::window::WindowError;
 use crate::window::keys::{KeyIndex, NO_SLOT};
@@ -104,7 +105,7 @@ impl ReadSource<'_> {
         let slots: Vec<u32> = reads.slots.iter().map(|slot| if *slot == NO_SLOT { 0 } else { *slot }).collect();
         let mut columns = self.keys.columns(&slots)?;
         for output in &self.plan.outputs {
-            columns.push(self.output(output, reads)?);
+            columns.push(one_zero(self.output(output, reads)?)?);
         }
         let aggregates = RecordBatch::try_new(Arc::clone(&self.plan.aggregate_schema), columns)?;
         let exists = self.cells.place(self.plan.exists);

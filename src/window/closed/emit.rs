@@ -10,6 +10,7 @@ use arrow::datatypes::{Float64Type, TimestampMicrosecondType};
 use super::aggregate::OutputSource;
 use super::pane::Column;
 use super::plan::{GroupColumn, WindowPlan};
+use crate::event::{finite_rows, one_zero};
 use crate::sql::{decayed, evaluate, evaluate_filter};
 use crate::time::EventTime;
 use crate::window::WindowError;
@@ -116,7 +117,7 @@ impl Rows<'_> {
             });
         }
         for output in outputs {
-            columns.push(output.column(values, &self.windows));
+            columns.push(one_zero(output.column(values, &self.windows))?);
         }
         let aggregates = RecordBatch::try_new(Arc::clone(schema), columns)?;
         let passing = evaluate_filter(plan.having.as_ref(), &aggregates)?;
@@ -159,9 +160,10 @@ impl Rows<'_> {
     }
 }
 
+/// The rows as everybody sees them: on the bus, in SQL, in vectors and in Delta tables.
 fn project(plan: &WindowPlan, aggregates: &RecordBatch) -> Result<RecordBatch, WindowError> {
     let columns: Result<Vec<_>, _> = plan.projection.iter().map(|column| evaluate(column, aggregates)).collect();
-    Ok(RecordBatch::try_new(Arc::clone(plan.schema()), columns?)?)
+    Ok(finite_rows(RecordBatch::try_new(Arc::clone(plan.schema()), columns?)?)?)
 }
 
 impl OutputSource {
