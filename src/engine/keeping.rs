@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -24,7 +24,7 @@ use super::telemetry::{Queue, Waiting};
 use crate::bus::StreamSequence;
 use crate::commit::Position;
 use crate::history::{History, HistoryError};
-use crate::pipeline::{Pipeline, StreamIndex, TableIndex};
+use crate::pipeline::{EMITTED_AT, Pipeline, StreamIndex, TableIndex, WINDOW_END, WINDOW_START, kept_schema};
 use crate::step::Emitted;
 
 /// How long rows wait for others.
@@ -33,14 +33,6 @@ const COMMIT_EVERY: Duration = Duration::from_secs(10);
 const COMMIT_ROWS: usize = 100_000;
 /// Steps that wait.
 const QUEUED_STEPS: usize = 16;
-
-/// Columns beside those of the table; a table that selects one of them has its own.
-const WINDOW_START: &str = "window_start";
-const WINDOW_END: &str = "window_end";
-/// `early`, `final`, `late` or `removed`.
-const EMISSION: &str = "emission";
-/// The watermark at which the row was emitted.
-const EMITTED_AT: &str = "emitted_at";
 
 /// What the step's thread knows of the Delta tables.
 pub(super) struct HistoryQueue {
@@ -217,23 +209,6 @@ impl Buffer {
     }
 }
 
-fn time_type() -> DataType {
-    DataType::Timestamp(TimeUnit::Microsecond, Some("+00:00".into()))
-}
-
-/// The columns of a table and those beside them.
-pub(super) fn kept_schema(schema: &Schema) -> SchemaRef {
-    let mut fields: Vec<Arc<Field>> = schema.fields().iter().cloned().collect();
-    let others =
-        [(WINDOW_START, time_type()), (WINDOW_END, time_type()), (EMISSION, DataType::Utf8), (EMITTED_AT, time_type())];
-    for (name, data_type) in others {
-        if schema.field_with_name(name).is_err() {
-            fields.push(Arc::new(Field::new(name, data_type, true)));
-        }
-    }
-    Arc::new(Schema::new(fields))
-}
-
 /// The rows with the columns that say which window they are of and when they were emitted.
 fn kept_rows(table: &str, schema: &SchemaRef, emission: &Emitted) -> Result<RecordBatch, HistoryError> {
     let count = emission.rows.num_rows();
@@ -264,6 +239,7 @@ fn kept_rows(table: &str, schema: &SchemaRef, emission: &Emitted) -> Result<Reco
 #[cfg(test)]
 mod tests {
     use arrow::array::Int64Array;
+    use arrow::datatypes::{DataType, Field, Schema};
 
     use super::*;
     use crate::time::EventTime;

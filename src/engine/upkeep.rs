@@ -23,11 +23,10 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use super::EngineError;
-use super::keeping::kept_schema;
 use super::telemetry::{record_history, record_upkeep_failure};
 use crate::clock;
 use crate::history::{History, HistoryError, HistoryFile};
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Pipeline, kept_schema};
 
 /// From the start to the first look: a restart has other things to do.
 const FIRST_LOOK: Duration = Duration::from_secs(60);

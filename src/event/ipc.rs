@@ -12,6 +12,7 @@ use arrow::ipc::writer::StreamWriter;
 use bytes::Bytes;
 
 use super::contract::{Contract, ContractField};
+use super::number::one_zero;
 use super::reject::{Flaw, RejectReason};
 use super::rule::{FieldType, UTC};
 
@@ -78,7 +79,7 @@ fn fit_column(field: &ContractField, schema: &Schema, batch: &RecordBatch) -> Re
     match found {
         _ if repeated => Err(invalid(format!("column \"{name}\" appears twice"))),
         Some((column, values)) => match retype(values, &wanted) {
-            Some(values) => Ok(Some(values)),
+            Some(values) => Ok(Some(one_zero(values).map_err(|error| invalid(error.to_string()))?)),
             None => {
                 Err(invalid(format!("column \"{name}\": expected {}, got {}", wanted.data_type(), column.data_type())))
             }
@@ -159,6 +160,23 @@ mod tests {
         let columns =
             fit_named(vec![("tags", Arc::new(lists.expect("lists"))), ("at", Arc::new(times)), ("id", ids())]);
         assert_eq!(columns.expect("columns")[1].as_primitive::<TimestampMicrosecondType>().values(), &[5, 6]);
+    }
+
+    #[test]
+    fn zero_has_no_sign_in_columns_and_in_their_lists() {
+        let contract = r#"{"type": "object", "properties": {"price": {"type": "number"},
+            "prices": {"type": "array", "items": {"type": "number"}}}, "required": ["price"]}"#;
+        let contract = Contract::parse(contract).expect("a contract");
+        let prices = || Arc::new(Float64Array::from(vec![-0.0, 0.0]));
+        let item = Arc::new(Field::new("item", DataType::Float64, true));
+        let lists = ListArray::try_new(item, arrow::buffer::OffsetBuffer::from_lengths([1, 1]), prices(), None);
+        let lists: ArrayRef = Arc::new(lists.expect("lists"));
+        let batch = RecordBatch::try_from_iter([("price", prices() as ArrayRef), ("prices", lists)]).expect("a batch");
+        let fitted = fit(&contract, &batch).expect("columns");
+        for values in [fitted.column(0), fitted.column(1).as_list::<i32>().values()] {
+            let values = values.as_primitive::<arrow::datatypes::Float64Type>().values();
+            assert!(values.iter().all(|value| value.to_bits() == 0), "{values:?}");
+        }
     }
 
     #[test]

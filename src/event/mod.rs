@@ -42,6 +42,7 @@ mod ipc;
 mod key;
 #[cfg(test)]
 mod naive;
+mod number;
 mod partitions;
 mod plain_run;
 #[cfg(test)]
@@ -67,6 +68,7 @@ pub use check::Limits;
 pub(crate) use check::ObjectCheck;
 pub use contract::{Contract, ContractField};
 pub use decode::{Decoded, Decoder};
+pub(crate) use number::{finite, finite_rows, has_floats, one_zero};
 pub(crate) use partitions::{PartitionedWatermark, SavedPartition, SavedWatermark, TooManyPartitions};
 #[cfg(test)]
 pub(crate) use reject::RejectReason;

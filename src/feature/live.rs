@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::SchemaRef;
 
+use crate::event::finite_rows;
 use crate::sql::PlanError;
 use crate::time::EventTime;
 use crate::window::{FailedValue, FeaturePlan, FeatureTable, NewestRows, Reads, RowReads, WindowError, WindowPlan};
@@ -108,11 +109,25 @@ impl LiveTable {
         }
     }
 
-    /// Looks up a key: as of `t` in an as-of table.
-    pub fn read(&mut self, slot: u32, t: EventTime, reads: &mut LiveReads) {
+    /// Looks up a key: as of `t` in an as-of table. Says whether the row may hold events later than `t`.
+    pub fn read(&mut self, slot: u32, t: EventTime, reads: &mut LiveReads) -> bool {
         match self {
-            Self::AsOf(table) => table.read(slot, t, &mut reads.as_of),
-            Self::Windows(table) => table.read(slot, &mut reads.rows),
+            Self::AsOf(table) => {
+                table.read(slot, t, &mut reads.as_of);
+                table.moment(t) > t
+            }
+            Self::Windows(table) => {
+                table.read(slot, &mut reads.rows);
+                table.holds_later(slot, t)
+            }
+        }
+    }
+
+    /// The moment that a read as of `t` is answered for, or of a table of windows that it is at.
+    pub(crate) fn moment(&self, t: EventTime) -> EventTime {
+        match self {
+            Self::AsOf(table) => table.moment(t),
+            Self::Windows(table) => table.moment(t),
         }
     }
 
@@ -133,10 +148,10 @@ impl LiveTable {
         }
     }
 
-    /// The rows of all keys, as of the newest event.
+    /// The rows of all keys, as of the newest event, with NULL for what is no finite number.
     pub fn scan(&mut self) -> Result<RecordBatch, WindowError> {
         match self {
-            Self::AsOf(table) => table.scan(0..u32::MAX),
+            Self::AsOf(table) => Ok(finite_rows(table.scan(0..u32::MAX)?)?),
             Self::Windows(table) => table.scan(),
         }
     }

@@ -100,6 +100,11 @@ impl VectorPlan {
         &self.requests
     }
 
+    /// The tables that are joined, by their index in the pipeline.
+    pub(crate) fn tables(&self) -> impl Iterator<Item = usize> {
+        self.joins.iter().map(|join| join.table)
+    }
+
     /// The first table whose key comes from another table instead of `requests`, if any.
     pub fn first_chained_table(&self) -> Option<usize> {
         self.joins.iter().find(|join| !join.is_direct).map(|join| join.table)

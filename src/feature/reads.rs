@@ -16,6 +16,8 @@ use crate::window::{FailedValue, WindowError};
 pub(crate) struct VectorReads {
     plan: Arc<VectorPlan>,
     joins: Vec<JoinReads>,
+    /// Requests, in their order, of which a table had moved on: what it gave may hold events later than they are.
+    behind: Vec<usize>,
 }
 
 #[derive(Default)]
@@ -28,13 +30,15 @@ struct JoinReads {
     last: Option<(u32, EventTime)>,
     /// Requests whose key could not be computed.
     keyless: Failures,
+    /// Whether what the last read gave may hold later events.
+    is_behind: bool,
 }
 
 impl VectorReads {
     /// No look-ups yet.
     pub(crate) fn new(plan: Arc<VectorPlan>) -> Self {
         let joins = plan.joins.iter().map(|_| JoinReads::default()).collect();
-        Self { plan, joins }
+        Self { plan, joins, behind: Vec::new() }
     }
 
     /// The plan that is followed.
@@ -42,8 +46,14 @@ impl VectorReads {
         &self.plan
     }
 
+    /// The requests of the last look-ups whose vectors may hold events that are later than they are.
+    pub(crate) fn behind(&self) -> &[usize] {
+        &self.behind
+    }
+
     /// Finds the keys of requests, all of whose joins are direct, before events are applied.
     pub(crate) fn begin(&mut self, requests: &RecordBatch, tables: &mut [LiveTable]) -> Result<(), WindowError> {
+        self.behind.clear();
         for (join, plan) in self.joins.iter_mut().zip(&self.plan.joins).filter(|(_, plan)| plan.is_direct) {
             join.find_keys(plan, requests, tables)?;
         }
@@ -52,10 +62,14 @@ impl VectorReads {
 
     /// Looks request `row` up in every table as of `t`.
     pub(crate) fn read(&mut self, row: usize, t: EventTime, tables: &mut [LiveTable]) {
+        let mut is_behind = false;
         for (join, plan) in self.joins.iter_mut().zip(&self.plan.joins) {
             // Events are applied between these reads, so that none can stand for another.
             join.last = None;
-            join.read(row, t, &mut tables[plan.table]);
+            is_behind |= join.read(row, t, &mut tables[plan.table]);
+        }
+        if is_behind {
+            self.behind.push(row);
         }
     }
 
@@ -66,7 +80,8 @@ impl VectorReads {
         for (join, plan) in self.joins.iter().zip(&self.plan.joins) {
             join.evaluate(&self.plan, plan, tables, &mut columns, &mut failed)?;
         }
-        self.matrix(columns, requests.num_rows(), failed)
+        let outputs = self.outputs(columns, requests.num_rows(), &mut failed)?;
+        Matrix::from_columns(self.plan.columns(), &outputs, requests.num_rows(), failed)
     }
 
     /// The vectors of requests that stand alone, as of `times`; joins may follow keys found in other tables.
@@ -76,21 +91,42 @@ impl VectorReads {
         times: &[EventTime],
         tables: &mut [LiveTable],
     ) -> Result<Matrix, WindowError> {
-        let mut columns = requests.columns().to_vec();
         let mut failed = Vec::new();
+        let outputs = self.columns(requests, times, tables, &mut failed)?;
+        Matrix::from_columns(self.plan.columns(), &outputs, requests.num_rows(), failed)
+    }
+
+    /// The same vectors as columns, in the types of the select list. Rows that can't be computed are appended to `failed`.
+    pub(crate) fn columns(
+        &mut self,
+        requests: &RecordBatch,
+        times: &[EventTime],
+        tables: &mut [LiveTable],
+        failed: &mut Vec<Unscorable>,
+    ) -> Result<Vec<ArrayRef>, WindowError> {
+        self.behind.clear();
+        let mut columns = requests.columns().to_vec();
         for (join, plan) in self.joins.iter_mut().zip(&self.plan.joins) {
             let joined = batch(&plan.schema, columns.clone(), requests.num_rows())?;
             join.find_keys(plan, &joined, tables)?;
             for (row, t) in times.iter().enumerate() {
-                join.read(row, *t, &mut tables[plan.table]);
+                if join.read(row, *t, &mut tables[plan.table]) {
+                    self.behind.push(row);
+                }
             }
-            join.evaluate(&self.plan, plan, tables, &mut columns, &mut failed)?;
+            join.evaluate(&self.plan, plan, tables, &mut columns, failed)?;
         }
-        self.matrix(columns, requests.num_rows(), failed)
+        self.behind.sort_unstable();
+        self.behind.dedup();
+        self.outputs(columns, requests.num_rows(), failed)
     }
 
-    /// `failed` are rows with a value that could not be looked up.
-    fn matrix(&self, columns: Vec<ArrayRef>, rows: usize, mut failed: Vec<Unscorable>) -> Result<Matrix, WindowError> {
+    fn outputs(
+        &self,
+        columns: Vec<ArrayRef>,
+        rows: usize,
+        failed: &mut Vec<Unscorable>,
+    ) -> Result<Vec<ArrayRef>, WindowError> {
         let joined = batch(&self.plan.joined_schema, columns, rows)?;
         let mut outputs = Vec::with_capacity(self.plan.outputs.len());
         for (name, output) in self.plan.columns().iter().zip(&self.plan.outputs) {
@@ -98,7 +134,7 @@ impl VectorReads {
             outputs.push(failures.evaluate(output, &joined, || None)?);
             failed.extend(failures.iter().map(|(row, why)| Unscorable::failed(row, name, why)));
         }
-        Matrix::from_columns(self.plan.columns(), &outputs, rows, failed)
+        Ok(outputs)
     }
 }
 
@@ -114,13 +150,15 @@ impl JoinReads {
         tables[plan.table].look_up(&keys?, rows, &mut self.slots)
     }
 
-    fn read(&mut self, row: usize, t: EventTime, table: &mut LiveTable) {
+    /// Reads for a request, and says whether what it gives may hold later events.
+    fn read(&mut self, row: usize, t: EventTime, table: &mut LiveTable) -> bool {
         let key = (self.slots[row], t);
         if self.last != Some(key) {
-            table.read(key.0, t, &mut self.reads);
+            self.is_behind = table.read(key.0, t, &mut self.reads);
             self.last = Some(key);
         }
         self.read_of_row.push(self.reads.len() as u32 - 1);
+        self.is_behind
     }
 
     /// Appends the table's columns for every request. Requests that lack one which the vector reads, because it or the key

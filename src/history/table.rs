@@ -39,11 +39,7 @@ impl History {
     /// For names and types that Delta doesn't have; [`HistoryError::SchemaDiffers`] when the table has other columns, with
     /// each of them; when storage fails.
     pub async fn open(folder: &Path, table: &str, schema: &SchemaRef) -> Result<Self, HistoryError> {
-        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-        if table.is_empty() || !table.bytes().all(is_plain) {
-            return Err(HistoryError::Name { table: table.to_owned() });
-        }
-        let stored = with_date(table, &stored_schema(table, schema)?)?;
+        let stored = stored_columns(table, schema)?;
         let path = folder.join(table);
         let refuse = |error| HistoryError::File { path: path.clone(), error };
         fs::create_dir_all(&path).map_err(refuse)?;
@@ -55,6 +51,14 @@ impl History {
         }
         history.check_stored()?;
         Ok(history)
+    }
+
+    /// Whether a table of this name can have these columns: to be asked before there is one.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), for names and types that Delta doesn't have.
+    pub(crate) fn check(table: &str, schema: &SchemaRef) -> Result<(), HistoryError> {
+        stored_columns(table, schema).map(drop)
     }
 
     /// The table's name.
@@ -133,6 +137,18 @@ impl History {
         }
         Err(HistoryError::SchemaDiffers { table: self.name.clone(), path: self.path.clone(), differences })
     }
+}
+
+/// The columns of the table that rows of this schema are kept in.
+fn stored_columns(table: &str, schema: &SchemaRef) -> Result<SchemaRef, HistoryError> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    if table.is_empty() || !table.bytes().all(is_plain) {
+        return Err(HistoryError::Name { table: table.to_owned() });
+    }
+    let stored = with_date(table, &stored_schema(table, schema)?)?;
+    // What arrow and Delta call alike may still differ in its bounds, such as the digits of a decimal.
+    let kernel: Result<StructType, ArrowError> = stored.as_ref().try_into_kernel();
+    kernel.map(|_| stored).map_err(|error| delta(table, error.into()))
 }
 
 /// The table in a folder that exists, and whether it was created because nobody had.

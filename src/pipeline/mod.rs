@@ -12,6 +12,7 @@
 //! there, and lets us in, shows only at the start. It cannot fail; `config` does, before there is one.
 
 mod index;
+mod kept;
 mod label;
 mod names;
 mod pipeline;
@@ -25,6 +26,7 @@ mod table;
 mod train;
 
 pub use index::{StreamIndex, TableIndex};
+pub(crate) use kept::{EMITTED_AT, WINDOW_END, WINDOW_START, kept_schema};
 pub(crate) use label::LabelPlan;
 pub use names::Names;
 pub(crate) use names::{PRESENCE, TRAINER, WORKER};

@@ -6,6 +6,7 @@ use arrow::array::RecordBatch;
 use datafusion::common::TableReference;
 use datafusion::datasource::MemTable;
 use datafusion::error::DataFusionError;
+use datafusion::execution::FunctionRegistry;
 use datafusion::execution::context::SessionContext;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::GreedyMemoryPool;
@@ -13,6 +14,7 @@ use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::SessionConfig;
 
 use super::{CATALOG, SCHEMA};
+use crate::sql::OneZeroRule;
 
 /// Functions whose result can be of any size whatever their arguments are; what they allocate is in no pool.
 const UNBOUNDED: [&str; 7] = ["array_repeat", "array_resize", "generate_series", "lpad", "range", "repeat", "rpad"];
@@ -31,11 +33,12 @@ pub(super) fn session(
         .with_default_catalog_and_schema(CATALOG, SCHEMA)
         .with_information_schema(false)
         .with_target_partitions(1);
-    let context = SessionContext::new_with_config_rt(config, runtime);
+    let mut context = SessionContext::new_with_config_rt(config, runtime);
     for name in UNBOUNDED {
         context.deregister_udf(name);
         context.deregister_udtf(name);
     }
+    context.register_function_rewrite(Arc::new(OneZeroRule::new()))?;
     for (name, batch) in tables {
         let table = MemTable::try_new(batch.schema(), vec![vec![batch]])?;
         context.register_table(TableReference::bare(name), Arc::new(table))?;

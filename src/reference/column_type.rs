@@ -7,6 +7,8 @@ use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Date32Type, Field, Schema, TimeUnit, TimestampMicrosecondType};
 use arrow::error::ArrowError;
 
+use crate::event::one_zero;
+
 /// The time zone of all times.
 const UTC: &str = "+00:00";
 
@@ -36,16 +38,16 @@ pub(super) fn is_key(normal: &DataType) -> bool {
     matches!(normal, DataType::Int64 | DataType::Utf8 | DataType::Boolean | DataType::Date32) || *normal == time()
 }
 
-/// A column in its normal type.
+/// A column in its normal type; zero has no sign.
 ///
 /// # Errors
 /// For a value that doesn't fit: an integer above `i64::MAX`, or a time outside 64 bits of microseconds.
 pub(super) fn normalise(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
     let wanted = normal(column.data_type());
     if *column.data_type() == wanted {
-        return Ok(Arc::clone(column));
+        return one_zero(Arc::clone(column));
     }
-    cast_with_options(column, &wanted, &CastOptions { safe: false, ..CastOptions::default() })
+    one_zero(cast_with_options(column, &wanted, &CastOptions { safe: false, ..CastOptions::default() })?)
 }
 
 /// A batch with normal types, all of them nullable: a left join may leave any of them empty.

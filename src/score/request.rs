@@ -1,16 +1,18 @@
 //! Requests for rankings: JSON → rows of the relation `requests`, one per candidate.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, TimestampMicrosecondArray, UInt32Array};
 use arrow::compute::{filter_record_batch, take};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
-use serde_json::{Map, Value};
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
 
 use super::job::{Group, ItemIds, write_json_value};
 use super::request_time::{RequestTime, time_type};
-use crate::event::{Contract, FieldType, Limits, ObjectCheck};
+use crate::event::{Contract, FieldType, Limits, ObjectCheck, one_zero, without_surrogate_pairs};
 use crate::fault::{Judged, Judgement};
 use crate::time::EventTime;
 
@@ -123,7 +125,7 @@ impl RequestDecoder {
                 flaw.map(|()| flat).map_err(|flaw| flaw.to_string())
             }) {
                 Ok(flat) => {
-                    columns.decode(&flat)?;
+                    columns.decode(&without_surrogate_pairs(&flat))?;
                     readable.push(index);
                 }
                 Err(reason) => refused.push((index, reason)),
@@ -153,21 +155,22 @@ impl RequestDecoder {
         requests.column_by_name(&self.time.column).map(|times| self.time.micros(times)).transpose()
     }
 
-    /// The request with the members of `context` as fields of its own, unless the contract has a `context`.
+    /// The request with the members of `context` as fields of its own, unless the contract has a `context`. Values stay as they
+    /// were written: a number that is read and written again may be another one.
     fn flatten(&self, payload: &[u8]) -> Result<Vec<u8>, String> {
-        let mut request: Map<String, Value> =
+        let mut request: BTreeMap<String, &RawValue> =
             serde_json::from_slice(payload).map_err(|error| format!("the request is no JSON object: {error}"))?;
         if self.contract.field(CONTEXT).is_none()
-            && let Some(context) = request.shift_remove(CONTEXT)
+            && let Some(context) = request.remove(CONTEXT)
         {
-            let Value::Object(context) = context else {
-                return Err("`context` is not an object".to_owned());
-            };
+            let context: BTreeMap<String, &RawValue> =
+                serde_json::from_str(context.get()).map_err(|_| "`context` is not an object".to_owned())?;
             for (name, value) in context {
                 request.entry(name).or_insert(value);
             }
         }
-        if request.get(ITEMS).and_then(Value::as_array).is_some_and(|items| items.len() > self.max_items) {
+        let items = request.get(ITEMS).and_then(|items| serde_json::from_str::<Vec<IgnoredAny>>(items.get()).ok());
+        if items.is_some_and(|items| items.len() > self.max_items) {
             return Err(format!("more than {} items: ask in several requests", self.max_items));
         }
         serde_json::to_vec(&request).map_err(|error| error.to_string())
@@ -210,7 +213,7 @@ impl RequestDecoder {
             .map(|(field, column)| match (times, field.name()) {
                 (_, name) if name == ITEMS => Ok(Arc::clone(&items)),
                 (Some(times), name) if *name == self.time.column => take(times, &owner, None),
-                _ => take(column, &owner, None),
+                _ => one_zero(take(column, &owner, None)?),
             })
             .collect();
         let rows = RecordBatch::try_new(Arc::clone(&self.schema), columns?)?;
@@ -223,6 +226,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use arrow::datatypes::Float64Type;
+
     use crate::event::TimeUnit;
 
     /// 2026-11-30T05:00:00Z.
@@ -268,5 +273,46 @@ mod tests {
         6: `ts` is 1999-12-31T23:59:59.999Z, before 2000-01-01T00:00:00Z, the earliest time that is believed: an integer counts milliseconds since 1970; without it the ranking is of now
         7: `ts` is 2026-11-30T05:01:00.001Z, more than 60s after 2026-11-30T05:00:00Z, when the request arrived: an integer counts milliseconds since 1970; without it the ranking is of now
         ");
+    }
+
+    fn decoded(requests: &[&str]) -> DecodedRequests {
+        let contract = r#"{"type": "object", "properties": {
+            "request_id": {"type": "string"}, "user_id": {"type": "integer"}, "price": {"type": "number"},
+            "items": {"type": "array", "items": {"type": "integer"}}}, "required": ["request_id", "items"]}"#;
+        let contract = Arc::new(Contract::parse(contract).unwrap());
+        let time = decoder().time;
+        let mut decoder = RequestDecoder::new(contract, "item_id", time, None, 3).unwrap();
+        let requests = requests.iter().map(|request| bytes::Bytes::copy_from_slice(request.as_bytes()));
+        decoder.decode(&requests.collect::<Vec<_>>(), ARRIVED).unwrap()
+    }
+
+    /// Numbers went through floating point on their way, where 9007199254740993.0 is another id.
+    #[test]
+    fn ids_are_exact_or_refused_also_in_the_context() {
+        let found = decoded(&[
+            r#"{"request_id": "a", "items": [9007199254740993, 1e3], "context": {"user_id": 9223372036854775807}}"#,
+            r#"{"request_id": "b", "items": [1], "user_id": 9007199254740993.0}"#,
+            r#"{"request_id": "c", "items": [1], "context": {"user_id": 1.0000000000000000000001}}"#,
+            r#"{"request_id": "d", "items": [9007199254740993.0]}"#,
+        ]);
+        let integers = |name: &str| found.rows.column_by_name(name).unwrap().as_primitive::<Int64Type>().clone();
+        assert_eq!(integers("item_id").values(), &[(1 << 53) + 1, 1_000]);
+        assert_eq!(integers("user_id").values(), &[i64::MAX; 2]);
+        let refused: Vec<usize> = found.refused.iter().map(|(request, _)| *request).collect();
+        assert_eq!((found.payloads.as_slice(), refused.as_slice()), (&[0][..], &[1, 2, 3][..]));
+    }
+
+    #[test]
+    fn texts_and_zeros_are_what_they_would_be_in_events() {
+        let found = decoded(&[
+            r#"{"request_id": "\ud842\udfb7", "items": [1], "price": -0.0}"#,
+            r#"{"request_id": "e", "items": [1, 2, 3, 4]}"#,
+            r#"{"request_id": "f", "items": [1], "context": 3}"#,
+        ]);
+        assert_eq!(found.groups[0].request_id, "\u{20bb7}");
+        let price = found.rows.column_by_name("price").unwrap().as_primitive::<Float64Type>().value(0);
+        assert_eq!(price.to_bits(), 0);
+        let reasons: Vec<&str> = found.refused.iter().map(|(_, reason)| reason.as_str()).collect();
+        assert_eq!(reasons, ["more than 3 items: ask in several requests", "`context` is not an object"]);
     }
 }

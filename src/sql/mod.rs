@@ -23,6 +23,7 @@ mod functions;
 mod planner;
 mod shape;
 mod total;
+mod zero;
 
 pub(crate) use condition::Condition;
 pub(crate) use duration::parse_duration;
@@ -35,3 +36,4 @@ pub use planner::Planner;
 pub(crate) use planner::group_columns;
 pub(crate) use shape::{MAX_NESTED_WITH, Shape};
 pub(crate) use total::is_total;
+pub(crate) use zero::OneZeroRule;

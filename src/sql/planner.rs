@@ -20,6 +20,7 @@ use futures::executor::block_on;
 
 use super::functions;
 use super::shape::{MAX_NESTED_WITH, Shape};
+use super::zero::with_one_zero;
 use crate::fault::{Judged, Judgement};
 use crate::reference::ReferenceTable;
 
@@ -112,7 +113,8 @@ impl Planner {
         Ok(self.context.state().create_physical_expr(expression, schema)?)
     }
 
-    /// Types made equal, constants folded, and functions that exist only in SQL (such as `coalesce`) rewritten.
+    /// Types made equal, constants folded, functions that exist only in SQL (such as `coalesce`) rewritten, and zeros without a
+    /// sign.
     pub(crate) fn simplify(&self, expression: Expr, schema: &DFSchema) -> Result<Expr, PlanError> {
         let state = self.context.state();
         let context = SimplifyContext::builder()
@@ -120,7 +122,8 @@ impl Planner {
             .with_config_options(Arc::clone(state.config_options()))
             .build();
         let simplifier = ExprSimplifier::new(context);
-        Ok(simplifier.simplify(simplifier.coerce(expression, schema)?)?)
+        let expression = simplifier.coerce(expression, schema)?;
+        Ok(simplifier.simplify(with_one_zero(expression, schema)?)?)
     }
 
     /// The executable form of an aggregate call.
@@ -128,6 +131,7 @@ impl Planner {
         let state = self.context.state();
         let planning = PhysicalPlanningContext::default();
         let arrow_schema = schema.as_arrow();
+        let call = &with_one_zero(call.clone(), schema)?;
         let builder = LoweredAggregateBuilder::new(call, schema, arrow_schema, state.execution_props(), &planning);
         Ok(builder.build()?)
     }

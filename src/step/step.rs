@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{ArrayRef, RecordBatch};
 use bytes::Bytes;
 
 use super::arrival::{Arrival, Incoming, StreamState};
@@ -13,7 +13,7 @@ use super::tables::Tables;
 use super::trigger::{Triggered, describe_events, fit, select};
 use crate::bus::Message;
 use crate::feature::{LiveTable, Matrix, VectorReads};
-use crate::learn::join_keys;
+use crate::learn::{JoinKey, join_keys};
 use crate::pipeline::{Pipeline, StreamIndex, TableIndex};
 use crate::reference::ReferenceTable;
 use crate::score::{Job, RequestDecoder};
@@ -222,11 +222,12 @@ impl Step {
         let watermark = self.streams.iter().map(StreamState::watermark).max().unwrap_or(EventTime::BEGINNING);
         decoded.groups.iter_mut().for_each(|group| group.at = group.at.max(watermark));
         let rows = fit(&decoded.rows, vector.plan().requests()).map_err(StepError::Vector)?;
+        let matrix = vector.run(&rows, &decoded.times, &mut self.tables.live).map_err(StepError::Vector)?;
         if let Some(labels) = &self.pipeline.labels {
             output.keys = join_keys(&join_columns(&labels.join, &rows), rows.num_rows());
+            forget_behind(vector, &mut output.keys);
         }
-        let matrix = vector.run(&rows, &decoded.times, &mut self.tables.live);
-        output.job = Job { matrix: matrix.map_err(StepError::Vector)?, groups: decoded.groups, items: decoded.items };
+        output.job = Job { matrix, groups: decoded.groups, items: decoded.items };
         output.origins = decoded.payloads.into_iter().map(Origin::Request).collect();
         Ok(output)
     }
@@ -237,6 +238,17 @@ impl Step {
             Some(vector) => vector.run(rows, times, &mut self.tables.live).map_err(StepError::Vector),
             None => Ok(Matrix::default()),
         }
+    }
+
+    /// The columns of vectors of rows of `requests`, as of `times`, and whether one of them may hold later events.
+    pub(crate) fn vector_columns(
+        &mut self,
+        rows: &RecordBatch,
+        times: &[EventTime],
+    ) -> Result<(Vec<ArrayRef>, bool), StepError> {
+        let Some(vector) = self.vector.as_mut() else { return Ok((Vec::new(), false)) };
+        let columns = vector.columns(rows, times, &mut self.tables.live, &mut Vec::new()).map_err(StepError::Vector)?;
+        Ok((columns, !vector.behind().is_empty()))
     }
 
     /// Applies the events that count, and reads the features of those that are scored by themselves.
@@ -278,6 +290,7 @@ impl Step {
         if let Some(labels) = &pipeline.labels {
             let columns = join_columns(&labels.join, &triggered.requests);
             output.keys = join_keys(&columns, triggered.requests.num_rows());
+            forget_behind(vector, &mut output.keys);
         }
         if let Some(score) = &pipeline.score {
             describe_events(score, incoming, arrival, &triggered, output);
@@ -286,6 +299,13 @@ impl Step {
             output.triggers = triggered.rows;
         }
         Ok(())
+    }
+}
+
+/// What was scored with events later than itself is no impression that anything is learnt from: feedback does not find it.
+fn forget_behind(vector: &VectorReads, keys: &mut [Option<JoinKey>]) {
+    for row in vector.behind() {
+        keys.get_mut(*row).into_iter().for_each(|key| *key = None);
     }
 }
 
@@ -302,3 +322,6 @@ fn note_left_out(
         output.note_failed(&owner, "the table leaves the event out", &failures, incoming, arrival);
     }
 }
+
+#[cfg(test)]
+mod tests;

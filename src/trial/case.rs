@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::Value as Json;
+
+use super::value::Value;
 
 /// Events in, and what must come out.
 #[derive(Debug, Deserialize)]
@@ -65,6 +67,10 @@ pub(super) struct ExpectedCounts {
     pub(super) late: Option<u64>,
     pub(super) rejected: Option<u64>,
     pub(super) duplicate: Option<u64>,
+    /// Events that are scored by themselves and whose vector can't be.
+    pub(super) unscorable: Option<u64>,
+    /// Events that a table left out because an expression failed on them, for each such table.
+    pub(super) failed: Option<u64>,
 }
 
 /// A row of a table as of a time.
@@ -72,7 +78,7 @@ pub(super) struct ExpectedCounts {
 #[serde(deny_unknown_fields)]
 pub(super) struct Row {
     pub(super) table: String,
-    pub(super) key: BTreeMap<String, Value>,
+    pub(super) key: BTreeMap<String, Json>,
     /// As of when; a table of windows is read as it is in the end.
     pub(super) at: Option<String>,
     /// Columns that are compared.
@@ -87,16 +93,16 @@ pub(super) struct Row {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Vector {
-    pub(super) request: BTreeMap<String, Value>,
+    pub(super) request: BTreeMap<String, Json>,
     pub(super) at: String,
-    pub(super) expect: BTreeMap<String, f64>,
+    pub(super) expect: BTreeMap<String, Value>,
 }
 
 /// A ranking.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Score {
-    pub(super) request: BTreeMap<String, Value>,
+    pub(super) request: BTreeMap<String, Json>,
     pub(super) at: String,
     pub(super) expect: Expected,
 }

@@ -1,10 +1,10 @@
 //! What tables of windows have emitted, beside what a test case expects.
 
-use serde_json::{Map, Value};
+use arrow::array::RecordBatch;
 
 use super::case::Emits;
 use super::error::TrialError;
-use super::json_rows::{as_json, same};
+use super::value::shown;
 use crate::pipeline::Pipeline;
 use crate::step::Emitted;
 
@@ -20,29 +20,35 @@ pub(super) fn check_emits(
     if pipeline.table(table).plan.windows().is_none() {
         return Err(TrialError::EmitsNothing);
     }
-    let mut found: Vec<(&str, Map<String, Value>)> = Vec::new();
+    let mut found: Vec<(&str, &RecordBatch, usize)> = Vec::new();
     for emission in emissions.iter().filter(|emission| emission.table == table) {
         let kind = if emission.is_removal { "removed" } else { emission.kind.as_str() };
         if expected.kind.as_deref().is_none_or(|wanted| wanted == kind) {
-            found.extend(as_json(&emission.rows)?.into_iter().map(|row| (kind, row)));
+            found.extend((0..emission.rows.num_rows()).map(|row| (kind, &emission.rows, row)));
         }
     }
     let name = &expected.table;
-    for (number, row) in expected.expect.iter().enumerate() {
-        let Some((kind, values)) = found.get(number) else {
-            faults.push(format!("{name}: row {} is missing: {row:?}", number + 1));
+    for (number, wanted) in expected.expect.iter().enumerate() {
+        let place = number + 1;
+        let Some((kind, rows, row)) = found.get(number) else {
+            let wanted: Vec<String> = wanted.iter().map(|(column, value)| format!("{column}: {value}")).collect();
+            faults.push(format!("{name}: row {place} is missing: {{{}}}", wanted.join(", ")));
             continue;
         };
-        for (column, value) in row {
-            let emitted = values.get(column).ok_or_else(|| TrialError::NoColumn(column.clone()))?;
-            if !same(value, emitted) {
-                let place = number + 1;
+        for (column, value) in wanted {
+            let emitted = rows.column_by_name(column).ok_or_else(|| TrialError::NoColumn(column.clone()))?;
+            if !value.is_in(emitted, *row)? {
+                let emitted = shown(emitted, *row)?;
                 faults.push(format!("{name}: row {place} ({kind}): {column}: expected {value}, found {emitted}"));
             }
         }
     }
-    for (kind, row) in found.iter().skip(expected.expect.len()) {
-        faults.push(format!("{name}: emitted and not expected ({kind}): {}", Value::Object(row.clone())));
+    for (kind, rows, row) in found.iter().skip(expected.expect.len()) {
+        let mut columns = Vec::new();
+        for (field, column) in rows.schema_ref().fields().iter().zip(rows.columns()) {
+            columns.push(format!("{}: {}", field.name(), shown(column, *row)?));
+        }
+        faults.push(format!("{name}: emitted and not expected ({kind}): {{{}}}", columns.join(", ")));
     }
     Ok(())
 }

@@ -60,6 +60,16 @@ pub(crate) enum TrialError {
     /// A column that is not there.
     #[error("no column `{0}`")]
     NoColumn(String),
+    /// A number that an integer column can't have as it is written.
+    #[error(
+        "`{value}` is no exact value of the integer column `{column}`: write it in digits, without a point and without quotes"
+    )]
+    NotExact {
+        /// The column.
+        column: String,
+        /// What is there.
+        value: serde_json::Value,
+    },
     /// Values that make no row.
     #[error("no value")]
     NoValue,
@@ -102,9 +112,6 @@ pub(crate) enum TrialError {
     /// A request or a reply that is no JSON.
     #[error(transparent)]
     Json(#[from] serde_json::Error),
-    /// Rows that cannot be compared.
-    #[error("rows as JSON")]
-    Rows(#[source] serde_json::Error),
 }
 
 impl TrialError {

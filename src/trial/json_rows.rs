@@ -1,44 +1,71 @@
-//! Rows of tables beside values that a person wrote: JSON to columns, columns to JSON, and whether two are the same.
+//! Values that a person wrote, as columns of one row.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch};
-use arrow::datatypes::Schema;
-use arrow::json::WriterBuilder;
-use arrow::json::writer::JsonArray;
-use serde_json::{Map, Value};
+use arrow::array::ArrayRef;
+use arrow::datatypes::{DataType, Schema};
+use serde_json::Value;
 
 use super::error::TrialError;
 
-/// How far numbers may differ from what is expected.
-pub(super) const TOLERANCE: f64 = 1e-6;
+/// The integers that a number with a point can stand for are below this.
+const EXACT: f64 = 9_007_199_254_740_992.0;
 
 /// Columns of one row.
 pub(super) fn one_row(schema: &Schema, values: &BTreeMap<String, Value>) -> Result<Vec<ArrayRef>, TrialError> {
+    check_exact(schema, values)?;
     let mut decoder = arrow_json::ReaderBuilder::new(Arc::new(schema.clone())).build_decoder()?;
     decoder.serialize(std::slice::from_ref(values))?;
     let batch = decoder.flush()?.ok_or(TrialError::NoValue)?;
     Ok(batch.columns().to_vec())
 }
 
-/// All rows, with every column.
-pub(super) fn as_json(batch: &RecordBatch) -> Result<Vec<Map<String, Value>>, TrialError> {
-    let mut writer = WriterBuilder::new().with_explicit_nulls(true).build::<_, JsonArray>(Vec::new());
-    writer.write(batch)?;
-    writer.finish()?;
-    serde_json::from_slice(&writer.into_inner()).map_err(TrialError::Rows)
+/// Refuses what would be another integer by the time it is read.
+pub(super) fn check_exact(schema: &Schema, values: &BTreeMap<String, Value>) -> Result<(), TrialError> {
+    for field in schema.fields() {
+        if let Some(value) = values.get(field.name()).filter(|value| !is_exact(field.data_type(), value)) {
+            return Err(TrialError::NotExact { column: field.name().clone(), value: value.clone() });
+        }
+    }
+    Ok(())
 }
 
-/// Whether a value is the expected one.
-pub(super) fn same(expected: &Value, found: &Value) -> bool {
-    match (expected, found) {
-        (Value::Array(expected), Value::Array(found)) => {
-            expected.len() == found.len() && expected.iter().zip(found).all(|(a, b)| same(a, b))
+fn is_exact(data_type: &DataType, value: &Value) -> bool {
+    match (data_type, value) {
+        (DataType::List(item), Value::Array(items)) => items.iter().all(|value| is_exact(item.data_type(), value)),
+        (data_type, Value::Number(number)) if data_type.is_integer() => {
+            !number.is_f64() || number.as_f64().is_some_and(|number| number.fract() == 0.0 && number.abs() < EXACT)
         }
-        _ => match (expected.as_f64(), found.as_f64()) {
-            (Some(expected), Some(found)) => (expected - found).abs() <= TOLERANCE * expected.abs().max(1.0),
-            _ => expected == found,
-        },
+        (data_type, Value::String(_)) => !data_type.is_integer(),
+        _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{AsArray, Int64Array};
+    use arrow::datatypes::{Field, Int64Type};
+
+    use super::*;
+
+    fn row(text: &str) -> Result<Vec<ArrayRef>, String> {
+        let item = Arc::new(Field::new_list_field(DataType::Int64, true));
+        let schema =
+            Schema::new(vec![Field::new("id", DataType::Int64, true), Field::new("ids", DataType::List(item), true)]);
+        one_row(&schema, &toml::from_str(text).unwrap()).map_err(|error| error.to_string())
+    }
+
+    /// 1.5 was read as the user 1, and 9007199254740993.0 as 9007199254740992.
+    #[test]
+    fn an_integer_is_exact_or_refused() {
+        let columns = row("id = 9223372036854775807\nids = [9007199254740993, 1.0]").unwrap();
+        assert_eq!(columns[0].as_primitive::<Int64Type>().value(0), i64::MAX);
+        let items = Int64Array::from(vec![(1 << 53) + 1, 1]);
+        assert_eq!(columns[1].as_list::<i32>().value(0).as_primitive::<Int64Type>(), &items);
+        for text in ["id = 1.5", "id = 9007199254740993.0", "id = '12'", "ids = [1, 2.5]"] {
+            assert!(row(text).is_err(), "{text}");
+        }
+        insta::assert_snapshot!(row("id = 1.5").unwrap_err(), @"`1.5` is no exact value of the integer column `id`: write it in digits, without a point and without quotes");
     }
 }

@@ -4,7 +4,8 @@
 //!   tests/NAME.toml ─▶ Case ─▶ events into a Step ─▶ counts, emissions, rows, vectors, scores ─▶ what does not hold
 //! ```
 //!
-//! No broker, and no clock but the case's own. It does not print: `tidewheel test` does, with what comes out. It fails with
+//! What is expected is compared exactly, but for floating-point numbers; what would be told of another moment than a case names
+//! is no answer. No broker, and no clock but the case's own. It does not print: `tidewheel test` does, with what comes out. It fails with
 //! [`TrialError`] where a case cannot be told, such as one that names no table of the pipeline; what merely does not hold is
 //! a part of the [`Outcome`].
 
@@ -13,12 +14,18 @@ mod emits;
 mod error;
 mod events;
 mod json_rows;
+mod moment;
 mod rows;
 mod run;
 mod scores;
+mod value;
+mod vectors;
+
 #[cfg(test)]
 mod tests;
-mod vectors;
+
+#[cfg(test)]
+mod tests;
 
 pub(crate) use error::TrialError;
 pub(crate) use run::{Outcome, run};

@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use arrow::array::Array;
 use arrow::datatypes::Schema;
 
 use super::case::Row;
 use super::error::TrialError;
 use super::events::micros;
-use super::json_rows::{as_json, one_row, same};
+use super::json_rows::one_row;
+use super::moment::other_moment;
+use super::value::shown;
 use crate::feature::LiveReads;
 use crate::pipeline::Pipeline;
 use crate::step::Step;
@@ -28,25 +31,32 @@ pub(super) fn check_row(
         let field = plan.schema().field(place).clone();
         keys.extend(one_row(&Schema::new(vec![field]), &BTreeMap::from([(key.to_owned(), value.clone())]))?);
     }
-    let table = &mut step.tables_mut()[index];
-    let (mut slots, mut reads) = (Vec::new(), LiveReads::default());
-    table.look_up(&keys, 1, &mut slots)?;
     let at = match (&row.at, plan.as_of()) {
         (Some(at), _) => EventTime(micros(at)?),
         (None, None) => EventTime::default(),
         (None, Some(_)) => return Err(TrialError::NoTime),
     };
-    table.read(slots[0], at, &mut reads);
-    let found = as_json(&table.evaluate(&reads)?)?.pop().ok_or(TrialError::NoRow)?;
     let label = format!("{} {:?} at {}", row.table, row.key, row.at.as_deref().unwrap_or("the end"));
-    let exists = found.values().any(|value| !value.is_null());
+    if let Some(fault) = other_moment(pipeline, step, [index], at) {
+        faults.push(format!("{label}: {fault}"));
+        return Ok(());
+    }
+    let table = &mut step.tables_mut()[index];
+    let (mut slots, mut reads) = (Vec::new(), LiveReads::default());
+    table.look_up(&keys, 1, &mut slots)?;
+    table.read(*slots.first().ok_or(TrialError::NoRow)?, at, &mut reads);
+    let found = table.evaluate(&reads)?;
+    if found.num_rows() == 0 {
+        return Err(TrialError::NoRow);
+    }
+    let exists = found.columns().iter().any(|column| column.is_valid(0));
     if row.missing == exists {
         faults.push(format!("{label}: {}", if exists { "there is a row" } else { "there is no row" }));
     }
     for (column, expected) in &row.expect {
-        let value = found.get(column).ok_or_else(|| TrialError::NoColumn(column.clone()))?;
-        if !same(expected, value) {
-            faults.push(format!("{label}: {column}: expected {expected}, found {value}"));
+        let value = found.column_by_name(column).ok_or_else(|| TrialError::NoColumn(column.clone()))?;
+        if !expected.is_in(value, 0)? {
+            faults.push(format!("{label}: {column}: expected {expected}, found {}", shown(value, 0)?));
         }
     }
     Ok(())

@@ -14,7 +14,7 @@ use super::vectors::check_vector;
 use crate::engine::load_model;
 use crate::pipeline::Pipeline;
 use crate::score::Arms;
-use crate::step::{Counts, Emitted, Step};
+use crate::step::{Counts, Emitted, FAILED, Step};
 
 /// What came of a case.
 #[derive(Debug)]
@@ -29,6 +29,10 @@ pub(crate) struct Outcome {
 #[derive(Default)]
 struct Applied {
     counts: Counts,
+    /// Events whose vector can't be scored.
+    unscorable: u64,
+    /// Dead letters of events that a table left out.
+    failed: u64,
     emissions: Vec<Emitted>,
 }
 
@@ -42,7 +46,7 @@ pub(crate) fn run(pipeline: &Arc<Pipeline>, file: &Path) -> Result<Outcome, Tria
     let applied = apply(&case, pipeline, &mut step)?;
     let mut faults = Vec::new();
     if let Some(expected) = &case.counts {
-        check_counts(expected, &applied.counts, &mut faults);
+        check_counts(expected, &applied, &mut faults);
     }
     for emits in &case.emits {
         check_emits(pipeline, &applied.emissions, emits, &mut faults)
@@ -76,19 +80,26 @@ fn apply(case: &Case, pipeline: &Pipeline, step: &mut Step) -> Result<Applied, T
         let output = step.events(stream, &messages, true)?;
         applied.emissions.extend(output.emissions);
         applied.counts.add(&output.counts);
+        applied.unscorable += output.job.matrix.unscorable.len() as u64;
+        applied.failed += output.dead.iter().filter(|letter| letter.reason == FAILED).count() as u64;
     }
     if case.end {
-        applied.emissions.extend(step.close_windows()?);
+        let emissions = step.close_windows()?;
+        applied.failed += emissions.iter().map(|emission| emission.failed.len() as u64).sum::<u64>();
+        applied.emissions.extend(emissions);
     }
     Ok(applied)
 }
 
-fn check_counts(expected: &ExpectedCounts, found: &Counts, faults: &mut Vec<String>) {
+fn check_counts(expected: &ExpectedCounts, applied: &Applied, faults: &mut Vec<String>) {
+    let found = &applied.counts;
     let pairs = [
         ("counted", expected.counted, found.counted),
         ("late", expected.late, found.late),
         ("rejected", expected.rejected, found.rejected),
         ("duplicate", expected.duplicate, found.duplicate),
+        ("unscorable", expected.unscorable, applied.unscorable),
+        ("failed", expected.failed, applied.failed),
     ];
     for (name, expected, found) in pairs {
         if let Some(expected) = expected.filter(|expected| *expected != found) {
@@ -103,10 +114,18 @@ mod tests {
 
     #[test]
     fn counts_that_are_not_named_are_not_compared() {
-        let expected = ExpectedCounts { counted: Some(2), late: Some(1), rejected: None, duplicate: None };
-        let found = Counts { counted: 2, late: 3, rejected: 4, ..Counts::default() };
+        let expected = ExpectedCounts {
+            counted: Some(2),
+            late: Some(1),
+            rejected: None,
+            duplicate: None,
+            unscorable: Some(1),
+            failed: None,
+        };
+        let counts = Counts { counted: 2, late: 3, rejected: 4, ..Counts::default() };
+        let found = Applied { counts, unscorable: 2, failed: 1, ..Applied::default() };
         let mut faults = Vec::new();
         check_counts(&expected, &found, &mut faults);
-        assert_eq!(faults, ["late: expected 1, found 3"]);
+        assert_eq!(faults, ["late: expected 1, found 3", "unscorable: expected 1, found 2"]);
     }
 }

@@ -5,6 +5,8 @@ use serde_json::Value;
 use super::case::Score;
 use super::error::TrialError;
 use super::events::micros;
+use super::json_rows::check_exact;
+use super::moment::other_moment;
 use crate::pipeline::Pipeline;
 use crate::score::{Arms, rank};
 use crate::step::Step;
@@ -19,12 +21,23 @@ pub(super) fn check_score(
     faults: &mut Vec<String>,
 ) -> Result<(), TrialError> {
     let plan = pipeline.score.as_ref().ok_or(TrialError::NoScore)?;
+    if let Some((_, contract)) = &plan.service {
+        check_exact(contract.schema(), &score.request)?;
+    }
     let mut request = score.request.clone();
     let at = micros(&score.at)?;
     request.entry(plan.time.column.clone()).or_insert_with(|| Value::from(at / plan.time.unit.micros()));
     let output = step.requests(&[serde_json::to_vec(&request)?.into()], EventTime(at))?;
     if let Some((_, reason)) = output.refused.into_iter().next() {
         return Err(TrialError::Refused(reason));
+    }
+    let as_of = |index: &usize| pipeline.tables.get(*index).is_some_and(|table| table.plan.as_of().is_some());
+    let tables: Vec<usize> = pipeline.vector.iter().flat_map(|vector| vector.tables()).filter(as_of).collect();
+    if let Some(group) = output.job.groups.first()
+        && let Some(fault) = other_moment(pipeline, step, tables, group.at)
+    {
+        faults.push(format!("ranking of {:?} at {}: {fault}", score.request, group.at));
+        return Ok(());
     }
     let columns = pipeline.vector.as_ref().map(|vector| vector.columns().to_vec()).unwrap_or_default();
     let rankings = rank(scorer, &output.job, &columns, plan.batch_rows)?;

@@ -10,7 +10,9 @@ use serde_json::Value;
 use super::case::Vector;
 use super::error::TrialError;
 use super::events::micros;
-use super::json_rows::{TOLERANCE, one_row};
+use super::json_rows::one_row;
+use super::moment::other_moment;
+use super::value::shown;
 use crate::pipeline::Pipeline;
 use crate::step::Step;
 use crate::time::EventTime;
@@ -25,16 +27,21 @@ pub(super) fn check_vector(
     let plan = pipeline.vector.as_ref().ok_or(TrialError::NoVector)?;
     let at = micros(&vector.at)?;
     let rows = request_row(plan.requests(), &vector.request, at)?;
+    let label = format!("vector of {:?} at {}", vector.request, vector.at);
+    let (columns, is_behind) = step.vector_columns(&rows, &[EventTime(at)])?;
+    if is_behind && let Some(fault) = other_moment(pipeline, step, plan.tables(), EventTime(at)) {
+        faults.push(format!("{label}: {fault}"));
+        return Ok(());
+    }
     let matrix = step.vectors(&rows, &[EventTime(at)])?;
+    if let Some(bad) = matrix.unscorable.first() {
+        faults.push(format!("{label}: it can't be scored: {}", bad.reason));
+    }
     for (column, expected) in &vector.expect {
-        let index = plan.columns().iter().position(|name| name == column);
-        let index = index.ok_or_else(|| TrialError::NoColumn(column.clone()))?;
-        let found = f64::from(matrix.values[index]);
-        if (found - expected).abs() > TOLERANCE * expected.abs().max(1.0) {
-            faults.push(format!(
-                "vector of {:?} at {}: {column}: expected {expected}, found {found}",
-                vector.request, vector.at
-            ));
+        let found = plan.columns().iter().zip(&columns).find(|(name, _)| *name == column);
+        let (_, found) = found.ok_or_else(|| TrialError::NoColumn(column.clone()))?;
+        if !expected.is_in(found, 0)? {
+            faults.push(format!("{label}: {column}: expected {expected}, found {}", shown(found, 0)?));
         }
     }
     Ok(())

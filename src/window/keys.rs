@@ -6,31 +6,21 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
-use arrow::datatypes::{DataType, Float32Type, Float64Type, Int64Type};
+use arrow::datatypes::{DataType, Int64Type};
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, SortField};
 use datafusion::common::hash_utils::{RandomState, create_hashes};
 use hashbrown::HashTable;
 
 use super::WindowError;
+use crate::event::{finite, one_zero};
 
 /// The slot of a row that has none: filtered out, or an unknown key.
 pub(crate) const NO_SLOT: u32 = u32::MAX;
 
-/// Floats as SQL compares them: zero has no sign. Other columns as they are.
-fn normalised(keys: &[ArrayRef]) -> Vec<ArrayRef> {
-    let normalised = |key: &ArrayRef| -> ArrayRef {
-        match key.data_type() {
-            DataType::Float64 => {
-                Arc::new(key.as_primitive::<Float64Type>().unary::<_, Float64Type>(|value| value + 0.0))
-            }
-            DataType::Float32 => {
-                Arc::new(key.as_primitive::<Float32Type>().unary::<_, Float32Type>(|value| value + 0.0))
-            }
-            _ => Arc::clone(key),
-        }
-    };
-    keys.iter().map(normalised).collect()
+/// Keys as rows show them: zero has no sign, and what is no finite number is NULL.
+fn normalised(keys: &[ArrayRef]) -> Result<Vec<ArrayRef>, ArrowError> {
+    keys.iter().map(|key| finite(one_zero(Arc::clone(key))?)).collect()
 }
 
 /// Maps the key of a row to a slot; slots are dense and start at zero.
@@ -116,7 +106,7 @@ impl KeyIndex {
                 }
             }
             Form::Rows(known) => {
-                let keys = &normalised(keys);
+                let keys = &normalised(keys)?;
                 known.hash(keys, rows)?;
                 let encoded = known.converter.convert_columns(keys)?;
                 for row in 0..rows {
@@ -143,7 +133,7 @@ impl KeyIndex {
                 }));
             }
             Form::Rows(known) => {
-                let keys = &normalised(keys);
+                let keys = &normalised(keys)?;
                 known.hash(keys, rows)?;
                 let encoded = known.converter.convert_columns(keys)?;
                 slots.extend(known.scratch.iter().enumerate().map(|(row, hash)| {
@@ -325,6 +315,22 @@ mod tests {
         assert_eq!(&index.columns(&[0, 1])?, &keys(&[2, 3], &[None, Some("c")]));
         index.look_up(&keys(&[3], &[Some("c")]), 1, &mut slots)?;
         assert_eq!(slots, [1]);
+        Ok(())
+    }
+
+    /// A row shows NULL for each of them, so that a group of its own would have the name of another.
+    #[test]
+    fn keys_that_are_no_finite_numbers_are_one_key_and_so_are_zeros() -> Result<(), WindowError> {
+        let mut index = KeyIndex::new(&[DataType::Float64])?;
+        let values = [Some(0.0), Some(-0.0), None, Some(f64::NAN), Some(f64::INFINITY), Some(1.5)];
+        let column: [ArrayRef; 1] = [Arc::new(arrow::array::Float64Array::from(values.to_vec()))];
+        let mut slots = Vec::new();
+        index.intern(&column, 6, |_| true, &mut slots)?;
+        assert_eq!(slots, [0, 0, 1, 1, 1, 2]);
+        index.look_up(&column, 6, &mut slots)?;
+        assert_eq!(slots, [0, 0, NO_SLOT, NO_SLOT, NO_SLOT, 2]);
+        let expected: ArrayRef = Arc::new(arrow::array::Float64Array::from(vec![Some(0.0), None, Some(1.5)]));
+        assert_eq!(index.columns(&[0, 1, 2])?, [expected]);
         Ok(())
     }
 

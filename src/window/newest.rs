@@ -172,6 +172,17 @@ impl NewestRows {
         reads.picks.push((place + 1, row.row as usize));
     }
 
+    /// Whether the row of a key may hold events later than `t`: its window goes on after it, and the watermark has passed it.
+    pub(crate) fn holds_later(&self, slot: u32, t: EventTime) -> bool {
+        let row = self.rows.get(slot as usize).filter(|row| self.is_seen(**row));
+        row.is_some_and(|row| t.micros() < row.end.min(self.watermark))
+    }
+
+    /// The later one of `t` and the watermark.
+    pub(crate) fn moment(&self, t: EventTime) -> EventTime {
+        t.max(EventTime(self.watermark))
+    }
+
     /// The rows of the look-ups in `reads`, in their order; a missing one is all NULL.
     pub fn evaluate(&self, reads: &RowReads) -> Result<RecordBatch, WindowError> {
         let schema = self.plan.schema();

@@ -9,7 +9,8 @@ use crate::config::folder::SqlFile;
 use crate::config::nearest::did_you_mean;
 use crate::config::table::Table;
 use crate::feature::LivePlan;
-use crate::pipeline::{StreamIndex, TablePlan};
+use crate::history::History;
+use crate::pipeline::{StreamIndex, TablePlan, kept_schema};
 use crate::sql::PlanError;
 use crate::window::{FeaturePlan, Horizon, TableForm, WindowPlan};
 
@@ -52,10 +53,14 @@ impl Assembly<'_> {
         }
     }
 
-    /// Rows that may still change must be in the history that says so.
+    /// Its columns must be ones that a Delta table can have, and rows that may still change must be in the history that says so.
     fn check_history(&mut self, feature: &SqlFile, settings: &Table, windows: &WindowPlan) {
         let Some(history) = &settings.history else { return };
-        let Some(retain) = history.get_ref().plan().and_then(|plan| plan.retain) else { return };
+        let Some(plan) = history.get_ref().plan() else { return };
+        if let Err(error) = History::check(feature.name.as_str(), &kept_schema(windows.schema())) {
+            self.problems.push(self.folder.source.problem_at(history.span(), error.to_string()));
+        }
+        let Some(retain) = plan.retain else { return };
         let micros = windows.spec().size().saturating_add(windows.settings().lateness);
         let open = Duration::from_micros(micros.max(0).cast_unsigned());
         if retain < open {

@@ -102,6 +102,29 @@ fn a_history_is_kept_for_as_long_as_its_windows_are_open_or_longer() {
     }
 }
 
+/// `run` refused such a table, at its start and for ever.
+#[test]
+fn a_history_has_columns_that_a_delta_table_can_have() {
+    let settings = "[tables.user_activity]\nhistory = true\n";
+    let refused = |columns: &str| {
+        let sql = format!("SELECT item_id, {columns} FROM clicks GROUP BY item_id, tumble(ts, '1 minute')");
+        assert_eq!(checked("", &sql), "no problems");
+        checked(settings, &sql).lines().next().unwrap_or_default().to_owned()
+    };
+    assert_eq!(checked(settings, TUMBLE), "no problems");
+    let found = [
+        "max(ts) - min(ts) AS span",
+        "[max(ts) - min(ts)] AS spans",
+        "NULL AS nothing",
+        "count(*)",
+        "count(*) AS \"ITEM_ID\"",
+        "max(item_id) AS date",
+        "max(item_id) AS window_start",
+        "max(item_id) AS \"Emission\"",
+    ];
+    insta::assert_snapshot!(found.map(refused).join("\n"), @r#""#);
+}
+
 #[test]
 fn a_select_that_is_no_table_is_refused_with_the_fix() {
     let selects = [

@@ -54,7 +54,7 @@ impl HalfLife {
     }
 }
 
-/// `value * 2^power`, rounded only where the result is not a normal number.
+/// `value * 2^power`, rounded only where the result is not a normal number. What is left of nothing has no sign.
 pub(super) fn times_power_of_two(value: f64, power: i64) -> f64 {
     let mut value = value;
     let mut left = power.clamp(-LARGEST_POWER, LARGEST_POWER);
@@ -63,7 +63,7 @@ pub(super) fn times_power_of_two(value: f64, power: i64) -> f64 {
         value *= f64::from_bits(((1_023 + step) as u64) << 52);
         left -= step;
     }
-    value
+    value + 0.0
 }
 
 /// `decay(sum, from, to, half_life)` = `sum · 2^-((to - from) / half_life)`: a sum that held at `from`, as of `to`.

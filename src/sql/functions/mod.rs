@@ -6,7 +6,8 @@
 //!   decayed_sum(x, half_life)   sum x · 2^-(age / half_life)            ┘ appends the time column
 //!   top_k(column, k)            the k most frequent values, with counts
 //!   quantile(x, q)              sketch, within 1 % of the true value
-//!   hll_distinct(column)        sketch, standard error 0.8 %; of anything but floats and nested values
+//!   hll_distinct(column)        sketch, standard error 0.8 %
+//!   min(column), max(column)    as DataFusion's, and of floats in any order
 //!   decay(sum, from, to, half_life)   moves a decayed sum to another time (a scalar function)
 //!
 //!   rows ──update──▶ accumulator ──state──▶ columns ──merge──▶ accumulator ──evaluate──▶ value per group
@@ -25,6 +26,7 @@ mod arguments;
 mod decay;
 mod decayed_parts;
 mod decayed_sum;
+mod floats;
 mod lists;
 mod nearest_n;
 mod one_group;
@@ -39,7 +41,6 @@ mod harness;
 mod tests;
 
 use datafusion::execution::context::SessionContext;
-use datafusion::functions_aggregate::approx_distinct::approx_distinct_udaf;
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 
 use decay::Decay;
@@ -57,9 +58,9 @@ pub(super) fn register(context: &SessionContext) {
     context.register_udaf(AggregateUDF::from(DecayedSum::new()));
     context.register_udaf(AggregateUDF::from(TopK::new()));
     context.register_udaf(AggregateUDF::from(Quantile::new()));
-    // DataFusion's own HyperLogLog (2^14 registers, small groups kept as lists of hashes, a fixed seed) under a second
-    // name; both names mean one aggregate, so a table that uses both keeps one state.
-    context.register_udaf(approx_distinct_udaf().as_ref().clone().with_aliases(["hll_distinct"]));
+    for aggregate in floats::aggregates() {
+        context.register_udaf(aggregate);
+    }
     context.register_udf(ScalarUDF::from(Decay::new()));
 }
 

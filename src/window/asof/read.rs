@@ -19,6 +19,7 @@ use super::level::Levels;
 use super::plan::{CellRef, FeaturePlan, OutputSource, RunningKind};
 use super::recent::{Recent, RecentBatch};
 use super::waiting::Waiting;
+use crate::event::one_zero;
 use crate::sql::{Failures, decayed, new_accumulator};
 use crate::window::WindowError;
 use crate::window::failed::FailedValue;
@@ -129,7 +130,7 @@ impl ReadSource<'_> {
             if !failures.is_empty() {
                 overflows.push((columns.len(), failures));
             }
-            columns.push(column);
+            columns.push(one_zero(column)?);
         }
         let aggregates = RecordBatch::try_new(Arc::clone(&self.plan.aggregate_schema), columns)?;
         let exists = self.cells.place(self.plan.exists);

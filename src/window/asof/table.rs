@@ -212,9 +212,14 @@ impl FeatureTable {
         self.keys.look_up(keys, rows, slots)
     }
 
-    /// Looks up a key as of `t`, with the events applied so far. A time before the watermark is taken as the watermark.
+    /// The moment that a read as of `t` is answered for: a time before the watermark is taken as the watermark.
+    pub(crate) fn moment(&self, t: EventTime) -> EventTime {
+        t.max(EventTime(self.watermark()))
+    }
+
+    /// Looks up a key as of [that moment](Self::moment), with the events applied so far.
     pub fn read(&mut self, slot: u32, t: EventTime, reads: &mut Reads) {
-        let t = t.micros().max(self.watermark());
+        let t = self.moment(t).micros();
         let read = reads.slots.len() as u32;
         let state = (t, self.applied);
         if let Some((known_t, known_applied, known)) = reads.known.insert(slot, (state.0, state.1, read))

@@ -10,6 +10,7 @@ use arrow::datatypes::{Float64Type, TimestampMicrosecondType};
 use super::aggregate::OutputSource;
 use super::pane::Column;
 use super::plan::{GroupColumn, WindowPlan};
+use crate::event::{finite_rows, one_zero};
 use crate::sql::{Failed, Failures, both, decayed};
 use crate::time::EventTime;
 use crate::window::WindowError;
@@ -169,7 +170,7 @@ impl Rows<'_> {
         }
         for output in outputs {
             let name = schema.field(columns.len()).name();
-            columns.push(output.column(values, &self.windows, name, failures));
+            columns.push(one_zero(output.column(values, &self.windows, name, failures))?);
         }
         Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
     }
@@ -201,7 +202,8 @@ impl Rows<'_> {
     }
 }
 
-/// The columns of the select; NULL in the rows that one fails on, which are noted.
+/// The columns of the select, as everybody sees them: on the bus, in SQL, in vectors and in Delta tables. NULL in the rows
+/// that one fails on, which are noted.
 pub(super) fn project(
     plan: &WindowPlan,
     aggregates: &RecordBatch,
@@ -209,7 +211,7 @@ pub(super) fn project(
 ) -> Result<RecordBatch, WindowError> {
     let columns: Result<Vec<_>, _> =
         plan.projection.iter().map(|column| failures.evaluate(column, aggregates, || None)).collect();
-    Ok(RecordBatch::try_new(Arc::clone(plan.schema()), columns?)?)
+    Ok(finite_rows(RecordBatch::try_new(Arc::clone(plan.schema()), columns?)?)?)
 }
 
 impl OutputSource {

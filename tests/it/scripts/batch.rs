@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, TimestampMicrosecondArray, UInt64Array};
 use arrow::compute::take_record_batch;
-use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
+use arrow::datatypes::{Float64Type, Int64Type, TimestampMicrosecondType};
 use datafusion::execution::context::SessionContext;
 use datafusion::prelude::SessionConfig;
 
@@ -105,6 +105,14 @@ fn windows(pairs: &[Pair]) -> RecordBatch {
         .unwrap()
 }
 
+/// A column as rows show it: what is no finite number is NULL.
+fn as_shown(column: &ArrayRef) -> ArrayRef {
+    match column.as_primitive_opt::<Float64Type>() {
+        Some(numbers) => Arc::new(numbers.unary_opt::<_, Float64Type>(|number| number.is_finite().then_some(number))),
+        None => Arc::clone(column),
+    }
+}
+
 fn compare(
     table: &Table,
     select: &BatchSelect,
@@ -128,7 +136,7 @@ fn compare(
                 None => problems.push(format!("oracle: {at}: no row")),
                 Some((live, live_row)) => {
                     for (place, comparison) in select.comparisons.iter().enumerate() {
-                        let (one, two) = (live.column(place), batch.column(place));
+                        let (one, two) = (live.column(place), &as_shown(batch.column(place)));
                         if !is_same((one, *live_row), (two, row), *comparison) {
                             let name = live.schema().field(place).name().clone();
                             let (one, two) = (show(one, *live_row), show(two, row));

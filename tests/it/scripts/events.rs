@@ -29,7 +29,9 @@ impl Events {
         self.users.push(integer(next()));
         self.items.push(integer(next()));
         self.kinds.push(next());
-        self.prices.push(next().map(|text| text.parse().unwrap_or_else(|_| panic!("`{text}` in `{line}`"))));
+        let price = |text: String| text.parse::<f64>().unwrap_or_else(|_| panic!("`{text}` in `{line}`"));
+        // As messages are read: zero has no sign.
+        self.prices.push(next().map(|text| price(text) + 0.0));
         self.notes.push(next());
         assert!(fields.next().is_none(), "`{line}` has more than six fields");
     }

