@@ -56,10 +56,21 @@ impl TimeColumn {
         &self.schema
     }
 
-    /// Turns the time column into microseconds, in place when nobody else has it.
+    /// Where the time column stands.
+    pub(super) fn index(&self) -> usize {
+        self.index
+    }
+
+    /// Microseconds per unit, where the contract's time is an integer.
+    pub(super) fn factor(&self) -> Option<i64> {
+        self.factor
+    }
+
+    /// Turns the time column into microseconds, in place when nobody else has it. One of timestamps is so already.
     pub(super) fn convert(&self, columns: &mut [ArrayRef]) {
-        if let (Some(factor), Some(column)) = (self.factor, columns.get_mut(self.index)) {
-            let units = column.as_primitive::<Int64Type>().clone();
+        if let (Some(factor), Some(column)) = (self.factor, columns.get_mut(self.index))
+            && let Some(units) = column.as_primitive_opt::<Int64Type>().cloned()
+        {
             *column = Arc::new(NullArray::new(0));
             // Saturated times are out of bounds, as the times that they stand for are.
             let in_micros = |units: i64| units.saturating_mul(factor);
