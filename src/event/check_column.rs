@@ -9,9 +9,8 @@ use super::faults::RowFaults;
 use super::reject::{Flaw, RejectReason, excerpt};
 use super::rule::{ListRule, Shape, ValueRule};
 
-/// The rows whose values the contract does not allow. `columns` are those of `fields`, in their order and of their types.
-pub(super) fn check_columns(fields: &[ContractField], columns: &[ArrayRef]) -> RowFaults {
-    let mut faults = RowFaults::default();
+/// Adds the rows whose values the contract does not allow. `columns` are those of `fields`, in their order and of their types.
+pub(super) fn check_columns(fields: &[ContractField], columns: &[ArrayRef], faults: &mut RowFaults) {
     for (field, column) in fields.iter().zip(columns) {
         let rule = field.rule();
         if field.is_required() && !rule.nullable && column.null_count() > 0 {
@@ -22,12 +21,11 @@ pub(super) fn check_columns(fields: &[ContractField], columns: &[ArrayRef]) -> R
         }
         let place = Place { field: field.name(), item: None };
         if let Shape::List(list) = &rule.shape {
-            check_lists(list, rule, place, column, &mut faults);
+            check_lists(list, rule, place, column, faults);
         } else {
             each_unfit(rule, column, |row, reason, got| faults.add(row, place.unfit(reason, rule, got)));
         }
     }
-    faults
 }
 
 fn check_lists(list: &ListRule, rule: &ValueRule, place: Place<'_>, column: &ArrayRef, faults: &mut RowFaults) {
@@ -102,7 +100,9 @@ mod tests {
         let text = format!(r#"{{"type": "object", "properties": {{"x": {property}}}{required}}}"#);
         let contract = Contract::parse(&text).expect("a contract");
         assert_eq!(contract.schema().field(0).data_type(), column.data_type());
-        check_columns(contract.fields(), &[column]).into_iter().map(|(row, flaw)| (row, flaw.reason.as_str())).collect()
+        let mut faults = RowFaults::default();
+        check_columns(contract.fields(), &[column], &mut faults);
+        faults.into_iter().map(|(row, flaw)| (row, flaw.reason.as_str())).collect()
     }
 
     #[test]

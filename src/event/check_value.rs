@@ -227,7 +227,7 @@ fn too_deep(most: usize) -> Flaw {
 
 /// The microseconds since 1970 of an RFC 3339 date-time; none when the text is not one. The library's reader is more
 /// lenient and takes a time without an offset for UTC; a producer that leaves the offset out usually means something else.
-fn date_time_micros(text: &[u8], utc: Tz) -> Option<i64> {
+pub(super) fn date_time_micros(text: &[u8], utc: Tz) -> Option<i64> {
     let [_, _, _, _, b'-', _, _, b'-', _, _, b'T' | b't' | b' ', _, _, b':', _, _, b':', _, _, rest @ ..] = text else {
         return None;
     };

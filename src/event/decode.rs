@@ -14,10 +14,11 @@ use super::columns::{Columns, Gathered, MAX_EVENT_BYTES};
 use super::contract::Contract;
 use super::faults::RowFaults;
 use super::frame::{Frame, Frames};
-use super::ipc;
+use super::ipc::{self, Fitted};
 use super::reject::{Flaw, Reject};
 use super::settings::{DecodeSettings, DecoderError};
 use super::time_column::TimeColumn;
+use super::unfold::Room;
 use crate::bus::{Encoding, Message};
 
 /// Decodes the messages of one stream; its buffers are reused from batch to batch.
@@ -113,26 +114,30 @@ impl Decoder {
 
     fn decode_arrow(&self, index: usize, message: &Message, outcome: &mut Outcome<'_>) -> Result<(), ArrowError> {
         let index = index as u32;
-        let fitted = ipc::read(&message.payload)
-            .and_then(|batches| batches.iter().map(|batch| ipc::fit(&self.contract, batch)).collect());
-        let batches: Vec<RecordBatch> = match fitted {
+        let mut room = Room::of_a_message();
+        let mut fit = |batch: &RecordBatch| ipc::fit(&self.contract, &self.time, batch, &mut room);
+        let fitted = ipc::read(&message.payload).and_then(|batches| batches.iter().map(&mut fit).collect());
+        let batches: Vec<Fitted> = match fitted {
             Ok(batches) => batches,
             Err(flaw) => {
                 outcome.refuse(index, flaw, message.payload.clone());
                 return Ok(());
             }
         };
-        for batch in batches {
-            let faults = check_columns(self.contract.fields(), batch.columns());
-            let mut columns = batch.columns().to_vec();
-            let rows: Vec<usize> = (0..batch.num_rows()).filter(|row| faults.keeps(*row)).collect();
+        for mut batch in batches {
+            let (mut faults, mut columns) = (std::mem::take(&mut batch.faults), std::mem::take(&mut batch.columns));
+            check_columns(self.contract.fields(), &columns, &mut faults);
+            if let (Some(times), Some(column)) = (batch.times.take(), columns.get_mut(self.time.index())) {
+                *column = times;
+            }
+            let rows: Vec<usize> = (0..batch.rows).filter(|row| faults.keeps(*row)).collect();
             if !faults.is_empty() {
-                columns = faults.filter(&columns, batch.num_rows())?;
+                columns = faults.filter(&columns, batch.rows)?;
             }
             for (row, flaw) in faults {
-                outcome.refuse(index, flaw, ipc::one_row(&batch, row)?);
+                outcome.refuse(index, flaw, batch.one_row(row)?);
             }
-            let bytes = |row: usize, _| rows.get(row).map_or(Ok(Bytes::new()), |row| ipc::one_row(&batch, *row));
+            let bytes = |row: usize, _| rows.get(row).map_or(Ok(Bytes::new()), |row| batch.one_row(*row));
             outcome.accept(&self.time, columns, vec![index; rows.len()], bytes)?;
         }
         Ok(())

@@ -3,25 +3,39 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, ListArray, RecordBatch, new_null_array};
+use arrow::array::{ArrayRef, RecordBatch, new_null_array};
 use arrow::buffer::Buffer;
-use arrow::datatypes::{DataType, Schema, TimestampMicrosecondType};
+use arrow::datatypes::{DataType, Int64Type};
 use arrow::error::ArrowError;
 use arrow::ipc::reader::StreamDecoder;
 use arrow::ipc::writer::StreamWriter;
 use bytes::Bytes;
 
+use super::check_value::Place;
 use super::contract::{Contract, ContractField};
+use super::exact::{self, Lost};
+use super::faults::RowFaults;
 use super::number::one_zero;
 use super::reject::{Flaw, RejectReason};
-use super::rule::{FieldType, UTC};
+use super::rule::{FieldType, Shape};
+use super::time_column::TimeColumn;
+use super::unfold::{Room, unfold};
+use super::unpacked;
+
+/// What a file begins with, unlike a stream.
+const FILE: &[u8] = b"ARROW1";
 
 /// All batches of a stream, or why it cannot be read.
 ///
 /// The reader of the Arrow library checks the data but not every number of the metadata around it, and panics on some
 /// that are wrong. A message is a stranger's bytes, so a panic in there is caught and means the same as an error. Lengths
-/// in the metadata cannot make it allocate: it only ever copies bytes that the payload has.
+/// in the metadata cannot make it allocate: it only ever copies bytes that the payload has, and what compressed buffers
+/// claim to hold is checked before.
 pub(super) fn read(payload: &Bytes) -> Result<Vec<RecordBatch>, Flaw> {
+    if payload.starts_with(FILE) {
+        return Err(invalid("an Arrow IPC file, expected a stream: write it with the writer of streams".into()));
+    }
+    unpacked::check(payload)?;
     match catch_unwind(AssertUnwindSafe(|| read_batches(payload))) {
         Ok(Ok(batches)) => Ok(batches),
         Ok(Err(error)) => Err(invalid(format!("not an Arrow IPC stream: {error}"))),
@@ -29,11 +43,28 @@ pub(super) fn read(payload: &Bytes) -> Result<Vec<RecordBatch>, Flaw> {
     }
 }
 
-/// The contract's columns, in its order, from a batch's columns of the same names and types; all may still hold nulls.
+/// The rows of a batch as the contract has them.
+pub(super) struct Fitted {
+    pub(super) rows: usize,
+    /// The contract's columns, in its order and of its types. Values may still be null or against a rule.
+    pub(super) columns: Vec<ArrayRef>,
+    /// Event times that were written as times where the contract has an integer: what takes that column's place.
+    pub(super) times: Option<ArrayRef>,
+    /// The rows with a value that the contract's type can't hold.
+    pub(super) faults: RowFaults,
+    /// The contract's columns as they were written.
+    written: RecordBatch,
+}
+
+/// The contract's columns, from a batch's columns of the same names, whatever the encoding and the width of their values.
 ///
-/// An absent column of optional values is all null; at least one column must be required. A timestamp may be in any time
-/// zone: it is the same instant in all.
-pub(super) fn fit(contract: &Contract, batch: &RecordBatch) -> Result<RecordBatch, Flaw> {
+/// An absent column of optional values is all null; at least one column must be required and not nullable.
+pub(super) fn fit(
+    contract: &Contract,
+    time: &TimeColumn,
+    batch: &RecordBatch,
+    room: &mut Room,
+) -> Result<Fitted, Flaw> {
     let schema = batch.schema_ref();
     if contract.is_closed()
         && let Some(other) = schema.fields().iter().find(|column| contract.field(column.name()).is_none())
@@ -41,20 +72,61 @@ pub(super) fn fit(contract: &Contract, batch: &RecordBatch) -> Result<RecordBatc
         let detail = format!("column \"{}\" is not in the contract", other.name());
         return Err(Flaw::new(RejectReason::UnknownField, detail));
     }
-    let found: Result<Vec<_>, _> = contract.fields().iter().map(|field| fit_column(field, schema, batch)).collect();
-    // Absent columns are filled only now: a required one has vouched for the number of rows, which costs nothing to claim.
-    let filled = found?.into_iter().zip(contract.schema().fields()).map(|(column, field)| {
-        let column = column.unwrap_or_else(|| new_null_array(field.data_type(), batch.num_rows()));
-        (field.name(), column, true)
-    });
-    RecordBatch::try_from_iter_with_nullable(filled).map_err(|error| invalid(error.to_string()))
+    let found: Result<Vec<_>, _> = contract.fields().iter().map(|field| column_of(field, batch)).collect();
+    let (found, rows) = (found?, batch.num_rows());
+    let (mut times, mut faults) = (None, RowFaults::default());
+    let mut columns = Vec::with_capacity(found.len());
+    let mut written = Vec::with_capacity(found.len());
+    for (index, (field, values)) in contract.fields().iter().zip(found).enumerate() {
+        // Absent columns are filled only now: a required one has vouched for the number of rows, which costs nothing to claim.
+        let Some(values) = values else {
+            let nulls = new_null_array(&field.field_type().data_type(), rows);
+            written.push((field.name(), Arc::clone(&nulls), true));
+            columns.push(nulls);
+            continue;
+        };
+        let plain = unfold(&values, room)?;
+        let factor = time.factor().filter(|_| index == time.index());
+        columns.push(match factor.and_then(|factor| Some((factor, exact::times(&plain)?))) {
+            Some((factor, micros)) => {
+                refuse_lost(field, exact::lost(&plain, &micros, &FieldType::DateTime), &mut faults);
+                let units = micros.unary::<_, Int64Type>(|micros| micros.div_euclid(factor));
+                times = Some(Arc::new(micros) as ArrayRef);
+                Arc::new(units)
+            }
+            None => {
+                let wanted = field.field_type();
+                let Some(exact) = exact::exact(&plain, &wanted, room)? else {
+                    let (name, wanted, found) = (field.name(), wanted.data_type(), values.data_type());
+                    return Err(invalid(format!("column \"{name}\": expected {wanted}, got {found}")));
+                };
+                refuse_lost(field, exact.lost, &mut faults);
+                one_zero(exact.values).map_err(|error| invalid(error.to_string()))?
+            }
+        });
+        written.push((field.name(), plain, true));
+    }
+    let written = RecordBatch::try_from_iter_with_nullable(written).map_err(|error| invalid(error.to_string()))?;
+    Ok(Fitted { rows, columns, times, faults, written })
 }
 
-/// A stream that holds one row of a batch.
-pub(super) fn one_row(batch: &RecordBatch, row: usize) -> Result<Bytes, ArrowError> {
-    let mut writer = StreamWriter::try_new(Vec::new(), batch.schema_ref())?;
-    writer.write(&batch.slice(row, 1))?;
-    Ok(writer.into_inner()?.into())
+impl Fitted {
+    /// A stream that holds one row as it was written.
+    pub(super) fn one_row(&self, row: usize) -> Result<Bytes, ArrowError> {
+        let mut writer = StreamWriter::try_new(Vec::new(), self.written.schema_ref())?;
+        writer.write(&self.written.slice(row, 1))?;
+        Ok(writer.into_inner()?.into())
+    }
+}
+
+fn refuse_lost(field: &ContractField, lost: Vec<Lost>, faults: &mut RowFaults) {
+    for Lost { row, item, reason, got } in lost {
+        let rule = match (&field.rule().shape, item) {
+            (Shape::List(list), Some(_)) => &list.item,
+            _ => field.rule(),
+        };
+        faults.add(row, Place { field: field.name(), item }.unfit(reason, rule, &got));
+    }
 }
 
 fn read_batches(payload: &Bytes) -> Result<Vec<RecordBatch>, ArrowError> {
@@ -71,40 +143,19 @@ fn read_batches(payload: &Bytes) -> Result<Vec<RecordBatch>, ArrowError> {
     }
 }
 
-fn fit_column(field: &ContractField, schema: &Schema, batch: &RecordBatch) -> Result<Option<ArrayRef>, Flaw> {
+/// The batch's column for a field; `None` for one that is absent, or null in all rows, and may be.
+fn column_of(field: &ContractField, batch: &RecordBatch) -> Result<Option<ArrayRef>, Flaw> {
     let name = field.name();
-    let wanted = field.field_type();
-    let mut named = schema.fields().iter().zip(batch.columns()).filter(|(column, _)| column.name() == name);
+    let columns = batch.schema_ref().fields().iter().zip(batch.columns());
+    let mut named = columns.filter(|(column, _)| column.name() == name).map(|(_, values)| values);
     let (found, repeated) = (named.next(), named.next().is_some());
     match found {
         _ if repeated => Err(invalid(format!("column \"{name}\" appears twice"))),
-        Some((column, values)) => match retype(values, &wanted) {
-            Some(values) => Ok(Some(one_zero(values).map_err(|error| invalid(error.to_string()))?)),
-            None => {
-                Err(invalid(format!("column \"{name}\": expected {}, got {}", wanted.data_type(), column.data_type())))
-            }
-        },
+        Some(values) if *values.data_type() != DataType::Null => Ok(Some(Arc::clone(values))),
+        Some(_) if !field.is_required() || field.is_nullable() => Ok(None),
+        Some(_) => Err(invalid(format!("column \"{name}\" is required and null in all rows"))),
         None if !field.is_required() => Ok(None),
         None => Err(invalid(format!("column \"{name}\" is required and missing"))),
-    }
-}
-
-/// The values as the contract's type, when they differ from it in name only.
-fn retype(values: &ArrayRef, wanted: &FieldType) -> Option<ArrayRef> {
-    match (values.data_type(), wanted.data_type()) {
-        (found, wanted) if *found == wanted => Some(Arc::clone(values)),
-        (DataType::Timestamp(unit, Some(_)), DataType::Timestamp(wanted, _)) if *unit == wanted => {
-            let times = values.as_primitive::<TimestampMicrosecondType>().clone();
-            Some(Arc::new(times.with_timezone(UTC)))
-        }
-        (DataType::List(_), DataType::List(item)) => {
-            let FieldType::List(wanted_item) = wanted else { return None };
-            let lists = values.as_list::<i32>();
-            let items = retype(lists.values(), wanted_item)?;
-            let lists = ListArray::try_new(item, lists.offsets().clone(), items, lists.nulls().cloned());
-            Some(Arc::new(lists.ok()?))
-        }
-        _ => None,
     }
 }
 
@@ -115,12 +166,14 @@ fn invalid(detail: String) -> Flaw {
 #[cfg(test)]
 mod tests {
     use arrow::array::{
-        Float64Array, Int64Array, RecordBatchOptions, StringArray, TimestampMicrosecondArray, UInt64Array,
+        Array, AsArray, Float64Array, Int64Array, ListArray, RecordBatchOptions, StringArray,
+        TimestampMicrosecondArray, UInt64Array,
     };
-    use arrow::datatypes::{Field, Int64Type};
+    use arrow::datatypes::{Field, Schema, TimestampMicrosecondType};
     use proptest::prelude::*;
 
     use super::*;
+    use crate::event::DecodeSettings;
     use crate::event::testing::stream;
 
     const CONTRACT: &str = r#"{"type": "object", "properties": {
@@ -129,11 +182,17 @@ mod tests {
         "tags": {"type": "array", "items": {"type": "integer"}}
     }, "required": ["id"]}"#;
 
+    fn fit_to(contract: &str, batch: &RecordBatch) -> Result<Fitted, Flaw> {
+        let contract = Contract::parse(contract).expect("a contract");
+        let time = TimeColumn::new(&contract, &DecodeSettings::new("id")).expect("a time column");
+        fit(&contract, &time, batch, &mut Room::of_a_message())
+    }
+
     fn fit_named(columns: Vec<(&str, ArrayRef)>) -> Result<Vec<ArrayRef>, String> {
         let contract = Contract::parse(CONTRACT).expect("a contract");
         let batch = RecordBatch::try_from_iter(columns).expect("a batch");
         let read = read(&stream(&batch)).map_err(|flaw| flaw.detail)?;
-        let columns = fit(&contract, &read[0]).map_err(|flaw| flaw.detail)?.columns().to_vec();
+        let columns = fit_to(CONTRACT, &read[0]).map_err(|flaw| flaw.detail)?.columns;
         let types: Vec<_> = columns.iter().map(|column| column.data_type().clone()).collect();
         let wanted: Vec<_> = contract.schema().fields().iter().map(|field| field.data_type().clone()).collect();
         assert_eq!(types, wanted);
@@ -181,10 +240,12 @@ mod tests {
 
     #[test]
     fn other_types_are_refused_with_both_named() {
-        let unsigned: ArrayRef = Arc::new(UInt64Array::from(vec![1]));
-        assert_eq!(fit_named(vec![("id", unsigned)]), Err("column \"id\": expected Int64, got UInt64".into()));
-        let local: ArrayRef = Arc::new(TimestampMicrosecondArray::from(vec![5, 6]));
-        assert!(fit_named(vec![("id", ids()), ("at", local)]).is_err());
+        let text: ArrayRef = Arc::new(StringArray::from(vec!["1"]));
+        assert_eq!(fit_named(vec![("id", text)]), Err("column \"id\": expected Int64, got Utf8".into()));
+        let error = fit_named(vec![("id", ids()), ("at", Arc::new(UInt64Array::from(vec![5, 6])))]);
+        assert_eq!(error, Err("column \"at\": expected Timestamp(µs, \"+00:00\"), got UInt64".into()));
+        let nulls = new_null_array(&DataType::Null, 2);
+        assert_eq!(fit_named(vec![("id", nulls)]), Err("column \"id\" is required and null in all rows".into()));
         let number: ArrayRef = Arc::new(Float64Array::from(vec![1.0]));
         assert_eq!(fit_named(vec![("x", number)]), Err("column \"id\" is required and missing".into()));
     }
@@ -193,16 +254,21 @@ mod tests {
     fn a_claimed_number_of_rows_is_not_believed() {
         let options = RecordBatchOptions::new().with_row_count(Some(1 << 60));
         let batch = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), vec![], &options).expect("a batch");
-        let contract = Contract::parse(&CONTRACT.replace(r#"["id"]"#, r#"["tags"]"#)).expect("a contract");
-        let flaw = fit(&contract, &batch).expect_err("no columns");
-        assert_eq!(flaw.detail, "column \"tags\" is required and missing");
+        let flaw = fit_to(CONTRACT, &batch).err().expect("no columns");
+        assert_eq!(flaw.detail, "column \"id\" is required and missing");
     }
 
     #[test]
     fn one_row_reads_back_as_that_row() {
         let batch = RecordBatch::try_from_iter([("id", ids())]).expect("a batch");
-        let row = one_row(&batch, 1).expect("a stream");
-        assert_eq!(read(&row).expect("batches"), [batch.slice(1, 1)]);
+        let row = fit_to(CONTRACT, &batch).map(|fitted| fitted.one_row(1).expect("a stream")).expect("fits");
+        assert_eq!(read(&row).expect("batches")[0].column(0), &batch.column(0).slice(1, 1));
+    }
+
+    #[test]
+    fn a_file_is_told_from_a_stream() {
+        let flaw = read(&Bytes::from_static(b"ARROW1\0\0")).expect_err("a file");
+        assert_eq!(flaw.detail, "an Arrow IPC file, expected a stream: write it with the writer of streams");
     }
 
     proptest! {
@@ -221,13 +287,12 @@ mod tests {
             if is_cut {
                 bytes.truncate(cut.index(bytes.len()));
             }
-            let contract = Contract::parse(CONTRACT).expect("a contract");
-            let most = bytes.len() / size_of::<i64>();
+            let most = bytes.len();
             for batch in read(&bytes.into()).unwrap_or_default() {
-                if let Ok(fitted) = fit(&contract, &batch) {
-                    prop_assert!(fitted.num_rows() <= most, "{} rows", fitted.num_rows());
-                    for row in 0..fitted.num_rows() {
-                        one_row(&fitted, row).expect("a stream");
+                if let Ok(fitted) = fit_to(CONTRACT, &batch) {
+                    prop_assert!(fitted.rows <= most, "{} rows", fitted.rows);
+                    for row in 0..fitted.rows {
+                        fitted.one_row(row).expect("a stream");
                     }
                 }
             }

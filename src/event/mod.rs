@@ -6,9 +6,9 @@
 //!    (payload)    └───────┘   └───────┴─────────┘   └─────────────┘
 //!         │          │ broken     │ flawed: taken back     │ not believed
 //!         │          └────────────┴──────────────┬─────────┘
-//!         │       ┌ ipc ┐   ┌ check_column ┐     ▼
-//!         └──────▶│Arrow│──▶│ same rules   │──▶ rejects: message, reason, detail, the event's own bytes
-//!                 └─────┘   └──────────────┘
+//!         │       ┌ ipc ┐   ┌ unfold, exact ┐   ┌ check_column ┐     ▼
+//!         └──────▶│Arrow│──▶│ same values   │──▶│ same rules   │──▶ rejects: message, reason, detail, the event's own bytes
+//!                 └─────┘   └───────────────┘   └──────────────┘
 //! ```
 //!
 //! A JSON event is read once: while its values are checked they are appended to the columns, in Arrow's own layout, and an
@@ -36,6 +36,9 @@ mod columns;
 mod contract;
 mod decode;
 mod digits;
+#[cfg(test)]
+mod encodings;
+mod exact;
 mod faults;
 mod frame;
 mod ipc;
@@ -62,6 +65,8 @@ mod time_column;
 mod token;
 #[cfg(test)]
 mod two_pass;
+mod unfold;
+mod unpacked;
 mod watermark;
 
 pub use check::Limits;
@@ -70,7 +75,6 @@ pub use contract::{Contract, ContractField};
 pub use decode::{Decoded, Decoder};
 pub(crate) use number::{finite, finite_rows, has_floats, one_zero};
 pub(crate) use partitions::{PartitionedWatermark, SavedPartition, SavedWatermark, TooManyPartitions};
-#[cfg(test)]
 pub(crate) use reject::RejectReason;
 pub(crate) use rule::FieldType;
 pub(crate) use seen::{SeenIds, SeenIdsError};

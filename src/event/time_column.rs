@@ -86,6 +86,16 @@ impl TimeColumn {
         &self.schema
     }
 
+    /// Where the time column stands.
+    pub(super) fn index(&self) -> usize {
+        self.time.index
+    }
+
+    /// Microseconds per unit, where the contract's time is an integer.
+    pub(super) fn factor(&self) -> Option<i64> {
+        self.time.factor
+    }
+
     /// When each row was received: at the broker's time of its message, or before that when a column says so. `columns` are
     /// the contract's, `origin` has the message of each row, and `published_micros` is the broker's time of a message.
     pub(super) fn received(
@@ -181,10 +191,11 @@ impl Times {
         })
     }
 
-    /// Turns the column into microseconds, in place when nobody else has it.
+    /// Turns the column into microseconds, in place when nobody else has it. One of timestamps is so already.
     fn convert(self, columns: &mut [ArrayRef]) {
-        if let (Some(factor), Some(column)) = (self.factor, columns.get_mut(self.index)) {
-            let units = column.as_primitive::<Int64Type>().clone();
+        if let (Some(factor), Some(column)) = (self.factor, columns.get_mut(self.index))
+            && let Some(units) = column.as_primitive_opt::<Int64Type>().cloned()
+        {
             *column = Arc::new(NullArray::new(0));
             // Saturated times are out of bounds, as the times that they stand for are.
             let in_micros = |units: i64| units.saturating_mul(factor);

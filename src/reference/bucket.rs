@@ -8,6 +8,7 @@ use arrow::array::{ArrayRef, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use bytes::{BufMut, Bytes, BytesMut};
 
+use super::bad_rows::BadRows;
 use super::error::ReferenceError;
 use super::json_lines::objects;
 use super::load::{Loaded, Reading, refreshed, table};
@@ -31,8 +32,8 @@ impl ReferenceBucket {
     /// Reads a bucket that exists. With `key_column` the keys become a column of texts of that name.
     ///
     /// # Errors
-    /// When there is no such bucket or the bus fails; for a value that is no JSON object or breaks the contract; when the
-    /// bucket is too large or doesn't make a table.
+    /// When there is no such bucket or the bus fails; when the bucket is too large or doesn't make a table. With a contract a
+    /// value that is no JSON object or breaks it is left out.
     pub(crate) async fn open(
         spec: ReferenceSpec,
         bus: &Bus,
@@ -115,16 +116,17 @@ fn make(
 ) -> Result<ReferenceTable, ReferenceError> {
     let reading = Reading::new(origin, spec);
     reading.check_bytes(content.bytes.len() as u64, true)?;
-    let keys = StringArray::from_iter_values(&content.keys);
-    let mut loaded = objects(&reading, &content.values, Places::Keys(content.keys))?;
+    let mut loaded = objects(&reading, &content.values, Places::Keys(content.keys), BadRows::left_out())?;
     if let Some(name) = key_column {
-        loaded = with_keys(&reading, name, keys, loaded)?;
+        loaded = with_keys(&reading, name, loaded)?;
     }
-    table(spec, &reading, &loaded, digest)
+    table(spec, &reading, loaded, digest)
 }
 
 /// The rows with their keys as the first column.
-fn with_keys(reading: &Reading<'_>, name: &str, keys: StringArray, loaded: Loaded) -> Result<Loaded, ReferenceError> {
+fn with_keys(reading: &Reading<'_>, name: &str, loaded: Loaded) -> Result<Loaded, ReferenceError> {
+    let Places::Keys(keys) = &loaded.places else { return Ok(loaded) };
+    let keys = StringArray::from_iter_values(keys);
     let schema = loaded.batch.schema_ref();
     if schema.field_with_name(name).is_ok() {
         let reason = format!("the values have a field {name:?} already: name the column of the keys otherwise");
@@ -135,7 +137,7 @@ fn with_keys(reading: &Reading<'_>, name: &str, keys: StringArray, loaded: Loade
     let columns: Vec<ArrayRef> =
         std::iter::once(Arc::new(keys) as ArrayRef).chain(loaded.batch.columns().iter().cloned()).collect();
     let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?;
-    Ok(Loaded { batch, places: loaded.places })
+    Ok(Loaded { batch, ..loaded })
 }
 
 #[cfg(test)]
@@ -144,6 +146,7 @@ mod tests {
 
     use super::*;
     use crate::bus::{KeyValue, testing};
+    use crate::event::Contract;
     use crate::reference::Limits;
     use crate::reference::testing::{spec, table_text};
 
@@ -176,22 +179,48 @@ mod tests {
         server.stop().await.unwrap();
     }
 
+    fn contracted() -> ReferenceSpec {
+        let contract = r#"{"type": "object", "required": ["id"], "properties": {
+            "id": {"type": "integer"}, "price": {"type": "integer", "minimum": 0}}}"#;
+        ReferenceSpec { contract: Some(Arc::new(Contract::parse(contract).unwrap())), ..spec() }
+    }
+
+    /// One bad value kept the worker from starting, and all other values of the bucket from taking effect.
     #[tokio::test]
-    async fn a_bad_value_is_said_once_and_the_old_table_stays() {
+    async fn a_bad_value_costs_its_own_row_at_the_start_and_later() {
+        let (server, bus) = testing::server().await;
+        let bucket = bus.key_value(&testing::key_value_spec("items")).await.unwrap();
+        put(&bucket, "hat", r#"{"id": 2, "price": 5}"#).await;
+        put(&bucket, "shoe", r#"{"id": "#).await;
+        let mut source = ReferenceBucket::open(contracted(), &bus, "items", Some("sku")).await.unwrap();
+        assert_eq!(table_text(source.table().batch()), "sku: Utf8 = hat\nid: Int64 = 2\nprice: Int64 = 5");
+        put(&bucket, "cap", r#"{"id": 3, "price": -1}"#).await;
+        source.next().await.unwrap();
+        put(&bucket, "sock", r#"{"id": 2, "price": 6}"#).await;
+        let table = source.next().await.unwrap();
+        insta::assert_snapshot!(table.bad_rows().named().join("\n"), @r#"
+        bucket "items", key "cap": field "price": expected an integer of at least 0, got -1
+        bucket "items", key "shoe": expected a value at byte 7, found the end
+        reference table "items": key "hat" and key "sock" have one key, id = 2: remove one, or name validity columns
+        "#);
+        let keys: ArrayRef = Arc::new(arrow::array::Int64Array::from(vec![2, 3]));
+        assert_eq!(table.match_rows(&[keys], &[]).unwrap().iter().collect::<Vec<_>>(), [Some(0), None]);
+        let restarted = ReferenceBucket::open(contracted(), &bus, "items", Some("sku")).await.unwrap();
+        assert_eq!(restarted.table().batch(), table.batch());
+        assert_eq!(restarted.table().bad_rows(), table.bad_rows());
+        server.stop().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_makes_no_table_is_said_once_and_the_old_table_stays() {
         let (server, bus) = testing::server().await;
         let bucket = bus.key_value(&testing::key_value_spec("items")).await.unwrap();
         put(&bucket, "hat", r#"{"id": 2}"#).await;
         let mut source = ReferenceBucket::open(spec(), &bus, "items", None).await.unwrap();
-        put(&bucket, "shoe", r#"{"id": "#).await;
-        let error = source.next().await.err().unwrap();
-        insta::assert_snapshot!(error, @r#"bucket "items", key "shoe": not JSON: EOF while parsing a value at line 1 column 7"#);
-        assert_eq!(source.table().rows(), 1);
-        put(&bucket, "shoe", r#"{"id": 2}"#).await;
-        let error = source.next().await.err().unwrap();
-        insta::assert_snapshot!(error, @r#"reference table "items": key "hat" and key "shoe" have one key, id = 2: remove one, or name validity columns"#);
         put(&bucket, "shoe", r#"{"id": 1.5}"#).await;
         let error = source.next().await.err().unwrap();
         assert!(matches!(error, ReferenceError::KeyType { .. }), "{error}");
+        assert_eq!(source.table().rows(), 1);
         put(&bucket, "shoe", r#"{"id": 1, "price": 5}"#).await;
         let error = source.next().await.err().unwrap();
         insta::assert_snapshot!(error, @r#"the columns of reference table "items" changed: "price" is new; restore them, give the table a contract, or restart"#);

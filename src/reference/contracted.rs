@@ -8,9 +8,11 @@ use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use arrow_json::ReaderBuilder;
 
+use super::bad_rows::BadRows;
 use super::error::ReferenceError;
-use super::place::Places;
-use crate::event::{Contract, Limits, ObjectCheck, without_surrogate_pairs};
+use super::load::Loaded;
+use super::place::{Places, without};
+use crate::event::{Contract, Limits, ObjectCheck, RejectReason, without_surrogate_pairs};
 
 /// Rows that are decoded at a time.
 const BATCH_ROWS: usize = 16 * 1024;
@@ -18,22 +20,32 @@ const BATCH_ROWS: usize = 16 * 1024;
 /// Levels of nesting that a row may have, in fields that the contract doesn't have.
 const MAX_DEPTH: usize = 16;
 
-/// Checks each row and turns all of them into the contract's columns.
+/// Checks each row and turns those that keep the contract into its columns.
 pub(super) fn columns(
     origin: &str,
     contract: &Arc<Contract>,
     rows: &[impl AsRef<[u8]>],
-    places: &Places,
-) -> Result<RecordBatch, ReferenceError> {
+    places: Places,
+    mut bad_rows: BadRows,
+) -> Result<Loaded, ReferenceError> {
     let limits = Limits { max_event_bytes: usize::MAX, max_depth: MAX_DEPTH };
     let mut check = ObjectCheck::new(Arc::clone(contract), limits)?;
+    let mut broken = Vec::new();
     for (row, object) in rows.iter().enumerate() {
-        if let Err(flaw) = check.check(object.as_ref()) {
-            let (origin, place) = (origin.to_owned(), places.of(row));
-            return Err(ReferenceError::Row { origin, place, reason: flaw.to_string() });
+        let Err(flaw) = check.check(object.as_ref()) else { continue };
+        let error =
+            || ReferenceError::Row { origin: origin.to_owned(), place: places.of(row), reason: flaw.to_string() };
+        if flaw.reason == RejectReason::InvalidJson && places.may_be_cut() {
+            return Err(error());
         }
+        bad_rows.add(error)?;
+        broken.push(row);
     }
-    Ok(decode(contract.schema(), rows)?)
+    if broken.is_empty() {
+        return Ok(Loaded { batch: decode(contract.schema(), rows)?, places, bad_rows });
+    }
+    let batch = decode(contract.schema(), &without(rows, &broken))?;
+    Ok(Loaded { batch, places: places.without(&broken), bad_rows })
 }
 
 /// JSON objects as columns of a schema that they are known to fit.
@@ -70,7 +82,7 @@ mod tests {
     fn rows_become_the_contracts_columns_whatever_their_number() {
         let rows: Vec<String> =
             (1..=BATCH_ROWS * 2 + 1).map(|id| format!("{{\"id\": {id}, \"other\": [1]}}")).collect();
-        let batch = columns("items.jsonl", &contract(), &rows, &Places::Rows).unwrap();
+        let batch = columns("items.jsonl", &contract(), &rows, Places::Rows, BadRows::refused()).unwrap().batch;
         assert_eq!((batch.num_rows(), batch.num_columns()), (rows.len(), 3));
         assert_eq!(batch.column(0).as_primitive::<Int64Type>().value(BATCH_ROWS), BATCH_ROWS as i64 + 1);
     }
@@ -79,7 +91,7 @@ mod tests {
     #[test]
     fn an_escaped_character_beyond_the_first_planes_is_itself() {
         let rows = [r#"{"id": 1, "name": "\ud842\udfb7\u91ce"}"#, r#"{"id": 2, "name": "𠮷野"}"#];
-        let batch = columns("people.jsonl", &contract(), &rows, &Places::Rows).unwrap();
+        let batch = columns("people.jsonl", &contract(), &rows, Places::Rows, BadRows::refused()).unwrap().batch;
         let names = batch.column(1).as_string::<i32>();
         assert_eq!((names.value(0), names.value(1)), ("𠮷野", "𠮷野"));
     }
@@ -87,9 +99,28 @@ mod tests {
     #[test]
     fn a_row_that_breaks_the_contract_is_named_with_its_field_and_value() {
         let rows = [r#"{"id": 1}"#, r#"{"id": 0}"#];
-        let error = columns("items.jsonl", &contract(), &rows, &Places::Lines(vec![1, 4])).unwrap_err();
-        insta::assert_snapshot!(error, @r#"items.jsonl, line 4: field "id": expected an integer of at least 1, got 0"#);
-        let error = columns("items.jsonl", &contract(), &[r#"{"name": "x"}"#], &Places::Rows).unwrap_err();
-        insta::assert_snapshot!(error, @r#"items.jsonl, row 1: field "id" is required and missing"#);
+        let error = |rows: &[&str], places| {
+            columns("items.jsonl", &contract(), rows, places, BadRows::refused()).err().unwrap().to_string()
+        };
+        let error_of = error(&rows, Places::Lines(vec![1, 4]));
+        insta::assert_snapshot!(error_of, @r#"items.jsonl, line 4: field "id": expected an integer of at least 1, got 0"#);
+        let error_of = error(&[r#"{"name": "x"}"#], Places::Rows);
+        insta::assert_snapshot!(error_of, @r#"items.jsonl, row 1: field "id" is required and missing"#);
+    }
+
+    #[test]
+    fn bad_rows_are_left_out_by_name_and_half_a_line_refuses_the_file() {
+        let rows = [r#"{"id": 0}"#, r#"{"id": 1}"#, "{", r#"{"id": 3}"#];
+        let load = |places| columns("items", &contract(), &rows, places, BadRows::left_out());
+        let keys = Places::Keys(["a", "b", "c", "d"].map(str::to_owned).to_vec());
+        let loaded = load(keys).unwrap();
+        assert_eq!(loaded.batch.column(0).as_primitive::<Int64Type>().values(), &[1, 3]);
+        assert_eq!((loaded.places.of(1).as_str(), loaded.bad_rows.count()), ("key \"d\"", 2));
+        insta::assert_snapshot!(loaded.bad_rows.named().join("\n"), @r#"
+        items, key "a": field "id": expected an integer of at least 1, got 0
+        items, key "c": expected a string at byte 1, found the end
+        "#);
+        let error = load(Places::Lines(vec![1, 2, 3, 4])).err().unwrap();
+        insta::assert_snapshot!(error, @"items, line 3: expected a string at byte 1, found the end");
     }
 }

@@ -11,13 +11,14 @@ use arrow::error::ArrowError;
 use csv::{ReaderBuilder, StringRecord};
 use serde_json::value::RawValue;
 
+use super::bad_rows::BadRows;
 use super::error::ReferenceError;
 use super::load::{Loaded, Reading};
 use super::place::Places;
 use super::{contracted, infer};
 use crate::event::{Contract, FieldType};
 
-pub(super) fn load(reading: &Reading<'_>, content: &[u8]) -> Result<Loaded, ReferenceError> {
+pub(super) fn load(reading: &Reading<'_>, content: &[u8], bad_rows: BadRows) -> Result<Loaded, ReferenceError> {
     let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
     let mut reader = ReaderBuilder::new().flexible(true).from_reader(content);
     let header = reader.headers().map_err(|error| refuse(reading, 1, &error.to_string()))?.clone();
@@ -43,8 +44,7 @@ pub(super) fn load(reading: &Reading<'_>, content: &[u8]) -> Result<Loaded, Refe
     if reading.contract.is_none() {
         reading.check_not_empty(lines.len())?;
     }
-    let places = Places::Lines(lines);
-    Ok(Loaded { batch: rows.finish(reading, &header, &places)?, places })
+    rows.finish(reading, &header, Places::Lines(lines), bad_rows)
 }
 
 /// Records on their way to columns.
@@ -95,17 +95,18 @@ impl Rows {
         self,
         reading: &Reading<'_>,
         header: &StringRecord,
-        places: &Places,
-    ) -> Result<RecordBatch, ReferenceError> {
+        places: Places,
+        bad_rows: BadRows,
+    ) -> Result<Loaded, ReferenceError> {
         match (self, reading.contract) {
             (Self::Objects { objects, .. }, Some(contract)) => {
-                contracted::columns(reading.origin, contract, &objects, places)
+                contracted::columns(reading.origin, contract, &objects, places, bad_rows)
             }
             (Self::Texts(columns), _) => {
                 let columns = columns.into_iter().map(|mut column| infer::typed(column.finish()));
                 let columns: Vec<ArrayRef> = columns.collect::<Result<_, _>>()?;
                 let named = header.iter().zip(columns).map(|(name, column)| (name, column, true));
-                Ok(RecordBatch::try_from_iter_with_nullable(named)?)
+                Ok(Loaded { batch: RecordBatch::try_from_iter_with_nullable(named)?, places, bad_rows })
             }
             // Objects are only made for a contract.
             (Self::Objects { .. }, None) => Err(ArrowError::SchemaError("objects without a contract".into()).into()),
@@ -178,13 +179,13 @@ mod tests {
     use crate::reference::testing::{reading, reading_with, table_text};
 
     fn error(text: &[u8]) -> String {
-        load(&reading(), text).err().unwrap().to_string()
+        load(&reading(), text, BadRows::refused()).err().unwrap().to_string()
     }
 
     #[test]
     fn types_are_inferred_over_the_whole_file_and_empty_fields_are_null() {
         let text = "\u{feff}id,name,price,code\n1,\"Shoe, \"\"red\"\"\nlong\",2,007\n\n2,,2.5,\"\"\n";
-        let loaded = load(&reading(), text.as_bytes()).unwrap();
+        let loaded = load(&reading(), text.as_bytes(), BadRows::refused()).unwrap();
         insta::assert_snapshot!(table_text(&loaded.batch).replace("red\"\nlong", "red\"~long"), @r#"
         id: Int64 = 1 2
         name: Utf8 = Shoe, "red"~long -
@@ -200,17 +201,18 @@ mod tests {
             "id": {"type": "string"}, "price": {"type": "number", "minimum": 0}, "tags": {"type": "array", "items": {"type": "string"}}}}"#;
         let contract = Arc::new(Contract::parse(contract).unwrap());
         let reading = reading_with(&contract);
-        let loaded = load(&reading, b"price,id,tags\n1.5,007,\"[\"\"a\"\"]\"\n,\"quo\"\"te\",\n").unwrap();
+        let loaded =
+            load(&reading, b"price,id,tags\n1.5,007,\"[\"\"a\"\"]\"\n,\"quo\"\"te\",\n", BadRows::refused()).unwrap();
         assert_eq!(
             table_text(&loaded.batch),
             "id: Utf8 = 007 quo\"te\nprice: Float64 = 1.5 -\ntags: List(Utf8) = [a] -"
         );
-        let error = |text: &[u8]| load(&reading, text).err().unwrap().to_string();
+        let error = |text: &[u8]| load(&reading, text, BadRows::refused()).err().unwrap().to_string();
         insta::assert_snapshot!(error(b"id,price\na,1\nb,cheap\n"), @r#"items, line 3: field "price": expected a number of at least 0, got "cheap""#);
         insta::assert_snapshot!(error(b"id,price\na,1\nb,-1\n"), @r#"items, line 3: field "price": expected a number of at least 0, got -1"#);
         insta::assert_snapshot!(error(b"id,price\n,1\n"), @r#"items, line 2: field "id" is required and missing"#);
         insta::assert_snapshot!(error(b"id,color\n"), @r#"items, line 1: column "color" is not in the contract: remove it, or add it there"#);
-        let none = load(&reading, b"id,price\n").unwrap();
+        let none = load(&reading, b"id,price\n", BadRows::refused()).unwrap();
         assert_eq!((none.batch.num_rows(), none.batch.num_columns()), (0, 3));
     }
 

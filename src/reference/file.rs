@@ -28,6 +28,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::bad_rows::BadRows;
 use super::error::ReferenceError;
 use super::load::{Format, Reading, file_table, refreshed};
 use super::settings::ReferenceSpec;
@@ -72,7 +73,7 @@ struct Content {
 }
 
 impl ReferenceFile {
-    /// Reads a file whose name ends in `.csv`, `.jsonl`, `.ndjson` or `.parquet`. Takes as long as reading it does: not for
+    /// Reads a file whose name ends in `.csv`, `.jsonl`, `.ndjson` or `.parquet`, and refuses it with its first bad row. Takes as long as reading it does: not for
     /// async threads.
     ///
     /// # Errors
@@ -83,7 +84,7 @@ impl ReferenceFile {
             return Err(unreadable(path, "it is being written: try again"));
         };
         let digest = ContentDigest::of(&content.bytes);
-        let table = file_table(&spec, &path.display().to_string(), format, &content.bytes, digest)?;
+        let table = file_table(&spec, &path.display().to_string(), format, &content.bytes, BadRows::refused())?;
         let last = Look { stamp: Some(content.stamp), digest: Some(digest), settled: false };
         Ok(Self { spec, path: path.to_owned(), format, table: Arc::new(table), last })
     }
@@ -93,7 +94,7 @@ impl ReferenceFile {
         &self.table
     }
 
-    /// Looks at the file: the new table if its content has changed, nothing otherwise. To be called at whatever interval
+    /// Looks at the file: the new table if its content has changed, without its bad rows; nothing otherwise. To be called at whatever interval
     /// changes are to be seen within; a look at an unchanged file costs one call of the system.
     ///
     /// # Errors
@@ -133,7 +134,8 @@ impl ReferenceFile {
             // Broken in between, and now again what is in force.
             return Ok(None);
         }
-        let table = file_table(&self.spec, &self.path.display().to_string(), self.format, &content.bytes, digest)?;
+        let origin = self.path.display().to_string();
+        let table = file_table(&self.spec, &origin, self.format, &content.bytes, BadRows::left_out())?;
         self.table = refreshed(&self.table, table)?;
         Ok(Some(Arc::clone(&self.table)))
     }
@@ -187,8 +189,8 @@ fn unreadable(path: &Path, reason: &str) -> ReferenceError {
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
-    use arrow::datatypes::Int64Type;
+    use arrow::array::{ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch};
+    use arrow::datatypes::{Float64Type, Int64Type};
 
     use super::*;
     use crate::reference::testing::{parquet, spec, table_text};
@@ -306,9 +308,31 @@ mod tests {
         assert!((0..3).all(|_| file.changed().unwrap().is_none()));
         folder.write("items.csv", "id,price\n1,6\n2,7\n");
         assert!(file.changed().unwrap().is_none(), "it is back as it was");
-        folder.write("items.csv", "id,price\n1,6\n1,7\n");
-        let error = file.changed().unwrap_err();
-        insta::assert_snapshot!(folder.shown(&error), @r#"reference table "items": line 2 and line 3 have one key, id = 1: remove one, or name validity columns"#);
+    }
+
+    /// One bad row of a changed file kept all the others from taking effect.
+    #[test]
+    fn a_bad_row_of_a_changed_file_is_left_out_and_one_of_an_opened_file_refuses_it() {
+        let folder = Folder::new();
+        let contract = r#"{"type": "object", "required": ["id"], "properties": {
+            "id": {"type": "integer"}, "price": {"type": "number", "minimum": 0}}}"#;
+        let contract = Some(Arc::new(crate::event::Contract::parse(contract).unwrap()));
+        let spec = ReferenceSpec { contract, ..spec() };
+        let path = folder.write("items.csv", "id,price\n1,5\n");
+        let mut file = ReferenceFile::open(spec.clone(), &path).unwrap();
+        folder.write("items.csv", "id,price\n1,6\n2,-1\n1,7\n3,8\n");
+        let table = file.changed().unwrap().unwrap();
+        let one_and_three: ArrayRef = Arc::new(Int64Array::from(vec![1, 2, 3]));
+        let rows = table.match_rows(&[one_and_three], &[]).unwrap();
+        let prices = table.columns(&rows).unwrap().remove(1);
+        assert_eq!(prices.as_primitive::<Float64Type>(), &Float64Array::from(vec![Some(6.0), None, Some(8.0)]));
+        let named = table.bad_rows().named().join("\n").replace(&format!("{}/", folder.0.path().display()), "");
+        insta::assert_snapshot!(named, @r#"
+        items.csv, line 3: field "price": expected a number of at least 0, got -1
+        reference table "items": line 2 and line 4 have one key, id = 1: remove one, or name validity columns
+        "#);
+        let error = ReferenceFile::open(spec, &path).unwrap_err();
+        insta::assert_snapshot!(folder.shown(&error), @r#"items.csv, line 3: field "price": expected a number of at least 0, got -1"#);
     }
 
     #[test]

@@ -43,20 +43,14 @@ pub(super) struct Grouped {
     pub(super) group_of: Vec<u32>,
     /// Per group how many rows it has.
     pub(super) sizes: Vec<u32>,
-    /// The first row that has an earlier row's key, behind that one.
-    pub(super) repeated: Option<(usize, usize)>,
 }
 
 impl Grouped {
     /// Groups the rows of key columns of one length, which is below `u32::MAX`.
     pub(super) fn new(columns: &[ArrayRef]) -> Result<Self, ArrowError> {
         let rows = columns.first().map_or(0, Array::len);
-        let mut grouped = Self {
-            groups: Groups::none(columns)?,
-            group_of: Vec::with_capacity(rows),
-            sizes: Vec::new(),
-            repeated: None,
-        };
+        let mut grouped =
+            Self { groups: Groups::none(columns)?, group_of: Vec::with_capacity(rows), sizes: Vec::new() };
         let nulls = nulls(columns);
         for row in 0..rows {
             if nulls.as_ref().is_some_and(|nulls| nulls.is_null(row)) {
@@ -66,15 +60,29 @@ impl Grouped {
             let new = Group { number: grouped.sizes.len() as u32, first: row as u32 };
             let group = grouped.groups.insert(columns, row, new);
             match grouped.sizes.get_mut(group.number as usize) {
-                Some(size) => {
-                    *size += 1;
-                    grouped.repeated = grouped.repeated.or(Some((group.first as usize, row)));
-                }
+                Some(size) => *size += 1,
                 None => grouped.sizes.push(1),
             }
             grouped.group_of.push(group.number);
         }
         Ok(grouped)
+    }
+
+    /// The rows that have an earlier row's key, each behind the first that has it.
+    pub(super) fn repeated(&self) -> Vec<(usize, usize)> {
+        let mut repeated = Vec::new();
+        if self.sizes.iter().all(|size| *size == 1) {
+            return repeated;
+        }
+        let mut firsts = vec![None; self.sizes.len()];
+        for (row, group) in self.group_of.iter().enumerate() {
+            match firsts.get_mut(*group as usize) {
+                Some(Some(first)) => repeated.push((*first, row)),
+                Some(none) => *none = Some(row),
+                None => {}
+            }
+        }
+        repeated
     }
 }
 
@@ -179,15 +187,9 @@ mod tests {
     use super::*;
 
     /// The groups of all rows, and what other keys find.
-    fn check(
-        keys: &[ArrayRef],
-        group_of: &[u32],
-        repeated: Option<(usize, usize)>,
-        others: &[ArrayRef],
-        found: &[i64],
-    ) {
+    fn check(keys: &[ArrayRef], group_of: &[u32], repeated: &[(usize, usize)], others: &[ArrayRef], found: &[i64]) {
         let grouped = Grouped::new(keys).unwrap();
-        assert_eq!((grouped.group_of.as_slice(), grouped.repeated), (group_of, repeated));
+        assert_eq!((grouped.group_of.as_slice(), grouped.repeated().as_slice()), (group_of, repeated));
         assert_eq!(grouped.groups.len(), grouped.sizes.len());
         let firsts = grouped.groups.find(others, |_, group| Some(group.first)).unwrap();
         assert_eq!(firsts.iter().map(|first| first.map_or(-1, i64::from)).collect::<Vec<_>>(), found);
@@ -204,7 +206,7 @@ mod tests {
         let others = [Some(0), Some(1), None, Some(-1), Some(7)];
         for columns in [integers, texts] as [fn(&[Option<i64>]) -> Vec<ArrayRef>; 2] {
             let group_of = [0, NO_GROUP, 1, 2, 0, 2, NO_GROUP];
-            check(&columns(&keys), &group_of, Some((0, 4)), &columns(&others), &[3, -1, -1, 2, 0]);
+            check(&columns(&keys), &group_of, &[(0, 4), (3, 5)], &columns(&others), &[3, -1, -1, 2, 0]);
         }
     }
 
@@ -212,6 +214,6 @@ mod tests {
     fn keys_of_several_columns_match_as_a_whole() {
         let column = |texts: [&str; 2]| Arc::new(StringArray::from(texts.to_vec())) as ArrayRef;
         let keys = [column(["a", "ab"]), column(["bc", "c"])];
-        check(&keys, &[0, 1], None, &[column(["a", "ab"]), column(["c", "c"])], &[-1, 1]);
+        check(&keys, &[0, 1], &[], &[column(["a", "ab"]), column(["c", "c"])], &[-1, 1]);
     }
 }

@@ -27,13 +27,15 @@ pub(super) struct Periods {
     pub(super) to: Option<Vec<i64>>,
 }
 
-/// Rows that can't be told apart.
-#[derive(Debug, PartialEq, Eq)]
+/// Why a row is found by no key: the last row that is named here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Clash {
     /// Two rows, in the table's order, have one key.
     Repeated(usize, usize),
     /// Two rows of one key hold both at an instant.
     Overlapping(usize, usize, i64),
+    /// A row ends at its second instant, which is not behind its first one.
+    Never(usize, i64, i64),
 }
 
 /// The rows of a table by key and time.
@@ -60,18 +62,18 @@ struct Held {
 }
 
 impl KeyIndex {
-    /// An index over key columns of one length, which is below `u32::MAX`.
-    pub(super) fn new(columns: &[ArrayRef], periods: Option<&Periods>) -> Result<Result<Self, Clash>, ArrowError> {
+    /// An index over key columns of one length, which is below `u32::MAX`, and the rows that it leaves out because they can't
+    /// be told from others.
+    pub(super) fn new(columns: &[ArrayRef], periods: Option<&Periods>) -> Result<(Self, Vec<Clash>), ArrowError> {
         let grouped = Grouped::new(columns)?;
-        let timeline = match (periods, grouped.repeated) {
-            (None, Some((first, second))) => return Ok(Err(Clash::Repeated(first, second))),
-            (None, None) => None,
-            (Some(periods), _) => match Timeline::new(&grouped, periods) {
-                Ok(timeline) => Some(timeline),
-                Err(clash) => return Ok(Err(clash)),
-            },
+        let (timeline, clashes) = match periods {
+            None => (None, grouped.repeated().into_iter().map(|(first, row)| Clash::Repeated(first, row)).collect()),
+            Some(periods) => {
+                let (timeline, clashes) = Timeline::new(&grouped, periods);
+                (Some(timeline), clashes)
+            }
         };
-        Ok(Ok(Self { groups: grouped.groups, timeline }))
+        Ok((Self { groups: grouped.groups, timeline }, clashes))
     }
 
     /// Per row of the key columns, which are of the index's types, the row of the table that holds at its time.
@@ -92,17 +94,28 @@ impl fmt::Debug for KeyIndex {
 }
 
 impl Timeline {
-    /// Puts the rows of each group into the order of time, and finds two that hold at once.
-    fn new(grouped: &Grouped, periods: &Periods) -> Result<Self, Clash> {
-        let (offsets, mut held) = sort_by_group(grouped, periods);
-        for bounds in offsets.windows(2) {
-            if let &[start, end] = bounds
-                && let Some(rows) = held.get_mut(start as usize..end as usize)
+    /// Puts the rows of each group into the order of time, without those that hold at the same time as an earlier one.
+    fn new(grouped: &Grouped, periods: &Periods) -> (Self, Vec<Clash>) {
+        let (bounds, mut held) = sort_by_group(grouped, periods);
+        let mut clashes = Vec::new();
+        let mut offsets = Vec::with_capacity(bounds.len());
+        let mut end = 0;
+        offsets.push(0);
+        for bounds in bounds.windows(2) {
+            if let &[start, stop] = bounds
+                && let Some(rows) = held.get_mut(start as usize..stop as usize)
             {
-                periods.sort(rows)?;
+                let kept = periods.sort(rows, &mut clashes);
+                let start = start as usize;
+                if start != end {
+                    held.copy_within(start..start + kept, end);
+                }
+                end += kept;
             }
+            offsets.push(end as u32);
         }
-        Ok(Self { offsets, held })
+        held.truncate(end);
+        (Self { offsets, held }, clashes)
     }
 
     /// The group's row that holds at a time.
@@ -120,26 +133,42 @@ impl Periods {
         Held { from: at(&self.from).unwrap_or(i64::MIN), to: at(&self.to).unwrap_or(i64::MAX), row }
     }
 
-    /// Sorts the rows of one key by time, and completes from when to when each of them holds.
-    fn sort(&self, rows: &mut [Held]) -> Result<(), Clash> {
+    /// Sorts the rows of one key by time, and completes from when to when each of them holds. Those that hold at no time of
+    /// their own are left out; the others stand first, and it says how many they are.
+    fn sort(&self, rows: &mut [Held], clashes: &mut Vec<Clash>) -> usize {
         // The table's order says which of two rows that hold at once is called the first.
         rows.sort_unstable_by_key(|row| (if self.from.is_some() { row.from } else { row.to }, row.row));
-        for next in 1..rows.len() {
-            let Some([before, row]) = rows.get_mut(next - 1..=next) else { continue };
-            if self.to.is_none() {
-                before.to = row.from;
-            } else if self.from.is_none() {
-                row.from = before.to;
+        let mut kept = 0_usize;
+        for at in 0..rows.len() {
+            let Some(mut row) = rows.get(at).copied() else { continue };
+            if self.from.is_some() && self.to.is_some() && row.from >= row.to {
+                clashes.push(Clash::Never(row.row as usize, row.from, row.to));
+                continue;
             }
-            let clash = |at| Err(Clash::Overlapping(before.row as usize, row.row as usize, at));
-            if before.from >= before.to || row.from < before.to || before.to == i64::MAX {
-                return clash(row.from);
+            if let Some(before) = kept.checked_sub(1).and_then(|last| rows.get_mut(last)) {
+                let mut end = before.to;
+                if self.to.is_none() {
+                    end = row.from;
+                } else if self.from.is_none() {
+                    row.from = end;
+                }
+                let clash = if before.from >= end || row.from < end || end == i64::MAX {
+                    Some(row.from)
+                } else {
+                    (row.from >= row.to).then(|| row.to.saturating_sub(1))
+                };
+                if let Some(at) = clash {
+                    clashes.push(Clash::Overlapping(before.row as usize, row.row as usize, at));
+                    continue;
+                }
+                before.to = end;
             }
-            if row.from >= row.to {
-                return clash(row.to.saturating_sub(1));
+            if let Some(place) = rows.get_mut(kept) {
+                *place = row;
+                kept += 1;
             }
         }
-        Ok(())
+        kept
     }
 }
 
@@ -174,7 +203,13 @@ mod tests {
 
     use super::*;
 
+    /// An index, or the first row that it leaves out.
     fn index(keys: &[i64], periods: Option<&Periods>) -> Result<KeyIndex, Clash> {
+        let (index, clashes) = all(keys, periods);
+        clashes.first().map_or(Ok(index), |clash| Err(*clash))
+    }
+
+    fn all(keys: &[i64], periods: Option<&Periods>) -> (KeyIndex, Vec<Clash>) {
         KeyIndex::new(&[Arc::new(Int64Array::from(keys.to_vec())) as ArrayRef], periods).unwrap()
     }
 
@@ -187,7 +222,7 @@ mod tests {
     #[test]
     fn a_key_finds_its_row_and_null_finds_nothing() {
         let texts = |keys: &[Option<&str>]| -> Vec<ArrayRef> { vec![Arc::new(StringArray::from(keys.to_vec()))] };
-        let index = KeyIndex::new(&texts(&[Some("b"), None, Some("a"), None]), None).unwrap().unwrap();
+        let (index, _) = KeyIndex::new(&texts(&[Some("b"), None, Some("a"), None]), None).unwrap();
         let found = index.find(&texts(&[Some("a"), Some("b"), Some("c"), None]), &[]).unwrap();
         assert_eq!(found, [Some(2), Some(0), None, None]);
     }
@@ -195,6 +230,21 @@ mod tests {
     #[test]
     fn the_earlier_of_two_rows_with_one_key_is_named_first() {
         assert_eq!(index(&[1, 2, 2], None).unwrap_err(), Clash::Repeated(1, 2));
+    }
+
+    #[test]
+    fn rows_that_clash_are_left_out_and_the_others_are_found() {
+        let (index, clashes) = all(&[7, 1, 7, 7], None);
+        assert_eq!(clashes, [Clash::Repeated(0, 2), Clash::Repeated(0, 3)]);
+        assert_eq!(at(&index, &[0]), [Some(0)]);
+        let periods = Periods { from: Some(vec![0, 5, 9, 4, 20, 3]), to: Some(vec![10, 15, 5, 8, 30, 6]) };
+        let (index, clashes) = all(&[1, 7, 7, 7, 7, 7], Some(&periods));
+        assert_eq!(clashes, [Clash::Overlapping(5, 3, 4), Clash::Overlapping(5, 1, 5), Clash::Never(2, 9, 5)]);
+        assert_eq!(at(&index, &[2, 3, 5, 7, 20, 29, 30]), [None, Some(5), Some(5), None, Some(4), Some(4), None]);
+        let versions = Periods { from: Some(vec![5, 5, 9]), to: None };
+        let (index, clashes) = all(&[7, 7, 7], Some(&versions));
+        assert_eq!(clashes, [Clash::Overlapping(0, 1, 5)]);
+        assert_eq!(at(&index, &[4, 5, 8, 9]), [None, Some(0), Some(0), Some(2)]);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use bytes::Bytes;
 
+use super::bad_rows::BadRows;
 use super::error::ReferenceError;
 use super::place::Places;
 use super::settings::{Limits, ReferenceSpec};
@@ -27,6 +28,8 @@ pub(super) struct Reading<'a> {
 pub(super) struct Loaded {
     pub(super) batch: RecordBatch,
     pub(super) places: Places,
+    /// Those that are not among them.
+    pub(super) bad_rows: BadRows,
 }
 
 /// What a file holds, by its name.
@@ -90,27 +93,28 @@ pub(super) fn file_table(
     origin: &str,
     format: Format,
     content: &Bytes,
-    digest: ContentDigest,
+    bad_rows: BadRows,
 ) -> Result<ReferenceTable, ReferenceError> {
     let reading = Reading::new(origin, spec);
     let loaded = match format {
-        Format::Csv => csv_file::load(&reading, content),
-        Format::JsonLines => json_lines::load(&reading, content),
-        Format::Parquet => parquet_file::load(&reading, content),
+        Format::Csv => csv_file::load(&reading, content, bad_rows),
+        Format::JsonLines => json_lines::load(&reading, content, bad_rows),
+        Format::Parquet => parquet_file::load(&reading, content, bad_rows),
     }?;
-    table(spec, &reading, &loaded, digest)
+    table(spec, &reading, loaded, ContentDigest::of(content))
 }
 
 /// The table that rows make.
 pub(super) fn table(
     spec: &ReferenceSpec,
     reading: &Reading<'_>,
-    loaded: &Loaded,
+    loaded: Loaded,
     digest: ContentDigest,
 ) -> Result<ReferenceTable, ReferenceError> {
     reading.check_memory(loaded.batch.get_array_memory_size())?;
+    let Loaded { batch, places, bad_rows } = loaded;
     let (key, validity) = (spec.key.as_slice(), spec.validity.as_ref());
-    let table = ReferenceTable::with_places(&spec.name, &loaded.batch, key, validity, &loaded.places)?;
+    let table = ReferenceTable::with_places(&spec.name, &batch, key, validity, &places, bad_rows)?;
     Ok(table.with_digest(digest))
 }
 

@@ -15,13 +15,19 @@
 //! "+00:00")`, whatever width the file has; a stream's key of another kind than the table's is refused with both types.
 //! The same bytes always make the same table, and the table's digest names them.
 //!
-//! **Refreshing.** Content that can't be used leaves the old table in force and is reported once, until it changes again.
-//! So is another schema: what was planned with the old columns must not meet new ones. When a new table takes effect is up
-//! to the caller, who must record it if a replay is to decide the same: nothing in here has a timer or asks for the time.
+//! **Bad rows.** A bucket's value that is no row, breaks the contract or can't be told from another one is left out, at the
+//! start too, and so is a row of a file that changes while it is followed: the others make the table, which names those that
+//! it leaves out ([`BadRows`]). A file that is opened is refused with its first bad row.
+//!
+//! **Refreshing.** Content that can't be used as a whole leaves the old table in force and is reported once, until it changes
+//! again: half a file, another schema (what was planned with the old columns must not meet new ones), too much. When a new
+//! table takes effect is up to the caller, who must record it if a replay is to decide the same: nothing in here has a timer
+//! or asks for the time, except that a bucket's values expire when the broker says so.
 //!
 //! **How it fails.** [`ReferenceError`] names the file or bucket, the line, row or key, the column, the value and what to
 //! do. Sizes are bounded by [`Limits`] before memory is taken.
 
+mod bad_rows;
 mod bucket;
 mod column_type;
 mod contracted;
@@ -45,6 +51,7 @@ mod table;
 #[cfg(test)]
 mod testing;
 
+pub(crate) use bad_rows::BadRows;
 pub(crate) use bucket::ReferenceBucket;
 pub(crate) use error::ReferenceError;
 pub use file::ReferenceFile;

@@ -8,23 +8,24 @@ use bytes::Bytes;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::errors::ParquetError;
 
+use super::bad_rows::BadRows;
 use super::error::ReferenceError;
 use super::load::{Loaded, Reading};
 use super::place::Places;
 
-pub(super) fn load(reading: &Reading<'_>, content: &Bytes) -> Result<Loaded, ReferenceError> {
+pub(super) fn load(reading: &Reading<'_>, content: &Bytes, bad_rows: BadRows) -> Result<Loaded, ReferenceError> {
     if reading.contract.is_some() {
         return Err(broken(reading, "a Parquet file has types of its own: remove the contract"));
     }
     // Broken metadata makes the reader of the Parquet library panic here and there. A file that is being written is one
     // that any reader may meet, so a panic in there means the same as an error.
     match catch_unwind(AssertUnwindSafe(|| read(reading, content))) {
-        Ok(loaded) => loaded,
+        Ok(batch) => Ok(Loaded { batch: batch?, places: Places::Rows, bad_rows }),
         Err(_) => Err(broken(reading, "not a Parquet file: its metadata is broken; write it again")),
     }
 }
 
-fn read(reading: &Reading<'_>, content: &Bytes) -> Result<Loaded, ReferenceError> {
+fn read(reading: &Reading<'_>, content: &Bytes) -> Result<RecordBatch, ReferenceError> {
     let refuse =
         |error: ParquetError| broken(reading, &format!("not a readable Parquet file: {error}; write it again"));
     let builder = ParquetRecordBatchReaderBuilder::try_new(content.clone()).map_err(refuse)?;
@@ -43,7 +44,7 @@ fn read(reading: &Reading<'_>, content: &Bytes) -> Result<Loaded, ReferenceError
         reading.check_memory(bytes)?;
         batches.push(batch);
     }
-    Ok(Loaded { batch: concat_batches(&schema, &batches)?, places: Places::Rows })
+    Ok(concat_batches(&schema, &batches)?)
 }
 
 fn broken(reading: &Reading<'_>, reason: &str) -> ReferenceError {
@@ -69,20 +70,20 @@ mod tests {
 
     #[test]
     fn columns_come_as_they_were_written() {
-        let loaded = load(&reading(), &parquet(&items())).unwrap();
+        let loaded = load(&reading(), &parquet(&items()), BadRows::refused()).unwrap();
         assert_eq!(table_text(&loaded.batch), "id: Int32 = 1 2\nname: Utf8View = a -");
     }
 
     #[test]
     fn half_a_file_and_flipped_bytes_are_errors_and_never_panics() {
         let whole = parquet(&items());
-        let error = load(&reading(), &whole.slice(..whole.len() / 2)).err().unwrap().to_string();
+        let error = load(&reading(), &whole.slice(..whole.len() / 2), BadRows::refused()).err().unwrap().to_string();
         assert!(error.starts_with("items: not a readable Parquet file"), "{error}");
         for at in 0..whole.len() {
             let mut bytes = whole.to_vec();
             bytes[at] ^= 0x55;
             // Some flips change a value and nothing else; what counts is that all of them return.
-            drop(load(&reading(), &Bytes::from(bytes)));
+            drop(load(&reading(), &Bytes::from(bytes), BadRows::refused()));
         }
     }
 
@@ -90,10 +91,10 @@ mod tests {
     fn a_contract_has_no_say_and_limits_do() {
         let contract = r#"{"type": "object", "properties": {"id": {"type": "integer"}}}"#;
         let contract = Arc::new(Contract::parse(contract).unwrap());
-        let error = load(&reading_with(&contract), &parquet(&items())).err().unwrap();
+        let error = load(&reading_with(&contract), &parquet(&items()), BadRows::refused()).err().unwrap();
         insta::assert_snapshot!(error, @"items: a Parquet file has types of its own: remove the contract");
         let narrow = Reading { limits: Limits { rows: 1, ..Limits::default() }, ..reading() };
-        let error = load(&narrow, &parquet(&items())).err().unwrap();
+        let error = load(&narrow, &parquet(&items()), BadRows::refused()).err().unwrap();
         insta::assert_snapshot!(error, @"items has 2 rows, more than the limit of 1: narrow it, or raise the limit");
     }
 }

@@ -21,11 +21,38 @@ impl Places {
         };
         found.unwrap_or_else(|| format!("row {}", row + 1))
     }
+
+    /// Whether a row can be half of one: a line of a file that is being written, unlike a value of a bucket.
+    pub(super) fn may_be_cut(&self) -> bool {
+        !matches!(self, Self::Keys(_))
+    }
+
+    /// The places of the rows that are left when some are taken out, which are given in order.
+    pub(super) fn without(self, rows: &[usize]) -> Self {
+        match self {
+            Self::Rows => Self::Rows,
+            Self::Lines(lines) => Self::Lines(without(lines, rows)),
+            Self::Keys(keys) => Self::Keys(without(keys, rows)),
+        }
+    }
+}
+
+/// The items that are left when some are taken out, whose positions are given in order.
+pub(super) fn without<T>(items: impl IntoIterator<Item = T>, positions: &[usize]) -> Vec<T> {
+    let mut gone = positions.iter().peekable();
+    let left = items.into_iter().enumerate().filter(|(at, _)| gone.next_if_eq(&at).is_none());
+    left.map(|(_, item)| item).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn places_stay_with_their_rows() {
+        assert_eq!(Places::Lines(vec![2, 3, 5, 9]).without(&[0, 2]), Places::Lines(vec![3, 9]));
+        assert_eq!(Places::Rows.without(&[0]), Places::Rows);
+    }
 
     #[test]
     fn rows_are_named_as_their_source_names_them() {

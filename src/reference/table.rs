@@ -7,6 +7,7 @@ use arrow::compute::take;
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::util::display::array_value_to_string;
 
+use super::bad_rows::BadRows;
 use super::column_type::{is_key, micros, normal, normalise, normalise_batch};
 use super::error::ReferenceError;
 use super::index::{Clash, KeyIndex, Periods};
@@ -25,6 +26,7 @@ pub struct ReferenceTable {
     has_validity: bool,
     index: KeyIndex,
     digest: Option<ContentDigest>,
+    bad_rows: BadRows,
 }
 
 impl ReferenceTable {
@@ -40,7 +42,7 @@ impl ReferenceTable {
         key: &[String],
         validity: Option<&Validity>,
     ) -> Result<Self, ReferenceError> {
-        Self::with_places(name, batch, key, validity, &Places::Rows)
+        Self::with_places(name, batch, key, validity, &Places::Rows, BadRows::refused())
     }
 
     /// A table without rows, with the columns of its contract: for planning, before its bucket can be read.
@@ -58,13 +60,15 @@ impl ReferenceTable {
         Self::new(&spec.name, &RecordBatch::new_empty(Arc::clone(contract.schema())), &spec.key, spec.validity.as_ref())
     }
 
-    /// As [`new`](Self::new), for rows whose places in their source are known.
+    /// As [`new`](Self::new), for rows whose places in their source are known. Of two rows that can't be told apart the one
+    /// that begins to hold first counts, or else the first in the source's order, unless bad rows are refused.
     pub(super) fn with_places(
         name: &str,
         batch: &RecordBatch,
         key: &[String],
         validity: Option<&Validity>,
         places: &Places,
+        mut bad_rows: BadRows,
     ) -> Result<Self, ReferenceError> {
         let unspecified = |what, fix| ReferenceError::Unspecified { table: name.to_owned(), what, fix };
         if key.is_empty() {
@@ -84,9 +88,12 @@ impl ReferenceTable {
             Some(validity) => Some(table.periods(validity)?),
         };
         let keys: Vec<ArrayRef> = key.iter().map(|at| Arc::clone(batch.column(*at))).collect();
-        let index = KeyIndex::new(&keys, periods.as_ref())?.map_err(|clash| table.clash(&clash, &key))?;
+        let (index, clashes) = KeyIndex::new(&keys, periods.as_ref())?;
+        for clash in &clashes {
+            bad_rows.add(|| table.clash(clash, &key))?;
+        }
         let has_validity = validity.is_some();
-        Ok(Self { name: name.to_owned(), key, has_validity, index, digest: None, batch })
+        Ok(Self { name: name.to_owned(), key, has_validity, index, digest: None, bad_rows, batch })
     }
 
     pub(super) fn with_digest(self, digest: ContentDigest) -> Self {
@@ -107,6 +114,11 @@ impl ReferenceTable {
     pub fn key(&self) -> Vec<&str> {
         let fields = self.batch.schema_ref().fields();
         self.key.iter().filter_map(|at| fields.get(*at)).map(|field| field.name().as_str()).collect()
+    }
+
+    /// The rows of its source that it leaves out.
+    pub(crate) fn bad_rows(&self) -> &BadRows {
+        &self.bad_rows
     }
 
     /// How many rows there are.
@@ -241,16 +253,6 @@ impl Unindexed<'_> {
     fn periods(&self, validity: &Validity) -> Result<Periods, ReferenceError> {
         let from = self.instants(validity.from.as_deref(), i64::MIN)?;
         let to = self.instants(validity.to.as_deref(), i64::MAX)?;
-        if let (Some(from), Some(to)) = (&from, &to)
-            && let Some((row, (from, to))) = from.iter().zip(to).enumerate().find(|(_, (from, to))| from >= to)
-        {
-            return Err(ReferenceError::NeverValid {
-                table: self.name.to_owned(),
-                place: self.places.of(row),
-                from: shown(*from),
-                to: shown(*to),
-            });
-        }
         Ok(Periods { from, to })
     }
 
@@ -282,6 +284,9 @@ impl Unindexed<'_> {
                 second: self.places.of(second),
                 at: shown(at),
             },
+            Clash::Never(row, from, to) => {
+                ReferenceError::NeverValid { table, place: self.places.of(row), from: shown(from), to: shown(to) }
+            }
         }
     }
 

@@ -24,8 +24,5 @@ mod vectors;
 #[cfg(test)]
 mod tests;
 
-#[cfg(test)]
-mod tests;
-
 pub(crate) use error::TrialError;
 pub(crate) use run::{Outcome, run};

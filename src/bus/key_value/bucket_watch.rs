@@ -1,55 +1,45 @@
 //! All values of a bucket at once, and following them.
 //!
 //! ```text
-//!   anything new behind the last look ─┐
-//!   the connection came back ──────────┼──▶ look: the newest value of every key ──▶ give them
-//!   another last position after 30 s ──┤
-//!   the first call ────────────────────┘
+//!   anything new behind the last look ─────────────┐
+//!   a value's time has come ───────────────────────┤
+//!   the server holds fewer messages than it did ───┼──▶ look: the newest value of every key ──▶ give them
+//!   the connection came back ──────────────────────┤
+//!   the first call ────────────────────────────────┘
 //! ```
 //!
 //! The server sends the newest message of each key in the order of their revisions; what is written meanwhile comes behind
-//! them or with the next look. What is given is always what the bucket holds, not what it went through.
+//! them or with the next look. What is given is always what the bucket holds, not what it went through, less the values whose
+//! time has come by this machine's clock.
+//!
+//! A value that is deleted leaves a message. One that expires leaves none unless the bucket keeps marks of that, and a purge
+//! or the removal of a message by its position never does: so the next expiry is waited for, and the server is asked twice a
+//! second how much the bucket holds. Where the server keeps earlier values of a key, the newest that it still has counts.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use async_nats::jetstream::ErrorCode;
-use async_nats::jetstream::consumer::{DeliverPolicy, pull};
-use async_nats::jetstream::stream::ConsumerErrorKind;
-use futures::StreamExt;
 use tracing::debug;
 
-use super::bucket::check_bucket_name;
-use super::key_value::{KeyEntry, KeyValue, entry};
+use super::bucket_entries::{BucketEntries, Holding};
+use super::key_value::KeyValue;
 use super::revision::Revision;
-use crate::bus::bus::Bus;
 use crate::bus::connection::Connection;
-use crate::bus::error::{BusError, refused_by_server};
+use crate::bus::error::BusError;
 use crate::bus::read::{ReadLimits, Reader};
 use crate::bus::sequence::StreamSequence;
-use crate::bus::stored::StoredMessage;
-use crate::bus::subject::Subject;
+use crate::clock;
 
 /// The pause between two looks while the server doesn't answer.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// Asking for the position now and then even if nothing is heard makes up for a bucket that was replaced behind our back.
-const LOOK_AGAIN: Duration = Duration::from_secs(30);
+/// How often the server is asked how much the bucket holds.
+const ASK: Duration = Duration::from_millis(500);
 
-/// Nothing for so long while there is more to come: the server has forgotten us.
-const SILENCE: Duration = Duration::from_secs(5);
+/// Values that expire one after another within this time go together.
+const TOGETHER: Duration = Duration::from_millis(100);
 
 /// Only that there is something new counts, not what.
 const ANYTHING: ReadLimits = ReadLimits { rows: 64, linger: Duration::ZERO };
-
-/// What a bucket holds at a moment.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct BucketEntries {
-    /// The keys that have a value, in order.
-    pub entries: BTreeMap<String, KeyEntry>,
-    /// Every write up to this one is in them.
-    pub upto: Revision,
-}
 
 /// A bucket that is followed.
 pub struct BucketWatch {
@@ -59,83 +49,15 @@ pub struct BucketWatch {
     /// What is written behind the last look.
     changes: Option<Reader>,
     upto: Revision,
+    /// When the next of the values that were given expires.
+    expires_micros: Option<i64>,
+    /// What the server said of the bucket before the last look.
+    holding: Option<Holding>,
     /// Something may have changed since the bucket was last looked at.
     look: bool,
 }
 
-impl Bus {
-    /// A bucket that somebody else has made, whatever its shape.
-    ///
-    /// # Errors
-    /// [`BusError::InvalidName`]; [`BusError::StreamNotFound`] when there is none of its name; [`BusError::JetStream`]
-    /// when the server doesn't answer.
-    pub async fn existing_key_value(&self, bucket: &str) -> Result<KeyValue, BusError> {
-        check_bucket_name(bucket)?;
-        let bucket = KeyValue::named(self, bucket);
-        self.stream_state(&bucket.stream).await?;
-        Ok(bucket)
-    }
-}
-
 impl KeyValue {
-    /// The newest value of every key, of at most `most_bytes` together.
-    ///
-    /// # Errors
-    /// [`BusError::BucketTooLarge`]; [`BusError::StreamNotFound`] when the bucket is gone; [`BusError::JetStream`] when the
-    /// server doesn't answer.
-    pub async fn entries(&self, most_bytes: usize) -> Result<BucketEntries, BusError> {
-        let before = self.bus.stream_state(&self.stream).await?.last;
-        let mut found = BucketEntries { upto: Revision(before.0), ..BucketEntries::default() };
-        let refuse = |error: &dyn std::fmt::Display| refused_by_server("read", &self.stream, error);
-        let prefix = format!("$KV.{}.", self.bucket);
-        let config = pull::OrderedConfig {
-            deliver_policy: DeliverPolicy::LastPerSubject,
-            filter_subject: format!("{prefix}>"),
-            ..pull::OrderedConfig::default()
-        };
-        let created = self.bus.jetstream().create_consumer_on_stream(config, self.stream.as_str()).await;
-        let consumer = created.map_err(|error| match error.kind() {
-            ConsumerErrorKind::JetStream(refused) if refused.error_code() == ErrorCode::STREAM_NOT_FOUND => {
-                BusError::StreamNotFound { stream: self.stream.clone() }
-            }
-            _ => refuse(&error),
-        })?;
-        let mut pending = consumer.cached_info().num_pending;
-        let mut messages = consumer.messages().await.map_err(|error| refuse(&error))?;
-        let mut bytes = 0;
-        while pending > 0 {
-            let next = tokio::time::timeout(SILENCE, messages.next()).await;
-            let message = match next.map_err(|_| refuse(&"no answer"))? {
-                Some(message) => message.map_err(|error| refuse(&error))?,
-                None => return Err(refuse(&"the server stopped sending")),
-            };
-            let info = message.info().map_err(|error| refuse(&error))?;
-            pending = info.pending;
-            let (sequence, published) = (StreamSequence(info.stream_sequence), info.published);
-            found.upto = found.upto.max(Revision(sequence.0));
-            let Some(key) = message.subject.strip_prefix(&prefix).map(str::to_owned) else { continue };
-            bytes += message.payload.len();
-            if bytes > most_bytes {
-                return Err(BusError::BucketTooLarge { bucket: self.bucket.clone(), limit: most_bytes as u64 });
-            }
-            let headers = message.headers.iter().flat_map(|headers| headers.iter());
-            let headers =
-                headers.flat_map(|(name, all)| all.iter().map(|value| (name.to_string(), value.as_str().to_owned())));
-            let stored = StoredMessage {
-                headers: headers.collect(),
-                sequence,
-                published_micros: published.unix_timestamp_nanos().div_euclid(1000) as i64,
-                subject: Subject::received(message.subject.clone()),
-                payload: message.payload.clone(),
-            };
-            match entry(Some(stored)) {
-                Some(value) => found.entries.insert(key, value),
-                None => found.entries.remove(&key),
-            };
-        }
-        Ok(found)
-    }
-
     /// Follows the whole bucket, of at most `most_bytes`.
     #[must_use]
     pub fn watch_all(&self, most_bytes: usize) -> BucketWatch {
@@ -145,15 +67,17 @@ impl KeyValue {
             most_bytes,
             changes: None,
             upto: Revision(0),
+            expires_micros: None,
+            holding: None,
             look: true,
         }
     }
 }
 
 impl BucketWatch {
-    /// What the bucket holds: the first call gives that at once, each further call waits for a write and then gives all of
-    /// it again; writes that follow one another quickly come together. What is given may be what was given before, as when
-    /// the connection came back. May be cancelled without missing anything.
+    /// What the bucket holds: the first call gives that at once, each further call waits for a write, an expiry or a removal
+    /// and then gives all of it again; those that follow one another quickly come together. What is given may be what was
+    /// given before, as when the connection came back. May be cancelled without missing anything.
     ///
     /// # Errors
     /// [`BusError::BucketTooLarge`], after which it can be called again and waits for another write;
@@ -163,6 +87,7 @@ impl BucketWatch {
             if self.look {
                 let found = self.current().await;
                 self.look = false;
+                self.expires_micros = found.as_ref().ok().and_then(|found| found.expires_micros);
                 if let Ok(found) = &found {
                     self.upto = found.upto;
                 }
@@ -175,15 +100,14 @@ impl BucketWatch {
 
     /// Waits until the bucket may have changed.
     async fn wait(&mut self) -> Result<bool, BusError> {
+        let pause = self.expires_micros.map_or(ASK, |at| until(at).clamp(TOGETHER, ASK));
         let (bus, stream) = (&self.bucket.bus, self.bucket.stream.as_str());
         let behind = StreamSequence(self.upto.0).next();
         let changes = self.changes.get_or_insert_with(|| bus.reader(stream, behind, ANYTHING));
         let arrived = tokio::select! {
             arrived = changes.next_batch() => arrived,
             changed = self.connection.changed() => return changed.map(|()| true),
-            () = tokio::time::sleep(LOOK_AGAIN) => {
-                return Ok(bus.stream_state(stream).await.is_ok_and(|state| state.last.0 != self.upto.0));
-            }
+            () = tokio::time::sleep(pause) => return Ok(self.differs().await),
         };
         match arrived {
             // After a failed look this passes what made it fail.
@@ -192,16 +116,26 @@ impl BucketWatch {
                 Ok(true)
             }
             // The server lost the bucket's newest writes, or has another bucket of this name.
-            Err(BusError::PastEnd { .. }) => Ok(true),
+            Err(BusError::PastEnd { .. } | BusError::Recreated { .. } | BusError::Rewritten { .. }) => Ok(true),
             Err(error) => Err(error),
         }
+    }
+
+    /// Whether a value that was given has expired, or the server holds something else than at the last look. When it doesn't
+    /// say, it is asked again.
+    async fn differs(&mut self) -> bool {
+        if self.expires_micros.is_some_and(|at| until(at).is_zero()) {
+            return true;
+        }
+        let info = self.bucket.bus.stream_info(&self.bucket.stream).await;
+        info.is_ok_and(|info| self.holding != Some(Holding::of(&info)))
     }
 
     /// The values now, asked for until the server answers.
     async fn current(&mut self) -> Result<BucketEntries, BusError> {
         loop {
             self.connection.up().await?;
-            match self.bucket.entries(self.most_bytes).await {
+            match self.values().await {
                 Err(error @ BusError::JetStream { .. }) => {
                     debug!(%error, bucket = self.bucket.bucket, "cannot look yet");
                 }
@@ -210,57 +144,151 @@ impl BucketWatch {
             tokio::time::sleep(PAUSE).await;
         }
     }
+
+    /// The values now, asked for once. How much the bucket holds is asked before: what leaves meanwhile is seen after.
+    async fn values(&mut self) -> Result<BucketEntries, BusError> {
+        let info = self.bucket.bus.stream_info(&self.bucket.stream).await?;
+        self.holding = Some(Holding::of(&info));
+        self.bucket.entries_of(&info, self.most_bytes).await
+    }
+}
+
+/// The time until an instant, none when it has come.
+fn until(micros: i64) -> Duration {
+    Duration::from_micros(micros.saturating_sub(clock::unix_micros()).max(0).cast_unsigned())
 }
 
 #[cfg(test)]
 mod tests {
+    use async_nats::jetstream::stream::{Config, Source};
     use bytes::Bytes;
     use futures::FutureExt;
 
     use super::*;
-    use crate::bus::key_value::key_value::KeyValueSpec;
+    use crate::bus::bus::Bus;
+    use crate::bus::key_value::bucket_entries::tests::texts;
+    use crate::bus::outgoing::Outgoing;
+    use crate::bus::subject::Subject;
     use crate::bus::testing;
 
-    fn texts(found: &BucketEntries) -> Vec<(&str, &str)> {
-        let entries = found.entries.iter();
-        entries.map(|(key, entry)| (key.as_str(), std::str::from_utf8(&entry.value).unwrap())).collect()
+    /// A bucket `SHOP` as an operator makes it.
+    async fn bucket(bus: &Bus, history: i64, config: Config) -> KeyValue {
+        let config = Config {
+            name: "KV_SHOP".to_owned(),
+            subjects: vec!["$KV.SHOP.>".to_owned()],
+            max_messages_per_subject: history,
+            allow_rollup: true,
+            allow_direct: true,
+            ..config
+        };
+        bus.jetstream().create_stream(config).await.unwrap();
+        bus.existing_key_value("SHOP").await.unwrap()
+    }
+
+    /// Writes a value that lives as long as the text says, if it says anything.
+    async fn put(bus: &Bus, key: &str, value: &'static str, lives: &str) -> u64 {
+        let message =
+            Outgoing::new(Subject::new(format!("$KV.SHOP.{key}")).unwrap(), Bytes::from_static(value.as_bytes()));
+        let message = if lives.is_empty() { message } else { message.header("Nats-TTL", lives) };
+        let sent = bus.jetstream().publish_with_headers(
+            message.subject.to_client(),
+            message.header_map(),
+            message.payload.clone(),
+        );
+        sent.await.unwrap().await.unwrap().sequence
+    }
+
+    /// Follows until the bucket holds these, which a fresh look must find too.
+    async fn until_it_holds(watch: &mut BucketWatch, expected: &[(&str, &str)]) {
+        let held = async { while texts(&watch.next().await.unwrap()) != expected {} };
+        tokio::time::timeout(Duration::from_secs(10), held).await.expect("the values in time");
+        assert_eq!(texts(&watch.bucket.entries(100).await.unwrap()), expected);
     }
 
     #[tokio::test]
-    async fn all_newest_values_come_in_the_order_of_their_keys() {
+    async fn a_value_goes_when_its_time_has_come_and_nobody_has_to_say_so() {
+        let second = Duration::from_secs(1);
+        let aged = Config { max_age: second, duplicate_window: second, ..Config::default() };
+        let lived = Config { allow_message_ttl: true, ..Config::default() };
+        let marked = Config { subject_delete_marker_ttl: Some(second), ..lived.clone() };
+        let other = vec![("b", "2")];
+        for (config, lives, stays) in [(aged, "", vec![]), (lived, "1s", other.clone()), (marked, "1", other)] {
+            let (server, bus) = testing::server().await;
+            let mut watch = bucket(&bus, 1, config).await.watch_all(100);
+            put(&bus, "a", "1", lives).await;
+            put(&bus, "b", "2", "").await;
+            until_it_holds(&mut watch, &[("a", "1"), ("b", "2")]).await;
+            until_it_holds(&mut watch, &stays).await;
+            server.stop().await.unwrap();
+        }
+    }
+
+    /// A mirror that was made without leave for times to live keeps messages whose time has come.
+    #[tokio::test]
+    async fn an_expired_value_is_none_even_where_the_server_keeps_it() {
         let (server, bus) = testing::server().await;
-        let spec = KeyValueSpec { history: 5, ..testing::key_value_spec("SHOP") };
-        let bucket = bus.key_value(&spec).await.unwrap();
-        assert_eq!(bucket.entries(1).await.unwrap(), BucketEntries::default());
-        let first = bucket.create("b", Bytes::from_static(b"1")).await.unwrap();
-        bucket.create("a.x", Bytes::from_static(b"22")).await.unwrap();
-        bucket.create("gone", Bytes::from_static(b"3")).await.unwrap();
-        bucket.delete("gone").await.unwrap();
-        let last = bucket.update("b", Bytes::from_static(b"4"), first).await.unwrap();
-        let other = bus.existing_key_value("SHOP").await.unwrap();
-        let found = other.entries(3).await.unwrap();
-        assert_eq!((texts(&found), found.upto), (vec![("a.x", "22"), ("b", "4")], last));
-        assert_eq!(found.entries["b"].revision, last);
-        let error = other.entries(2).await.unwrap_err();
-        insta::assert_snapshot!(error, @r#"bucket "SHOP" holds more than 2 bytes of values"#);
-        let error = bus.existing_key_value("NONE").await.err().unwrap();
-        assert!(matches!(error, BusError::StreamNotFound { .. }), "{error}");
+        let origin = Config {
+            name: "ORIGIN".to_owned(),
+            subjects: vec!["$KV.SHOP.>".to_owned()],
+            allow_message_ttl: true,
+            ..Config::default()
+        };
+        bus.jetstream().create_stream(origin).await.unwrap();
+        let mirror = Some(Source { name: "ORIGIN".to_owned(), ..Source::default() });
+        bus.jetstream()
+            .create_stream(Config { name: "KV_SHOP".to_owned(), mirror, ..Config::default() })
+            .await
+            .unwrap();
+        let mut watch = bus.existing_key_value("SHOP").await.unwrap().watch_all(100);
+        put(&bus, "a", "1", "1s").await;
+        until_it_holds(&mut watch, &[("a", "1")]).await;
+        until_it_holds(&mut watch, &[]).await;
+        assert_eq!(bus.stream_state("KV_SHOP").await.unwrap().messages, 1);
         server.stop().await.unwrap();
     }
 
     #[tokio::test]
-    async fn many_values_come_completely() {
+    async fn what_is_purged_or_removed_by_its_position_goes_without_a_word() {
         let (server, bus) = testing::server().await;
-        let bucket = bus.key_value(&testing::key_value_spec("SHOP")).await.unwrap();
-        let mut publisher = bus.publisher(1000).await.unwrap();
-        for number in 0..5000 {
-            let subject = Subject::new(format!("$KV.SHOP.k{number:04}")).unwrap();
-            publisher.publish(crate::bus::outgoing::Outgoing::new(subject, number.to_string().into())).await.unwrap();
-        }
-        publisher.settle().await.unwrap();
-        let found = bucket.entries(usize::MAX).await.unwrap();
-        assert_eq!((found.entries.len(), found.upto), (5000, Revision(5000)));
-        assert!(found.entries.values().enumerate().all(|(at, entry)| entry.value == at.to_string()));
+        let mut watch = bucket(&bus, 5, Config::default()).await.watch_all(100);
+        put(&bus, "a", "1", "").await;
+        let second = put(&bus, "a", "2", "").await;
+        put(&bus, "b", "3", "").await;
+        until_it_holds(&mut watch, &[("a", "2"), ("b", "3")]).await;
+        let stream = bus.jetstream().get_stream("KV_SHOP").await.unwrap();
+        stream.delete_message(second).await.unwrap();
+        until_it_holds(&mut watch, &[("a", "1"), ("b", "3")]).await;
+        stream.purge().filter("$KV.SHOP.b").await.unwrap();
+        until_it_holds(&mut watch, &[("a", "1")]).await;
+        stream.purge().await.unwrap();
+        until_it_holds(&mut watch, &[]).await;
+        server.stop().await.unwrap();
+    }
+
+    /// An earlier value that the server kept is the key's value again, as it is for every other reader.
+    #[tokio::test]
+    async fn the_value_before_an_expired_one_counts_again() {
+        let (server, bus) = testing::server().await;
+        let mut watch = bucket(&bus, 5, Config { allow_message_ttl: true, ..Config::default() }).await.watch_all(100);
+        put(&bus, "a", "1", "").await;
+        put(&bus, "a", "2", "1s").await;
+        until_it_holds(&mut watch, &[("a", "2")]).await;
+        until_it_holds(&mut watch, &[("a", "1")]).await;
+        server.stop().await.unwrap();
+    }
+
+    /// It ended the worker.
+    #[tokio::test]
+    async fn a_bucket_that_was_made_anew_is_followed_on() {
+        let (server, bus) = testing::server().await;
+        let mut watch = bucket(&bus, 1, Config::default()).await.watch_all(100);
+        put(&bus, "a", "1", "").await;
+        until_it_holds(&mut watch, &[("a", "1")]).await;
+        bus.jetstream().delete_stream("KV_SHOP").await.unwrap();
+        bucket(&bus, 1, Config::default()).await;
+        put(&bus, "b", "2", "").await;
+        put(&bus, "c", "3", "").await;
+        until_it_holds(&mut watch, &[("b", "2"), ("c", "3")]).await;
         server.stop().await.unwrap();
     }
 

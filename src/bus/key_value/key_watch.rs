@@ -90,7 +90,7 @@ impl KeyWatch {
         match arrived {
             Ok(_) => Ok(()),
             // The server lost the bucket's newest writes, or has another bucket of this name.
-            Err(BusError::PastEnd { .. }) => {
+            Err(BusError::PastEnd { .. } | BusError::Recreated { .. } | BusError::Rewritten { .. }) => {
                 self.changes = at_end(&self.bus, &self.stream).await?;
                 Ok(())
             }

@@ -3,8 +3,10 @@
 //! A bucket is a stream with one message a key, laid out as NATS' own clients lay it out, so that they read it too.
 
 mod bucket;
+mod bucket_entries;
 mod bucket_watch;
 mod conditional;
+mod expiry;
 mod key_value;
 mod key_watch;
 mod revision;

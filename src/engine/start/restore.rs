@@ -84,10 +84,10 @@ impl Startup<'_> {
     async fn open_references(&self, run: &mut Run) -> Result<References, EngineError> {
         let mut references = References::default();
         for plan in &self.pipeline.references {
-            let reference = OpenReference::open(plan, self.bus).await?;
+            let reference = OpenReference::open(&self.pipeline.name, plan, self.bus).await?;
             references.set(reference.table());
             let (inputs, stop) = (run.inputs(), run.stopping());
-            run.spawn_task(follow_reference(reference, plan.refresh, inputs, Input::Reference, stop));
+            run.spawn_task(follow_reference(reference, inputs, Input::Reference, stop));
         }
         Ok(references)
     }
