@@ -8,14 +8,14 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::EngineError;
 use super::input::Input;
-use super::keeping::HistoryQueue;
+use super::keeping::{HistoryQueue, Unkept};
 use super::parts::save_parts;
 use super::serve::{Scored, Scoring};
 use super::stats::Stats;
 use super::telemetry::{Queue, TableFigures, Waiting, record_step, record_table};
-use crate::bus::{Message, ServiceRequest, StreamSequence};
+use crate::bus::{Message, Outgoing, ServiceRequest, StreamSequence};
 use crate::clock;
-use crate::commit::{CommitError, OnLoss, Place, Position, Progress, Run, Save, pass};
+use crate::commit::{CommitError, OnLoss, Place, Position, Progress, Run, Save, pass, unkept};
 use crate::feature::LiveTable;
 use crate::pipeline::{Pipeline, StreamIndex, TableIndex};
 use crate::step::{Step, StepError, StepOutput};
@@ -58,6 +58,8 @@ struct Taken {
     before: Arc<str>,
     /// What it read, where it read events.
     run: Option<Run>,
+    /// Dead letters about rows that can't be kept.
+    unkept: Vec<Outgoing>,
     /// When it began.
     start: Instant,
 }
@@ -94,7 +96,7 @@ impl StepThread {
                     let output = self.step.requests(&payloads)?;
                     let before = self.progress.position().to_string().into();
                     let requests = requests.into_iter().map(Some).collect();
-                    self.hand_on(output, requests, Taken { before, run: None, start })
+                    self.hand_on(output, requests, Taken { before, run: None, unkept: Vec::new(), start })
                 }
                 Input::Reference(table) => {
                     self.step.set_reference(table);
@@ -136,18 +138,26 @@ impl StepThread {
                 input.take(part);
             }
             self.progress.counts.add(&output.counts);
-            if let Some(history) = &mut self.history
-                && !history.take(&output.emissions, &self.progress.position())?
-            {
-                return Ok(false);
-            }
+            let Some(unkept) = self.keep(&output)? else { return Ok(false) };
             let last = part.last().map_or(StreamSequence(0), |message| message.sequence);
             let run = Run { stream, until: last.0, is_present: self.step.is_present() };
-            if !self.hand_on(output, Vec::new(), Taken { before, run: Some(run), start }) {
+            if !self.hand_on(output, Vec::new(), Taken { before, run: Some(run), unkept, start }) {
                 return Ok(false);
             }
         }
         Ok(true)
+    }
+
+    /// Hands emitted rows on to Delta tables, and gives dead letters about those that can't be kept; nothing when nobody takes
+    /// them any more.
+    fn keep(&mut self, output: &StepOutput) -> Result<Option<Vec<Outgoing>>, EngineError> {
+        let Some(history) = &mut self.history else { return Ok(Some(Vec::new())) };
+        let Some(found) = history.take(&output.emissions, &self.progress.position())? else { return Ok(None) };
+        let letters = found.iter().filter_map(|Unkept { emission, misfits }| {
+            let emission = output.emissions.get(*emission)?;
+            Some(unkept(&self.pipeline, emission, misfits))
+        });
+        Ok(Some(letters.flatten().collect()))
     }
 
     /// What was read again must be what was read before.
@@ -196,12 +206,14 @@ impl StepThread {
 
     /// Hands a step's output on; false when nobody takes it any more.
     fn hand_on(&mut self, output: StepOutput, requests: Vec<Option<ServiceRequest>>, taken: Taken) -> bool {
-        let Taken { before, run, start } = taken;
+        let Taken { before, run, unkept, start } = taken;
         self.stats.add_step(&output.counts, output.newest);
         self.stats.set_emitted_rows(self.step.emitted_rows());
         record_step(&self.pipeline.name, &output.counts, output.newest, start.elapsed());
         let after = run.map(|_| self.progress.clone());
-        self.scoring.blocking_send(Scoring::Step(Box::new(Scored { output, requests, before, run, after }))).is_ok()
+        self.scoring
+            .blocking_send(Scoring::Step(Box::new(Scored { output, requests, unkept, before, run, after })))
+            .is_ok()
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use crate::bus::ServiceRequest;
+use crate::bus::{Outgoing, ServiceRequest};
 use crate::commit::{Progress, Run, Save};
 use crate::step::StepOutput;
 
@@ -18,6 +18,8 @@ pub(crate) enum Scoring {
 pub(crate) struct Scored {
     pub(crate) output: StepOutput,
     pub(crate) requests: Vec<Option<ServiceRequest>>,
+    /// Dead letters about emitted rows that their Delta tables can't hold.
+    pub(crate) unkept: Vec<Outgoing>,
     /// Where the streams stood before the step.
     pub(crate) before: Arc<str>,
     /// The step, where it read events.

@@ -6,9 +6,9 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::scored::{Scored, Scoring};
-use crate::bus::ServiceError;
+use crate::bus::{ServiceError, ServiceRequest};
 use crate::clock;
-use crate::commit::{Given, Place, Publication, Published, Save, messages, pass};
+use crate::commit::{Given, Place, Publication, Published, Replaced, Save, messages, pass, record_replaced};
 use crate::engine::EngineError;
 use crate::engine::parts::save_parts;
 use crate::engine::stats::Stats;
@@ -16,6 +16,9 @@ use crate::engine::telemetry::{Queue, Waiting, record_labels, record_scores};
 use crate::pipeline::Pipeline;
 use crate::score::{Arm, Arms, Ranked, rank};
 use crate::step::{Labelled, Labeller, Origin, StepOutput};
+
+/// Requests with their answers.
+type Replies = Vec<(ServiceRequest, Result<Bytes, ServiceError>)>;
 
 /// What the scoring thread works with.
 pub(crate) struct ScoringThread {
@@ -77,14 +80,15 @@ impl ScoringThread {
     }
 
     fn take(&mut self, step: Scored) -> Result<Published, EngineError> {
-        let Scored { mut output, mut requests, before, run, after } = step;
-        let mut replies = Vec::new();
+        let Scored { mut output, mut requests, unkept, before, run, after } = step;
+        let mut replies = Replies::new();
         for (index, reason) in output.refused.drain(..) {
             if let Some(request) = requests.get_mut(index).and_then(Option::take) {
                 replies.push((request, Err(ServiceError { code: 400, message: reason })));
             }
         }
-        let ranked = self.rank(&output)?;
+        let mut ranked = self.rank(&output)?;
+        self.refuse_outsize(&mut ranked, &output.origins, &mut requests, &mut replies);
         let labelled = match &mut self.labeller {
             Some(labeller) => {
                 let labelled = labeller.take(&output, &ranked, &before)?;
@@ -116,11 +120,35 @@ impl ScoringThread {
         let given = match output.is_replay {
             true => None,
             false => {
-                let emitted = messages(&self.pipeline, &output.emissions)?;
+                record_replaced(&self.pipeline.name, Replaced::History, unkept.len());
+                let mut emitted = messages(&self.pipeline, &output.emissions);
+                emitted.extend(unkept);
                 Some(Given { rankings, examples, emitted, dead: output.dead })
             }
         };
         Ok(Published { replies, impressions, given, model, run, after })
+    }
+
+    /// A ranking that fits no reply is an error for who asked, and was shown to nobody.
+    fn refuse_outsize(
+        &self,
+        ranked: &mut [Ranked],
+        origins: &[Origin],
+        requests: &mut [Option<ServiceRequest>],
+        replies: &mut Replies,
+    ) {
+        for (ranking, origin) in ranked.iter_mut().zip(origins) {
+            let Origin::Request(index) = origin else { continue };
+            let bytes = ranking.payload.len();
+            let is_outsize = |request: &mut ServiceRequest| bytes > request.most_bytes();
+            if let Some(request) = requests.get_mut(*index).and_then(|request| request.take_if(is_outsize)) {
+                let error = ServiceError::too_large(bytes, request.most_bytes());
+                tracing::warn!(pipeline = self.pipeline.name, code = error.code, "{}", error.message);
+                record_replaced(&self.pipeline.name, Replaced::Reply, 1);
+                replies.push((request, Err(error)));
+                ranking.order.clear();
+            }
+        }
     }
 
     fn rank(&mut self, output: &StepOutput) -> Result<Vec<Ranked>, EngineError> {
