@@ -1,7 +1,7 @@
 //! Servers that take little in a message: what is larger becomes an error or a dead letter, and everything else goes on.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -27,14 +27,16 @@ impl SmallServer {
         let (configuration, ports) = (folder.join("small.conf"), folder.join("ports"));
         fs::create_dir_all(&ports).unwrap();
         let text = format!(
-            "listen: \"127.0.0.1:-1\"\nports_file_dir: {ports:?}\nmax_payload: {max_payload}\njetstream {{ store_dir: {folder:?} }}\n"
+            "listen: \"127.0.0.1:-1\"\nports_file_dir: \"{}\"\nmax_payload: {max_payload}\njetstream {{ store_dir: \"{}\" }}\n",
+            ports.display(),
+            folder.display()
         );
         fs::write(&configuration, text).unwrap();
         let mut command = Command::new(ServerBinary::find().unwrap().path());
         command.arg("-c").arg(configuration).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
         let child = command.spawn().unwrap();
         let file = ports.join(format!("nats-server_{}.ports", child.id().unwrap()));
-        let url = until("a server", async || port_of(&file)).await;
+        let url = until("a server", async || url_of(&file)).await;
         Self { child, url }
     }
 
@@ -47,7 +49,7 @@ impl SmallServer {
     }
 }
 
-fn port_of(file: &PathBuf) -> Option<String> {
+fn url_of(file: &Path) -> Option<String> {
     let written: Value = serde_json::from_str(&fs::read_to_string(file).ok()?).ok()?;
     Some(written["nats"][0].as_str()?.to_owned())
 }
@@ -55,7 +57,8 @@ fn port_of(file: &PathBuf) -> Option<String> {
 /// The dead letters of an output stream, with their headers.
 pub async fn letters(bus: &Bus, stream: &str, messages: &[Message]) -> Vec<StoredMessage> {
     let mut letters = Vec::new();
-    for message in messages.iter().filter(|message| message.subject.as_str().ends_with(".dead")) {
+    let is_dead = |message: &&Message| message.subject.as_str().split('.').next_back() == Some("dead");
+    for message in messages.iter().filter(is_dead) {
         letters.push(bus.message_at(stream, StreamSequence(message.sequence.0)).await.unwrap().unwrap());
     }
     letters

@@ -76,7 +76,9 @@ fn write_pipeline(folder: &Path) -> PathBuf {
     let select = |column: &str| {
         format!("SELECT user_id, window_start, {column} FROM clicks GROUP BY user_id, tumble(ts, '1 minute')")
     };
-    fs::write(to.join("pipeline.toml"), format!("{SETTINGS}\n[state]\nfolder = {:?}\n", folder.join("state"))).unwrap();
+    let state = folder.join("state");
+    let settings = format!("{SETTINGS}\n[state]\nfolder = \"{}\"\n", state.display());
+    fs::write(to.join("pipeline.toml"), settings).unwrap();
     fs::write(to.join("schemas/click.json"), contract.to_string()).unwrap();
     fs::write(to.join("features/lists.sql"), select("array_agg(kind) AS kinds")).unwrap();
     fs::write(to.join("features/counts.sql"), select("count(*) AS events")).unwrap();
