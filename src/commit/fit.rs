@@ -11,6 +11,8 @@
 //! output the first time stands: an output is not made where a dead letter stands for it, nor the other way round, and of a
 //! message that was stored in parts those parts are made that are missing.
 
+use std::sync::atomic::Ordering;
+
 use super::CommitError;
 use super::emitted::TABLE;
 use super::epoch::Stored;
@@ -113,7 +115,14 @@ impl Outputs {
     fn instead_of(&self, output: &Outgoing, excess: Excess, what: Replaced, room: Room) -> Outgoing {
         record_replaced(&self.pipeline, what, 1);
         let detail = detail(output, excess, what);
-        tracing::warn!(pipeline = self.pipeline, "too large for the broker, a dead letter stands for it: {detail}");
+        let count = self.replaced.fetch_add(1, Ordering::Relaxed) + 1;
+        if count.is_power_of_two() {
+            tracing::warn!(
+                pipeline = self.pipeline,
+                count,
+                "too large for the broker, a dead letter stands for it: {detail}"
+            );
+        }
         cut(Letter::instead_of(output, TOO_LARGE, detail).into_message(&self.dead), room)
     }
 }

@@ -3,6 +3,8 @@
 //! The name does not depend on how events were grouped into steps, so that a step which is done again after a crash can
 //! leave out what is stored already.
 
+use std::sync::atomic::AtomicU64;
+
 use bytes::Bytes;
 
 use super::halves::Vectors;
@@ -31,6 +33,8 @@ pub(super) struct Outputs {
     pub(super) examples: Subject,
     /// Of what examples and impressions are made, where there are any.
     pub(super) vectors: Option<Vectors>,
+    /// How many dead letters stand for outputs that were too large: not each is worth a line in the log.
+    pub(super) replaced: AtomicU64,
 }
 
 /// What of one step goes to the output stream.
@@ -53,6 +57,7 @@ impl Outputs {
             dead: names.dead_letters(),
             examples: names.examples(),
             vectors: pipeline.vector.as_deref().map(Vectors::of),
+            replaced: AtomicU64::new(0),
         }
     }
 
@@ -127,6 +132,7 @@ mod tests {
                 dead: Subject::new("shop.dead").unwrap(),
                 examples: Subject::new("shop.examples").unwrap(),
                 vectors,
+                replaced: AtomicU64::new(0),
             }
         }
     }

@@ -142,9 +142,8 @@ impl ScoringThread {
             let bytes = ranking.payload.len();
             let is_outsize = |request: &mut ServiceRequest| bytes > request.most_bytes();
             if let Some(request) = requests.get_mut(*index).and_then(|request| request.take_if(is_outsize)) {
-                let error = ServiceError::too_large(bytes, request.most_bytes());
-                tracing::warn!(pipeline = self.pipeline.name, code = error.code, "{}", error.message);
                 record_replaced(&self.pipeline.name, Replaced::Reply, 1);
+                let error = ServiceError::too_large(bytes, request.most_bytes());
                 replies.push((request, Err(error)));
                 ranking.order.clear();
             }

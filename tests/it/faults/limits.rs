@@ -47,6 +47,7 @@ const SETTINGS: &str = r#"name = "bulk"
 subjects = ["bulk.clicks"]
 contract = "schemas/click.json"
 time     = "ts"
+time_unit = "ms"
 disorder = "0s"
 
 [tables.lists]
