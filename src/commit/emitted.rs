@@ -30,8 +30,11 @@ const LONGEST_KEY: usize = 200;
 
 /// The messages of a step's emissions, for the tables that are published, in their order.
 pub(crate) fn messages(pipeline: &Pipeline, emissions: &[Emitted]) -> Vec<Outgoing> {
-    let dead = Names::of(&pipeline.name).dead_letters();
     let mut messages = Vec::new();
+    if emissions.is_empty() {
+        return messages;
+    }
+    let dead = Names::of(&pipeline.name).dead_letters();
     for emission in emissions {
         let Some(table) = pipeline.tables.get(emission.table.0) else { continue };
         let Some(subject) = &table.publish else { continue };
