@@ -64,10 +64,17 @@ impl Outgoing {
         headers
     }
 
-    /// What the server counts against its limit, about.
-    pub(super) fn bytes(&self) -> usize {
-        let headers: usize = self.headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
-        self.payload.len() + headers + self.message_id.as_ref().map_or(0, |id| id.len() + 15)
+    /// What the server counts against its limit: payload and headers.
+    pub(crate) fn bytes(&self) -> usize {
+        self.payload.len() + self.header_bytes()
+    }
+
+    /// The headers as they are sent: a first and a last line, and `name: value` in between.
+    pub(crate) fn header_bytes(&self) -> usize {
+        let others = self.headers.iter().map(|(name, value)| (*name, value.as_str()));
+        let id = self.message_id.iter().map(|id| ("Nats-Msg-Id", id.as_str()));
+        let lines: usize = id.chain(others).map(|(name, value)| name.len() + value.len() + 4).sum();
+        if lines == 0 { 0 } else { "NATS/1.0\r\n\r\n".len() + lines }
     }
 }
 

@@ -25,6 +25,7 @@ use super::bus::Bus;
 use super::connection::Connection;
 use super::error::BusError;
 use super::outgoing::Outgoing;
+use super::room::Room;
 use crate::clock;
 
 /// All of these may be answered while nobody looks, and must fit a subscription.
@@ -138,6 +139,11 @@ impl Publisher {
             self.progress().await?;
         }
         self.report()
+    }
+
+    /// How large a message may be at this moment.
+    pub(crate) fn room(&self) -> Room {
+        Room::of(self.bus.client().max_payload(), 0)
     }
 
     /// How many messages the stream already had, by their ids.

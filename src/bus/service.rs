@@ -4,6 +4,8 @@
 //!   request ──▶ endpoint ──▶ door ──▶ queue ──▶ whoever calls `next` ──▶ respond
 //!                              └─ queue full: 503 "busy", at once
 //! ```
+//!
+//! A reply is one message: one that is larger than the server takes becomes an error 413, which says both sizes.
 
 use async_nats::service::error::Error as ReplyError;
 use async_nats::service::{Request, Service, ServiceExt};
@@ -17,6 +19,9 @@ use tracing::debug;
 use super::bus::Bus;
 use super::error::BusError;
 use super::subject::Subject;
+
+/// The longest text of an error, which is a header; longer ones are cut.
+const LONGEST_MESSAGE: usize = 4_096;
 
 /// What to serve.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,14 +60,14 @@ pub struct ServiceRequest {
     /// The endpoint's subject that it came by.
     pub subject: Subject,
     request: Request,
-    /// What the server takes in one message.
+    /// What the server took in one message when the request came.
     most_bytes: usize,
 }
 
 /// A reply that says why there is none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceError {
-    /// As in HTTP: 400 for a malformed request, 500 for a failure of ours, 503 for busy.
+    /// As in HTTP: 400 for a malformed request, 413 for a reply that is too large, 500 for a failure of ours, 503 for busy.
     pub code: u16,
     /// One line for the caller.
     pub message: String,
@@ -96,11 +101,11 @@ impl ServiceHandle {
         }
         let (sender, requests) = mpsc::channel(queue.max(1));
         let mut door = JoinSet::new();
-        let most_bytes = bus.client().max_payload();
+        let client = bus.client().clone();
         door.spawn(async move {
             let mut arriving = select_all(endpoints);
             while let Some(request) = arriving.next().await {
-                admit(request, most_bytes, &sender).await;
+                admit(request, client.max_payload(), &sender).await;
             }
         });
         Ok(Self { requests, service: Some(service), door })
@@ -134,16 +139,20 @@ impl ServiceHandle {
 }
 
 impl ServiceRequest {
+    /// The most bytes of a reply.
+    pub(crate) fn most_bytes(&self) -> usize {
+        self.most_bytes
+    }
+
     /// Answers the request: bytes, or an error that a NATS client sees as such. Bytes that don't fit a message become an
-    /// error 500 for the client.
+    /// error 413 for the client.
     ///
     /// # Errors
     /// [`BusError::TooLarge`] when they didn't fit, [`BusError::Closed`].
     pub async fn respond(self, reply: Result<Bytes, ServiceError>) -> Result<(), BusError> {
         let bytes = reply.as_ref().map_or(0, Bytes::len);
         if bytes > self.most_bytes {
-            let error = ServiceError { code: 500, message: "the reply does not fit a message".to_owned() };
-            self.send(Err(error)).await?;
+            self.send(Err(ServiceError::too_large(bytes, self.most_bytes))).await?;
             let subject = format!("whoever asked {}", self.subject);
             return Err(BusError::TooLarge { subject, bytes, limit: self.most_bytes });
         }
@@ -162,9 +171,24 @@ impl ServiceError {
         Self { code: 503, message: "busy".to_owned() }
     }
 
+    /// 413: a reply has more bytes than the server takes in a message.
+    #[must_use]
+    pub(crate) fn too_large(bytes: usize, limit: usize) -> Self {
+        let message = format!(
+            "the reply has {bytes} bytes, and the server takes {limit} in a message: ask for less at once, or raise \
+             `max_payload` of the server"
+        );
+        Self { code: 413, message }
+    }
+
     fn into_reply(self) -> ReplyError {
         // The message travels in a header, where a line break would end it.
-        ReplyError { code: self.code.into(), status: self.message.replace(['\r', '\n'], " ") }
+        let mut status = self.message.replace(['\r', '\n'], " ");
+        if status.len() > LONGEST_MESSAGE {
+            status.truncate(status.floor_char_boundary(LONGEST_MESSAGE));
+            status.push_str("...");
+        }
+        ReplyError { code: self.code.into(), status }
     }
 }
 
@@ -259,8 +283,41 @@ mod tests {
         let mut service = bus.serve(spec(), 1).await.unwrap();
         let answer = async { service.next().await.unwrap().respond(Ok(vec![0; 2 << 20].into())).await };
         let (asked, answered) = tokio::join!(ask(&bus, "recommend.score", "a"), answer);
-        assert!(matches!(asked, Err(BusError::Refused { code: 500, .. })), "{asked:?}");
+        insta::assert_snapshot!(asked.unwrap_err(), @"recommend.score answered 413: the reply has 2097152 bytes, and the server takes 1048576 in a message: ask for less at once, or raise `max_payload` of the server");
         assert!(matches!(answered, Err(BusError::TooLarge { bytes: 2_097_152, .. })), "{answered:?}");
+        server.stop().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_largest_reply_arrives_and_one_byte_more_is_an_error_that_says_so() {
+        let (server, bus) = testing::server_with("max_payload: 10000").await;
+        let mut service = bus.serve(spec(), 1).await.unwrap();
+        for (bytes, expected) in [(10_000, Ok(10_000)), (10_001, Err(413)), (10_000, Ok(10_000))] {
+            let answer = async {
+                let request = service.next().await.unwrap();
+                assert_eq!(request.most_bytes(), 10_000);
+                request.respond(Ok(vec![0; bytes].into())).await
+            };
+            let (asked, answered) = tokio::join!(ask(&bus, "recommend.score", "a"), answer);
+            let found = asked.map(|reply| reply.len()).map_err(|error| match error {
+                BusError::Refused { code, .. } => code,
+                other => panic!("{other}"),
+            });
+            assert_eq!((found, answered.is_ok()), (expected, bytes == 10_000));
+        }
+        server.stop().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_long_text_of_an_error_is_cut_and_arrives() {
+        let (server, bus) = testing::server_with("max_payload: 10000").await;
+        let mut service = bus.serve(spec(), 1).await.unwrap();
+        let error = ServiceError { code: 400, message: "ä".repeat(20_000) };
+        let answer = async { service.next().await.unwrap().respond(Err(error)).await };
+        let (asked, answered) = tokio::join!(ask(&bus, "recommend.score", "a"), answer);
+        answered.unwrap();
+        let Err(BusError::Refused { code: 400, message, .. }) = asked else { panic!("{asked:?}") };
+        assert_eq!(message, format!("{}...", "ä".repeat(2_048)));
         server.stop().await.unwrap();
     }
 

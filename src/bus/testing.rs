@@ -3,12 +3,14 @@
 use std::fs;
 use std::ops::Range;
 use std::path::Path;
+use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
+use tokio::process::{Child, Command};
 
 use super::key_value::KeyValueSpec;
 use super::object_store::ObjectStore;
@@ -71,6 +73,42 @@ pub(crate) async fn server() -> (TestServer, Bus) {
     let server = EmbeddedServer::start(&binary(), folder.path()).await.unwrap();
     let bus = Bus::connect(&ConnectSettings::to_url(server.url())).await.unwrap();
     (TestServer { server, folder }, bus)
+}
+
+/// A server of which more is set than a pipeline's own: JetStream in a folder, on a free port.
+pub(crate) struct SetServer {
+    child: Child,
+    _folder: TempDir,
+}
+
+/// A server with an empty store and these settings, and a connection to it.
+pub(crate) async fn server_with(settings: &str) -> (SetServer, Bus) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let configuration = format!(
+        "listen: \"127.0.0.1:-1\"\nports_file_dir: {path:?}\njetstream {{ store_dir: {path:?} }}\n{settings}\n"
+    );
+    fs::write(path.join("server.conf"), configuration).unwrap();
+    let mut command = Command::new(binary().path());
+    let child =
+        command.arg("-c").arg(path.join("server.conf")).stderr(Stdio::null()).kill_on_drop(true).spawn().unwrap();
+    let ports = path.join(format!("nats-server_{}.ports", child.id().unwrap()));
+    let url = loop {
+        let text = fs::read_to_string(&ports).unwrap_or_default();
+        let written: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+        if let Some(url) = written["nats"][0].as_str() {
+            break url.to_owned();
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    let bus = Bus::connect(&ConnectSettings::to_url(url)).await.unwrap();
+    (SetServer { child, _folder: folder }, bus)
+}
+
+impl SetServer {
+    pub(crate) async fn stop(mut self) -> std::io::Result<()> {
+        self.child.kill().await
+    }
 }
 
 /// A stream without limits that matter to tests.

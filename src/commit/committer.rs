@@ -17,14 +17,14 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::crash::{Place, pass};
-use super::epoch::{Batch, Epoch};
+use super::epoch::{Batch, Epoch, Stored};
 use super::marker::{Marker, Ticks, Unfinished};
 use super::outputs::Outputs;
 use super::position::Position;
 use super::progress::Progress;
 use super::published::{Publication, Published};
 use super::save::{Committed, Save};
-use super::telemetry::{record_commit, record_waiting};
+use super::telemetry::{Replaced, record_commit, record_replaced, record_waiting};
 use super::worker::Worker;
 use crate::bus::{AtomicPublisher, BusError, Outgoing, Publisher, StreamSequence, Subject};
 use crate::clock;
@@ -38,6 +38,10 @@ const PROGRESS_WAIT: Duration = Duration::from_millis(250);
 const HEARTBEAT: Duration = Duration::from_secs(3_600);
 /// ...and no less than so many times while the output stream keeps it.
 const HEARTBEATS: u32 = 4;
+/// The steps of a marker have this part of a message...
+const STEPS_SHARE: usize = 4;
+/// ...each with so many bytes at most.
+const STEP_BYTES: usize = 32;
 
 /// Commits what a pipeline gives.
 pub(crate) struct Committer {
@@ -141,7 +145,7 @@ impl Committer {
             }
         }
         if let Some((publisher, _)) = &mut impressions {
-            publisher.settle().await?;
+            publisher.settle().await.map_err(CommitError::of_publishing)?;
         }
         Ok(())
     }
@@ -152,16 +156,22 @@ impl Committer {
         impressions: Option<&mut (Publisher, Subject)>,
     ) -> Result<(), CommitError> {
         let Published { replies, impressions: shown, given, model, run, after } = published;
+        let mut outputs = Vec::new();
         // Before the reply: feedback on what is not yet remembered would be lost by a crash in between.
         if let Some((publisher, subject)) = impressions {
             for ImpressionMessage { ordinal, payload } in shown {
                 // They are never made again, but a message without an answer is sent again.
                 let id = format!("shown-{}-{ordinal}", self.worker.id());
-                publisher.publish(Outgoing::new(subject.clone(), payload).message_id(id)).await?;
+                let message = Outgoing::new(subject.clone(), payload).message_id(id);
+                for part in self.outputs.fitted_impressions(message, publisher.room(), &mut outputs)? {
+                    publisher.publish(part).await.map_err(CommitError::of_publishing)?;
+                }
             }
         }
         for (request, reply) in replies {
             if let Err(error) = request.respond(reply).await {
+                let is_too_large = matches!(error, BusError::TooLarge { .. });
+                record_replaced(self.worker.pipeline(), Replaced::Reply, usize::from(is_too_large));
                 tracing::warn!(%error, "reply not sent");
             }
         }
@@ -170,14 +180,21 @@ impl Committer {
         if model.is_some() {
             self.marker.model = model;
         }
-        let (tick, mut outputs) = (given.tick.clone(), Vec::new());
+        let tick = given.tick.take();
         self.outputs.append(given, &mut outputs);
+        let room = self.publisher.room();
+        let nothing = Stored::default();
+        let stored = if run.is_some() { self.epoch.stored() } else { &nothing };
+        let outputs = self.outputs.fitted(outputs, room, stored)?;
         let full = match tick {
             Some(tick) => self.epoch.take_tick(outputs, tick),
             None => self.epoch.take(outputs, run, after),
         };
         for batch in full {
             self.send(batch, None).await?;
+        }
+        if self.epoch.steps() * STEP_BYTES > room.most_bytes() / STEPS_SHARE {
+            self.close(None, false).await?;
         }
         if !self.epoch.is_empty() {
             let wait = if self.epoch.has_outputs() { self.linger } else { PROGRESS_WAIT };

@@ -11,8 +11,10 @@
 use std::collections::HashMap;
 use std::mem;
 
+use super::halves::PART;
+use super::letter::identity;
 use super::marker::Unfinished;
-use super::outputs;
+use super::outputs::{self, EXAMPLE};
 use super::progress::{Progress, Run};
 use crate::bus::Outgoing;
 use crate::step::Tick;
@@ -53,7 +55,11 @@ pub(crate) struct Epoch {
 /// Outputs of an unfinished step that are stored already: they are left out when the step is done again.
 #[derive(Debug, Default)]
 pub(crate) struct Stored {
+    /// How often each is there. A dead letter that stands for an output is known by the id of that output: under another limit
+    /// of the broker, one may come for the other.
     by_id: HashMap<String, u32>,
+    /// Those that are parts of a message of examples.
+    parts: Vec<String>,
     /// The step, and what the marker says of it.
     unfinished: Option<Unfinished>,
 }
@@ -62,8 +68,24 @@ impl Stored {
     /// What was read back of an unfinished step.
     pub(super) fn new(unfinished: Unfinished, ids: impl Iterator<Item = String>) -> Self {
         let mut by_id = HashMap::new();
-        ids.for_each(|id| *by_id.entry(id).or_insert(0) += 1);
-        Self { by_id, unfinished: Some(unfinished) }
+        ids.for_each(|id| *by_id.entry(identity(&id)).or_insert(0) += 1);
+        let is_part = |id: &&String| id.starts_with(EXAMPLE) && id.contains(PART);
+        let parts = by_id.keys().filter(is_part).cloned().collect();
+        Self { by_id, parts, unfinished: Some(unfinished) }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+
+    /// Whether the output of this id is stored, or a dead letter that stands for it.
+    pub(super) fn has(&self, id: &str) -> bool {
+        self.by_id.contains_key(&identity(id))
+    }
+
+    /// Whether parts of the output of this id are stored: see [`halves`](super::halves).
+    pub(super) fn has_part_of(&self, id: &str) -> bool {
+        self.parts.iter().any(|stored| stored.strip_prefix(id).is_some_and(|rest| rest.starts_with(PART)))
     }
 
     fn leave_out(&mut self, outputs: &mut Vec<Outgoing>) {
@@ -71,7 +93,7 @@ impl Stored {
             return;
         }
         outputs.retain(|output| {
-            let Some(left) = outputs::id(output).and_then(|id| self.by_id.get_mut(id)) else { return true };
+            let Some(left) = outputs::id(output).and_then(|id| self.by_id.get_mut(&identity(id))) else { return true };
             let is_stored = *left > 0;
             *left = left.saturating_sub(1);
             !is_stored
@@ -88,6 +110,16 @@ impl Epoch {
     /// Whether there is nothing to be committed.
     pub(super) fn is_empty(&self) -> bool {
         !self.has_outputs() && self.progress.is_none()
+    }
+
+    /// Outputs of an unfinished step that are stored already.
+    pub(super) fn stored(&self) -> &Stored {
+        &self.stored
+    }
+
+    /// How many steps its marker has to tell of.
+    pub(super) fn steps(&self) -> usize {
+        self.steps.len()
     }
 
     /// Whether somebody may wait for what is in it.

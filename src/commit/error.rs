@@ -2,6 +2,7 @@
 
 use crate::bus::{BusError, StreamSequence};
 use crate::fault::{Judged, Judgement};
+use crate::learn::ExampleError;
 use crate::snapshot::SnapshotError;
 
 /// Why outputs can't be committed, or a worker can't go on.
@@ -137,17 +138,46 @@ pub enum CommitError {
         /// Where the stream ends.
         last: StreamSequence,
     },
-    /// Emitted rows could not be written as JSON.
-    #[error("rows of table `{table}` can't be written as JSON: {source}")]
-    Emitted {
-        /// Which table.
-        table: String,
-        /// What happened.
-        source: arrow::error::ArrowError,
+    /// A message that fitted when it was made is larger than the server takes that is there now.
+    #[error(
+        "message of {bytes} bytes to {subject} is larger than the {limit} that the server takes now: a start makes what is not \
+         stored again, as that server takes it; raise `max_payload` where that is not wanted"
+    )]
+    Outgrown {
+        /// Where it was going.
+        subject: String,
+        /// Payload and headers.
+        bytes: usize,
+        /// The server's `max_payload`.
+        limit: usize,
     },
+    /// The server takes so little in a message that markers and dead letters have no room.
+    #[error(
+        "the server takes {room} bytes in an output, and a pipeline needs {least} for its markers and dead letters: raise \
+         `max_payload` of the server"
+    )]
+    LittleRoom {
+        /// What a message of a batch may have.
+        room: usize,
+        /// What it must be allowed to have.
+        least: usize,
+    },
+    /// Examples or impressions that are too large could not be taken apart.
+    #[error(transparent)]
+    Example(#[from] ExampleError),
     /// Snapshots.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
+}
+
+impl CommitError {
+    /// Why something was not published that had been made to fit.
+    pub(super) fn of_publishing(error: BusError) -> Self {
+        match error {
+            BusError::TooLarge { subject, bytes, limit } => Self::Outgrown { subject, bytes, limit },
+            other => other.into(),
+        }
+    }
 }
 
 impl Judged for CommitError {
@@ -155,11 +185,14 @@ impl Judged for CommitError {
         match self {
             Self::Bus(error) => error.judgement(),
             Self::Snapshot(error) => error.judgement(),
+            Self::Example(error) => error.judgement(),
+            Self::Outgrown { .. } => Judgement::OUTSIDE,
             // Two workers that start again and again would take the pipeline from each other.
             Self::AlreadyRunning { .. }
             | Self::Superseded { .. }
             | Self::Contended { .. }
             | Self::ForeignOutput { .. }
+            | Self::LittleRoom { .. }
             | Self::MarkerFormat { .. } => Judgement::OPERATOR,
             Self::InputLost { .. }
             | Self::InputMissing { .. }
@@ -169,7 +202,7 @@ impl Judged for CommitError {
             | Self::MarkerLost { .. }
             | Self::Marker { sequence: 1.., .. } => Judgement::DATA,
             // A marker without a place could not be written.
-            Self::Marker { sequence: 0, .. } | Self::Emitted { .. } => Judgement::DEFECT,
+            Self::Marker { sequence: 0, .. } => Judgement::DEFECT,
         }
     }
 }
@@ -193,6 +226,11 @@ mod tests {
             (CommitError::AlreadyRunning { role: "worker", pipeline: name(), host: name() }, Judgement::OPERATOR),
             (CommitError::Superseded { pipeline: name(), host: name() }, Judgement::OPERATOR),
             (CommitError::MarkerFormat { sequence: 1, found: 9, expected: 1 }, Judgement::OPERATOR),
+            (CommitError::LittleRoom { room: 1, least: 2 }, Judgement::OPERATOR),
+            (
+                CommitError::of_publishing(BusError::TooLarge { subject: name(), bytes: 2, limit: 1 }),
+                Judgement::OUTSIDE,
+            ),
             (CommitError::InputLost { stream: name(), what: name() }, Judgement::DATA),
             (CommitError::OutputGone { stream }, Judgement::DATA),
             (marker(7), Judgement::DATA),

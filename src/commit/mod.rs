@@ -11,6 +11,9 @@
 //! - Outputs carry ids; those of a step that was committed in part are left out when it is done again.
 //! - Ticks, by which labels are decided while streams are silent, are in the marker of the epoch that has what they gave: a
 //!   restart repeats them where they were made.
+//! - What the broker does not take, and what can't be written, is an output all the same: a dead letter stands for it, known by
+//!   the id of that output. How large a message may be is a fact of the server, and a restart may meet another one: of a step
+//!   that is done again each output is there once, as itself, in parts or as a letter, as it was decided first.
 //! - One worker writes: the fence of the output stream decides, and [`Presence`] asks politely before.
 //! - Places where a process may die have names ([`Place`]), so that tests kill it exactly there.
 //!
@@ -25,7 +28,11 @@ mod crash;
 mod emitted;
 mod epoch;
 mod error;
+mod fit;
 mod guard;
+mod halves;
+mod json;
+mod letter;
 mod marker;
 mod outputs;
 mod position;
@@ -41,7 +48,7 @@ mod worker;
 
 pub(crate) use committer::{Beginning, Committer, impressions_publisher};
 pub(crate) use crash::{Place, pass};
-pub(crate) use emitted::messages;
+pub(crate) use emitted::{messages, unkept};
 pub(crate) use epoch::{Epoch, Stored};
 pub(crate) use error::CommitError;
 pub(crate) use guard::Input;
@@ -57,5 +64,5 @@ pub(crate) use recovery::{
     Again, Claimed, Crossing, Gap, Stretch, Usable, claim, from_nothing, from_snapshot, read_heads, steps_between,
 };
 pub(crate) use save::{Committed, FORMAT, Head, Save};
-pub(crate) use telemetry::describe_metrics;
+pub(crate) use telemetry::{Replaced, describe_metrics, record_replaced};
 pub(crate) use worker::Worker;

@@ -3,17 +3,22 @@
 //! The name does not depend on how events were grouped into steps, so that a step which is done again after a crash can
 //! leave out what is stored already.
 
+use std::sync::atomic::AtomicU64;
+
 use bytes::Bytes;
 
 use super::emitted::{TABLE, name_row};
+use super::halves::Vectors;
 use crate::bus::{Outgoing, StreamSequence, Subject};
 use crate::pipeline::{Names, Pipeline, StreamIndex};
 use crate::step::{DeadLetter, ExampleMessage, FailingPlace, Owner, Tick};
 
 /// The header that names an output.
 pub(super) const ID: &str = "Tidewheel-Id";
-const REASON: &str = "Tidewheel-Reason";
-const DETAIL: &str = "Tidewheel-Detail";
+/// What the names of messages of examples begin with.
+pub(super) const EXAMPLE: &str = "example-";
+pub(super) const REASON: &str = "Tidewheel-Reason";
+pub(super) const DETAIL: &str = "Tidewheel-Detail";
 const SEQUENCE: &str = "Tidewheel-Sequence";
 const STREAM: &str = "Tidewheel-Stream";
 const COLUMN: &str = "Tidewheel-Column";
@@ -23,10 +28,15 @@ const LONGEST_DETAIL: usize = 500;
 
 /// The subjects of a pipeline's outputs.
 pub(super) struct Outputs {
+    pub(super) pipeline: String,
     streams: Vec<String>,
     ranked: Option<Subject>,
-    dead: Subject,
-    examples: Subject,
+    pub(super) dead: Subject,
+    pub(super) examples: Subject,
+    /// Of what examples and impressions are made, where there are any.
+    pub(super) vectors: Option<Vectors>,
+    /// How many dead letters stand for outputs that were too large: not each is worth a line in the log.
+    pub(super) replaced: AtomicU64,
 }
 
 /// What of one step goes to the output stream.
@@ -35,7 +45,7 @@ pub(crate) struct Given {
     /// Rankings with their names.
     pub(crate) rankings: Vec<(String, Bytes)>,
     pub(crate) examples: Vec<ExampleMessage>,
-    /// Rows of tables of windows.
+    /// Rows of tables of windows, and dead letters about rows.
     pub(crate) emitted: Vec<Outgoing>,
     pub(crate) dead: Vec<DeadLetter>,
     /// The names of rankings that the model failed to make, as a restart has to know them.
@@ -48,14 +58,17 @@ impl Outputs {
     pub(super) fn of(pipeline: &Pipeline) -> Self {
         let names = Names::of(&pipeline.name);
         Self {
+            pipeline: pipeline.name.clone(),
             streams: pipeline.streams.iter().map(|stream| stream.name.clone()).collect(),
             ranked: pipeline.score.as_ref().and_then(|score| score.publish.clone()),
             dead: names.dead_letters(),
             examples: names.examples(),
+            vectors: pipeline.vector.as_deref().map(Vectors::of),
+            replaced: AtomicU64::new(0),
         }
     }
 
-    /// The messages, appended to `messages`.
+    /// The messages of whatever size, appended to `messages`.
     pub(super) fn append(&self, given: Given, messages: &mut Vec<Outgoing>) {
         if let Some(ranked) = &self.ranked {
             messages.extend(given.rankings.into_iter().map(|(id, payload)| {
@@ -64,7 +77,7 @@ impl Outputs {
             }));
         }
         messages.extend(given.examples.into_iter().map(|ExampleMessage { id, payload }| {
-            Outgoing::new(self.examples.clone(), payload).header(ID, format!("example-{id}"))
+            Outgoing::new(self.examples.clone(), payload).header(ID, format!("{EXAMPLE}{id}"))
         }));
         messages.extend(given.emitted);
         self.append_dead(given.dead, messages);
@@ -76,7 +89,7 @@ impl Outputs {
         let (mut last, mut ordinal) = ((StreamIndex(usize::MAX), StreamSequence(0)), 0_u32);
         for letter in letters {
             let stream = self.streams.get(letter.stream.0).map_or("", String::as_str);
-            let message = Outgoing::new(self.dead.clone(), shortened(letter.bytes));
+            let message = Outgoing::new(self.dead.clone(), letter.bytes);
             let row = letter.place.as_ref().and_then(|place| place.row.as_ref());
             let message = match (row, &letter.place) {
                 (Some(row), Some(FailingPlace { owner: Owner::Table(table), .. })) => name_row(message, table, row),
@@ -110,13 +123,7 @@ pub(super) fn id(message: &Outgoing) -> Option<&str> {
     message.headers.iter().find(|(name, _)| *name == ID).map(|(_, id)| id.as_str())
 }
 
-/// A dead letter carries bytes as they came; headers must fit beside them.
-fn shortened(bytes: Bytes) -> Bytes {
-    const MOST: usize = (1 << 20) - 4_096;
-    if bytes.len() > MOST { bytes.slice(..MOST) } else { bytes }
-}
-
-fn one_line(detail: &str) -> String {
+pub(super) fn one_line(detail: &str) -> String {
     let line: String = detail.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
     let end = line.char_indices().map(|(index, _)| index).take_while(|index| *index <= LONGEST_DETAIL).last();
     if line.len() > LONGEST_DETAIL { line[..end.unwrap_or(0)].to_owned() } else { line }
@@ -137,14 +144,24 @@ mod tests {
         }
     }
 
+    impl Outputs {
+        /// Of a pipeline `shop` with a stream `clicks`.
+        pub(in crate::commit) fn testing(vectors: Option<Vectors>) -> Self {
+            Self {
+                pipeline: "shop".to_owned(),
+                streams: vec!["clicks".to_owned()],
+                ranked: None,
+                dead: Subject::new("shop.dead").unwrap(),
+                examples: Subject::new("shop.examples").unwrap(),
+                vectors,
+                replaced: AtomicU64::new(0),
+            }
+        }
+    }
+
     #[test]
     fn dead_letters_are_named_alike_however_they_were_grouped() {
-        let outputs = Outputs {
-            streams: vec!["clicks".to_owned()],
-            ranked: None,
-            dead: Subject::new("shop.dead").unwrap(),
-            examples: Subject::new("shop.examples").unwrap(),
-        };
+        let outputs = Outputs::testing(None);
         let names = |groups: &[&[DeadLetter]]| -> Vec<String> {
             let mut messages = Vec::new();
             groups.iter().for_each(|group| outputs.append_dead(group.to_vec(), &mut messages));

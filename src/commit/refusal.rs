@@ -34,7 +34,7 @@ impl Refusal<'_> {
                 CommitError::Superseded { pipeline: self.pipeline.to_owned(), host: marker.host }
             }
             (BusError::StreamNotFound { .. }, _) => CommitError::OutputGone { stream: self.stream },
-            (error, _) => error.into(),
+            (error, _) => CommitError::of_publishing(error),
         }
     }
 }

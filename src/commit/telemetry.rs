@@ -8,11 +8,28 @@ use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gau
 const COMMIT: &str = "tidewheel_engine_commit_seconds";
 const COMMITTED: &str = "tidewheel_engine_committed_outputs_total";
 const WAITING: &str = "tidewheel_commit_waiting";
+const REPLACED: &str = "tidewheel_commit_replaced_total";
+
+/// What could not leave as it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Replaced {
+    /// A row on its way to the bus.
+    Table,
+    /// A row on its way to a Delta table.
+    History,
+    Ranking,
+    Example,
+    Impression,
+    /// A dead letter, of which only the beginning left.
+    Dead,
+    Reply,
+}
 
 /// Says what the metrics are.
 pub(crate) fn describe_metrics() {
     describe_histogram!(COMMIT, "time from sending an epoch's batch to knowing that it is stored");
     describe_counter!(COMMITTED, "outputs that are committed");
+    describe_counter!(REPLACED, "outputs that were too large or could not be written, by what they were");
     describe_gauge!(WAITING, "what waits to be committed when the committing task takes: publications of steps");
 }
 
@@ -20,6 +37,23 @@ pub(crate) fn describe_metrics() {
 pub(super) fn record_commit(pipeline: &str, outputs: usize, took: Duration) {
     histogram!(COMMIT, "pipeline" => pipeline.to_owned()).record(took);
     counter!(COMMITTED, "pipeline" => pipeline.to_owned()).increment(outputs as u64);
+}
+
+/// Records outputs in whose place a dead letter left, an error, or their beginning.
+pub(crate) fn record_replaced(pipeline: &str, what: Replaced, count: usize) {
+    if count == 0 {
+        return;
+    }
+    let place = match what {
+        Replaced::Table => "table",
+        Replaced::History => "history",
+        Replaced::Ranking => "ranking",
+        Replaced::Example => "example",
+        Replaced::Impression => "impression",
+        Replaced::Dead => "dead",
+        Replaced::Reply => "reply",
+    };
+    counter!(REPLACED, "pipeline" => pipeline.to_owned(), "place" => place).increment(count as u64);
 }
 
 /// Records how many publications wait behind the one that was taken.

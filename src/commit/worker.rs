@@ -21,6 +21,9 @@ const IN_FLIGHT: usize = 4;
 /// Claims before giving up: each failure means that somebody else has written in between.
 const CLAIMS: usize = 5;
 
+/// Room for markers and for dead letters without what they are about.
+const LEAST_ROOM: usize = 3 << 10;
+
 /// Who writes a pipeline's outputs.
 #[derive(Clone)]
 pub(crate) struct Worker {
@@ -58,6 +61,10 @@ impl Worker {
     pub(super) async fn claim(&self, marker: &Marker, last: StreamSequence) -> Result<Option<Claim>, CommitError> {
         let marker = marker.claimed_by(&self.presence.identity);
         let mut publisher = self.bus.atomic_publisher(&output_spec(&self.pipeline).name, last, IN_FLIGHT).await?;
+        let room = publisher.room().most_bytes();
+        if room < LEAST_ROOM {
+            return Err(CommitError::LittleRoom { room, least: LEAST_ROOM });
+        }
         publisher.send(vec![marker.message(Names::of(&self.pipeline.name).commits())?]).await?;
         pass(Place::ClaimSent);
         match publisher.committed().await {

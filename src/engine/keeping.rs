@@ -9,12 +9,16 @@
 //! until the outputs of their steps are committed in the broker: how streams interleaved is recorded up to there. After a
 //! restart the rows of steps up to the last version are left out, and the thread of the step sees to it that no step
 //! reaches across one.
+//!
+//! A row that Delta can't hold is left out by itself, and told to whoever makes dead letters of a step: which rows these are
+//! follows from the rows alone, so that they are the same when the step is done again.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::{ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::compute::filter_record_batch;
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -23,7 +27,7 @@ use super::EngineError;
 use super::telemetry::{Queue, Waiting};
 use crate::bus::StreamSequence;
 use crate::commit::Position;
-use crate::history::{History, HistoryError};
+use crate::history::{History, HistoryError, Holder, Misfit, misfits};
 use crate::pipeline::{EMITTED_AT, Pipeline, StreamIndex, TableIndex, WINDOW_END, WINDOW_START, kept_schema};
 use crate::step::Emitted;
 
@@ -57,6 +61,13 @@ enum Kept {
     Rows(Rows),
     /// Commit all rows so far, and tell.
     Flush(oneshot::Sender<()>),
+}
+
+/// Rows of an emission that its Delta table can't hold.
+pub(super) struct Unkept {
+    /// Which of the step's emissions.
+    pub(super) emission: usize,
+    pub(super) misfits: Vec<Misfit>,
 }
 
 /// Rows of one step.
@@ -111,27 +122,39 @@ impl HistoryQueue {
         tables.map(|table| StreamSequence(table.last)).min()
     }
 
-    /// Takes the emissions of a step after which the streams stood at `position`; false when the task has ended, whose own
-    /// error says why.
+    /// Takes the emissions of a step after which the streams stood at `position`, and gives what of them can't be kept;
+    /// nothing when the task has ended, whose own error says why.
     ///
     /// # Errors
     /// For rows that have other columns than their table.
-    pub(super) fn take(&mut self, emissions: &[Emitted], position: &Position) -> Result<bool, HistoryError> {
+    pub(super) fn take(
+        &mut self,
+        emissions: &[Emitted],
+        position: &Position,
+    ) -> Result<Option<Vec<Unkept>>, HistoryError> {
+        let mut unkept = Vec::new();
         for (place, table) in self.tables.iter().enumerate() {
             let version = table.streams.iter().map(|stream| position.of(*stream).0).sum();
-            let emissions = emissions.iter().filter(|emission| emission.table == table.table && version > table.last);
-            let batches = emissions.map(|emission| kept_rows(&table.name, &table.schema, emission));
+            let of_table = |(_, emission): &(usize, &Emitted)| emission.table == table.table && version > table.last;
             // All of a step at once: a commit must not fall between its batches.
-            let batches = batches.collect::<Result<Vec<_>, _>>()?;
+            let mut batches = Vec::new();
+            for (index, emission) in emissions.iter().enumerate().filter(of_table) {
+                let rows = kept_rows(&table.name, &table.schema, emission)?;
+                let misfits = misfits(&rows, Holder::Delta);
+                batches.push(without(&table.name, rows, &misfits)?);
+                if !misfits.is_empty() {
+                    unkept.push(Unkept { emission: index, misfits });
+                }
+            }
             if batches.is_empty() {
                 continue;
             }
             let rows = Kept::Rows(Rows { place, batches, version, position: position.clone() });
             if self.rows.blocking_send(rows).is_err() {
-                return Ok(false);
+                return Ok(None);
             }
         }
-        Ok(true)
+        Ok(Some(unkept))
     }
 
     /// Asks for everything so far to be committed; the answer comes when it is. Nothing when the task has ended: then rows
@@ -236,9 +259,19 @@ fn kept_rows(table: &str, schema: &SchemaRef, emission: &Emitted) -> Result<Reco
     RecordBatch::try_new(Arc::clone(schema), columns).map_err(refuse)
 }
 
+/// The rows that Delta can hold.
+fn without(table: &str, rows: RecordBatch, misfits: &[Misfit]) -> Result<RecordBatch, HistoryError> {
+    if misfits.is_empty() {
+        return Ok(rows);
+    }
+    let mut left_out = misfits.iter().map(|misfit| misfit.row).peekable();
+    let is_kept: BooleanArray = (0..rows.num_rows()).map(|row| Some(left_out.next_if_eq(&row).is_none())).collect();
+    filter_record_batch(&rows, &is_kept).map_err(|error| HistoryError::Rows { table: table.to_owned(), error })
+}
+
 #[cfg(test)]
 mod tests {
-    use arrow::array::Int64Array;
+    use arrow::array::{Int64Array, UInt64Array};
     use arrow::datatypes::{DataType, Field, Schema};
 
     use super::*;
@@ -279,8 +312,37 @@ mod tests {
         let error = kept_rows("minute", &schema(), &texts).unwrap_err();
         insta::assert_snapshot!(error, @r#"rows do not fit history table "minute": Schema error: column "views" is Utf8, not Int64"#);
         let nothing = emission("views", Arc::new(Int64Array::from(vec![None])));
-        let error = kept_rows("minute", &schema(), &nothing).unwrap_err().to_string();
-        assert!(error.contains("\"minute\"") && error.contains("'views'"), "{error}");
+        assert_eq!(kept_rows("minute", &schema(), &nothing).unwrap().num_rows(), 1, "whatever the plan knows of NULLs");
+    }
+
+    /// One count above the largest integer of Delta ended the worker, at each start.
+    #[tokio::test]
+    async fn a_row_that_delta_cannot_hold_is_left_out_and_named_and_its_neighbours_are_appended() {
+        let folder = tempfile::tempdir().unwrap();
+        let schema = kept_schema(&Schema::new(vec![Field::new("hash", DataType::UInt64, false)]));
+        let mut delta = History::open(folder.path(), "minute", &schema).await.unwrap();
+        let table = KeptTable {
+            table: TableIndex(0),
+            name: "minute".to_owned(),
+            streams: vec![StreamIndex(0)],
+            schema,
+            last: 0,
+        };
+        let (rows, mut queue) = mpsc::channel(2);
+        let mut history = HistoryQueue { rows, tables: vec![table] };
+        let mut position = Position::start(["clicks"].into_iter());
+        position.advance(StreamIndex(0), StreamSequence(7));
+        let values = [1, i64::MAX as u64, u64::MAX, 2];
+        let emissions = [emission("hash", Arc::new(UInt64Array::from(values.to_vec())))];
+        let task = tokio::task::spawn_blocking(move || history.take(&emissions, &position));
+        let Some(Kept::Rows(Rows { batches, .. })) = queue.recv().await else { panic!("no rows") };
+        let unkept = task.await.unwrap().unwrap().unwrap();
+        let misfits: Vec<_> = unkept.iter().flat_map(|unkept| &unkept.misfits).collect();
+        let named: Vec<_> = misfits.iter().map(|misfit| (misfit.row, misfit.column.as_str())).collect();
+        assert_eq!((unkept.len(), named), (1, vec![(2, "hash")]));
+        delta.append(&batches, "w", 7).await.unwrap();
+        let kept: usize = delta.rows().unwrap().iter().map(RecordBatch::num_rows).sum();
+        assert_eq!(kept, values.len() - 1);
     }
 
     #[test]
@@ -300,7 +362,7 @@ mod tests {
         assert!(matches!(history.take(&[wrong], &position), Err(HistoryError::Rows { .. })));
         drop(queue);
         let right = emission("views", Arc::new(Int64Array::from(vec![3])));
-        assert!(!history.take(&[right], &position).unwrap(), "the task's own error is what is told");
+        assert!(history.take(&[right], &position).unwrap().is_none(), "the task's own error is what is told");
         assert!(history.flush().is_none(), "nobody can say that the rows are kept");
     }
 }

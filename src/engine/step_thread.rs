@@ -9,14 +9,14 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::EngineError;
 use super::input::Input;
-use super::keeping::HistoryQueue;
+use super::keeping::{HistoryQueue, Unkept};
 use super::parts::save_parts;
 use super::serve::{Scored, Scoring};
 use super::stats::Stats;
 use super::telemetry::{Queue, TableFigures, Waiting, record_failed, record_step, record_table};
-use crate::bus::{Message, ServiceRequest, StreamSequence};
+use crate::bus::{Message, Outgoing, ServiceRequest, StreamSequence};
 use crate::clock;
-use crate::commit::{CommitError, OnLoss, Place, Position, Progress, Run, Save, pass};
+use crate::commit::{CommitError, OnLoss, Place, Position, Progress, Run, Save, pass, unkept};
 use crate::feature::LiveTable;
 use crate::pipeline::{Pipeline, StreamIndex, TableIndex};
 use crate::step::{Silence, Step, StepError, StepOutput};
@@ -62,6 +62,8 @@ struct Taken {
     run: Option<Run>,
     /// The messages, where some of their events are scored.
     messages: Vec<Message>,
+    /// Dead letters about rows that can't be kept.
+    unkept: Vec<Outgoing>,
     /// When it began.
     start: Instant,
 }
@@ -98,7 +100,7 @@ impl StepThread {
                     let output = self.step.requests(&payloads, EventTime(clock::unix_micros()))?;
                     let before = self.progress.position();
                     let requests = requests.into_iter().map(Some).collect();
-                    self.hand_on(output, requests, Taken { before, run: None, messages: Vec::new(), start })
+                    self.hand_on(output, requests, Taken { before, run: None, messages: Vec::new(), unkept: Vec::new(), start })
                 }
                 Input::Silence(silence) => self.silence(silence),
                 Input::Reference(table) => {
@@ -141,20 +143,28 @@ impl StepThread {
                 input.take(&part);
             }
             self.progress.counts.add(&output.counts);
-            if let Some(history) = &mut self.history
-                && !history.take(&output.emissions, &self.progress.position())?
-            {
-                return Ok(false);
-            }
+            let Some(unkept) = self.keep(&output)? else { return Ok(false) };
             let last = part.last().map_or(StreamSequence(0), |message| message.sequence);
             let run = Run { stream, until: last.0, is_present: self.step.is_present() };
             let is_scored = !output.is_replay && !output.job.groups.is_empty();
             let messages = if is_scored { part } else { Vec::new() };
-            if !self.hand_on(output, Vec::new(), Taken { before, run: Some(run), messages, start }) {
+            if !self.hand_on(output, Vec::new(), Taken { before, run: Some(run), messages, unkept, start }) {
                 return Ok(false);
             }
         }
         Ok(true)
+    }
+
+    /// Hands emitted rows on to Delta tables, and gives dead letters about those that can't be kept; nothing when nobody takes
+    /// them any more.
+    fn keep(&mut self, output: &StepOutput) -> Result<Option<Vec<Outgoing>>, EngineError> {
+        let Some(history) = &mut self.history else { return Ok(Some(Vec::new())) };
+        let Some(found) = history.take(&output.emissions, &self.progress.position())? else { return Ok(None) };
+        let letters = found.iter().filter_map(|Unkept { emission, misfits }| {
+            let emission = output.emissions.get(*emission)?;
+            Some(unkept(&self.pipeline, emission, misfits))
+        });
+        Ok(Some(letters.flatten().collect()))
     }
 
     /// What was read again must be what was read before.
@@ -210,13 +220,13 @@ impl StepThread {
 
     /// Hands a step's output on; false when nobody takes it any more.
     fn hand_on(&mut self, output: StepOutput, requests: Vec<Option<ServiceRequest>>, taken: Taken) -> bool {
-        let Taken { before, run, messages, start } = taken;
+        let Taken { before, run, messages, unkept, start } = taken;
         self.stats.add_step(&output.counts, output.newest);
         self.stats.set_emitted_rows(self.step.emitted_rows());
         record_step(&self.pipeline.name, &output.counts, output.newest, start.elapsed());
         record_failed(&self.pipeline.name, &output.dead);
         let after = run.map(|_| self.progress.clone());
-        let scored = Scored { output, requests, messages, before, run, after };
+        let scored = Scored { output, requests, messages, unkept, before, run, after };
         self.scoring.blocking_send(Scoring::Step(Box::new(scored))).is_ok()
     }
 }

@@ -23,7 +23,8 @@
 //! **It does not** know what the rows mean, when to append (by time or size, never per row) or when upkeep is due.
 //!
 //! **How it fails.** [`HistoryError`] names the table and what to do. A schema other than the stored one is refused with
-//! each difference: rows of different meaning must not share a table.
+//! each difference: rows of different meaning must not share a table. An append is refused as a whole for a row that Delta
+//! can't hold: [`misfits`] names such rows before, so that whoever appends can leave them out.
 
 mod append;
 mod compact;
@@ -32,6 +33,7 @@ mod durable;
 mod error;
 mod files;
 mod forget;
+mod held;
 mod partition;
 mod stored_type;
 mod table;
@@ -42,4 +44,5 @@ mod testing;
 pub(crate) use append::Appended;
 pub(crate) use error::HistoryError;
 pub(crate) use files::HistoryFile;
+pub(crate) use held::{Holder, Misfit, misfits, unheld};
 pub use table::History;

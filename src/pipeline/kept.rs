@@ -15,7 +15,9 @@ pub(crate) const EMITTED_AT: &str = "emitted_at";
 /// The columns of a table and those beside them.
 pub(crate) fn kept_schema(schema: &Schema) -> SchemaRef {
     let time = DataType::Timestamp(TimeUnit::Microsecond, Some("+00:00".into()));
-    let mut fields: Vec<Arc<Field>> = schema.fields().iter().cloned().collect();
+    // Whether a plan knows that a value can't be NULL says nothing about the data.
+    let nullable = |field: &Arc<Field>| Arc::new(field.as_ref().clone().with_nullable(true));
+    let mut fields: Vec<Arc<Field>> = schema.fields().iter().map(nullable).collect();
     let others = [(WINDOW_START, &time), (WINDOW_END, &time), (EMISSION, &DataType::Utf8), (EMITTED_AT, &time)];
     for (name, data_type) in others {
         if schema.field_with_name(name).is_err() {

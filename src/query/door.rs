@@ -13,9 +13,6 @@ use crate::pipeline::Names;
 /// Statements that wait; more are answered "busy".
 const QUEUE: usize = 8;
 
-/// What fits into one message of the broker beside its headers.
-const LARGEST_ANSWER: usize = (1 << 20) - 4_096;
-
 /// A door that is open until it is dropped.
 pub struct SqlDoor(#[expect(dead_code, reason = "held: dropping it ends the task")] JoinSet<()>);
 
@@ -40,21 +37,30 @@ pub async fn serve_sql(bus: &Bus, pipeline: &str, snapshots: Snapshots) -> Resul
 async fn answer_all(mut service: ServiceHandle, snapshots: Snapshots) {
     let limits = Arc::new(Limits::default());
     while let Some(request) = service.next().await {
-        let reply = answer(&request.payload, &snapshots, Arc::clone(&limits)).await;
+        let reply = answer(&request.payload, &snapshots, Arc::clone(&limits), request.most_bytes()).await;
         if let Err(error) = request.respond(reply).await {
             tracing::warn!(%error, "answer to a query not sent");
         }
     }
 }
 
-async fn answer(statement: &Bytes, snapshots: &Snapshots, limits: Arc<Limits>) -> Result<Bytes, ServiceError> {
-    let refuse = |error: QueryError| ServiceError { code: 400, message: error.to_string() };
+/// The answer to a statement, of at most `most_bytes`.
+async fn answer(
+    statement: &Bytes,
+    snapshots: &Snapshots,
+    limits: Arc<Limits>,
+    most_bytes: usize,
+) -> Result<Bytes, ServiceError> {
+    let refuse = |error: QueryError| {
+        let code = if matches!(error, QueryError::AnswerTooLarge { .. }) { 413 } else { 400 };
+        ServiceError { code, message: error.to_string() }
+    };
     let sql = String::from_utf8(statement.to_vec())
         .map_err(|_| ServiceError { code: 400, message: "the query is not UTF-8".to_owned() })?;
     let names = table_names(&sql).map_err(refuse)?;
     let failed = |message: String| ServiceError { code: 500, message };
     let tables = snapshots.take(names).await.map_err(|error| failed(error.to_string()))?;
-    let answered = tokio::task::spawn_blocking(move || run(&sql, tables, &limits)?.to_ipc(LARGEST_ANSWER)).await;
+    let answered = tokio::task::spawn_blocking(move || run(&sql, tables, &limits)?.to_ipc(most_bytes)).await;
     let bytes = answered.map_err(|error| failed(error.to_string()))?.map_err(refuse)?;
     Ok(bytes.into())
 }

@@ -25,6 +25,7 @@ mod layout;
 mod leak;
 mod learning;
 mod oracle;
+mod outsize;
 mod ranges;
 mod restart;
 mod rollback;

@@ -14,6 +14,7 @@ use crate::bus::bus::Bus;
 use crate::bus::connection::Connection;
 use crate::bus::error::BusError;
 use crate::bus::outgoing::Outgoing;
+use crate::bus::room::Room;
 use crate::bus::sequence::StreamSequence;
 use crate::clock;
 
@@ -30,7 +31,7 @@ const ANSWER_WAIT: Duration = Duration::from_secs(5);
 /// is asked about each.
 const ASK_EACH: u32 = 2;
 
-/// What the headers of a batch add to a message, about.
+/// The most that the headers of a batch add to a message.
 const HEADER_BYTES: usize = 256;
 
 /// Publishes to one stream in atomic batches, of which each follows the one before without anything between them.
@@ -159,6 +160,12 @@ impl AtomicPublisher {
     #[must_use]
     pub fn has_room(&self) -> bool {
         self.outstanding() < self.in_flight
+    }
+
+    /// How large a message of a batch may be at this moment: the server's limit less what a batch adds. Another server may have
+    /// another limit, and be the one that the connection comes back to.
+    pub(crate) fn room(&self) -> Room {
+        Room::of(self.bus.client().max_payload(), HEADER_BYTES)
     }
 
     /// Sends a batch of 1 to 1,000 messages to the stream, first waiting while `in_flight` batches are not stored. Doesn't

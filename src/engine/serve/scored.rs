@@ -3,7 +3,7 @@
 //! Four of these wait at most (`QUEUED_STEPS` in `start/`), each with the vectors of one step, and with its messages where their
 //! events are scored. Then the step waits.
 
-use crate::bus::{Message, ServiceRequest};
+use crate::bus::{Message, Outgoing, ServiceRequest};
 use crate::commit::{Position, Progress, Run, Save};
 use crate::step::{Silence, StepOutput};
 
@@ -20,6 +20,8 @@ pub(crate) struct Scored {
     pub(crate) requests: Vec<Option<ServiceRequest>>,
     /// What the step read, where its events are scored: the bytes of those that the model fails on.
     pub(crate) messages: Vec<Message>,
+    /// Dead letters about emitted rows that their Delta tables can't hold.
+    pub(crate) unkept: Vec<Outgoing>,
     /// Where the streams stood before the step.
     pub(crate) before: Position,
     /// The step, where it read events.

@@ -6,9 +6,12 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::scored::{Scored, Scoring};
-use crate::bus::{Message, ServiceError, StreamSequence};
+use crate::bus::{Message, ServiceError, ServiceRequest, StreamSequence};
 use crate::clock;
-use crate::commit::{Given, Place, Position, Publication, Published, Run, Save, messages as emitted_messages, pass};
+use crate::commit::{
+    Given, Place, Position, Publication, Published, Replaced, Run, Save, messages as emitted_messages, pass,
+    record_replaced,
+};
 use crate::engine::EngineError;
 use crate::engine::parts::save_parts;
 use crate::engine::stats::Stats;
@@ -16,6 +19,9 @@ use crate::engine::telemetry::{Queue, Waiting, record_labels, record_left_out, r
 use crate::pipeline::Pipeline;
 use crate::score::{Arm, Arms, Ranked, rank};
 use crate::step::{DeadLetter, Labelled, Labeller, Origin, Silence, StepError, StepOutput, UNSCORABLE};
+
+/// Requests with their answers.
+type Replies = Vec<(ServiceRequest, Result<Bytes, ServiceError>)>;
 
 /// What the scoring thread works with.
 pub(crate) struct ScoringThread {
@@ -101,15 +107,16 @@ impl ScoringThread {
     }
 
     fn take(&mut self, step: Scored) -> Result<Published, EngineError> {
-        let Scored { mut output, mut requests, messages, before, run, after } = step;
-        let mut replies = Vec::new();
+        let Scored { mut output, mut requests, messages, unkept, before, run, after } = step;
+        let mut replies = Replies::new();
         for (index, reason) in output.refused.drain(..) {
             if let Some(request) = requests.get_mut(index).and_then(Option::take) {
                 replies.push((request, Err(ServiceError { code: 400, message: reason })));
             }
         }
-        let ranked = self.rank(&output)?;
+        let mut ranked = self.rank(&output)?;
         let unscored = self.bury(&mut output, &ranked, &messages, run);
+        self.refuse_outsize(&mut ranked, &output.origins, &mut requests, &mut replies);
         let labelled = match &mut self.labeller {
             Some(labeller) => {
                 let stood = (before.to_string(), read(&self.pipeline, &before));
@@ -142,11 +149,34 @@ impl ScoringThread {
         let given = match output.is_replay {
             true => None,
             false => {
-                let emitted = emitted_messages(&self.pipeline, &output.emissions)?;
+                record_replaced(&self.pipeline.name, Replaced::History, unkept.len());
+                let mut emitted = emitted_messages(&self.pipeline, &output.emissions);
+                emitted.extend(unkept);
                 Some(Given { rankings, examples, emitted, dead: output.dead, unscored, tick })
             }
         };
         Ok(Published { replies, impressions, given, model, run, after })
+    }
+
+    /// A ranking that fits no reply is an error for who asked, and was shown to nobody.
+    fn refuse_outsize(
+        &self,
+        ranked: &mut [Ranked],
+        origins: &[Origin],
+        requests: &mut [Option<ServiceRequest>],
+        replies: &mut Replies,
+    ) {
+        for (ranking, origin) in ranked.iter_mut().zip(origins) {
+            let Origin::Request(index) = origin else { continue };
+            let bytes = ranking.payload.len();
+            let is_outsize = |request: &mut ServiceRequest| bytes > request.most_bytes();
+            if let Some(request) = requests.get_mut(*index).and_then(|request| request.take_if(is_outsize)) {
+                record_replaced(&self.pipeline.name, Replaced::Reply, 1);
+                let error = ServiceError::too_large(bytes, request.most_bytes());
+                replies.push((request, Err(error)));
+                ranking.order.clear();
+            }
+        }
     }
 
     fn rank(&mut self, output: &StepOutput) -> Result<Vec<Ranked>, EngineError> {

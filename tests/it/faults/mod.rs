@@ -21,6 +21,7 @@ mod disk;
 mod events;
 mod faultless;
 mod kills;
+mod limits;
 mod outputs;
 mod overload;
 mod pipeline;
