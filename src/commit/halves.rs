@@ -92,7 +92,8 @@ pub(super) mod tests {
     #[test]
     fn the_halves_of_impressions_were_made_when_the_whole_was() {
         let mut shown = Impressions::new(2);
-        let impression = |key| Impression { key, at: EventTime(7), place: 0, vector: &[0.5, 1.5] };
+        let impression =
+            |key| Impression { key, at: EventTime(7), arrived: EventTime(7), place: 0, vector: &[0.5, 1.5] };
         (0..3).try_for_each(|key| shown.push(impression(key))).unwrap();
         let message = shown.encode("f", "clicks=4@w:1").unwrap();
         let halves = vectors().of_impressions(&message).unwrap().unwrap();

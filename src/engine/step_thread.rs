@@ -100,7 +100,11 @@ impl StepThread {
                     let output = self.step.requests(&payloads, EventTime(clock::unix_micros()))?;
                     let before = self.progress.position();
                     let requests = requests.into_iter().map(Some).collect();
-                    self.hand_on(output, requests, Taken { before, run: None, messages: Vec::new(), unkept: Vec::new(), start })
+                    self.hand_on(
+                        output,
+                        requests,
+                        Taken { before, run: None, messages: Vec::new(), unkept: Vec::new(), start },
+                    )
                 }
                 Input::Silence(silence) => self.silence(silence),
                 Input::Reference(table) => {

@@ -64,6 +64,7 @@ fn leave_unused_out(graph: &mut GraphProto) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::ScoreOutput;
     use crate::model::{
         Binding, Scorer, Session,
         link::logistic,
@@ -91,7 +92,11 @@ mod tests {
     }
 
     fn scorer(document: &Document) -> Scorer {
-        let binding = Binding { columns: &["a".to_owned()], fingerprint: None, output: Some("score") };
+        let binding = Binding {
+            columns: &["a".to_owned()],
+            fingerprint: None,
+            output: Some(ScoreOutput { name: Some("score"), class: None }),
+        };
         Session::from_bytes(&document.write(), 1).unwrap().bind(&binding).unwrap()
     }
 

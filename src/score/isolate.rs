@@ -146,7 +146,14 @@ mod tests {
             let name = groups.len().to_string();
             let rows = size.min(left);
             left -= rows;
-            groups.push(Group { request_id: name.clone(), user: Some(name), at: EventTime(0), rows });
+            groups.push(Group {
+                request_id: name.clone(),
+                user: Some(name),
+                at: EventTime(0),
+                shown: EventTime(0),
+                arrived: EventTime(0),
+                rows,
+            });
         }
         Job {
             matrix: Matrix {

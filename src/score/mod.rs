@@ -19,8 +19,8 @@ mod isolate;
 mod job;
 mod ranking;
 mod request;
-mod scored;
 mod request_time;
+mod scored;
 
 pub(crate) use arms::Arm;
 pub use arms::Arms;

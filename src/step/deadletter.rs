@@ -12,8 +12,6 @@ use crate::window::EmissionKind;
 
 /// Reason of events that are too old for every window.
 pub(crate) const LATE: &str = "late";
-/// Reason of events that a table left out because an expression failed on them.
-pub(crate) const FAILED: &str = "failed";
 /// Reason of rows whose vector is not made of finite numbers.
 pub const UNSCORABLE: &str = "unscorable";
 /// Reason of events and rows that an expression of the pipeline fails on.

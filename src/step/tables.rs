@@ -181,7 +181,8 @@ impl Tables {
                 let mut failures = Failures::default();
                 let plan = Arc::clone(state.plan());
                 let rows = plan.source().rows(&self.of_stream[stream.0].name, batch, &self.references, &mut failures);
-                let begun = rows.and_then(|rows| rows.map_or(Ok(()), |rows| state.begin_received(&rows, received, &mut failures)));
+                let begun = rows
+                    .and_then(|rows| rows.map_or(Ok(()), |rows| state.begin_received(&rows, received, &mut failures)));
                 begun.map_err(|source| in_table(self.pipeline.table(*table).plan.name(), source))?;
                 if !failures.is_empty() {
                     self.failed.insert(*table, failures);

@@ -35,7 +35,7 @@ fn ask(step: &mut Step, user: i64, ts: Option<i64>) -> (i64, f32) {
     if let Some(ts) = ts {
         request["ts"] = json!(START + ts);
     }
-    let output = step.requests(&[Bytes::from(request.to_string())]).unwrap();
+    let output = step.requests(&[Bytes::from(request.to_string())], EventTime(START * 1_000)).unwrap();
     let EventTime(at) = output.job.groups[0].at;
     let columns = step.pipeline.vector.as_ref().unwrap().columns();
     let views = columns.iter().position(|column| column == "user_views_5m").unwrap();

@@ -14,6 +14,7 @@ use tidewheel::engine::load_model;
 use tidewheel::pipeline::{Pipeline, StreamIndex};
 use tidewheel::score::{Arms, rank};
 use tidewheel::step::{Counts, StepOutput};
+use tidewheel::time::EventTime;
 
 use crate::restart::passage::Passage;
 use crate::taobao::root;
@@ -166,7 +167,7 @@ fn tell(name: &str, told: &Told, unit: i64) {
     let (first, second) = messages.split_at(messages.len() / 2);
     for part in [first, second] {
         take(passage.step.events(StreamIndex(0), part, true).unwrap());
-        take(passage.step.requests(&requests).unwrap());
+        take(passage.step.requests(&requests, EventTime(now * 1_000)).unwrap());
         passage.restart(false);
     }
     for table in passage.step.tables_mut() {

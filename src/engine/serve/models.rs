@@ -27,7 +27,10 @@ pub fn load_model(pipeline: &Pipeline) -> Result<Option<Scorer>, EngineError> {
 pub(crate) fn load(pipeline: &Pipeline, bytes: &[u8]) -> Result<Scorer, EngineError> {
     let (Some(model), Some(vector)) = (&pipeline.model, &pipeline.vector) else { return Err(EngineError::NoModel) };
     let mixing = pipeline.score.as_ref().map(|score| score.mixing).unwrap_or_default();
-    Ok(Session::from_bytes(bytes, 1)?.bind(&model.binding(vector))?.with_activation(model.activation).with_mixing(mixing)?)
+    Ok(Session::from_bytes(bytes, 1)?
+        .bind(&model.binding(vector))?
+        .with_activation(model.activation)
+        .with_mixing(mixing)?)
 }
 
 /// The models that a pointer names. When the active one cannot be used, the newest earlier one that can, and an error in the

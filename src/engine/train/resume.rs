@@ -11,9 +11,9 @@ use crate::clock;
 use crate::engine::EngineError;
 use crate::engine::serve::{fetch, load};
 use crate::learn::{CHECKPOINT_FORMAT, CheckpointHead, Examples, LearnError, Learner, read_head};
+use crate::model::ModelError;
 use crate::model::onnx::Document;
 use crate::model::train::Trainer;
-use crate::model::{Binding, ModelError};
 use crate::pipeline::{Pipeline, TrainPlan};
 use crate::registry::Pointer;
 

@@ -138,11 +138,12 @@ fn an_event_that_the_model_failed_on_becomes_no_example_also_when_it_is_read_aga
     });
     let closing = || events(&[4], None, true);
     let mut live = labeller(&pipeline, Vec::new());
-    live.take(&output, &ranked, "clicks=0").unwrap();
+    live.take(&output, &ranked, ("clicks=0", StreamSequence(0))).unwrap();
     let mut again = labeller(&pipeline, Vec::new());
     again.leave_out(["clicks-1-0".to_owned()].into());
-    again.take(&StepOutput { is_replay: true, ..output }, &[], "clicks=0").unwrap();
-    let made = [&mut live, &mut again].map(|labeller| labeller.take(&closing(), &[], "clicks=3").unwrap().examples);
+    again.take(&StepOutput { is_replay: true, ..output }, &[], ("clicks=0", StreamSequence(0))).unwrap();
+    let made = [&mut live, &mut again]
+        .map(|labeller| labeller.take(&closing(), &[], ("clicks=3", StreamSequence(3))).unwrap().examples);
     assert_eq!(pairs(&made[0]), pairs(&made[1]));
     let examples = decoded(&pipeline, &made[0]);
     assert_eq!((live.counts().shown, examples.len(), examples[0].1.len()), (1, 1, 1));

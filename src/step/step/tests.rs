@@ -26,8 +26,7 @@ fn found(disorder: &str, joined: &str, seconds: &[i64]) -> Vec<bool> {
     write("pipeline.toml", &settings);
     write("features/u.sql", "SELECT user_id, count(*) AS n FROM clicks GROUP BY user_id");
     write("features/w.sql", "SELECT user_id, count(*) AS n FROM clicks GROUP BY user_id, tumble(ts, '10 seconds')");
-    let vector =
-        format!("SELECT coalesce(j.n, 0) AS n FROM requests r LEFT JOIN {joined} j ON r.user_id = j.user_id");
+    let vector = format!("SELECT coalesce(j.n, 0) AS n FROM requests r LEFT JOIN {joined} j ON r.user_id = j.user_id");
     write("vector.sql", &vector);
     let pipeline = Folder::read(folder.path()).and_then(|folder| folder.assemble_without_model());
     let mut step = Step::new(Arc::new(pipeline.unwrap_or_else(|problems| panic!("{problems}")))).unwrap();

@@ -78,7 +78,7 @@ fn a_case_that_expects_other_integers_fails() {
     "#);
     let key = |key: &str| {
         let row = row.replace("user_id = 1", &format!("user_id = {key}"));
-        super::tests::told("", &[table], &format!("{lines}{row}missing = true\n")).join("\n")
+        super::cases::told("", &[table], &format!("{lines}{row}missing = true\n")).join("\n")
     };
     assert_eq!(key("9007199254740993"), "");
     assert!(key("1.5").contains("`1.5` is no exact value of the integer column `user_id`"), "{}", key("1.5"));

@@ -5,6 +5,7 @@ use arrow::util::display::array_value_to_string;
 use proptest::prelude::*;
 
 use super::super::tests::{DISORDER, Event, SECOND, SMALL, SQL, START, batch, plan, save};
+use crate::sql::Failures;
 use crate::time::EventTime;
 use crate::window::asof::{FeaturePlan, FeatureTable, Reads};
 use crate::window::{Budget, WindowError};
@@ -49,7 +50,7 @@ fn expected(plan: &Arc<FeaturePlan>, events: &[Received], t: i64) -> Result<Reco
     let mut events: Vec<Event> = events.iter().map(|(event, _)| event.clone()).filter(|event| event.ts <= t).collect();
     events.sort_by_key(|event| event.ts);
     let mut table = FeatureTable::new(Arc::clone(plan), DISORDER, Budget::UNLIMITED)?;
-    table.begin(&batch(&events))?;
+    table.begin(&batch(&events), &mut Failures::default())?;
     (0..events.len()).for_each(|row| table.apply(row));
     read(&mut table, t)
 }
@@ -99,7 +100,7 @@ proptest! {
             }
             let rows: Vec<Event> = step.iter().map(|(event, _)| event.clone()).collect();
             let received: Vec<i64> = step.iter().map(|(_, received)| *received).collect();
-            table.begin_received(&batch(&rows), &received).unwrap();
+            table.begin_received(&batch(&rows), &received, &mut Failures::default()).unwrap();
             for row in 0..rows.len() {
                 table.apply(row);
                 applied += 1;
@@ -136,7 +137,7 @@ proptest! {
             let mut copy =
                 FeatureTable::restore(Arc::clone(&plan), DISORDER, budget, &mut save(&table).as_slice()).unwrap();
             let apply = |table: &mut FeatureTable| -> Result<(), WindowError> {
-                table.begin_received(&batch(&rows), &received)?;
+                table.begin_received(&batch(&rows), &received, &mut Failures::default())?;
                 (0..rows.len()).for_each(|row| table.apply(row));
                 table.settle()
             };
@@ -162,7 +163,7 @@ fn one_event_far_ahead_holds_nobody_s_rows_and_is_no_newest_event() {
         let now = START + second * SECOND;
         let ahead = if second == 3 { vec![event(99, now + fortnight)] } else { Vec::new() };
         let rows: Vec<Event> = ahead.into_iter().chain([event(second % 7, now)]).collect();
-        table.begin_received(&batch(&rows), &vec![now; rows.len()]).unwrap();
+        table.begin_received(&batch(&rows), &vec![now; rows.len()], &mut Failures::default()).unwrap();
         (0..rows.len()).for_each(|row| table.apply(row));
         table.settle().unwrap();
     }
@@ -174,7 +175,7 @@ fn one_event_far_ahead_holds_nobody_s_rows_and_is_no_newest_event() {
     assert_eq!(users.values().iter().filter(|user| **user == 99).count(), 0, "its time has not come");
     // It comes with the event that brings it.
     let then = START + 4 * SECOND + fortnight;
-    table.begin_received(&batch(&[event(1, then)]), &[then]).unwrap();
+    table.begin_received(&batch(&[event(1, then)]), &[then], &mut Failures::default()).unwrap();
     table.apply(0);
     table.settle().unwrap();
     let rows = table.scan(0..u32::MAX).unwrap();
