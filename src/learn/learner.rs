@@ -262,7 +262,7 @@ impl Learner {
         }
         self.holdout.note_outputs(current.has_all_of(active));
         // Models are compared on what all of them have a score for.
-        let compared = comparable([current, active, reference]);
+        let compared = comparable(&[current, active, reference]);
         let compared = compared.as_deref();
         let picked = [&*current, active, reference].map(|answers| pick(answers.predictions(), compared));
         let [current, active, reference] = &picked;
