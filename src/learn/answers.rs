@@ -71,7 +71,8 @@ pub(super) fn comparable(models: &[&Answers]) -> Option<Vec<bool>> {
         return None;
     }
     let rows = models.first().map_or(0, |answers| answers.are_scores.len());
-    Some((0..rows).map(|row| models.iter().all(|answers| answers.are_scores[row])).collect())
+    let is_compared = |row| models.iter().all(|answers| answers.are_scores.get(row) == Some(&true));
+    Some((0..rows).map(is_compared).collect())
 }
 
 /// The values of these rows.
@@ -79,5 +80,47 @@ pub(super) fn pick<'a, T: Copy>(values: &'a [T], rows: Option<&[bool]>) -> Cow<'
     match rows {
         None => Cow::Borrowed(values),
         Some(rows) => values.iter().zip(rows).filter_map(|(value, kept)| kept.then_some(*value)).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::learn::testing::{batch, example};
+
+    /// The first column, unless a row that is asked for is infinite: then nothing.
+    fn evaluate(matrix: &[f32], rows: usize, outputs: &mut Vec<f32>) -> Result<(), ModelError> {
+        outputs.clear();
+        assert_eq!(matrix.len(), rows * 3);
+        if matrix.iter().any(|value| value.is_infinite()) {
+            return Err(ModelError::Run { reason: "an id beyond its table".to_owned() });
+        }
+        outputs.extend(matrix.iter().step_by(3));
+        Ok(())
+    }
+
+    /// A row that the model failed on ended training.
+    #[test]
+    fn a_row_that_a_model_fails_on_has_no_score_and_the_others_have_theirs() {
+        let mut examples = batch(0..9);
+        for value in [f32::INFINITY, f32::NAN] {
+            examples.push(crate::learn::Example { vector: &[value, 0.0, 0.0], ..example(&[], 9) }).unwrap();
+        }
+        examples.extend(&batch(9..12)).unwrap();
+        let [mut failing, mut whole] = [Answers::default(), Answers::default()];
+        failing.ask(&examples, Link::Logistic, 0.0, evaluate).unwrap();
+        let compared = comparable(&[&failing]).unwrap();
+        let expected: Vec<bool> = (0..14).map(|row| !(9..11).contains(&row)).collect();
+        assert_eq!(compared, expected);
+        let mut honest = batch(0..12);
+        whole.ask(&honest, Link::Logistic, 0.0, evaluate).unwrap();
+        assert_eq!(comparable(&[&whole, &whole]), None);
+        assert_eq!(pick(failing.predictions(), Some(&compared)), pick(whole.predictions(), None));
+        assert_eq!(pick(examples.labels(), Some(&compared)), honest.labels());
+
+        // Where the other model has no score either, none is missing.
+        honest.extend(&batch(12..14)).unwrap();
+        whole.ask(&honest, Link::Logistic, 0.0, evaluate).unwrap();
+        assert!(failing.has_all_of(&failing) && whole.has_all_of(&failing) && !failing.has_all_of(&whole));
     }
 }

@@ -92,9 +92,6 @@ fn an_example_that_cannot_be_learnt_from_is_left_out_and_the_others_are_learnt()
     }
     assert_eq!(weights(&learner), weights(&honest), "bit for bit as if the bad ones had never come");
     assert_eq!((learner.skipped(), learner.reservoir.seen()), (0, 160));
-    // Figures are of what has a score.
-    assert_eq!(learner.evaluation().recorded, honest.evaluation().recorded);
-    assert!(learner.holdout.outputs_finite());
 }
 
 #[test]

@@ -14,7 +14,7 @@
 //! - whatever an operator without a rule reads, if it has several numbers: training then refuses that operator by name.
 //!
 //! All else is a constant: a single number (a half, an epsilon, a scale of attention), an exponent, a bound, a divisor, a scale
-//! of quantisation, a statistic, an initial state, a mask, and a table that is only added or multiplied element by element or
+//! of quantisation, a statistic of a layer or of the inputs, an initial state, a mask, and a table that is only added or multiplied element by element or
 //! looked up at places that are always the same. What is both, because an exporter writes equal numbers once, is a constant.
 //!
 //! It does not look at what a weight does to the loss, and it cannot tell a learnt table of positions from a computed one:
@@ -199,6 +199,9 @@ impl<'a> Uses<'a> {
             _ if LAYERS.contains(&operator) => Use::Weight,
             "Add" | "Sum" if extent == Extent::One && self.shifts_product(node, position) => Use::Weight,
             "Sub" if position == 1 && self.is_standardised(node) => Use::Constant("a statistic"),
+            "Add" | "Sub" | "Mul" if extent == Extent::Vector && self.prepares(node, position) => {
+                Use::Constant("a statistic of the inputs")
+            }
             "Sub" if position == 0 => Use::Constant("what is subtracted from"),
             "Add" | "Sum" | "Sub" | "Mul" => Use::element_wise(extent),
             "Div" if position == 1 => Use::Constant("a divisor"),
@@ -235,6 +238,35 @@ impl<'a> Uses<'a> {
             _ => 0,
         };
         node.input.iter().take(looked_through).any(|input| self.comes_from_product(input, seen))
+    }
+
+    /// Whether a node shifts the inputs as they came, or scales inputs that are shifted before or after: that is how inputs are
+    /// standardised. Scaled only, they may be the terms of a linear model.
+    fn prepares(&self, node: &NodeProto, position: usize) -> bool {
+        let mut others = node.input.iter().enumerate().filter(|(other, _)| *other != position);
+        let Some(prepared) = others.next().and_then(|(_, other)| self.steps_from_input(other, 0)) else { return false };
+        let readers = node.output.iter().filter_map(|output| self.readers.get(output.as_str())).flatten();
+        let mut shifts = readers.filter(|reader| matches!(reader.node.op_type(), "Add" | "Sub"));
+        let is_shifted = shifts.any(|reader| reader.node.input.iter().any(|input| !self.fed.contains(input.as_str())));
+        node.op_type() != "Mul" || prepared > 0 || is_shifted
+    }
+
+    /// How often what an input holds was shifted or scaled by constants to become this value; `None` where it became something
+    /// else.
+    fn steps_from_input(&self, value: &str, steps: usize) -> Option<usize> {
+        const MOST: usize = 8;
+        if !self.fed.contains(value) || steps > MOST {
+            return None;
+        }
+        let Some(node) = self.makers.get(value) else { return Some(steps) };
+        let operator = node.op_type();
+        if PASSING.contains(&operator) || operator == "Gather" {
+            return self.steps_from_input(node.input.first()?, steps);
+        }
+        let mut fed = node.input.iter().filter(|input| self.fed.contains(input.as_str()));
+        let (only, others) = (fed.next()?, fed.count());
+        let is_step = matches!(operator, "Add" | "Sub" | "Mul" | "Div") && others == 0;
+        if is_step { self.steps_from_input(only, steps + 1) } else { None }
     }
 
     /// Whether the difference that a node computes is divided by something that depends on no input: then it was a mean that
@@ -295,7 +327,7 @@ fn constant_argument(operator: &str, position: usize) -> Option<&'static str> {
         (operator, _) if operator.starts_with("QLinear") || operator.starts_with("QGemm") => {
             Some("a scale of quantisation")
         }
-        ("OneHot" | "Pad" | "Range" | "Resize" | "CumSum" | "Trilu", 1..) => Some("an argument of an operator"),
+        ("OneHot" | "Pad" | "Resize" | "Upsample", 1..) | ("Range", _) => Some("an argument of an operator"),
         _ => None,
     }
 }

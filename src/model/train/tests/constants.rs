@@ -165,6 +165,28 @@ fn statistics_of_the_inputs_and_of_a_layer_stay() {
 }
 
 #[test]
+fn inputs_that_are_shifted_and_scaled_stay_so_and_terms_of_a_linear_model_learn() {
+    let document = model(|graph| {
+        graph.initializer("scale", &[4], &[0.5, 0.4, 0.3, 0.6]);
+        graph.initializer("least", &[4], &[0.1, 0.2, -0.5, 0.0]);
+        graph.initializer("centre", &[4], &[0.1, -0.1, 2.0, 0.0]);
+        graph.initializer("inverse", &[4], &[1.0, 0.9, 0.7, 1.1]);
+        graph.node("Mul", &["x", "scale"], "x.scaled");
+        graph.node("Add", &["x.scaled", "least"], "ranged");
+        graph.node("Sub", &["x", "centre"], "x.centred");
+        graph.node("Mul", &["x.centred", "inverse"], "standard");
+        graph.node("Add", &["ranged", "standard"], "both");
+        dense(graph, "both", 4, "d");
+        weight(graph, "wide", &[4]);
+        graph.whole_initializer("columns", &[1], &[1]);
+        graph.node("Mul", &["x", "wide"], "terms");
+        graph.node("ReduceSum", &["terms", "columns"], "linear");
+        graph.node("Add", &["d", "linear"], "h");
+    });
+    learns(&document, &settings(FAST), &["w", "w.bias", "wide", "head", "head.bias"]);
+}
+
+#[test]
 fn bounds_masks_tables_and_scales_stay() {
     let document = model(|graph| {
         graph.initializer("low", &[], &[-3.0]);
