@@ -100,7 +100,10 @@ mod tests {
         let error = scores("Sigmoid", None).unwrap_err();
         assert!(matches!(error, ModelError::NotTwoClasses { .. }), "{error}");
         let (said, way_out) = (error.to_string(), "say which is the score with class = 0 or class = 1 under [model]");
-        assert!(said.starts_with("output \"two\"") && said.contains("such as 0.98") && said.ends_with(way_out), "{said}");
+        assert!(
+            said.starts_with("output \"two\"") && said.contains("such as 0.98") && said.ends_with(way_out),
+            "{said}"
+        );
         assert_near(&scores("Sigmoid", Some(0)).unwrap(), [sigmoid(1.0), sigmoid(3.0)]);
         assert_near(&scores("Sigmoid", Some(1)).unwrap(), [sigmoid(-2.0), sigmoid(0.5)]);
     }
