@@ -359,7 +359,13 @@ mod tests {
             "held": true, "candidate": added.version,
         });
         let pointer: Pointer = serde_json::from_value(pointer).unwrap();
-        insta::assert_snapshot!(listed(&[added, trained, first.clone()], &pointer), @"");
+        insta::assert_snapshot!(listed(&[added, trained, first.clone()], &pointer), @r"
+        version       role       steps      position  created               auc     parent
+        2a3b62b53ddb  candidate        0           0  2023-11-14T22:15:20Z       -  -
+        33fbcd8470ea  stored          64         900  2023-11-14T22:14:20Z  0.7100  a7937b64b8ca
+        a7937b64b8ca  active           0           0  2023-11-14T22:13:20Z       -  -
+        held at a7937b64b8ca since 2023-11-14T22:16:20Z (worse): training promotes nothing until `tidewheel model promote` or `tidewheel model resume`
+        ");
         assert_eq!(described(&first, &pointer)["held"], true);
         let mut resumed = pointer;
         resumed.held = false;

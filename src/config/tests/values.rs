@@ -283,7 +283,6 @@ fn a_class_is_one_of_two_columns() {
     pipelines/intent/pipeline.toml:28:9: invalid value: integer `2`, expected 0 or 1
       28 | class = 2
          |         ^
-      help: class: Which of the output's two columns is the score, 0 or 1. Needed only when they are not the probabilities of two classes; of those it is 1, the second, unless given.
     ");
     let problems = with("'buy'").problems();
     assert!(problems.contains("expected 0 or 1"), "{problems}");

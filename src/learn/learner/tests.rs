@@ -126,9 +126,14 @@ fn a_model_that_can_learn_from_nothing_skips_whole_batches_and_counts_them_in_a_
 
 /// A model whose scores are sums of the columns, far above 1, or what an operator makes of them.
 fn sums(weight: f32, operator: Option<&str>) -> Scorer {
+    weighted([weight; 3], operator)
+}
+
+/// The same with a weight for each column.
+fn weighted(weights: [f32; 3], operator: Option<&str>) -> Scorer {
     let mut graph = GraphBuilder::new("sums");
     graph.input("features", FLOAT, &[Dimension::Named("batch"), Dimension::Fixed(3)]);
-    graph.initializer("weights", &[3, 1], &[weight; 3]);
+    graph.initializer("weights", &[3, 1], &weights);
     graph.node("MatMul", &["features", "weights"], if operator.is_some() { "sum" } else { "score" });
     if let Some(operator) = operator {
         graph.node(operator, &["sum"], "score");
@@ -202,9 +207,9 @@ fn the_gate_decides_on_a_model_that_a_person_has_named_as_on_the_weights_in_trai
     assert_eq!(decided(None), None);
     assert_eq!(decided(Some(crate::learn::testing::scorer())), Some(GateDecision::Promote), "as good as what serves");
     // Neither what it says of the examples nor that it says something else than probabilities stops training.
-    for (weight, operator) in [(-1.0, Some("Sigmoid")), (10.0, None)] {
-        let decision = decided(Some(sums(weight, operator)));
-        assert!(matches!(decision, Some(GateDecision::Refuse { .. })), "{weight}: {decision:?}");
+    for candidate in [weighted([-1.0, 1.0, 0.0], Some("Sigmoid")), sums(10.0, None)] {
+        let decision = decided(Some(candidate));
+        assert!(matches!(decision, Some(GateDecision::Refuse { .. })), "{decision:?}");
     }
     assert_eq!(decided(None), None, "it was withdrawn");
     learner.set_candidate(Some(crate::learn::testing::scorer()));
