@@ -23,6 +23,7 @@ mod layout;
 mod leak;
 mod learning;
 mod oracle;
+mod references;
 mod restart;
 mod scripts;
 mod silence;
