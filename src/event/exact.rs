@@ -98,7 +98,7 @@ pub(super) fn lost(plain: &ArrayRef, exact: &dyn Array, wanted: &FieldType) -> V
     }
     let rows = (0..plain.len()).filter(|row| plain.is_valid(*row) && exact.is_null(*row));
     let named = rows.map(|row| {
-        let text = array_value_to_string(plain, row).unwrap_or_else(|_| "a value out of range".to_owned());
+        let text = array_value_to_string(plain, row).unwrap_or_else(|_| "a value that has no text".to_owned());
         let is_finite = !plain.data_type().is_floating() || text.parse().is_ok_and(f64::is_finite);
         let reason = if is_finite { RejectReason::WrongType } else { RejectReason::NotFinite };
         let got = match (wanted, plain.data_type()) {

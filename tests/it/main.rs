@@ -27,6 +27,7 @@ mod learning;
 mod oracle;
 mod outsize;
 mod ranges;
+mod references;
 mod restart;
 mod rollback;
 mod scripts;
