@@ -158,7 +158,9 @@ pub enum BusError {
         found_micros: i64,
     },
     /// The message is larger than the server takes.
-    #[error("message of {bytes} bytes to {subject} is larger than the server's limit of {limit}")]
+    #[error(
+        "message of {bytes} bytes to {subject} is larger than the server's limit of {limit}: raise its `max_payload`"
+    )]
     TooLarge {
         /// Where it was going.
         subject: String,

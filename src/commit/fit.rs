@@ -18,7 +18,7 @@ use super::emitted::TABLE;
 use super::epoch::Stored;
 use super::halves::PART;
 use super::letter::{CUT_FROM, Letter, TOO_LARGE};
-use super::outputs::{ID, Outputs, id};
+use super::outputs::{ID, Outputs, id, one_line};
 use super::telemetry::{Replaced, record_replaced};
 use crate::bus::{Excess, Outgoing, Room};
 
@@ -127,8 +127,15 @@ impl Outputs {
     }
 }
 
-/// The first bytes of a dead letter, as many as fit, and how many there were.
+/// The first bytes of a dead letter, as many as fit, and how many there were. Headers but the id, such as a long key, are cut
+/// first.
 fn cut(mut letter: Outgoing, room: Room) -> Outgoing {
+    if room.excess(&letter).is_none() {
+        return letter;
+    }
+    for (_, value) in letter.headers.iter_mut().filter(|(name, _)| *name != ID) {
+        *value = one_line(value);
+    }
     if room.excess(&letter).is_none() {
         return letter;
     }
@@ -245,6 +252,9 @@ mod tests {
             (Some("9000"), true),
             "also one that stands for a row"
         );
+        let long = letter(10).header("Tidewheel-Key", "k".repeat(70_000));
+        let fitted = outputs().fitted(vec![long], Room::of(1 << 20, 256), &Stored::default()).unwrap().swap_remove(0);
+        assert_eq!(header(&fitted, "Tidewheel-Key").map(str::len), Some(500), "a long key is cut as well");
     }
 
     fn message(rows: usize) -> Outgoing {
