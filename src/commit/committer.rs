@@ -38,9 +38,9 @@ const PROGRESS_WAIT: Duration = Duration::from_millis(250);
 const HEARTBEAT: Duration = Duration::from_secs(3_600);
 /// ...and no less than so many times while the output stream keeps it.
 const HEARTBEATS: u32 = 4;
-/// The steps of a marker have this part of a message...
+/// The steps of a marker have this part of a message, and so have the names of rankings that were not made...
 const STEPS_SHARE: usize = 4;
-/// ...each with so many bytes at most.
+/// ...each step with so many bytes at most.
 const STEP_BYTES: usize = 32;
 
 /// Commits what a pipeline gives.
@@ -176,7 +176,10 @@ impl Committer {
             }
         }
         let Some(mut given) = given else { return Ok(()) };
-        self.epoch.note_unscored(mem::take(&mut given.unscored));
+        let most_bytes = self.publisher.room().most_bytes() / STEPS_SHARE;
+        for batch in self.epoch.note_unscored(mem::take(&mut given.unscored), most_bytes) {
+            self.send(batch, None).await?;
+        }
         if model.is_some() {
             self.marker.model = model;
         }

@@ -40,6 +40,9 @@ pub(super) struct Batch {
     pub(super) resumed: Option<Unfinished>,
 }
 
+/// What a name takes in a marker beside its letters.
+const NAME_BYTES: usize = 3;
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Epoch {
@@ -137,10 +140,23 @@ impl Epoch {
         full.into_iter().collect()
     }
 
-    /// Remembers rankings that the step which is taken next does not have, because a model failed on them. A marker may say it
-    /// sooner than the step is complete: who does the step anew does not ask.
-    pub(super) fn note_unscored(&mut self, rankings: Vec<String>) {
-        self.unscored.extend(rankings);
+    /// Remembers rankings that the step which is taken next does not have, because a model failed on them, and gives batches
+    /// for those that its marker has no room for beside `most_bytes` of names. A marker may say it sooner than the step is
+    /// complete: who does the step anew does not ask.
+    pub(super) fn note_unscored(&mut self, rankings: Vec<String>, most_bytes: usize) -> Vec<Batch> {
+        let mut batches = Vec::new();
+        for ranking in rankings {
+            let bytes: usize = self.unscored.iter().map(|name| name.len() + NAME_BYTES).sum();
+            if bytes + ranking.len() > most_bytes && !self.unscored.is_empty() {
+                let resumed = self.stored.unfinished;
+                let unscored = mem::take(&mut self.unscored);
+                // A step before must be complete first: its marker would be taken for the end of this one.
+                batches.extend((!self.is_empty()).then(|| self.close()));
+                batches.push(Batch { unscored, resumed, ..Batch::default() });
+            }
+            self.unscored.push(ranking);
+        }
+        batches
     }
 
     /// Takes a step, and gives the batches that are full now. `run` is absent where it read nothing.
@@ -169,7 +185,7 @@ impl Epoch {
                 self.bytes = 0;
                 // Outputs of requests alone follow from no step: each batch of them is complete.
                 let resumed = self.stored.unfinished;
-                let unscored = self.first_unscored();
+                let unscored = mem::take(&mut self.unscored);
                 batches.push(Batch { outputs, unscored, unfinished: run, resumed, ..Batch::default() });
             }
             self.bytes += size(&output);
@@ -191,18 +207,12 @@ impl Epoch {
         Batch {
             outputs: mem::take(&mut self.outputs),
             steps: mem::take(&mut self.steps),
-            unscored: self.first_unscored(),
+            unscored: mem::take(&mut self.unscored),
             ticks: mem::take(&mut self.ticks),
             progress: self.progress.take(),
             unfinished: None,
             resumed: self.stored.unfinished,
         }
-    }
-
-    /// As many as a marker has room for. Each comes with a dead letter, so that as many batches come as they need.
-    fn first_unscored(&mut self) -> Vec<String> {
-        let rest = self.unscored.split_off(self.unscored.len().min(MOST_OUTPUTS));
-        mem::replace(&mut self.unscored, rest)
     }
 
     /// Whether so much more still is one batch.
@@ -312,6 +322,19 @@ mod tests {
         epoch.close();
         assert!(epoch.take_tick(Vec::new(), tick(9)).is_empty() && epoch.has_outputs(), "all were sampled out");
         assert_eq!(epoch.close().ticks, [tick(9)]);
+    }
+
+    /// Names without a bound made a marker that no broker takes, at each start again.
+    #[test]
+    fn names_that_one_marker_has_no_room_for_are_in_markers_of_their_own_after_the_step_before() {
+        let mut epoch = Epoch::default();
+        epoch.take(outputs(0..3, 1), Some(run(0, 4)), Some(progress(4)));
+        let names: Vec<String> = (0..5).map(|name| format!("ranking-{name}")).collect();
+        let full = epoch.note_unscored(names.clone(), 26);
+        assert_eq!(shapes(&full), [(3, Some(4), None), (0, None, None), (0, None, None)]);
+        epoch.take(outputs(0..1, 1), Some(run(0, 9)), Some(progress(9)));
+        let told: Vec<String> = full.into_iter().chain([epoch.close()]).flat_map(|batch| batch.unscored).collect();
+        assert_eq!(told, names);
     }
 
     #[test]

@@ -12,7 +12,7 @@ pub(super) const TOO_LARGE: &str = "too-large";
 /// Reason of rows that have a value which JSON or Delta can't hold.
 pub(super) const UNWRITABLE: &str = "unwritable";
 
-const COLUMN: &str = "Tidewheel-Column";
+pub(super) const COLUMN: &str = "Tidewheel-Column";
 /// How many bytes there were where a letter has only the first ones.
 pub(super) const CUT_FROM: &str = "Tidewheel-Cut-From";
 

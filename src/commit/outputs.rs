@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use super::emitted::{TABLE, name_row};
 use super::halves::Vectors;
+use super::letter::COLUMN;
 use crate::bus::{Outgoing, StreamSequence, Subject};
 use crate::pipeline::{Names, Pipeline, StreamIndex};
 use crate::step::{DeadLetter, ExampleMessage, FailingPlace, Owner, Tick};
@@ -21,7 +22,6 @@ pub(super) const REASON: &str = "Tidewheel-Reason";
 pub(super) const DETAIL: &str = "Tidewheel-Detail";
 const SEQUENCE: &str = "Tidewheel-Sequence";
 const STREAM: &str = "Tidewheel-Stream";
-const COLUMN: &str = "Tidewheel-Column";
 
 /// The longest detail in a header.
 const LONGEST_DETAIL: usize = 500;

@@ -1,7 +1,7 @@
 //! Whether two numbers per row are the probabilities of two classes, or the scores of two tasks: it shows when the model is
 //! run on vectors that differ.
 
-use super::{ModelError, feeding::Feeding, scorer::TRIAL_ROWS, session::Run};
+use super::{Link, ModelError, feeding::Feeding, scorer::TRIAL_ROWS, session::Run};
 
 /// How far the two may be from adding up to 1, and each from being a probability.
 const ROUNDING: f32 = 1e-3;
@@ -10,14 +10,19 @@ const ROUNDING: f32 = 1e-3;
 ///
 /// # Errors
 /// [`ModelError::NotTwoClasses`], or what a run on zeros failed with.
-pub(super) fn check(run: &mut Run, feeding: &mut Feeding, output: &str, columns: usize) -> Result<(), ModelError> {
+pub(super) fn check(
+    run: &mut Run,
+    feeding: &mut Feeding,
+    (output, link): (&str, Link),
+    columns: usize,
+) -> Result<(), ModelError> {
     let zeros = vec![0.0; TRIAL_ROWS * columns];
-    let Some(doubt) = doubt(run, feeding, &zeros, TRIAL_ROWS)? else { return Ok(()) };
+    let Some(doubt) = doubt(run, feeding, link, &zeros, TRIAL_ROWS)? else { return Ok(()) };
     // Whatever the weights, two sigmoids of zeros are 0.5 each. Ids of 0 and 1 are in every table worth the name.
     let every_other =
         |first: usize| (0..columns).map(move |column| if (column + first).is_multiple_of(2) { 0.0 } else { 1.0 });
     let differing: Vec<f32> = std::iter::repeat_n(1.0, columns).chain(every_other(0)).chain(every_other(1)).collect();
-    let reason = match (doubt, self::doubt(run, feeding, &differing, 3)) {
+    let reason = match (doubt, self::doubt(run, feeding, link, &differing, 3)) {
         (Doubt::Row(reason), _) | (_, Ok(Some(Doubt::Row(reason)))) => reason,
         (_, Err(error)) => format!("which can't be shown: {error}"),
         (Doubt::None, Ok(_)) => return Ok(()),
@@ -33,11 +38,18 @@ enum Doubt {
 }
 
 /// Runs the model on vectors; nothing where it gives another shape than two numbers per row.
-fn doubt(run: &mut Run, feeding: &mut Feeding, matrix: &[f32], rows: usize) -> Result<Option<Doubt>, ModelError> {
+fn doubt(
+    run: &mut Run,
+    feeding: &mut Feeding,
+    link: Link,
+    matrix: &[f32],
+    rows: usize,
+) -> Result<Option<Doubt>, ModelError> {
     feeding.fill(matrix, rows)?;
     run.run(&feeding.feeds(matrix), |shape, values| match shape {
         [_, 2] => {
-            Some(values.as_chunks::<2>().0.iter().copied().find_map(row_in_doubt).map_or(Doubt::None, Doubt::Row))
+            let pairs = values.as_chunks::<2>().0.iter().map(|pair| pair.map(|output| link.score(output)));
+            Some(pairs.into_iter().find_map(row_in_doubt).map_or(Doubt::None, Doubt::Row))
         }
         _ => None,
     })

@@ -34,7 +34,8 @@ impl Scorer {
         let zeros = vec![0.0; TRIAL_ROWS * scorer.columns.len()];
         scorer.evaluate(&zeros, TRIAL_ROWS, &mut Vec::new())?;
         if scorer.class.is_none() {
-            classes::check(&mut scorer.run, &mut scorer.feeding, &scorer.output, scorer.columns.len())?;
+            let output = (scorer.output.as_str(), scorer.link);
+            classes::check(&mut scorer.run, &mut scorer.feeding, output, scorer.columns.len())?;
         }
         Ok(scorer)
     }

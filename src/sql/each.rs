@@ -18,6 +18,7 @@ use datafusion::error::DataFusionError;
 use datafusion::physical_expr::PhysicalExpr;
 
 use super::evaluate::evaluate;
+use super::zero;
 
 /// The rows of a batch that expressions failed on, each with the first that did.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -26,7 +27,7 @@ pub struct Failures(BTreeMap<usize, Failed>);
 /// Why a row has no value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Failed {
-    /// The expression, without the places of its columns.
+    /// The expression as it was written: without the places of its columns, and what brings zeros to one.
     pub(crate) expression: String,
     /// What it failed with.
     pub(crate) reason: String,
@@ -131,7 +132,8 @@ impl Failures {
 
 impl Failed {
     pub(crate) fn new(expression: &Arc<dyn PhysicalExpr>, error: &DataFusionError) -> Self {
-        Self { expression: plain(&expression.to_string()), reason: reason(error) }
+        let text = expression.to_string().replace(zero::CALL, "(");
+        Self { expression: plain(&text), reason: reason(error) }
     }
 }
 

@@ -47,6 +47,8 @@ const HARMLESS: [&str; 17] = [
 ];
 
 const NAME: &str = "one_zero";
+/// How a call of it begins.
+pub(super) const CALL: &str = "one_zero(";
 
 /// The expression with one zero and one NaN everywhere; its types must be equal where they meet.
 pub(super) fn with_one_zero(expression: Expr, schema: &DFSchema) -> Result<Expr> {

@@ -81,7 +81,8 @@ impl Trainer {
         let output = ScoreOutput { name: output.name.or(settings.output.as_deref()), ..output };
         let binding = Binding { output: Some(output), ..*binding };
         let fit = fit::decide(&signature, &document.metadata(), &binding)?;
-        let gradient = differentiate(&document, &settings.gradient(Some(fit.output.clone()), Some(SCORED_CLASS)))?;
+        let class = fit.class.map_or(SCORED_CLASS, |class| class as i64);
+        let gradient = differentiate(&document, &settings.gradient(Some(fit.output.clone()), Some(class)))?;
         Self::with_gradient(document, gradient, fit, binding.columns.len(), settings)
     }
 

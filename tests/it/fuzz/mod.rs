@@ -76,6 +76,7 @@ targets!(
     queries,
     references,
     requests,
+    rows,
     snapshots,
     states,
 );

@@ -10,6 +10,7 @@ pub mod models;
 pub mod queries;
 pub mod references;
 pub mod requests;
+pub mod rows;
 pub mod snapshots;
 pub mod states;
 
