@@ -91,7 +91,7 @@ mod tests {
         let properties = r#"{"ts": {"type": "integer"}, "user_id": {"type": "integer"}}"#;
         write("click.json", &format!(r#"{{"type": "object", "properties": {properties}, "required": ["ts"]}}"#));
         write("features/t.sql", select);
-        let stream = "[streams.clicks]\nsubjects = [\"risks.*\"]\ncontract = \"click.json\"\ntime = \"ts\"";
+        let stream = "[streams.clicks]\nsubjects = [\"shop.*\"]\ncontract = \"click.json\"\ntime = \"ts\"";
         write("pipeline.toml", &format!("name = \"risks\"\n{stream}\n{settings}\n"));
         let pipeline = Folder::check(folder.path()).unwrap();
         let shown = risks(folder.path(), &pipeline).into_iter().map(|risk| risk.render(false)).collect::<Vec<_>>();

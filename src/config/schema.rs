@@ -244,6 +244,7 @@ mod tests {
         replay = 20000
         replay_share = 1.0
         freeze = []
+        unfreeze = []
         dropout = true
         checkpoint = "10s"
         keep = 20

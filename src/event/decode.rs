@@ -377,7 +377,13 @@ mod tests {
         assert_eq!(problem(CONTRACT, "user"), "time column \"user\" is of type string; use an integer or a date-time");
         assert_eq!(
             problem(CONTRACT, "price"),
-            "time column \"price\" is optional; list it in \"required\" and take null out of its type"
+            "time column \"price\" is of type number; use an integer or a date-time"
+        );
+        let optional = r#"{"type": "object", "properties": {"ts": {"type": ["integer", "null"]}, "id": {"type": "integer"}},
+            "required": ["id"]}"#;
+        assert_eq!(
+            problem(optional, "ts"),
+            "time column \"ts\" is optional; list it in \"required\" and take null out of its type"
         );
     }
 

@@ -223,15 +223,16 @@ mod tests {
 
     #[test]
     fn zero_has_no_sign_in_columns_and_in_their_lists() {
-        let contract = r#"{"type": "object", "properties": {"price": {"type": "number"},
-            "prices": {"type": "array", "items": {"type": "number"}}}, "required": ["price"]}"#;
+        let contract = r#"{"type": "object", "properties": {"id": {"type": "integer"}, "price": {"type": "number"},
+            "prices": {"type": "array", "items": {"type": "number"}}}, "required": ["id", "price"]}"#;
         let prices = || Arc::new(Float64Array::from(vec![-0.0, 0.0]));
         let item = Arc::new(Field::new("item", DataType::Float64, true));
         let lists = ListArray::try_new(item, arrow::buffer::OffsetBuffer::from_lengths([1, 1]), prices(), None);
         let lists: ArrayRef = Arc::new(lists.expect("lists"));
-        let batch = RecordBatch::try_from_iter([("price", prices() as ArrayRef), ("prices", lists)]).expect("a batch");
+        let batch = RecordBatch::try_from_iter([("id", ids()), ("price", prices() as ArrayRef), ("prices", lists)])
+            .expect("a batch");
         let fitted = fit_to(contract, &batch).expect("columns").columns;
-        for values in [&fitted[0], fitted[1].as_list::<i32>().values()] {
+        for values in [&fitted[1], fitted[2].as_list::<i32>().values()] {
             let values = values.as_primitive::<arrow::datatypes::Float64Type>().values();
             assert!(values.iter().all(|value| value.to_bits() == 0), "{values:?}");
         }

@@ -10,6 +10,7 @@ use proptest::prelude::*;
 
 use super::check::ObjectCheck;
 use super::frame::{Frame, Frames};
+use super::number::one_zero;
 use super::random_events::{CONTRACT, payloads};
 use super::reject::{Reject, RejectReason};
 use super::surrogates::without_surrogate_pairs;
@@ -70,7 +71,8 @@ fn two_passes(decoder: &Decoder, contract: &Arc<Contract>, messages: &[Message])
         });
     }
     rejects.sort_by_key(|reject| reject.message);
-    let mut columns = batch.columns().to_vec();
+    let mut columns: Vec<ArrayRef> =
+        batch.columns().iter().map(|column| one_zero(Arc::clone(column)).expect("a column")).collect();
     columns[0] = Arc::new(TimestampMicrosecondArray::from(micros).with_timezone("+00:00"));
     let batch = RecordBatch::try_new(Arc::clone(decoder.schema()), columns).expect("a batch");
     let batch = filter_record_batch(&batch, &BooleanArray::from(believed)).expect("rows");

@@ -70,7 +70,8 @@ impl Claims {
     fn add(&mut self, batch: &RecordBatch<'_>, body: &[u8]) {
         let (Some(compression), Some(buffers)) = (batch.compression(), batch.buffers()) else { return };
         let is_lz4 = compression.codec() == CompressionType::LZ4_FRAME;
-        for buffer in buffers {
+        // One without a byte claims nothing, and stands where another begins.
+        for buffer in buffers.iter().filter(|buffer| buffer.length() > 0) {
             let claim = usize::try_from(buffer.offset()).ok().and_then(|at| body.get(at..)?.first_chunk());
             // A buffer that is no smaller compressed claims -1 and is not.
             let Some(Ok(claim)) = claim.map(|claim| u64::try_from(i64::from_le_bytes(*claim))) else { continue };

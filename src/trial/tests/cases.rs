@@ -149,6 +149,8 @@ fn what_would_be_told_of_another_moment_is_no_answer() {
     let tables = [("features/u.sql", "SELECT user_id, count(*) AS n FROM clicks GROUP BY user_id")];
     let lines: Vec<String> = [0, 10_000, 5_000].map(|ms| event(ms, "")).to_vec();
     let lines = events(&lines.iter().map(String::as_str).collect::<Vec<_>>());
+    // The broker had all of them after the last: its clock holds no watermark back.
+    let lines = lines.replace("lines = ", "published = '2023-11-14T00:00:11Z'\nlines = ");
     let row = |at: &str, n: i64| {
         let row = format!("[[rows]]\ntable = 'u'\nkey = {{ user_id = 1 }}\nat = '2023-11-14T00:00:{at}Z'\n");
         told("", &tables, &format!("{lines}{row}expect = {{ n = {n} }}\n"))

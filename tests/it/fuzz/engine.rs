@@ -28,6 +28,8 @@ pub struct Target {
     pub dictionary: &'static [&'static str],
     /// Inputs to begin with, beside the stored ones.
     pub inputs: fn() -> Vec<Vec<u8>>,
+    /// How long it is run unless told otherwise.
+    pub seconds: u64,
     /// Makes the reader on the thread that runs it.
     pub reader: fn() -> Reader,
 }

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! An input is bytes of at most [`LARGEST`](engine::LARGEST). The same seed makes the same inputs in the same order. Each
-//! test runs its target for `FUZZ_SECONDS` (2) from `FUZZ_SEED` (1); `FUZZ_INPUT` runs one file instead. What feeds back is
+//! test runs its target for `FUZZ_SECONDS` (2, a minute where an input is a whole pipeline) from `FUZZ_SEED` (1); `FUZZ_INPUT` runs one file instead. What feeds back is
 //! what the code says about an input: a refusal that was not seen before stands for a path that was not taken before.
 
 mod engine;
@@ -37,7 +37,7 @@ fn fuzz(target: &Target) {
         }
     }
     stored::keep_aborted(target.name);
-    let (seconds, seed) = (setting("FUZZ_SECONDS", 2), setting("FUZZ_SEED", 1));
+    let (seconds, seed) = (setting("FUZZ_SECONDS", target.seconds), setting("FUZZ_SEED", 1));
     let corpus = [stored::corpus(target.name), (target.inputs)()].concat();
     assert!(!corpus.is_empty(), "{} has no input to begin with", target.name);
     match engine::hunt(target, corpus, seed, std::time::Duration::from_secs(seconds)) {

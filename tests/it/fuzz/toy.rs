@@ -8,6 +8,7 @@ use super::guard;
 /// Reads `key=number;` and can't stand two things.
 const TOY: Target = Target {
     name: "toy",
+    seconds: 2,
     dictionary: &["size"],
     inputs: Vec::new,
     reader: || {
@@ -44,6 +45,7 @@ fn one_seed_finds_one_input() {
 fn a_hang_is_a_failure_with_its_input() {
     let hanging = Target {
         name: "hanging",
+        seconds: 2,
         reader: || {
             Box::new(|input| {
                 if input == b"for ever" {

@@ -16,6 +16,7 @@ const DIGEST_BYTES: usize = 32;
 
 pub const TARGET: Target = Target {
     name: "checkpoints",
+    seconds: 2,
     dictionary: &[
         "\"format\"",
         "\"fingerprint\"",

@@ -10,6 +10,7 @@ use crate::fuzz::engine::{Outcome, Target};
 
 pub const TARGET: Target = Target {
     name: "contracts",
+    seconds: 2,
     dictionary: &[
         "{",
         "}",

@@ -30,6 +30,7 @@ const PUBLISHED: i64 = 1_790_000_000_000_000;
 
 pub const TARGET: Target = Target {
     name: "events",
+    seconds: 2,
     dictionary: &[
         "{",
         "}",

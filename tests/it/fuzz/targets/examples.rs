@@ -10,6 +10,7 @@ const VECTOR: &str = "f00d";
 
 pub const TARGET: Target = Target {
     name: "examples",
+    seconds: 2,
     dictionary: &[
         "tidewheel.examples",
         "tidewheel.fingerprint",

@@ -17,6 +17,7 @@ const SECOND: i64 = 1_000_000;
 
 pub const TARGET: Target = Target {
     name: "features",
+    seconds: 2,
     dictionary: &[
         "SELECT ",
         " FROM clicks ",

@@ -23,6 +23,7 @@ const FILES: [&str; 7] = [
 
 pub const TARGET: Target = Target {
     name: "folders",
+    seconds: 2,
     dictionary: &[
         "=== pipeline.toml\n",
         "=== features/one.sql\n",

@@ -7,6 +7,7 @@ use crate::fuzz::engine::{Outcome, Target};
 
 pub const TARGET: Target = Target {
     name: "models",
+    seconds: 2,
     dictionary: &[
         "Loop",
         "Scan",

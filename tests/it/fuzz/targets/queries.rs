@@ -9,6 +9,7 @@ use crate::fuzz::engine::{Outcome, Target};
 
 pub const TARGET: Target = Target {
     name: "queries",
+    seconds: 2,
     dictionary: &[
         "SELECT ",
         "*",

@@ -17,6 +17,7 @@ const CONTRACT: &str = r#"{"type": "object", "properties": {
 
 pub const TARGET: Target = Target {
     name: "references",
+    seconds: 2,
     dictionary: &[
         "id",
         "name",

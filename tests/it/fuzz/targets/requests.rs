@@ -25,6 +25,7 @@ const OTHER: &str = r#"{"type": "object", "properties": {
 
 pub const TARGET: Target = Target {
     name: "requests",
+    seconds: 2,
     dictionary: &[
         "{",
         "}",

@@ -30,6 +30,7 @@ const TEXTS: [&str; 8] = ["", "7", "many", "-0", "9223372036854775808", "1e3", "
 
 pub const TARGET: Target = Target {
     name: "rows",
+    seconds: 60,
     dictionary: &["\0", "\u{1}", "\u{2}", "\u{3}", "\u{7}"],
     inputs: || {
         let every = |start: u8| (0..160).map(|at: u8| at.wrapping_mul(37).wrapping_add(start)).collect();
@@ -107,7 +108,12 @@ impl Choices<'_> {
             6 => format!("max(CAST({} AS VARCHAR))", self.integer(2)),
             _ => format!("avg({})", self.float(1)),
         };
-        let window = self.of(&["", ", tumble(ts, '10 seconds')", ", hop(ts, '5 seconds', '10 seconds')", ", session(ts, '4 seconds')"]);
+        let window = self.of(&[
+            "",
+            ", tumble(ts, '10 seconds')",
+            ", hop(ts, '5 seconds', '10 seconds')",
+            ", session(ts, '4 seconds')",
+        ]);
         format!("SELECT {key} AS k, {aggregate} AS v, count(*) AS n FROM clicks{filter} GROUP BY {key}{window}")
     }
 }
@@ -177,7 +183,8 @@ fn told(oracle: &Oracle, choices: &mut Choices<'_>) -> Outcome {
     let cut = usize::from(choices.byte()) % 9 + 1;
     let all: Vec<Message> = events.iter().enumerate().map(|(number, event)| event.message(number)).collect();
     let bad: BTreeSet<usize> = (0..events.len()).filter(|number| events[*number].fails(oracle, &select)).collect();
-    let good: Vec<Message> = (0..events.len()).filter(|number| !bad.contains(number)).map(|at| all[at].clone()).collect();
+    let good: Vec<Message> =
+        (0..events.len()).filter(|number| !bad.contains(number)).map(|at| all[at].clone()).collect();
     let (found, without) = (pass(&pipeline, &all, cut), pass(&pipeline, &good, 24));
     let place = pipeline.tables.iter().position(|table| table.plan.name() == "t").unwrap();
     let of_table = |out: &Out| -> (Vec<String>, String) {

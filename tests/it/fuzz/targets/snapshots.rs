@@ -23,6 +23,7 @@ const CHECKSUM_BYTES: usize = size_of::<u128>();
 
 pub const TARGET: Target = Target {
     name: "snapshots",
+    seconds: 2,
     dictionary: &["tidesnap", "first", "second", "empty", "labels", "newer", "tables/user_activity", "packs/"],
     inputs: || {
         let golden = golden();

@@ -22,6 +22,7 @@ const SESSIONS: &str = "SELECT user_id, window_start, count(*) AS n, median(pric
 
 pub const TARGET: Target = Target {
     name: "states",
+    seconds: 2,
     dictionary: &[
         "tidestat",
         "table",
