@@ -128,9 +128,11 @@ impl Labels {
             for positive in feedback.positives.iter().filter(|positive| positive.row == row) {
                 self.join.feedback(positive.key, positive.at, &mut self.examples).unwrap();
             }
-            if let Some(place) = output.triggers.iter().position(|event| *event as usize == row) {
+            let place = output.triggers.iter().position(|event| *event as usize == row);
+            // What was scored as of a later moment than its own has no key, and nothing finds it.
+            if let Some((place, key)) = place.and_then(|place| Some((place, output.keys[place]?))) {
                 let vector = &output.job.matrix.values[place * self.columns..][..self.columns];
-                let (key, group) = (output.keys[place].unwrap(), &output.job.groups[place]);
+                let group = &output.job.groups[place];
                 let (at, arrived) = (group.shown, group.arrived);
                 self.join.show(Impression { key, at, arrived, place: 0, vector }).unwrap();
             }

@@ -96,8 +96,9 @@ impl Choices<'_> {
 
     /// A select over `clicks`, with a table's name for what it groups by.
     fn select(&mut self) -> String {
-        let filter = if self.byte() % 3 == 0 { format!(" WHERE {} > 0", self.integer(2)) } else { String::new() };
-        let key = if self.byte() % 3 == 0 { self.integer(2) } else { "user_id".to_owned() };
+        let filter =
+            if self.byte().is_multiple_of(3) { format!(" WHERE {} > 0", self.integer(2)) } else { String::new() };
+        let key = if self.byte().is_multiple_of(3) { self.integer(2) } else { "user_id".to_owned() };
         let aggregate = match self.byte() % 8 {
             0 => format!("sum({})", self.integer(2)),
             1 => format!("count(DISTINCT {})", self.integer(2)),
