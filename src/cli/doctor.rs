@@ -16,7 +16,7 @@ use time::format_description::well_known::Rfc3339;
 use super::finding::{Finding, State};
 use super::{BrokerArguments, Format, durability};
 use crate::bus::{BinaryOrigin, ServerBinary, ServerError};
-use crate::model::{ModelError, RuntimeOrigin, find_runtime, runtime_version};
+use crate::model::{RuntimeError, RuntimeOrigin, find_runtime, runtime_version};
 
 const GIB: u64 = 1 << 30;
 
@@ -134,21 +134,20 @@ fn onnx_runtime() -> Finding {
 }
 
 /// The error without its advice, which is the fix.
-fn runtime_fault(error: &ModelError) -> String {
+fn runtime_fault(error: &RuntimeError) -> String {
     match error {
-        ModelError::RuntimeMissing { file } => format!("{file} not found"),
-        ModelError::RuntimeVariable { path } => format!("ORT_DYLIB_PATH is {}, which is not a file", path.display()),
-        ModelError::RuntimeTooOld { path, found, needed } => {
+        RuntimeError::Missing { file } => format!("{file} not found"),
+        RuntimeError::Variable { path } => format!("ORT_DYLIB_PATH is {}, which is not a file", path.display()),
+        RuntimeError::TooOld { path, found, needed } => {
             format!("{found} at {} is too old, 1.{needed} or newer is needed", path.display())
         }
-        ModelError::RuntimeUnusable { path, reason } => format!("{} can't be used: {reason}", path.display()),
-        other => other.to_string(),
+        RuntimeError::Unusable { path, reason } => format!("{} can't be used: {reason}", path.display()),
     }
 }
 
-fn runtime_fix(error: &ModelError) -> &'static str {
+fn runtime_fix(error: &RuntimeError) -> &'static str {
     match error {
-        ModelError::RuntimeMissing { .. } => {
+        RuntimeError::Missing { .. } => {
             "run scripts/fetch-runtime.sh, or set ORT_DYLIB_PATH to a library of your own"
         }
         _ => "run scripts/fetch-runtime.sh and unset ORT_DYLIB_PATH, or set it to a newer library",

@@ -1,51 +1,18 @@
 //! What can go wrong with a model.
 
 mod judgement;
+mod runtime;
 
-use std::path::PathBuf;
+pub(crate) use runtime::RuntimeError;
 
 use super::{objective::ObjectiveError, trial::TrialError};
 
 /// Why a model could not be loaded, bound to a vector, built or run.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
-    // The library. The operator's to mend.
-    /// No library was found anywhere.
-    #[error(
-        "no ONNX Runtime found: {file} is in no .runtime folder at or above the program or the working folder: run scripts/fetch-runtime.sh, or set ORT_DYLIB_PATH to the library"
-    )]
-    RuntimeMissing {
-        /// The name that was looked for.
-        file: String,
-    },
-    /// `ORT_DYLIB_PATH` names no file.
-    #[error(
-        "ORT_DYLIB_PATH is {path:?}, which is not a file: correct it, or unset it and run scripts/fetch-runtime.sh"
-    )]
-    RuntimeVariable {
-        /// The variable's value.
-        path: PathBuf,
-    },
-    /// The library is older than the interface that is used.
-    #[error(
-        "ONNX Runtime {found} at {path:?} is too old, 1.{needed} or newer is needed: run scripts/fetch-runtime.sh and unset ORT_DYLIB_PATH"
-    )]
-    RuntimeTooOld {
-        /// Where it is.
-        path: PathBuf,
-        /// Its version.
-        found: String,
-        /// The oldest minor version that serves.
-        needed: u32,
-    },
-    /// The file is not a library for this machine, or it does not start.
-    #[error("ONNX Runtime at {path:?} can't be used: {reason}: run scripts/fetch-runtime.sh")]
-    RuntimeUnusable {
-        /// Where it is.
-        path: PathBuf,
-        /// What the loader said.
-        reason: String,
-    },
+    /// The library.
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
 
     // The file. The operator's or the model author's to mend.
     /// The file is larger than is accepted.

@@ -55,7 +55,7 @@ mod version;
 pub use activation::Activation;
 pub(crate) use adopt::{Adopted, adopt, adopted_from};
 pub use deepfm::{DeepFmSpec, build_deepfm};
-pub(crate) use error::ModelError;
+pub(crate) use error::{ModelError, RuntimeError};
 pub use fit::{Binding, ScoreOutput};
 pub use link::Link;
 pub(crate) use link::logistic;

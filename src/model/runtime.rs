@@ -13,7 +13,7 @@ use std::{
 
 use ort::{LoadDynamicError, environment::Environment, logging::LogLevel};
 
-use super::ModelError;
+use super::RuntimeError;
 
 /// The variable that overrides the search, the one that `ort` itself would read.
 const VARIABLE: &str = "ORT_DYLIB_PATH";
@@ -44,8 +44,8 @@ pub(crate) enum RuntimeOrigin {
 /// folder. The program comes first so that a folder someone else left above the working folder does not win.
 ///
 /// # Errors
-/// [`ModelError::RuntimeVariable`] when the variable names no file, [`ModelError::RuntimeMissing`] when there is none.
-pub(crate) fn find_runtime() -> Result<RuntimeLibrary, ModelError> {
+/// [`RuntimeError::Variable`] when the variable names no file, [`RuntimeError::Missing`] when there is none.
+pub(crate) fn find_runtime() -> Result<RuntimeLibrary, RuntimeError> {
     let program = env::current_exe().ok();
     let folder = env::current_dir().ok();
     let starts = [(program, RuntimeOrigin::Program), (folder, RuntimeOrigin::WorkingFolder)];
@@ -54,16 +54,16 @@ pub(crate) fn find_runtime() -> Result<RuntimeLibrary, ModelError> {
 
 /// The version of the library that this process uses, such as `1.32.0`; `unknown` where the file does not say.
 /// Starts the library, so an answer means that it works.
-pub(crate) fn runtime_version() -> Result<String, ModelError> {
+pub(crate) fn runtime_version() -> Result<String, RuntimeError> {
     let runtime = runtime()?;
     let path = &runtime.library.path;
     let bytes = fs::read(path)
-        .map_err(|error| ModelError::RuntimeUnusable { path: path.clone(), reason: error.to_string() })?;
+        .map_err(|error| RuntimeError::Unusable { path: path.clone(), reason: error.to_string() })?;
     Ok(version_in(&bytes).unwrap_or("unknown").to_owned())
 }
 
 /// The process's one ONNX Runtime environment, started on first use; a failed start is tried again on the next use.
-pub(super) fn environment() -> Result<&'static Environment, ModelError> {
+pub(super) fn environment() -> Result<&'static Environment, RuntimeError> {
     runtime().map(|runtime| &runtime.environment)
 }
 
@@ -72,7 +72,7 @@ struct Runtime {
     environment: Environment,
 }
 
-fn runtime() -> Result<&'static Runtime, ModelError> {
+fn runtime() -> Result<&'static Runtime, RuntimeError> {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
     static STARTING: Mutex<()> = Mutex::new(());
     if let Some(runtime) = RUNTIME.get() {
@@ -87,11 +87,11 @@ fn runtime() -> Result<&'static Runtime, ModelError> {
     Ok(RUNTIME.get_or_init(|| Runtime { library, environment }))
 }
 
-fn start(path: &Path) -> Result<Environment, ModelError> {
-    let unusable = |reason: String| ModelError::RuntimeUnusable { path: path.to_owned(), reason };
+fn start(path: &Path) -> Result<Environment, RuntimeError> {
+    let unusable = |reason: String| RuntimeError::Unusable { path: path.to_owned(), reason };
     let builder = ort::init_from(path).map_err(|error| match error {
         LoadDynamicError::BadVersion { version_str, path } => {
-            ModelError::RuntimeTooOld { path, found: version_str, needed: ort::MINOR_VERSION }
+            RuntimeError::TooOld { path, found: version_str, needed: ort::MINOR_VERSION }
         }
         other => unusable(other.to_string()),
     })?;
@@ -102,11 +102,11 @@ fn start(path: &Path) -> Result<Environment, ModelError> {
     Ok(environment)
 }
 
-fn find(variable: Option<OsString>, starts: &[(Option<PathBuf>, RuntimeOrigin)]) -> Result<RuntimeLibrary, ModelError> {
+fn find(variable: Option<OsString>, starts: &[(Option<PathBuf>, RuntimeOrigin)]) -> Result<RuntimeLibrary, RuntimeError> {
     if let Some(value) = variable.filter(|value| !value.is_empty()) {
         let path = PathBuf::from(value);
         if !path.is_file() {
-            return Err(ModelError::RuntimeVariable { path });
+            return Err(RuntimeError::Variable { path });
         }
         return Ok(RuntimeLibrary { path, origin: RuntimeOrigin::Variable });
     }
@@ -119,7 +119,7 @@ fn find(variable: Option<OsString>, starts: &[(Option<PathBuf>, RuntimeOrigin)])
             }
         }
     }
-    Err(ModelError::RuntimeMissing { file })
+    Err(RuntimeError::Missing { file })
 }
 
 /// The version in the name under which a Linux build of ONNX Runtime exports its functions, such as `VERS_1.32.0`.

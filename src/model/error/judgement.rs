@@ -6,11 +6,8 @@ use crate::fault::{Judged, Judgement};
 impl Judged for ModelError {
     fn judgement(&self) -> Judgement {
         match self {
-            Self::RuntimeMissing { .. }
-            | Self::RuntimeVariable { .. }
-            | Self::RuntimeTooOld { .. }
-            | Self::RuntimeUnusable { .. }
-            | Self::TooLarge { .. }
+            Self::Runtime(error) => error.judgement(),
+            Self::TooLarge { .. }
             | Self::NotOnnx { .. }
             | Self::UnknownField { .. }
             | Self::Unsupported { .. }
@@ -56,11 +53,12 @@ impl Judged for ModelError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::RuntimeError;
 
     #[test]
     fn each_error_says_whose_it_is() {
         for (error, judgement) in [
-            (ModelError::RuntimeMissing { file: String::new() }, Judgement::OPERATOR),
+            (RuntimeError::Missing { file: String::new() }.into(), Judgement::OPERATOR),
             (ModelError::Run { reason: String::new() }, Judgement::OPERATOR),
             (ModelError::TooLarge { limit: 1 }, Judgement::OPERATOR),
             (ModelError::NotFinite { count: 1, rows: 2 }, Judgement::DATA),
