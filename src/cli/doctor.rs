@@ -147,9 +147,7 @@ fn runtime_fault(error: &RuntimeError) -> String {
 
 fn runtime_fix(error: &RuntimeError) -> &'static str {
     match error {
-        RuntimeError::Missing { .. } => {
-            "run scripts/fetch-runtime.sh, or set ORT_DYLIB_PATH to a library of your own"
-        }
+        RuntimeError::Missing { .. } => "run scripts/fetch-runtime.sh, or set ORT_DYLIB_PATH to a library of your own",
         _ => "run scripts/fetch-runtime.sh and unset ORT_DYLIB_PATH, or set it to a newer library",
     }
 }

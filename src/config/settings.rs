@@ -109,7 +109,8 @@ pub struct Model {
     pub class: Option<usize>,
 }
 
-/// What makes a score of an output.
+/// What makes the score of that output: what is served, and what `[train]` holds against labels. Nothing unless given: the
+/// output is the score.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[schemars(inline)]

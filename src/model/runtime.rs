@@ -57,8 +57,8 @@ pub(crate) fn find_runtime() -> Result<RuntimeLibrary, RuntimeError> {
 pub(crate) fn runtime_version() -> Result<String, RuntimeError> {
     let runtime = runtime()?;
     let path = &runtime.library.path;
-    let bytes = fs::read(path)
-        .map_err(|error| RuntimeError::Unusable { path: path.clone(), reason: error.to_string() })?;
+    let bytes =
+        fs::read(path).map_err(|error| RuntimeError::Unusable { path: path.clone(), reason: error.to_string() })?;
     Ok(version_in(&bytes).unwrap_or("unknown").to_owned())
 }
 
@@ -102,7 +102,10 @@ fn start(path: &Path) -> Result<Environment, RuntimeError> {
     Ok(environment)
 }
 
-fn find(variable: Option<OsString>, starts: &[(Option<PathBuf>, RuntimeOrigin)]) -> Result<RuntimeLibrary, RuntimeError> {
+fn find(
+    variable: Option<OsString>,
+    starts: &[(Option<PathBuf>, RuntimeOrigin)],
+) -> Result<RuntimeLibrary, RuntimeError> {
     if let Some(value) = variable.filter(|value| !value.is_empty()) {
         let path = PathBuf::from(value);
         if !path.is_file() {

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch};
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch, new_null_array};
+use arrow::buffer::BooleanBuffer;
+use arrow::datatypes::DataType;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::GroupsAccumulator;
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
@@ -24,4 +26,22 @@ pub(crate) fn new_accumulator(
     function.create_accumulator()?;
     let function = Arc::clone(function);
     Ok(Box::new(GroupsAccumulatorAdapter::new(move || function.create_accumulator())))
+}
+
+/// A fresh accumulator of arguments of these types that knows `groups` groups, none of which has a value yet.
+///
+/// DataFusion (55.2) takes every group as seen that comes before one with a row in a batch without a filter and without NULL
+/// (`NullState` in its `aggregate/groups_accumulator/accumulate.rs`), and then gives the value that an aggregate begins with
+/// for one without a row. So all are declared first, by rows that a filter keeps out.
+pub(crate) fn declared_accumulator(
+    function: &Arc<AggregateFunctionExpr>,
+    argument_types: &[DataType],
+    groups: usize,
+) -> Result<Box<dyn GroupsAccumulator>, DataFusionError> {
+    let mut accumulator = new_accumulator(function)?;
+    let nothing: Vec<ArrayRef> = argument_types.iter().map(|data_type| new_null_array(data_type, groups)).collect();
+    let every: Vec<usize> = (0..groups).collect();
+    let none = BooleanArray::new(BooleanBuffer::new_unset(groups), None);
+    accumulator.update_batch(&nothing, &every, Some(&none), groups)?;
+    Ok(accumulator)
 }

@@ -29,7 +29,7 @@ pub(crate) use condition::Condition;
 pub(crate) use duration::parse_duration;
 pub use each::Failures;
 pub(crate) use each::{Failed, both};
-pub(crate) use evaluate::{evaluate, new_accumulator};
+pub(crate) use evaluate::{declared_accumulator, evaluate, new_accumulator};
 pub(crate) use functions::{DecayedParts, MOST_VALUES, decayed, decayed_parts, needs_time};
 pub(crate) use planner::PlanError;
 pub use planner::Planner;

@@ -276,7 +276,7 @@ fn a_feature_that_cannot_be_computed_costs_the_ranking_of_that_event_alone() {
         (
             "SELECT user_id, sum(quantity) AS n FROM clicks GROUP BY user_id",
             "coalesce(a.n, 0) AS x",
-            "r.user_id + 0 * ({e})",
+            "CASE WHEN {e} > -1 THEN r.user_id ELSE 0 END",
         ),
     ];
     for (kind, expression, reason) in KINDS {

@@ -14,7 +14,7 @@ use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 use proptest::prelude::*;
 
-use crate::sql::evaluate::new_accumulator;
+use crate::sql::evaluate::{declared_accumulator, new_accumulator};
 use crate::sql::planner::PlanError;
 
 /// An event of the model.
@@ -96,7 +96,10 @@ impl Subject {
     }
 
     pub(super) fn accumulator(&self) -> Box<dyn GroupsAccumulator> {
-        new_accumulator(&self.function).unwrap()
+        let schema = batch(&[]).schema();
+        let arguments = self.function.expressions();
+        let types: Vec<_> = arguments.iter().map(|argument| argument.data_type(&schema).unwrap()).collect();
+        declared_accumulator(&self.function, &types, GROUPS).unwrap()
     }
 
     pub(super) fn arguments(&self, rows: &[Row]) -> Vec<ArrayRef> {

@@ -20,7 +20,7 @@ use super::plan::{CellRef, FeaturePlan, OutputSource, RunningKind};
 use super::recent::{Recent, RecentBatch};
 use super::waiting::Waiting;
 use crate::event::one_zero;
-use crate::sql::{Failures, decayed, new_accumulator};
+use crate::sql::{Failures, decayed, declared_accumulator};
 use crate::window::WindowError;
 use crate::window::failed::FailedValue;
 use crate::window::integer_sum;
@@ -246,14 +246,8 @@ impl ReadSource<'_> {
     fn merged(&self, aggregate: usize, horizon: usize, reads: &Reads) -> Result<ArrayRef, WindowError> {
         let plan = &self.plan.merged[aggregate];
         let picks = &reads.picks[horizon];
-        let mut accumulator = new_accumulator(&plan.function)?;
-        // DataFusion takes every group as seen that has a row in an unfiltered batch, or comes before one that has. A
-        // read may have nothing to merge, so all groups are declared first by rows that the filter keeps out.
-        let nothing: Vec<_> =
-            plan.argument_types.iter().map(|data_type| new_null_array(data_type, reads.slots.len())).collect();
-        let every_read: Vec<usize> = (0..reads.slots.len()).collect();
-        let none = BooleanArray::new(BooleanBuffer::new_unset(reads.slots.len()), None);
-        accumulator.update_batch(&nothing, &every_read, Some(&none), reads.slots.len())?;
+        // A read may have nothing to merge.
+        let mut accumulator = declared_accumulator(&plan.function, &plan.argument_types, reads.slots.len())?;
         let states = Sources::of(&picks.states, |(level, run)| {
             self.levels.all().get(level as usize)?.run(run as usize)?.merged[aggregate].as_deref()
         });

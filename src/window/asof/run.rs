@@ -11,7 +11,7 @@ use super::column::Column;
 use super::plan::FeaturePlan;
 use super::recent::RecentBatch;
 use super::tile::tile_start;
-use crate::sql::new_accumulator;
+use crate::sql::declared_accumulator;
 use crate::window::WindowError;
 use crate::window::content::content_size;
 use crate::window::keys::NO_SLOT;
@@ -204,7 +204,7 @@ impl RunBuilder {
         let mut rows: Vec<(u32, u32, usize)> =
             entries.iter().zip(&self.groups).map(|(entry, group)| (entry.batch, entry.row, *group)).collect();
         rows.sort_unstable();
-        let mut accumulators = accumulators(plan, held)?;
+        let mut accumulators = accumulators(plan, held, slots.len())?;
         for rows in rows.chunk_by(|left, right| left.0 == right.0) {
             let Some(batch) = rows.first().and_then(|row| batches.get(row.0 as usize)) else { continue };
             let groups: Vec<usize> = rows.iter().map(|row| row.2).collect();
@@ -233,7 +233,7 @@ impl RunBuilder {
         for (aggregate, held) in plan.running.iter().zip(&held.running) {
             totals.push(held.then(|| vec![aggregate.kind.combine().empty(); slots.len()]));
         }
-        let mut accumulators = accumulators(plan, held)?;
+        let mut accumulators = accumulators(plan, held, slots.len())?;
         for run in runs {
             self.groups.clear();
             self.groups.extend(run.slots.iter().map(|slot| self.seen[*slot as usize].1 as usize));
@@ -314,12 +314,12 @@ fn add_column(
 
 type Accumulators = Vec<Option<Box<dyn GroupsAccumulator>>>;
 
-fn accumulators(plan: &FeaturePlan, held: &Held) -> Result<Accumulators, DataFusionError> {
-    let made = plan
-        .merged
-        .iter()
-        .zip(&held.merged)
-        .map(|(aggregate, held)| if *held { new_accumulator(&aggregate.function).map(Some) } else { Ok(None) });
+/// Fresh ones for so many keys.
+fn accumulators(plan: &FeaturePlan, held: &Held, keys: usize) -> Result<Accumulators, DataFusionError> {
+    let made = plan.merged.iter().zip(&held.merged).map(|(aggregate, held)| {
+        let fresh = || declared_accumulator(&aggregate.function, &aggregate.argument_types, keys);
+        held.then(fresh).transpose()
+    });
     made.collect()
 }
 

@@ -223,6 +223,31 @@ fn under_the_limit_nothing_is_evicted_and_at_it_the_coldest_keys_are() {
     assert_eq!(row.column(1).as_ref(), &Int64Array::from(vec![1]) as &dyn arrow::array::Array);
 }
 
+/// It was the latest time that there is: DataFusion takes a key as seen that comes before one with a value.
+#[test]
+fn a_key_whose_rows_of_a_tile_have_no_value_has_none_from_it() {
+    let sql = "SELECT user_id, min(CASE WHEN kind = 'buy' THEN ts END) AS first FROM clicks GROUP BY user_id";
+    let mut table = FeatureTable::new(plan(sql), DISORDER, Budget::UNLIMITED).unwrap();
+    let event = |user, kind, second: i64| Event {
+        user: Some(user),
+        item: 1,
+        kind: Some(kind),
+        price: None,
+        ts: START + second * SECOND,
+    };
+    let steps = [event(0, "view", 0), event(5, "buy", 60), event(0, "view", 61), event(9, "view", 500)];
+    for event in &steps {
+        step(&mut table, std::slice::from_ref(event), &[0]).unwrap();
+    }
+    let users: ArrayRef = Arc::new(Int64Array::from(vec![0, 5]));
+    let (mut slots, mut reads) = (Vec::new(), Reads::default());
+    table.look_up(&[users], 2, &mut slots).unwrap();
+    slots.iter().for_each(|slot| table.read(*slot, EventTime(START + 500 * SECOND), &mut reads));
+    let first = table.evaluate(&reads).unwrap().column(1).clone();
+    let expected = TimestampMicrosecondArray::from(vec![None, Some(START + 60 * SECOND)]).with_timezone("+00:00");
+    assert_eq!(first.as_ref(), &expected as &dyn arrow::array::Array);
+}
+
 #[test]
 fn a_table_that_stops_says_which_it_is_and_what_to_do() {
     let mut table = FeatureTable::new(plan(SMALL), DISORDER, Budget::stop(100_000)).unwrap();

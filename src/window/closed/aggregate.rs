@@ -8,8 +8,6 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, new_null_array};
-use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::DataType;
 use datafusion::common::DFSchema;
 use datafusion::error::DataFusionError;
@@ -18,7 +16,7 @@ use datafusion::logical_expr::{Expr, ExprSchemable, GroupsAccumulator};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 
-use crate::sql::{DecayedParts, PlanError, Planner, decayed_parts, needs_time, new_accumulator};
+use crate::sql::{DecayedParts, PlanError, Planner, decayed_parts, declared_accumulator, needs_time, new_accumulator};
 use crate::window::integer_sum::Half;
 
 /// What an event adds to an additive aggregate.
@@ -63,15 +61,7 @@ pub(super) struct MergedAggregate {
 impl MergedAggregate {
     /// A fresh accumulator that knows `groups` groups, none of which has a value yet.
     pub(super) fn accumulator(&self, groups: usize) -> Result<Box<dyn GroupsAccumulator>, DataFusionError> {
-        let mut accumulator = new_accumulator(&self.function)?;
-        // DataFusion takes every group as seen that has a row in an unfiltered batch, or comes before one that has. A
-        // group may have no row at all, so all are declared first by rows that the filter keeps out.
-        let nothing: Vec<ArrayRef> =
-            self.argument_types.iter().map(|data_type| new_null_array(data_type, groups)).collect();
-        let every: Vec<usize> = (0..groups).collect();
-        let none = BooleanArray::new(BooleanBuffer::new_unset(groups), None);
-        accumulator.update_batch(&nothing, &every, Some(&none), groups)?;
-        Ok(accumulator)
+        declared_accumulator(&self.function, &self.argument_types, groups)
     }
 }
 

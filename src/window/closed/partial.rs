@@ -11,7 +11,6 @@ use hashbrown::HashMap;
 
 use super::aggregate::MergedAggregate;
 use super::input::MergedInput;
-use crate::sql::new_accumulator;
 use crate::window::WindowError;
 use crate::window::content::content_size;
 use crate::window::slot_hash::SlotHash;
@@ -173,9 +172,9 @@ impl Chunk {
         chunks: impl Iterator<Item = &'a Self>,
     ) -> Result<Self, WindowError> {
         let mut groups = Groups::default();
-        let mut accumulator = new_accumulator(&aggregate.function)?;
-        for chunk in chunks {
-            let targets = groups.of(&chunk.slots);
+        let chunks: Vec<(&Self, Vec<usize>)> = chunks.map(|chunk| (chunk, groups.of(&chunk.slots))).collect();
+        let mut accumulator = aggregate.accumulator(groups.slots.len())?;
+        for (chunk, targets) in chunks {
             accumulator.merge_batch(&chunk.states, &targets, groups.slots.len())?;
         }
         Ok(Self { slots: groups.slots, states: accumulator.state(EmitTo::All)? })
@@ -193,7 +192,7 @@ impl Rows {
     fn drain(&self, aggregate: &MergedAggregate) -> Result<Chunk, WindowError> {
         let mut groups = Groups::default();
         let targets = groups.of(&self.slots);
-        let mut accumulator = new_accumulator(&aggregate.function)?;
+        let mut accumulator = aggregate.accumulator(groups.slots.len())?;
         accumulator.update_batch(&self.arguments, &targets, None, groups.slots.len())?;
         Ok(Chunk { slots: groups.slots, states: accumulator.state(EmitTo::All)? })
     }

@@ -33,6 +33,8 @@ pub struct Faultless {
     pub rankings: BTreeMap<String, f64>,
     /// The examples of each message, in words.
     pub examples: BTreeMap<String, Vec<String>>,
+    /// Rankings that nothing is learnt from, because they saw events later than themselves.
+    pub forgotten: usize,
 }
 
 /// What was shown and waits for a label.
@@ -83,6 +85,7 @@ impl Faultless {
         }
         let mut scores = Vec::new();
         scorer.score(&output.job.matrix.values, output.job.matrix.rows, &mut scores).unwrap();
+        self.forgotten += output.keys.iter().filter(|key| key.is_none()).count();
         for (group, score) in output.job.groups.iter().zip(scores) {
             let twice = self.rankings.insert(format!("ranking-{}", group.request_id), f64::from(score));
             assert!(twice.is_none(), "{} is made twice", group.request_id);
