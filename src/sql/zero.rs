@@ -107,12 +107,38 @@ fn wrapped(node: Expr, schema: &DFSchema, function: &Arc<ScalarUDF>) -> Result<T
         return Ok(Transformed::new(Expr::Literal(plain, metadata), is_changed, TreeNodeRecursion::Continue));
     }
     // What has no type yet is given one with the rest of its statement.
-    let is_float = |node: &Expr| node.get_type(schema).is_ok_and(|data_type| has_floats(&data_type));
-    if !(can_give_other_zero(&node, schema) && is_float(&node)) {
+    if !(can_give_other_zero(&node, schema) && is_float(&node, schema)) {
         return Ok(Transformed::no(node));
     }
     let node = without_inner(node);
     Ok(Transformed::yes(Expr::ScalarFunction(ScalarFunction::new_udf(Arc::clone(function), vec![node]))))
+}
+
+/// Whether a node gives floating-point numbers, in a step where its operands tell: asking each node of a long chain for its
+/// type would take a walk down the chain each time.
+fn is_float(node: &Expr, schema: &DFSchema) -> bool {
+    match node {
+        Expr::BinaryExpr(BinaryExpr { left, right, .. }) => {
+            [left, right].into_iter().any(|side| is_float_operand(side, schema))
+        }
+        Expr::Negative(operand) => is_float_operand(operand, schema),
+        other => other.get_type(schema).is_ok_and(|data_type| has_floats(&data_type)),
+    }
+}
+
+fn is_float_operand(operand: &Expr, schema: &DFSchema) -> bool {
+    match operand {
+        Expr::ScalarFunction(call) if call.func.name() == NAME => true,
+        // It would have been brought back.
+        Expr::Negative(_) => false,
+        Expr::BinaryExpr(BinaryExpr { op, .. }) if is_arithmetic(*op) => false,
+        other => other.get_type(schema).is_ok_and(|data_type| has_floats(&data_type)),
+    }
+}
+
+fn is_arithmetic(operator: Operator) -> bool {
+    use Operator::{Divide, Minus, Modulo, Multiply, Plus};
+    matches!(operator, Plus | Minus | Multiply | Divide | Modulo)
 }
 
 /// Arithmetic whose operands were not brought back where their zeros and NaNs change no more than those of the result. What
@@ -141,10 +167,9 @@ fn make_bare(operand: &mut Expr) {
 }
 
 fn can_give_other_zero(node: &Expr, schema: &DFSchema) -> bool {
-    use Operator::{Divide, Minus, Modulo, Multiply, Plus};
     match node {
         Expr::Negative(_) => true,
-        Expr::BinaryExpr(BinaryExpr { op, .. }) => matches!(op, Plus | Minus | Multiply | Divide | Modulo),
+        Expr::BinaryExpr(BinaryExpr { op, .. }) => is_arithmetic(*op),
         Expr::ScalarFunction(call) => !HARMLESS.contains(&call.func.name()),
         // Integers have one zero, and types are made equal by casts from them.
         Expr::Cast(Cast { expr, .. }) | Expr::TryCast(TryCast { expr, .. }) => {

@@ -55,7 +55,8 @@ async fn after_a_gap(gap: Option<Duration>, has_snapshots: bool) {
     let snapshots = has_snapshots.then(|| Location::folder(folder.path().join("snapshots")));
     let start = async || {
         let own = Bus::connect(&ConnectSettings::to_url(server.url())).await.unwrap();
-        let settings = RunSettings { snapshots: snapshots.clone(), ..RunSettings::default() };
+        let settings =
+            RunSettings { version: "0.0.1".to_owned(), snapshots: snapshots.clone(), ..RunSettings::default() };
         (Run::start(Arc::clone(&pipeline), &own, &settings).await.unwrap(), own)
     };
     let (run, _own) = start().await;

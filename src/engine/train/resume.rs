@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::command::TrainingOptions;
 use super::learning::{Learning, Signals};
 use super::origins::Origins;
@@ -48,7 +50,7 @@ impl Learning {
         learner.set_candidate(load_candidate(&pipeline, stored, pointer).await?);
         let fresh = CheckpointHead {
             format: CHECKPOINT_FORMAT,
-            fingerprint: fingerprint.clone(),
+            fingerprint,
             root: active_record.root.to_string(),
             parent: pointer.active.to_string(),
             position: active_record.example_position,
@@ -58,40 +60,7 @@ impl Learning {
         // A file that was put into the folder learns from all examples that there are; what a person has promoted or rolled
         // back to goes on where training is.
         let is_begun_anew = active_record.root == *pointer.folder_seen(&active_record.root);
-        let head = match stored.load_checkpoint().await? {
-            // Somebody made another version active while nobody trained: go on from its weights, at the same position.
-            Some(bytes) if belongs(&bytes, &fresh, is_begun_anew) && !leads_to(&bytes, &fresh)? => {
-                let (head, _) = read_head(&bytes)?;
-                tracing::warn!(
-                    model = fresh.parent,
-                    "another model was made active: training goes on from its weights"
-                );
-                CheckpointHead { position: head.position, examples: head.examples, ..fresh }
-            }
-            Some(bytes) if belongs(&bytes, &fresh, is_begun_anew) => match learner.restore(&bytes, &fingerprint) {
-                Ok(head) => {
-                    tracing::info!(
-                        position = head.position,
-                        examples = head.examples,
-                        "training goes on from its checkpoint"
-                    );
-                    head
-                }
-                // Other numbers are trained now, or by another optimiser: what was learnt up to here is in what serves.
-                Err(LearnError::Model(ModelError::Restore { reason })) => {
-                    let (head, _) = read_head(&bytes)?;
-                    tracing::warn!(
-                        reason,
-                        position = head.position,
-                        model = fresh.parent,
-                        "the checkpoint is of another training: training goes on from the active model's weights"
-                    );
-                    CheckpointHead { position: head.position, examples: head.examples, ..fresh }
-                }
-                Err(error) => return Err(error.into()),
-            },
-            _ => fresh,
-        };
+        let head = resumed(&mut learner, stored.load_checkpoint().await?, fresh, is_begun_anew)?;
         let batch = Examples::new(vector.columns().len());
         let saved_position = head.position;
         Ok(Self {
@@ -113,6 +82,46 @@ impl Learning {
             left_out: 0,
         })
     }
+}
+
+/// Where training goes on: at its checkpoint, if it has one of what serves.
+fn resumed(
+    learner: &mut Learner,
+    checkpoint: Option<Bytes>,
+    fresh: CheckpointHead,
+    is_begun_anew: bool,
+) -> Result<CheckpointHead, EngineError> {
+    Ok(match checkpoint {
+        // Somebody made another version active while nobody trained: go on from its weights, at the same position.
+        Some(bytes) if belongs(&bytes, &fresh, is_begun_anew) && !leads_to(&bytes, &fresh)? => {
+            let (head, _) = read_head(&bytes)?;
+            tracing::warn!(model = fresh.parent, "another model was made active: training goes on from its weights");
+            CheckpointHead { position: head.position, examples: head.examples, ..fresh }
+        }
+        Some(bytes) if belongs(&bytes, &fresh, is_begun_anew) => match learner.restore(&bytes, &fresh.fingerprint) {
+            Ok(head) => {
+                tracing::info!(
+                    position = head.position,
+                    examples = head.examples,
+                    "training goes on from its checkpoint"
+                );
+                head
+            }
+            // Other numbers are trained now, or by another optimiser: what was learnt up to here is in what serves.
+            Err(LearnError::Model(ModelError::Restore { reason })) => {
+                let (head, _) = read_head(&bytes)?;
+                tracing::warn!(
+                    reason,
+                    position = head.position,
+                    model = fresh.parent,
+                    "the checkpoint is of another training: training goes on from the active model's weights"
+                );
+                CheckpointHead { position: head.position, examples: head.examples, ..fresh }
+            }
+            Err(error) => return Err(error.into()),
+        },
+        _ => fresh,
+    })
 }
 
 /// Whether training goes on at a checkpoint. One of another vector is left alone, and so is one of another root where the

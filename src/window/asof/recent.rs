@@ -11,7 +11,7 @@ use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::{DataType, Float64Type, Int64Type, TimestampMicrosecondType};
 
 use super::column::to_word;
-use super::plan::{FeaturePlan, RunningKind};
+use super::plan::{FeaturePlan, RunningAggregate, RunningKind};
 use crate::sql::{Failures, both};
 use crate::window::WindowError;
 use crate::window::keys::{KeyIndex, NO_SLOT};
@@ -117,30 +117,7 @@ impl RecentBatch {
         let mut running = Vec::with_capacity(plan.running.len());
         for aggregate in &plan.running {
             let mask = mask(aggregate.argument, aggregate.filter);
-            let mut column = match (aggregate.kind, aggregate.argument) {
-                (RunningKind::Count, _) | (_, None) => match &mask {
-                    Some(mask) => mask.iter().map(i64::from).collect(),
-                    None => vec![1; rows],
-                },
-                (RunningKind::SumFloat, Some(argument)) => words(&arguments[argument], rows),
-                (RunningKind::Sum(half), Some(argument)) => {
-                    words(&arguments[argument], rows).into_iter().map(|value| half.of(value)).collect()
-                }
-                (RunningKind::Extreme(extreme), Some(argument)) => {
-                    let argument = &arguments[argument];
-                    match argument.as_primitive_opt::<Float64Type>() {
-                        Some(floats) => floats.values().iter().map(|value| extreme.rank_of_float(*value)).collect(),
-                        None => words(argument, rows).into_iter().map(|value| extreme.rank(value)).collect(),
-                    }
-                }
-            };
-            if let (false, Some(mask)) = (aggregate.kind == RunningKind::Count, mask) {
-                let empty = aggregate.kind.combine().empty();
-                for (word, counts) in column.iter_mut().zip(mask.iter()) {
-                    *word = if counts { *word } else { empty };
-                }
-            }
-            running.push(column);
+            running.push(contributions(aggregate, &arguments, mask.as_ref(), rows));
         }
         let distinct = plan.distinct.iter().map(|aggregate| DistinctInput {
             values: values(aggregate.argument, aggregate.filter),
@@ -152,14 +129,7 @@ impl RecentBatch {
             evicted_words: vec![0; rows],
         });
         let (distinct, last) = (distinct.collect(), last.collect());
-        let mut merged = Vec::with_capacity(plan.merged.len());
-        for aggregate in &plan.merged {
-            let filter = failures.evaluate_filter(aggregate.filter.as_ref(), events, || wanted.cloned())?;
-            let passing = || both(wanted, filter.as_ref().map(BooleanArray::values));
-            let arguments: Result<_, _> =
-                aggregate.arguments.iter().map(|argument| failures.evaluate(argument, events, passing)).collect();
-            merged.push(MergedInput { arguments: arguments?, filter });
-        }
+        let merged = merged_inputs(plan, events, wanted, failures)?;
         let mut slots = Vec::with_capacity(rows);
         let is_kept = |row| wanted.is_none_or(|wanted| wanted.value(row)) && !failures.has(row);
         keys.intern(&columns, rows, is_kept, &mut slots)?;
@@ -180,6 +150,53 @@ impl RecentBatch {
         let previous = vec![Place::NONE; times.len()];
         Self { times, slots, running, distinct, last, merged, newest, oldest, newest_so_far: newest, previous }
     }
+}
+
+/// Arguments and filters of merged aggregates.
+fn merged_inputs(
+    plan: &FeaturePlan,
+    events: &RecordBatch,
+    wanted: Option<&BooleanBuffer>,
+    failures: &mut Failures,
+) -> Result<Vec<MergedInput>, WindowError> {
+    let mut merged = Vec::with_capacity(plan.merged.len());
+    for aggregate in &plan.merged {
+        let filter = failures.evaluate_filter(aggregate.filter.as_ref(), events, || wanted.cloned())?;
+        let passing = || both(wanted, filter.as_ref().map(BooleanArray::values));
+        let arguments: Result<_, _> =
+            aggregate.arguments.iter().map(|argument| failures.evaluate(argument, events, passing)).collect();
+        merged.push(MergedInput { arguments: arguments?, filter });
+    }
+    Ok(merged)
+}
+
+/// What each row adds to a running aggregate, of which `mask` says the rows that count.
+fn contributions(
+    aggregate: &RunningAggregate,
+    arguments: &[ArrayRef],
+    mask: Option<&BooleanBuffer>,
+    rows: usize,
+) -> Vec<i64> {
+    let mut column = match (aggregate.kind, aggregate.argument.and_then(|argument| arguments.get(argument))) {
+        (RunningKind::Count, _) | (_, None) => {
+            return mask.map_or_else(|| vec![1; rows], |mask| mask.iter().map(i64::from).collect());
+        }
+        (RunningKind::SumFloat, Some(argument)) => words(argument, rows),
+        (RunningKind::Sum(half), Some(argument)) => {
+            words(argument, rows).into_iter().map(|value| half.of(value)).collect()
+        }
+        (RunningKind::Extreme(extreme), Some(argument)) => match argument.as_primitive_opt::<Float64Type>() {
+            Some(floats) => floats.values().iter().map(|value| extreme.rank_of_float(*value)).collect(),
+            None => words(argument, rows).into_iter().map(|value| extreme.rank(value)).collect(),
+        },
+    };
+    if let Some(mask) = mask {
+        let empty = aggregate.kind.combine().empty();
+        for (word, counts) in column.iter_mut().zip(mask.iter()) {
+            *word = if counts { *word } else { empty };
+        }
+    }
+    column
 }
 
 /// The rows that any aggregate over an argument looks at it in; all without a buffer.

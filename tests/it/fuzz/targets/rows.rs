@@ -192,7 +192,9 @@ fn told(oracle: &Oracle, choices: &mut Choices<'_>) -> Outcome {
         let prefix = format!("{place} ");
         let mut rows: Vec<&str> = out.rows[place].lines().collect();
         rows.sort_unstable();
-        (out.emissions.iter().filter(|line| line.starts_with(&prefix)).cloned().collect(), rows.join("\n"))
+        // What windows have given by the end depends on how far the watermark has come, also by what failed.
+        let rows = if pipeline.tables[place].plan.windows().is_some() { String::new() } else { rows.join("\n") };
+        (out.emissions.iter().filter(|line| line.starts_with(&prefix)).cloned().collect(), rows)
     };
     assert_eq!(of_table(&found), of_table(&without), "{select}\nwithout {bad:?}");
     assert_eq!(found.counts.get(&0).map_or(0, |counts| counts[0]), events.len() as u64, "every event counts: {select}");
