@@ -249,9 +249,11 @@ mod tests {
         for group in 0..GROUPS {
             let mut values = sorted(rows, group, filtered);
             values.dedup_by_key(|value| value.to_bits());
-            for found in [&one, &two] {
-                assert_eq!(found.as_primitive::<UInt64Type>().value(group), values.len() as u64, "{values:?}");
-            }
+            let [one, two] = [&one, &two].map(|found| found.as_primitive::<UInt64Type>().value(group));
+            assert_eq!(one, two, "{values:?}");
+            // A sketch of 2^14 registers: now and then two of so few values share one.
+            let distinct = values.len() as u64;
+            assert!((distinct.saturating_sub(2 + distinct / 8)..=distinct).contains(&one), "{one} of {values:?}");
         }
     }
 
