@@ -171,11 +171,24 @@ fn can_give_other_zero(node: &Expr, schema: &DFSchema) -> bool {
         Expr::Negative(_) => true,
         Expr::BinaryExpr(BinaryExpr { op, .. }) => is_arithmetic(*op),
         Expr::ScalarFunction(call) => !HARMLESS.contains(&call.func.name()),
-        // Integers have one zero, and types are made equal by casts from them.
-        Expr::Cast(Cast { expr, .. }) | Expr::TryCast(TryCast { expr, .. }) => {
-            expr.get_type(schema).is_ok_and(|from| !from.is_integer() && from != DataType::Boolean)
+        Expr::Cast(Cast { expr, field }) | Expr::TryCast(TryCast { expr, field }) => {
+            bare(expr).get_type(schema).is_ok_and(|from| !is_exact(&from, field.data_type()))
         }
         _ => false,
+    }
+}
+
+/// Whether a cast keeps zeros and NaNs: integers have one zero, and types are made equal by casts from them.
+fn is_exact(from: &DataType, to: &DataType) -> bool {
+    use DataType::{Boolean, Float16, Float32, Float64};
+    from == to || from.is_integer() || matches!((from, to), (Boolean, _) | (Float16 | Float32, Float64) | (Float16, Float32))
+}
+
+/// What has been brought to one zero, which has the same type: that of a call is asked of its argument all the way down.
+fn bare(expression: &Expr) -> &Expr {
+    match expression {
+        Expr::ScalarFunction(call) if call.func.name() == NAME => call.args.first().map_or(expression, bare),
+        other => other,
     }
 }
 

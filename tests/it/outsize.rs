@@ -66,6 +66,8 @@ pub async fn letters(bus: &Bus, stream: &str, messages: &[Message]) -> Vec<Store
 
 /// What a server takes in one message.
 const LIMIT: usize = 24_000;
+/// About what the headers of an output take of it.
+const HEADERS: usize = 300;
 
 /// A request whose reply was too large was told 500 without a size, was taken for shown, and its impressions, like those of any
 /// request of some hundred candidates, ended the worker.
@@ -124,13 +126,18 @@ async fn a_reply_of_exactly_the_limit_arrives_and_a_larger_one_is_an_error_and_w
 
     let stream = output_spec(&pipeline).name;
     let outputs = stored(&bus, &stream).await;
+    // An output has headers beside what a reply holds: of those that fitted only the reply, a dead letter says so.
+    replies.push(reply);
+    let (whole, cut): (Vec<_>, Vec<_>) = replies.iter().partition(|reply| reply.len() <= LIMIT - HEADERS);
     let ranked: Vec<&Message> = outputs.iter().filter(|output| output.subject.as_str() == "recommend.ranked").collect();
-    assert_eq!(ranked.iter().map(|ranked| &ranked.payload).collect::<Vec<_>>(), replies.iter().collect::<Vec<_>>());
+    assert_eq!(ranked.iter().map(|ranked| &ranked.payload).collect::<Vec<_>>(), whole);
     let letters = letters(&bus, &stream, &outputs).await;
-    assert_eq!(letters.len(), 1, "the ranking that fitted the reply, and not a message with headers");
-    assert_eq!(letters[0].header("Tidewheel-Reason"), Some("too-large"));
-    assert_eq!(letters[0].header("Tidewheel-Cut-From"), Some(LIMIT.to_string().as_str()));
-    assert!(letters[0].payload.len() > 1_000 && reply.starts_with(&letters[0].payload));
+    assert_eq!(letters.len(), cut.len());
+    for (letter, reply) in letters.iter().zip(cut) {
+        assert_eq!(letter.header("Tidewheel-Reason"), Some("too-large"));
+        assert_eq!(letter.header("Tidewheel-Cut-From"), Some(reply.len().to_string().as_str()));
+        assert!(letter.payload.len() > 1_000 && reply.starts_with(&letter.payload));
+    }
     server.kill().await;
 }
 

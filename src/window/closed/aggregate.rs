@@ -197,10 +197,16 @@ impl AggregateBuilder<'_> {
     /// Keeps what a call needs and tells how it is answered.
     pub(super) fn output(&mut self, call: &Expr) -> Result<OutputSource, PlanError> {
         // Where types are made equal, the call is wrapped to keep its name.
-        let call = &call.clone().unalias();
-        let Expr::AggregateFunction(AggregateFunction { func, params }) = call else {
+        let Expr::AggregateFunction(AggregateFunction { func, mut params }) = call.clone().unalias() else {
             return Err(PlanError::new(format!("`{call}` is not an aggregate")));
         };
+        for argument in &mut params.args {
+            *argument = self.planner.simplify(argument.clone(), self.input)?;
+        }
+        if let Some(filter) = &mut params.filter {
+            **filter = self.planner.simplify((**filter).clone(), self.input)?;
+        }
+        let call = &Expr::AggregateFunction(AggregateFunction { func: Arc::clone(&func), params: params.clone() });
         if !params.order_by.is_empty() {
             return Err(PlanError::new(format!("`{call}` has an ORDER BY"))
                 .suggest("last_n(column, n) and first_n(column, n) keep values in the order of event time"));
@@ -225,7 +231,7 @@ impl AggregateBuilder<'_> {
             args.push(self.time.clone());
         }
         let params = AggregateFunctionParams { args, ..params.clone() };
-        let call = Expr::AggregateFunction(AggregateFunction { func: Arc::clone(func), params });
+        let call = Expr::AggregateFunction(AggregateFunction { func, params });
         Ok(OutputSource::Merged { merged: self.merged(call)? })
     }
 

@@ -31,6 +31,8 @@ pub struct Report {
     pub dead: usize,
     /// Examples, each a row.
     pub labels: usize,
+    /// Rankings that nothing is learnt from: tables of another stream were ahead of them.
+    pub forgotten: usize,
     /// Outputs that are missing.
     pub lost: usize,
     /// Outputs that are there twice.
@@ -73,7 +75,7 @@ impl Report {
         assert_eq!((self.lost, self.duplicate, self.wrong), (0, 0, 0), "{self:#?}");
         let least = [self.counted, self.late, self.rejected, self.repeated].into_iter().min().unwrap();
         assert!(
-            least > 0 && self.rows > 0 && self.rankings > 0 && self.labels > 0,
+            least > 0 && self.rows > 0 && self.rankings > 0 && self.labels + self.forgotten > 0,
             "too little has happened: {self:#?}"
         );
     }
@@ -158,7 +160,8 @@ impl Report {
             }
         }
         // The last two events of all come after every window has closed: only silence closes them.
-        let learnable = self.rankings - faultless.forgotten;
+        self.forgotten = faultless.forgotten;
+        let learnable = self.rankings - self.forgotten;
         if pipeline.labels.is_some() && labelled.abs_diff(learnable) > 2 {
             self.wrong(format!("{labelled} labels of {learnable} rankings"));
         }

@@ -38,7 +38,7 @@ const CASES: [(&[(&str, u64)], usize); 8] = [
 async fn a_step_that_is_cut_off_among_its_batches_is_finished_without_a_gap_or_a_repeat() {
     let _alone = alone().await;
     let sent = messages(&Kind::ALL);
-    let mut unfinished = 0_usize;
+    let (mut unfinished, mut labels) = (0_usize, 0);
     for (ends, step_rows) in CASES {
         let site = Site::new().await;
         // All at once, so that the steps are large; what closes the windows comes after the worker has ended.
@@ -63,8 +63,10 @@ async fn a_step_that_is_cut_off_among_its_batches_is_finished_without_a_gap_or_a
         let report = compare(&site, sent.len() as u64).await;
         report.examples.iter().for_each(|example| println!("{ends:?}, steps of {step_rows}: {example}"));
         report.must_be_clean();
+        labels += report.labels;
         site.close().await;
     }
     println!("{unfinished} ends in the midst of a step");
     assert!(unfinished > 1, "where workers ended, steps were finished");
+    assert!(labels > 0, "something was learnt");
 }

@@ -150,6 +150,15 @@ fn a_table_without_keys_has_sessions_of_everything() {
     );
 }
 
+/// `coalesce` is an expression of SQL alone: where it was not rewritten, every event failed.
+#[test]
+fn functions_that_exist_only_in_sql_are_arguments_and_conditions_of_any_aggregate() {
+    let sql = "SELECT max(coalesce(nullif(item_id, 5), 9)) AS most,
+        min(price) FILTER (WHERE coalesce(item_id, 0) > 4) AS least, count(DISTINCT coalesce(item_id, 0)) AS items
+        FROM clicks GROUP BY session(ts, '10 seconds')";
+    assert_eq!(script(sql, WindowSettings::default(), &[(1, 1, 1), (1, 5, 5)]), ["+final@15 [1, 15) 9 5.0 2"]);
+}
+
 #[test]
 fn a_sum_that_is_infinite_is_no_number_of_a_row() {
     let sql = "SELECT sum(price * 1e308 * 10) AS total FROM clicks GROUP BY session(ts, '10 seconds')";
