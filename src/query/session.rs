@@ -14,10 +14,7 @@ use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::SessionConfig;
 
 use super::{CATALOG, SCHEMA};
-use crate::sql::OneZeroRule;
-
-/// Functions whose result can be of any size whatever their arguments are; what they allocate is in no pool.
-const UNBOUNDED: [&str; 7] = ["array_repeat", "array_resize", "generate_series", "lpad", "range", "repeat", "rpad"];
+use crate::sql::{OneZeroRule, leave_unbounded_out};
 
 /// A session that knows the tables and nothing else.
 pub(super) fn session(
@@ -34,10 +31,7 @@ pub(super) fn session(
         .with_information_schema(false)
         .with_target_partitions(1);
     let mut context = SessionContext::new_with_config_rt(config, runtime);
-    for name in UNBOUNDED {
-        context.deregister_udf(name);
-        context.deregister_udtf(name);
-    }
+    leave_unbounded_out(&context);
     context.register_function_rewrite(Arc::new(OneZeroRule::new()))?;
     for (name, batch) in tables {
         let table = MemTable::try_new(batch.schema(), vec![vec![batch]])?;

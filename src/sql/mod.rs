@@ -22,6 +22,7 @@ mod evaluate;
 mod functions;
 mod planner;
 mod shape;
+mod sums;
 mod total;
 mod zero;
 
@@ -30,7 +31,7 @@ pub(crate) use duration::parse_duration;
 pub use each::Failures;
 pub(crate) use each::{Failed, both};
 pub(crate) use evaluate::{declared_accumulator, evaluate, new_accumulator};
-pub(crate) use functions::{DecayedParts, MOST_VALUES, decayed, decayed_parts, needs_time};
+pub(crate) use functions::{DecayedParts, MOST_VALUES, decayed, decayed_parts, leave_unbounded_out, needs_time};
 pub(crate) use planner::PlanError;
 pub use planner::Planner;
 pub(crate) use planner::group_columns;

@@ -20,6 +20,7 @@ use futures::executor::block_on;
 
 use super::functions;
 use super::shape::{MAX_NESTED_WITH, Shape};
+use super::sums::check_sums;
 use super::zero::with_one_zero;
 use crate::fault::{Judged, Judgement};
 use crate::reference::ReferenceTable;
@@ -42,12 +43,13 @@ pub struct Planner {
 }
 
 impl Planner {
-    /// A planner that knows DataFusion's functions, those of [this folder](super::functions), the given ones that stand for
-    /// something else in a plan, and no relation yet.
+    /// A planner that knows DataFusion's functions whose results are of the size of their arguments, those of
+    /// [this folder](super::functions), the given ones that stand for something else in a plan, and no relation yet.
     pub fn new(functions: impl IntoIterator<Item = ScalarUDF>) -> Self {
         let mut config = SessionConfig::new();
         config.options_mut().sql_parser.collect_spans = true;
         let context = SessionContext::new_with_config(config);
+        functions::leave_unbounded_out(&context);
         for function in functions {
             context.register_udf(function);
         }
@@ -128,6 +130,7 @@ impl Planner {
 
     /// The executable form of an aggregate call.
     pub(crate) fn aggregate(&self, call: &Expr, schema: &DFSchema) -> Result<LoweredAggregate, PlanError> {
+        check_sums(call, schema)?;
         let state = self.context.state();
         let planning = PhysicalPlanningContext::default();
         let arrow_schema = schema.as_arrow();

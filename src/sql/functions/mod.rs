@@ -51,6 +51,18 @@ use nearest_n::{End, NearestN};
 use quantile::Quantile;
 use top_k::TopK;
 
+/// Functions whose result can be of any size whatever their arguments are; what they allocate is in no pool, and one number of
+/// an event would end the process.
+const UNBOUNDED: [&str; 7] = ["array_repeat", "array_resize", "generate_series", "lpad", "range", "repeat", "rpad"];
+
+/// Takes the functions out of a session that make much out of little.
+pub(crate) fn leave_unbounded_out(context: &SessionContext) {
+    for name in UNBOUNDED {
+        context.deregister_udf(name);
+        context.deregister_udtf(name);
+    }
+}
+
 /// Makes the functions known.
 pub(super) fn register(context: &SessionContext) {
     context.register_udaf(AggregateUDF::from(NearestN::new(End::Newest)));
