@@ -73,7 +73,8 @@ impl LabelJoin {
             self.ring.pop();
             self.counts.evicted += 1;
         }
-        let arrived_micros = arrived.max(at).micros();
+        // Silence is measured by one clock: were it by the times of requests, one of tomorrow would hold back all behind it.
+        let arrived_micros = arrived.micros();
         let sequence = self.ring.push(NewRow { key, at_micros, opened_micros, arrived_micros, place }, vector);
         if let Some(position) = self.settings.position
             && let Some((_, vector)) = self.ring.row_mut(sequence)

@@ -45,7 +45,7 @@ impl Naive {
         if let Some(position) = self.settings.position {
             vector[position] = place as f32;
         }
-        let (arrived, opened) = (arrived.max(at), at.max(self.watermark));
+        let opened = at.max(self.watermark);
         self.rows.push(Shown { key, at, arrived, opened, place, vector, is_closed: false, is_positive: false });
     }
 
