@@ -16,6 +16,9 @@ use crate::pipeline::Pipeline;
 use crate::score::Arms;
 use crate::step::{Counts, Emitted, FAILED, Step};
 
+/// Failures of expressions that a case which does not hold tells.
+const TOLD: usize = 5;
+
 /// What came of a case.
 #[derive(Debug)]
 pub(crate) struct Outcome {
@@ -33,7 +36,18 @@ struct Applied {
     unscorable: u64,
     /// Dead letters of events that a table left out.
     failed: u64,
+    /// The first of them, in words.
+    failures: Vec<String>,
     emissions: Vec<Emitted>,
+}
+
+impl Applied {
+    fn fail(&mut self, detail: String) {
+        self.failed += 1;
+        if self.failures.len() < TOLD {
+            self.failures.push(detail);
+        }
+    }
 }
 
 /// Tells a pipeline the case in a file.
@@ -64,6 +78,9 @@ pub(crate) fn run(pipeline: &Arc<Pipeline>, file: &Path) -> Result<Outcome, Tria
         let scorer = scorer.as_mut().ok_or(TrialError::NoModel)?;
         check_score(pipeline, &mut step, scorer, score, &mut faults).map_err(TrialError::within("score"))?;
     }
+    if !faults.is_empty() {
+        faults.extend(applied.failures);
+    }
     Ok(Outcome { about: case.about, faults })
 }
 
@@ -81,11 +98,14 @@ fn apply(case: &Case, pipeline: &Pipeline, step: &mut Step) -> Result<Applied, T
         applied.emissions.extend(output.emissions);
         applied.counts.add(&output.counts);
         applied.unscorable += output.job.matrix.unscorable.len() as u64;
-        applied.failed += output.dead.iter().filter(|letter| letter.reason == FAILED).count() as u64;
+        let failed = output.dead.into_iter().filter(|letter| letter.reason == FAILED);
+        failed.for_each(|letter| applied.fail(letter.detail));
     }
     if case.end {
         let emissions = step.close_windows()?;
-        applied.failed += emissions.iter().map(|emission| emission.failed.len() as u64).sum::<u64>();
+        for failed in emissions.iter().flat_map(|emission| &emission.failed).map(|row| &row.failed) {
+            applied.fail(format!("`{}` fails with {}", failed.expression, failed.reason));
+        }
         applied.emissions.extend(emissions);
     }
     Ok(applied)
