@@ -16,8 +16,8 @@ use std::io::{ErrorKind, Read, Write};
 use std::panic::catch_unwind;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
-use arrow::datatypes::Int64Type;
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, RecordBatchOptions};
+use arrow::datatypes::{DataType, Int64Type};
 use arrow::error::ArrowError;
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::root_as_message;
@@ -102,6 +102,17 @@ impl Judged for SaveError {
     }
 }
 
+/// A batch without what its columns of views keep of the text that they were cut from.
+fn compact(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+    let column = |column: &ArrayRef| match column.data_type() {
+        DataType::Utf8View => Arc::new(column.as_string_view().gc()) as ArrayRef,
+        DataType::BinaryView => Arc::new(column.as_binary_view().gc()),
+        _ => Arc::clone(column),
+    };
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(batch.schema(), batch.columns().iter().map(column).collect(), &options)
+}
+
 /// Writes a state, section by section.
 pub struct SectionWriter<'a> {
     output: &'a mut dyn Write,
@@ -129,7 +140,7 @@ impl<'a> SectionWriter<'a> {
         if let Some(first) = batches.first() {
             let mut stream = StreamWriter::try_new(&mut self.payload, &first.schema()).map_err(failed)?;
             for batch in batches {
-                stream.write(batch).map_err(failed)?;
+                stream.write(&compact(batch).map_err(failed)?).map_err(failed)?;
             }
             stream.finish().map_err(failed)?;
         }
