@@ -54,7 +54,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
                 println!("  vector: {} columns, fingerprint {}", vector.columns().len(), vector.fingerprint());
             }
             for (column, largest) in id_limits(&pipeline)? {
-                println!("  model: column {column} is an id from 0 to {largest}; a row with a larger one has no score");
+                println!(
+                    "  model: column {column} is an id from 0 to {largest}; a row with a larger one has no score, a negative one counts from the end"
+                );
             }
             if let Some(train) = &pipeline.train {
                 train.inventory.to_string().lines().for_each(|line| println!("  {line}"));
