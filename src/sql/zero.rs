@@ -181,7 +181,9 @@ fn can_give_other_zero(node: &Expr, schema: &DFSchema) -> bool {
 /// Whether a cast keeps zeros and NaNs: integers have one zero, and types are made equal by casts from them.
 fn is_exact(from: &DataType, to: &DataType) -> bool {
     use DataType::{Boolean, Float16, Float32, Float64};
-    from == to || from.is_integer() || matches!((from, to), (Boolean, _) | (Float16 | Float32, Float64) | (Float16, Float32))
+    from == to
+        || from.is_integer()
+        || matches!((from, to), (Boolean, _) | (Float16 | Float32, Float64) | (Float16, Float32))
 }
 
 /// What has been brought to one zero, which has the same type: that of a call is asked of its argument all the way down.
