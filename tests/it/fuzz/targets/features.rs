@@ -238,8 +238,6 @@ fn long_chains_are_refused_and_those_at_the_limit_fit_a_usual_stack() {
         (" OR price = 2", 2),
         (" + 1", 1),
         ("::double", 2),
-        ("::real::double", 4),
-        ("::varchar::double", 4),
         (" IS NULL", 2),
         (" || kind", 1),
         (" UNION ALL SELECT * FROM clicks", 5),
