@@ -11,7 +11,7 @@
 //! A file is trusted only so far: it is read and checked here ([`onnx`]) before ONNX Runtime sees it, it is run once
 //! on zeros before it is handed out, and every score is checked to be finite. Two kinds of inputs fit a vector: one
 //! float32 matrix, or one input per column, named like the column. The columns of a matrix have no names in the file but
-//! those of its metadata: where it names other ones than the vector, or in another order, it is refused. [`adopt`] ties a
+//! those of its metadata: where it names other ones than the vector, or in another order, it is refused. [`adopt()`] ties a
 //! file to a vector that has the same values. A model that ends in a Sigmoid is run for the logit ([`Link`]); one whose
 //! scores depend on who shares a batch is found ([`Mixing`]).
 //!

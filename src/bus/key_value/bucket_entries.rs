@@ -71,7 +71,7 @@ impl KeyValue {
         self.entries_of(&self.bus.stream_info(&self.stream).await?, most_bytes).await
     }
 
-    /// As [`entries`](Self::entries), of a bucket whose stream was as it is described.
+    /// The newest value of every key of a bucket whose stream was as it is described.
     pub(super) async fn entries_of(&self, stream: &Info, most_bytes: usize) -> Result<BucketEntries, BusError> {
         let mut found = BucketEntries { upto: Revision(stream.state.last_sequence), ..BucketEntries::default() };
         let refuse = |error: &dyn std::fmt::Display| refused_by_server("read", &self.stream, error);
