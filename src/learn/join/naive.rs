@@ -295,19 +295,20 @@ fn one_that_was_shown_before_the_watermark_waits_its_whole_window_from_there() {
 fn a_tick_closes_what_has_waited_by_the_clock_in_order_and_feedback_still_corrects_it() {
     let mut join = LabelJoin::new(settings(10)).unwrap();
     let mut out = Examples::new(2);
-    // Of the past, by the clock, and of the future.
-    for (key, at, arrived) in [(1, 100, 5_000), (2, 5_001, 5_001), (3, 5_004, 5_002)] {
+    // Of the past, by the clock, of the future, and of tomorrow.
+    for (key, at, arrived) in [(1, 100, 5_000), (2, 5_001, 5_001), (3, 5_004, 5_002), (4, 900_000, 5_003)] {
         show_made(&mut join, key, at, arrived);
     }
     assert_eq!(join.tick(EventTime(5_009), 9, &mut out).unwrap(), 0);
     for most in [1, 9] {
-        assert_eq!(join.tick(EventTime(5_013), most, &mut out).unwrap(), 1);
+        assert_eq!(join.tick(EventTime(5_011), most, &mut out).unwrap(), 1);
     }
     assert_eq!((out.shown_micros(), out.labelled_micros()), (&[100, 5_001][..], &[110, 5_011][..]));
     join.feedback(Some(2), EventTime(5_003), &mut out).unwrap();
     join.feedback(Some(3), EventTime(5_004), &mut out).unwrap();
     assert_eq!(out.kinds()[2..], [ExampleKind::Correction, ExampleKind::Positive]);
-    assert_eq!((join.tick(EventTime::END, 9, &mut out).unwrap(), join.len()), (0, 3), "event time has not moved");
+    assert_eq!(join.tick(EventTime(5_013), 9, &mut out).unwrap(), 1, "the one of tomorrow waits no longer");
+    assert_eq!((join.tick(EventTime::END, 9, &mut out).unwrap(), join.len()), (0, 4), "event time has not moved");
 }
 
 #[test]
