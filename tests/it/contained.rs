@@ -13,7 +13,7 @@ use tidewheel::config::Folder;
 use tidewheel::pipeline::{Pipeline, StreamIndex, TableIndex};
 use tidewheel::step::{FAILED, Step, StepError, UNSCORABLE};
 
-use crate::restart::passage::{Out, Passage};
+use crate::restart::passage::{Out, pass};
 
 const CONTRACT: &str = r#"{
   "type": "object",
@@ -130,17 +130,6 @@ fn pipeline(folder: &Path, settings: &str, files: &[(&str, &str)]) -> Arc<Pipeli
     }
     let read = Folder::read(folder).unwrap_or_else(|problems| panic!("{files:?}: {problems}"));
     Arc::new(read.assemble_without_model().unwrap_or_else(|problems| panic!("{files:?}: {problems}")))
-}
-
-/// The messages through a pipeline in steps of `size`, with a restart in the middle.
-fn pass(pipeline: &Arc<Pipeline>, messages: &[Message], size: usize) -> Out {
-    let messages: Vec<(usize, Message)> = messages.iter().map(|message| (0, message.clone())).collect();
-    let (first, second) = messages.split_at(messages.len() / 2);
-    let mut passage = Passage::new(pipeline);
-    passage.pass(first, size).unwrap();
-    passage.restart(false);
-    passage.pass(second, size).unwrap();
-    passage.end()
 }
 
 /// Of what came out, what belongs to a table.

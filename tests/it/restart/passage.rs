@@ -142,6 +142,17 @@ impl Passage {
     }
 }
 
+/// The messages of the first stream through a pipeline in steps of `size`, with a restart in the middle.
+pub fn pass(pipeline: &Arc<Pipeline>, messages: &[Message], size: usize) -> Out {
+    let messages: Vec<(usize, Message)> = messages.iter().map(|message| (0, message.clone())).collect();
+    let (first, second) = messages.split_at(messages.len() / 2);
+    let mut passage = Passage::new(pipeline);
+    passage.pass(first, size).unwrap();
+    passage.restart(false);
+    passage.pass(second, size).unwrap();
+    passage.end()
+}
+
 pub fn restore(pipeline: &Arc<Pipeline>, parts: &Parts) -> Result<Step, StepError> {
     let mut references = References::default();
     pipeline.references.iter().for_each(|reference| references.set(Arc::clone(&reference.table)));

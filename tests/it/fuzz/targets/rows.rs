@@ -12,10 +12,9 @@ use datafusion::prelude::SessionContext;
 use serde_json::json;
 use tidewheel::bus::{Encoding, Message, StreamSequence, Subject};
 use tidewheel::config::Folder;
-use tidewheel::pipeline::Pipeline;
 
 use crate::fuzz::engine::{Outcome, Target};
-use crate::restart::passage::{Out, Passage};
+use crate::restart::passage::{Out, pass};
 
 const CONTRACT: &str = r#"{"type": "object", "required": ["user_id", "a", "b", "x", "t", "ts"], "properties": {
     "user_id": {"type": "integer"}, "a": {"type": "integer"}, "b": {"type": "integer"}, "x": {"type": "number"},
@@ -209,15 +208,4 @@ fn event_of(letter: &str) -> Option<usize> {
     let from = letter.find("StreamSequence(")? + "StreamSequence(".len();
     let sequence: usize = letter[from..].split(')').next()?.parse().ok()?;
     is_event.then(|| sequence - 1)
-}
-
-/// The messages in steps of `size`, with a restart in the middle.
-fn pass(pipeline: &Arc<Pipeline>, messages: &[Message], size: usize) -> Out {
-    let messages: Vec<(usize, Message)> = messages.iter().map(|message| (0, message.clone())).collect();
-    let (first, second) = messages.split_at(messages.len() / 2);
-    let mut passage = Passage::new(pipeline);
-    passage.pass(first, size).unwrap();
-    passage.restart(false);
-    passage.pass(second, size).unwrap();
-    passage.end()
 }
