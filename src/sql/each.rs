@@ -175,6 +175,7 @@ fn reason(error: &DataFusionError) -> String {
 mod tests {
     use arrow::array::Int64Array;
     use arrow::datatypes::Int64Type;
+    use datafusion::logical_expr::{ColumnarValue, ScalarFunctionImplementation, Volatility, create_udf};
     use proptest::prelude::*;
 
     use super::*;
@@ -208,6 +209,24 @@ mod tests {
     fn places_of_columns_are_left_out_and_nothing_else() {
         assert_eq!(plain("a@12 / b@0 + c"), "a / b + c");
         assert_eq!(plain("mail LIKE %@x.org"), "mail LIKE %@x.org");
+    }
+
+    /// It ended the thread of the step, and the next one at the same message.
+    #[test]
+    fn a_function_that_panics_on_a_value_fails_on_its_row() {
+        let panicking: ScalarFunctionImplementation = Arc::new(|arguments| {
+            let ColumnarValue::Array(values) = &arguments[0] else { return Ok(arguments[0].clone()) };
+            assert!(!values.as_primitive::<Int64Type>().values().contains(&7), "seven");
+            Ok(arguments[0].clone())
+        });
+        let function = create_udf("f", vec![DataType::Int64], DataType::Int64, Volatility::Immutable, panicking);
+        let batch = batch(vec![Some(1), Some(7), Some(2)]);
+        let expression = Planner::new([function]).expression("f(quantity)", &batch.schema()).unwrap();
+        let mut failures = Failures::default();
+        let values = failures.evaluate(&expression, &batch, || None).unwrap();
+        assert_eq!(values.as_ref(), &Int64Array::from(vec![Some(1), None, Some(2)]) as &dyn Array);
+        let (row, failed) = failures.iter().next().unwrap();
+        assert_eq!((row, failed.reason.as_str()), (1, "Execution error: a panic: seven"));
     }
 
     proptest! {

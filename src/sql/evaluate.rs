@@ -1,5 +1,6 @@
 //! Evaluating what DataFusion planned: expressions over a batch, and accumulators.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch, new_null_array};
@@ -10,9 +11,13 @@ use datafusion::logical_expr::GroupsAccumulator;
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion::physical_expr::{GroupsAccumulatorAdapter, PhysicalExpr};
 
-/// The value of an expression for every row.
+/// The value of an expression for every row. A function that panics on a value has failed on it.
 pub(crate) fn evaluate(expression: &Arc<dyn PhysicalExpr>, batch: &RecordBatch) -> Result<ArrayRef, DataFusionError> {
-    expression.evaluate(batch)?.into_array(batch.num_rows())
+    let values = catch_unwind(AssertUnwindSafe(|| expression.evaluate(batch)?.into_array(batch.num_rows())));
+    values.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+        Err(DataFusionError::Execution(format!("a panic: {}", text.unwrap_or("without a word"))))
+    })
 }
 
 /// A fresh accumulator; functions without a vectorised one go through DataFusion's adapter.
