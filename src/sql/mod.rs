@@ -15,6 +15,7 @@
 //! Planning fails with [`PlanError`], which names what is wrong and what to write instead; evaluating a row that an expression
 //! fails on is noted in [`Failures`], and costs that row alone.
 
+mod checked;
 mod condition;
 mod duration;
 mod each;

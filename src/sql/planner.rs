@@ -18,6 +18,7 @@ use datafusion::prelude::SessionConfig;
 use datafusion::sql::parser::Statement;
 use futures::executor::block_on;
 
+use super::checked::{check_constants, checked};
 use super::functions;
 use super::shape::{MAX_NESTED_WITH, Shape};
 use super::sums::check_sums;
@@ -112,7 +113,7 @@ impl Planner {
     /// The executable form of an expression of a plan.
     pub fn physical(&self, expression: &Expr, schema: &DFSchema) -> Result<Arc<dyn PhysicalExpr>, PlanError> {
         let expression = self.simplify(expression.clone(), schema)?;
-        Ok(self.context.state().create_physical_expr(expression, schema)?)
+        Ok(checked(self.context.state().create_physical_expr(expression, schema)?, schema.as_arrow())?)
     }
 
     /// Types made equal, constants folded, functions that exist only in SQL (such as `coalesce`) rewritten, and zeros without a
@@ -125,6 +126,7 @@ impl Planner {
             .build();
         let simplifier = ExprSimplifier::new(context);
         let expression = simplifier.coerce(expression, schema)?;
+        check_constants(&expression, schema, &state)?;
         Ok(simplifier.simplify(with_one_zero(expression, schema)?)?)
     }
 
@@ -132,11 +134,21 @@ impl Planner {
     pub(crate) fn aggregate(&self, call: &Expr, schema: &DFSchema) -> Result<LoweredAggregate, PlanError> {
         check_sums(call, schema)?;
         let state = self.context.state();
+        check_constants(call, schema, &state)?;
         let planning = PhysicalPlanningContext::default();
         let arrow_schema = schema.as_arrow();
         let call = &with_one_zero(call.clone(), schema)?;
         let builder = LoweredAggregateBuilder::new(call, schema, arrow_schema, state.execution_props(), &planning);
-        Ok(builder.build()?)
+        let mut lowered = builder.build()?;
+        let checked = |expression: Arc<dyn PhysicalExpr>| checked(expression, arrow_schema);
+        let aggregate = &lowered.aggregate;
+        let order: Vec<_> = aggregate.order_bys().iter().map(|order| Arc::clone(&order.expr)).collect();
+        let arguments = aggregate.expressions().into_iter().map(checked).collect::<Result<_, _>>()?;
+        if let Some(aggregate) = aggregate.with_new_expressions(arguments, order) {
+            lowered.aggregate = Arc::new(aggregate);
+        }
+        lowered.filter = lowered.filter.map(checked).transpose()?;
+        Ok(lowered)
     }
 }
 

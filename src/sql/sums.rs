@@ -13,7 +13,9 @@ const WIDEST_DECIMAL: u8 = 28;
 
 /// Refuses a call whose result could leave its type unseen.
 pub(super) fn check_sums(call: &Expr, schema: &DFSchema) -> Result<(), PlanError> {
-    let Expr::AggregateFunction(AggregateFunction { func, params: AggregateFunctionParams { args, .. } }) = call else {
+    let Expr::AggregateFunction(AggregateFunction { func, params: AggregateFunctionParams { args, distinct, .. } }) =
+        call
+    else {
         return Ok(());
     };
     let (name, [argument]) = (func.name(), args.as_slice()) else { return Ok(()) };
@@ -27,6 +29,10 @@ pub(super) fn check_sums(call: &Expr, schema: &DFSchema) -> Result<(), PlanError
         DataType::UInt64 if name == "sum" => {
             Err(PlanError::new(format!("`{call}` adds unsigned integers, and would begin at 0 again beyond 64 bits"))
                 .suggest("cast to BIGINT, whose sum fails there, or to DOUBLE"))
+        }
+        DataType::Int64 if name == "sum" && *distinct => {
+            Err(PlanError::new(format!("`{call}` would begin at the other end of 64 bits where it leaves them"))
+                .suggest("cast to DECIMAL(20, 0), or to DOUBLE"))
         }
         _ => Ok(()),
     }
@@ -61,6 +67,16 @@ mod tests {
         }
         for call in
             ["sum(CAST(q AS DECIMAL(28, 2)))", "max(CAST(q AS DECIMAL(38, 18)))", "sum(q)", "avg(q)", "count(*)"]
+        {
+            checked(call).unwrap();
+        }
+    }
+
+    #[test]
+    fn sums_of_different_integers_are_refused() {
+        let error = checked("sum(DISTINCT q)").unwrap_err();
+        assert!(error.suggestion.unwrap().contains("DECIMAL"), "{}", error.message);
+        for call in ["sum(DISTINCT CAST(q AS DECIMAL(20, 0)))", "sum(DISTINCT CAST(q AS DOUBLE))", "count(DISTINCT q)"]
         {
             checked(call).unwrap();
         }
