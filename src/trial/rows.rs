@@ -48,7 +48,8 @@ pub(super) fn check_row(
     let (mut slots, mut reads) = (Vec::new(), LiveReads::default());
     table.look_up(&keys, 1, &mut slots)?;
     table.read(*slots.first().ok_or(TrialError::NoRow)?, at, &mut reads);
-    let found = table.evaluate(&reads)?;
+    let mut failed = Vec::new();
+    let found = table.evaluate_noting(&reads, &mut failed)?;
     if found.num_rows() == 0 {
         return Err(TrialError::NoRow);
     }
@@ -57,9 +58,13 @@ pub(super) fn check_row(
         faults.push(format!("{label}: {}", if exists { "there is a row" } else { "there is no row" }));
     }
     for (column, expected) in &row.expect {
-        let value = found.column_by_name(column).ok_or_else(|| TrialError::NoColumn(column.clone()))?;
+        let (place, _) = found.schema().column_with_name(column).ok_or_else(|| TrialError::NoColumn(column.clone()))?;
+        let value = found.column(place);
         if !expected.is_in(value, 0)? {
-            faults.push(format!("{label}: {column}: expected {expected}, found {}", shown(value, 0)?));
+            let why = failed.iter().find(|failed| failed.column == place).map(|value| &value.failed);
+            let why = why.map(|failed| format!(": `{}` fails with {}", failed.expression, failed.reason));
+            let (found, why) = (shown(value, 0)?, why.unwrap_or_default());
+            faults.push(format!("{label}: {column}: expected {expected}, found {found}{why}"));
         }
     }
     Ok(())

@@ -13,7 +13,7 @@ use super::scores::check_score;
 use super::vectors::check_vector;
 use crate::engine::load_model;
 use crate::pipeline::Pipeline;
-use crate::score::Arms;
+use crate::score::{Arms, Job, rank};
 use crate::step::{Counts, Emitted, FAILED, Step};
 
 /// Failures of expressions that a case which does not hold tells.
@@ -32,7 +32,7 @@ pub(crate) struct Outcome {
 #[derive(Default)]
 struct Applied {
     counts: Counts,
-    /// Events whose vector can't be scored.
+    /// What was to be scored of events and can't be: by its vector, or because the model fails on it.
     unscorable: u64,
     /// Dead letters of events that a table left out.
     failed: u64,
@@ -87,6 +87,10 @@ pub(crate) fn run(pipeline: &Arc<Pipeline>, file: &Path) -> Result<Outcome, Tria
 /// Hands the events to the step, in their order.
 fn apply(case: &Case, pipeline: &Pipeline, step: &mut Step) -> Result<Applied, TrialError> {
     let (mut sequence, mut applied) = (0, Applied::default());
+    let mut scorer = match &case.counts {
+        Some(ExpectedCounts { unscorable: Some(_), .. }) => load_model(pipeline)?.map(Arms::new),
+        _ => None,
+    };
     let mut received = received(case, pipeline).into_iter();
     // A case is told whole: a stream that is silent in it is silent.
     step.reach_present();
@@ -97,7 +101,10 @@ fn apply(case: &Case, pipeline: &Pipeline, step: &mut Step) -> Result<Applied, T
         let output = step.events(stream, &messages, true)?;
         applied.emissions.extend(output.emissions);
         applied.counts.add(&output.counts);
-        applied.unscorable += output.job.matrix.unscorable.len() as u64;
+        applied.unscorable += match &mut scorer {
+            Some(scorer) => unscorable(pipeline, scorer, &output.job)?,
+            None => output.job.matrix.unscorable.len() as u64,
+        };
         let failed = output.dead.into_iter().filter(|letter| letter.reason == FAILED);
         failed.for_each(|letter| applied.fail(letter.detail));
     }
@@ -109,6 +116,14 @@ fn apply(case: &Case, pipeline: &Pipeline, step: &mut Step) -> Result<Applied, T
         applied.emissions.extend(emissions);
     }
     Ok(applied)
+}
+
+/// How many rows of a job have no score.
+fn unscorable(pipeline: &Pipeline, scorer: &mut Arms, job: &Job) -> Result<u64, TrialError> {
+    let (Some(vector), Some(score)) = (&pipeline.vector, &pipeline.score) else { return Ok(0) };
+    let ranked = rank(scorer, job, vector.columns(), score.batch_rows)?;
+    let scored: usize = ranked.iter().map(|ranked| ranked.order.len()).sum();
+    Ok((job.matrix.rows - scored) as u64)
 }
 
 fn check_counts(expected: &ExpectedCounts, applied: &Applied, faults: &mut Vec<String>) {

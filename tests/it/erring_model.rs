@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 
 use futures::future::join_all;
@@ -153,4 +154,27 @@ async fn a_request_that_the_model_fails_on_is_refused_alone() {
         run.stop().await.unwrap();
     }
     server.stop().await.unwrap();
+}
+
+/// Only those with a vector that can't be scored were counted.
+#[test]
+fn a_case_counts_the_events_that_the_model_fails_on() {
+    let folder = tempfile::tempdir().unwrap();
+    pipeline(folder.path(), "[score]\non = \"kind = 'view'\"\npublish = \"erring.ranked\"\n");
+    let lines = [0, UNKNOWN, NOT_A_NUMBER, 1].map(|item| click(item, item, "view", 1_700_000_000_000 + item));
+    let lines = lines.map(|line| String::from_utf8(line).unwrap()).join("\n");
+    fs::create_dir_all(folder.path().join("tests")).unwrap();
+    let tried = |unscorable: usize| {
+        let case = format!(
+            "about = \"unknown items\"\n[[events]]\nstream = \"clicks\"\nlines = '''\n{lines}\n'''\n[counts]\ncounted = 4\n\
+             unscorable = {unscorable}\n"
+        );
+        fs::write(folder.path().join("tests/case.toml"), case).unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_tidewheel")).arg("test").arg(folder.path()).output().unwrap();
+        (output.status.success(), String::from_utf8(output.stdout).unwrap())
+    };
+    let (holds, said) = tried(2);
+    assert!(holds, "{said}");
+    let (holds, said) = tried(0);
+    assert!(!holds && said.contains("unscorable: expected 0, found 2"), "{said}");
 }

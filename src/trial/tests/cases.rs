@@ -194,3 +194,29 @@ fn events_that_cannot_be_scored_are_counted() {
     assert_eq!(counts("counted = 3\nunscorable = 1\nfailed = 0"), Vec::<String>::new());
     assert_eq!(counts("unscorable = 0"), ["unscorable: expected 0, found 1"]);
 }
+
+/// Only the rows of tables that are read as of a moment need one.
+#[test]
+fn a_row_of_a_table_of_windows_is_the_newest_where_no_moment_is_named() {
+    let windows = "SELECT user_id, count(*) AS n FROM clicks GROUP BY user_id, tumble(ts, '10 seconds')";
+    let as_of = "SELECT user_id, count(*) AS n FROM clicks GROUP BY user_id";
+    let lines = events(&[&event(0, ""), &event(1_000, ""), &event(15_000, ""), &event(40_000, "")]);
+    let row = "[[rows]]\ntable = 'a'\nkey = { user_id = 1 }\nexpect = { n = 1 }\n";
+    let told = |select| told("", &[("features/a.sql", select)], &format!("{lines}{row}"));
+    assert_eq!(told(windows), Vec::<String>::new());
+    assert!(told(as_of)[0].contains("at"), "{:?}", told(as_of));
+}
+
+/// It said no more than that the value is NULL.
+#[test]
+fn a_column_that_fails_says_why() {
+    let table = "SELECT user_id, 10 / max(item_id) AS share FROM clicks GROUP BY user_id";
+    let lines = events(&[&event(0, r#""item_id":0,"#)]);
+    let row = "[[rows]]\ntable = 'a'\nkey = { user_id = 1 }\nat = '2023-11-14T00:00:01Z'\nexpect = { share = 5 }\n";
+    let faults = told("", &[("features/a.sql", table)], &format!("{lines}{row}"));
+    assert_eq!(faults.len(), 1);
+    assert!(
+        faults[0].contains("share: expected 5, found NULL: `10 / ") && faults[0].contains("Divide by zero"),
+        "{faults:?}"
+    );
+}
