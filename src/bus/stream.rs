@@ -61,13 +61,31 @@ pub struct StreamState {
 }
 
 impl Bus {
-    /// Creates the stream if there is none of its name; otherwise makes sure that it has the shape asked for.
+    /// Creates the stream if there is none of its name; otherwise makes sure that it has the shape asked for. One of atomic
+    /// batches is given the subjects that it lacks, and keeps those that it has beyond them: nobody else writes there, and
+    /// what it holds stays.
     ///
     /// # Errors
     /// [`BusError::StreamDiffers`] with every difference, [`BusError::SubjectsOverlap`] when another stream takes one of
     /// the subjects, [`BusError::JetStream`] when the server refuses or doesn't answer.
     pub async fn ensure_stream(&self, spec: &StreamSpec) -> Result<StreamState, BusError> {
-        self.ensure_config(spec.to_config()).await
+        let mut config = spec.to_config();
+        if let Some(found) = if spec.atomic { self.find_stream(&spec.name).await? } else { None } {
+            let held = &found.config.subjects;
+            let lacking = spec.subjects.iter().filter(|subject| !held.contains(subject));
+            config.subjects = held.iter().chain(lacking).cloned().collect();
+            let fields: Vec<_> = differences(&config, &found.config).into_iter().map(|one| one.field).collect();
+            if fields == ["subjects"] {
+                let grown = Config { subjects: config.subjects.clone(), ..found.config };
+                return self.update(&grown).await;
+            }
+        }
+        self.ensure_config(config).await
+    }
+
+    async fn update(&self, config: &Config) -> Result<StreamState, BusError> {
+        let updated = self.jetstream().update_stream(config).await;
+        updated.map(|info| StreamState::of(&info)).map_err(|error| refused_by_server("update", &config.name, &error))
     }
 
     /// Creates the stream if there is none of its name; otherwise makes sure that it has the shape asked for.
@@ -252,6 +270,25 @@ mod tests {
             error,
             @r#"stream "CLICKS" exists with another shape: subjects is ["clicks.>"] (expected ["views.>"]), max_age is unlimited (expected 7200s), max_bytes is unlimited (expected 1048576), discard is New (expected Old); if another pipeline made it, whose name and stream make the same name, rename one of them; otherwise change it, or use another name"#
         );
+        server.stop().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_stream_of_atomic_batches_gets_the_subjects_that_it_lacks_and_keeps_its_others_and_all_it_holds() {
+        let (server, bus) = testing::server().await;
+        let spec = |subjects: &[&str]| {
+            let subjects = subjects.iter().map(|&subject| subject.to_owned()).collect();
+            StreamSpec { atomic: true, subjects, ..testing::spec("OUT", "out.>") }
+        };
+        bus.ensure_stream(&spec(&["out.a", "out.b"])).await.unwrap();
+        testing::publish_numbers(&bus, "out.b", 0..3).await;
+        let grown = bus.ensure_stream(&spec(&["out.a", "out.c"])).await.unwrap();
+        assert_eq!(grown.messages, 3);
+        assert_eq!(bus.atomic_subjects("OUT").await.unwrap(), ["out.a", "out.b", "out.c"]);
+        bus.ensure_stream(&spec(&["out.a"])).await.unwrap();
+        let shorter = StreamSpec { max_age: Some(Duration::from_secs(7200)), ..spec(&["out.a"]) };
+        let error = bus.ensure_stream(&shorter).await.unwrap_err();
+        assert!(matches!(error, BusError::StreamDiffers { .. }), "{error}");
         server.stop().await.unwrap();
     }
 
