@@ -45,17 +45,26 @@ pub enum TrialError {
         /// What ONNX Runtime said.
         reason: String,
     },
+    /// No row of the trial has a score that is a number.
+    #[error(
+        "output {output:?} is NaN or infinite for every row that was tried, of zeros, of ones and of both: nothing could be \
+         scored; look for weights that are NaN"
+    )]
+    NeverFinite {
+        /// The output.
+        output: String,
+    },
 }
 
 impl Judged for TrialError {
     fn judgement(&self) -> Judgement {
         match self {
-            Self::Shape { .. } | Self::Size { .. } => Judgement::OPERATOR,
+            Self::Shape { .. } | Self::Size { .. } | Self::NeverFinite { .. } => Judgement::OPERATOR,
         }
     }
 }
 
-/// Runs a model on 1, 2 and 3 rows: one output for each row, whatever their number.
+/// Runs a model on 1, 2 and 3 rows: one output for each row, whatever their number, and a number for one of them at least.
 ///
 /// # Errors
 /// A [`TrialError`], or what a run on zeros fails with in any batch.
@@ -65,13 +74,15 @@ pub(crate) fn try_rows(scorer: &mut Scorer) -> Result<(), ModelError> {
     // What can't be run at all on such rows says nothing of batches.
     let is_runnable = varied.chunks(columns.max(1)).all(|row| outputs(scorer, row, 1).is_ok());
     let rows = if is_runnable { varied } else { vec![0.0; ROWS * columns] };
+    let mut is_finite = false;
     for count in 1..=ROWS {
         // Every row is once the first and once the last of a batch.
         for first in 0..=ROWS - count {
-            outputs(scorer, rows.get(first * columns..(first + count) * columns).unwrap_or_default(), count)?;
+            let part = rows.get(first * columns..(first + count) * columns).unwrap_or_default();
+            is_finite |= outputs(scorer, part, count)?.iter().any(|score| score.is_finite());
         }
     }
-    Ok(())
+    if is_finite { Ok(()) } else { Err(TrialError::NeverFinite { output: scorer.output().to_owned() }.into()) }
 }
 
 /// The columns that hold ids, by name, with the largest that the model takes: a table ends there, and another id fails.
@@ -220,6 +231,15 @@ mod tests {
             graph.node("Squeeze", &["z", "last"], "score");
         }))
         .unwrap();
+    }
+
+    #[test]
+    fn a_model_that_gives_no_number_for_any_row_is_refused() {
+        let refused = refusal(&[Named("batch"), Fixed(1)], |graph| {
+            graph.initializer("bias", &[1], &[f32::NAN]);
+            graph.node("Add", &["z", "bias"], "score");
+        });
+        insta::assert_snapshot!(refused, @r#"output "score" is NaN or infinite for every row that was tried, of zeros, of ones and of both: nothing could be scored; look for weights that are NaN"#);
     }
 
     #[test]

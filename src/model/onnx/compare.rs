@@ -10,8 +10,8 @@ pub struct WeightChange {
     pub name: String,
     /// Its shape.
     pub dims: Vec<i64>,
-    /// Euclidean length of the difference over that of the older values; `None` when only one file has the tensor, or in
-    /// another shape.
+    /// Euclidean length of the difference over that of the older values, infinite where those are all 0; `None` when only one
+    /// file has the tensor, or in another shape.
     pub relative: Option<f64>,
     /// The largest difference of one number; `None` likewise.
     pub largest: Option<f32>,
@@ -59,7 +59,8 @@ fn difference(old: &[f32], new: &[f32]) -> (f64, f32) {
         length += f64::from(*old).powi(2);
         largest = largest.max(change.abs());
     }
-    (squares.sqrt() / length.sqrt().max(f64::MIN_POSITIVE), largest)
+    let relative = if squares == 0.0 { 0.0 } else { squares.sqrt() / length.sqrt() };
+    (relative, largest)
 }
 
 #[cfg(test)]
@@ -81,5 +82,12 @@ mod tests {
         let changes = weight_changes(&document(&[3.0, 4.0], true), &document(&[3.0, 4.5], false));
         assert_eq!((changes[0].relative, changes[0].largest), (Some(0.1), Some(0.5)));
         assert_eq!((changes[1].name.as_str(), changes[1].relative), ("b", None));
+    }
+
+    /// It was said to be 4.5e307 times as large.
+    #[test]
+    fn what_was_zero_has_changed_without_bounds_or_not_at_all() {
+        let change = |new: [f32; 2]| weight_changes(&document(&[0.0, 0.0], false), &document(&new, false))[0].relative;
+        assert_eq!((change([0.0, 0.5]), change([0.0, 0.0])), (Some(f64::INFINITY), Some(0.0)));
     }
 }
