@@ -13,7 +13,7 @@ use super::keeping::{HistoryQueue, Unkept};
 use super::parts::save_parts;
 use super::serve::{Scored, Scoring};
 use super::stats::Stats;
-use super::telemetry::{Queue, TableFigures, Waiting, record_failed, record_step, record_table};
+use super::telemetry::{Queue, TableFigures, Waiting, record_behind, record_failed, record_step, record_table};
 use crate::bus::{Message, Outgoing, ServiceRequest, StreamSequence};
 use crate::clock;
 use crate::commit::{CommitError, OnLoss, Place, Position, Progress, Run, Save, pass, unkept};
@@ -229,6 +229,7 @@ impl StepThread {
         self.stats.set_emitted_rows(self.step.emitted_rows());
         record_step(&self.pipeline.name, &output.counts, output.newest, start.elapsed());
         record_failed(&self.pipeline.name, &output.dead);
+        record_behind(&self.pipeline.name, output.behind);
         let after = run.map(|_| self.progress.clone());
         let scored = Scored { output, requests, messages, unkept, before, run, after };
         self.scoring.blocking_send(Scoring::Step(Box::new(scored))).is_ok()

@@ -14,6 +14,7 @@ const RANKINGS: &str = "tidewheel_engine_rankings_total";
 const SCORED: &str = "tidewheel_engine_scored_rows_total";
 const LEFT_OUT: &str = "tidewheel_engine_left_out_rows_total";
 const LABELS: &str = "tidewheel_learn_labels_total";
+const BEHIND: &str = "tidewheel_learn_behind_rows_total";
 const EXAMPLES: &str = "tidewheel_learn_examples_total";
 const TRAIN: &str = "tidewheel_learn_step_seconds";
 const AUC: &str = "tidewheel_learn_auc";
@@ -48,6 +49,7 @@ pub(crate) fn describe() {
         "candidates and events without a score, by the place that is to blame: their vector, or the model that fails on it"
     );
     describe_counter!(LABELS, "impressions and feedback by what became of them: shown, positives, negatives, ...");
+    describe_counter!(BEHIND, "scored rows that nothing is learnt from, because they saw events later than themselves");
     describe_counter!(
         EXAMPLES,
         "new examples of training steps by what became of them: updated the weights, skipped with their batch, left_out alone"
@@ -163,6 +165,13 @@ pub(crate) fn record_failed(pipeline: &str, letters: &[DeadLetter]) {
     for place in letters.iter().filter_map(|letter| letter.place.as_ref()) {
         let (place, expression) = (place.owner.to_string(), place.expression.clone());
         counter!(FAILED, "pipeline" => pipeline.to_owned(), "place" => place, "expression" => expression).increment(1);
+    }
+}
+
+/// Records scored rows that feedback does not find.
+pub(crate) fn record_behind(pipeline: &str, rows: u64) {
+    if rows > 0 {
+        counter!(BEHIND, "pipeline" => pipeline.to_owned()).increment(rows);
     }
 }
 

@@ -35,6 +35,8 @@ pub struct StepOutput {
     pub is_replay: bool,
     /// For each row of the job, what feedback on it joins on; empty without a label join.
     pub keys: Vec<Option<JoinKey>>,
+    /// Rows of the job that feedback does not find, because they were scored with events later than themselves.
+    pub behind: u64,
     /// For each row of a job that events triggered, which of the events of [`feedback`](Self::feedback) it was; empty
     /// where those are of another stream.
     pub triggers: Vec<u32>,

@@ -225,7 +225,7 @@ impl Step {
         let matrix = vector.run(&rows, &decoded.times, &mut self.tables.live).map_err(StepError::Vector)?;
         if let Some(labels) = &self.pipeline.labels {
             output.keys = join_keys(&join_columns(&labels.join, &rows), rows.num_rows());
-            forget_behind(vector, &mut output.keys);
+            output.behind = forget_behind(vector, &mut output.keys);
         }
         output.job = Job { matrix, groups: decoded.groups, items: decoded.items };
         output.origins = decoded.payloads.into_iter().map(Origin::Request).collect();
@@ -290,7 +290,7 @@ impl Step {
         if let Some(labels) = &pipeline.labels {
             let columns = join_columns(&labels.join, &triggered.requests);
             output.keys = join_keys(&columns, triggered.requests.num_rows());
-            forget_behind(vector, &mut output.keys);
+            output.behind = forget_behind(vector, &mut output.keys);
         }
         if let Some(score) = &pipeline.score {
             describe_events(score, incoming, arrival, &triggered, output);
@@ -303,10 +303,13 @@ impl Step {
 }
 
 /// What was scored with events later than itself is no impression that anything is learnt from: feedback does not find it.
-fn forget_behind(vector: &VectorReads, keys: &mut [Option<JoinKey>]) {
-    for row in vector.behind() {
+/// Gives how many rows that is.
+fn forget_behind(vector: &VectorReads, keys: &mut [Option<JoinKey>]) -> u64 {
+    let behind = vector.behind();
+    for row in behind {
         keys.get_mut(*row).into_iter().for_each(|key| *key = None);
     }
+    behind.len() as u64
 }
 
 /// Makes dead letters of the events that tables have left out.

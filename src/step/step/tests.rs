@@ -42,7 +42,9 @@ fn found(disorder: &str, joined: &str, seconds: &[i64]) -> Vec<bool> {
         .collect();
     let output = step.events(StreamIndex(0), &messages, true).unwrap();
     assert_eq!(output.job.matrix.rows, seconds.len());
-    output.keys.iter().map(Option::is_some).collect()
+    let found: Vec<bool> = output.keys.iter().map(Option::is_some).collect();
+    assert_eq!(output.behind, found.iter().filter(|found| !**found).count() as u64);
+    found
 }
 
 /// The vector of an event of 0:05 that came after one of 0:10 held three events, and was learnt from.
