@@ -16,6 +16,11 @@ use crate::pipeline::Names;
 
 /// How long somebody who is there may take to say so.
 const ANSWER: Duration = Duration::from_secs(1);
+/// The code of a service that has no time for a question.
+const BUSY: u16 = 503;
+/// How often it is then asked again, because it may be ending, and after which pause each.
+const AGAIN: usize = 20;
+const PAUSE: Duration = Duration::from_millis(50);
 /// Questions that wait for an answer.
 const QUESTIONS: usize = 16;
 
@@ -54,7 +59,17 @@ impl Presence {
 
     /// Fails when somebody answers.
     pub(crate) async fn ask_others(&self) -> Result<(), CommitError> {
-        match self.bus.request(&self.subject(), Bytes::new(), ANSWER).await {
+        for _ in 0..AGAIN {
+            match self.bus.request(&self.subject(), Bytes::new(), ANSWER).await {
+                Err(BusError::Refused { code: BUSY, .. }) => tokio::time::sleep(PAUSE).await,
+                answer => return self.judge(answer),
+            }
+        }
+        self.judge(self.bus.request(&self.subject(), Bytes::new(), ANSWER).await)
+    }
+
+    fn judge(&self, answer: Result<Bytes, BusError>) -> Result<(), CommitError> {
+        match answer {
             Ok(answer) => match serde_json::from_slice::<Identity>(&answer) {
                 Ok(other) => Err(CommitError::AlreadyRunning {
                     role: self.role,
@@ -64,7 +79,7 @@ impl Presence {
                 // A stream that takes every subject acknowledges the question.
                 Err(_) => Ok(()),
             },
-            Err(BusError::TimedOut { .. }) => {
+            Err(BusError::TimedOut { .. } | BusError::Refused { code: BUSY, .. }) => {
                 tracing::warn!(role = self.role, "another one is connected and does not answer: taking over from it");
                 Ok(())
             }
@@ -128,6 +143,33 @@ mod tests {
         stop.cancel();
         answering.await.unwrap().unwrap();
         second.ask_others().await.unwrap();
+        server.stop().await.unwrap();
+    }
+
+    /// The next one's start failed with "busy".
+    #[tokio::test]
+    async fn one_that_is_ending_is_waited_for() {
+        let (server, bus) = testing::server().await;
+        let ending = Presence::new(&bus, WORKER, "shop");
+        let endpoint = EndpointSpec { name: WORKER.to_owned(), subject: ending.subject() };
+        let spec = ServiceSpec {
+            name: "ending".to_owned(),
+            version: "0.1.0".to_owned(),
+            description: "takes no question any more".to_owned(),
+            endpoints: vec![endpoint],
+        };
+        let mut service = bus.serve(spec, 1).await.unwrap();
+        let (other, subject) = (bus.clone(), ending.subject());
+        let unanswered = tokio::spawn(async move { other.request(&subject, Bytes::new(), ANSWER).await });
+        // From the moment on at which one waits, others are refused.
+        while !matches!(bus.request(&ending.subject(), Bytes::new(), PAUSE).await, Err(BusError::Refused { .. })) {}
+        let next = Presence::new(&bus, WORKER, "shop");
+        let (asked, ()) = tokio::join!(next.ask_others(), async {
+            tokio::time::sleep(PAUSE).await;
+            service.stop().await;
+        });
+        asked.unwrap();
+        unanswered.await.unwrap().unwrap_err();
         server.stop().await.unwrap();
     }
 
