@@ -113,12 +113,13 @@ impl Site {
         ends
     }
 
-    /// Waits until a marker covers everything that is in the input streams now.
+    /// Waits until this worker runs and a marker covers everything that is in the input streams now. Another one's marker may
+    /// have done so before this one has even begun to listen to signals.
     pub async fn caught_up(&self, worker: &mut Worker) -> Marker {
         let ends = self.input_ends().await;
         patiently("the worker to catch up", async || {
             worker.must_run();
-            let marker = newest_marker(&self.bus, &self.pipeline).await?;
+            let marker = newest_marker(&self.bus, &self.pipeline).await.filter(|_| worker.is_running())?;
             let has_reached = marker.inputs.iter().zip(&ends).all(|(input, end)| input.sequence >= *end);
             (marker.complete && has_reached).then_some(marker)
         })

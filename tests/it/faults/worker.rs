@@ -135,6 +135,11 @@ impl Worker {
         self.log().contains("connected to NATS")
     }
 
+    /// Whether it has said that it runs.
+    pub fn is_running(&self) -> bool {
+        self.log().contains("running; Ctrl-C stops")
+    }
+
     /// The last that it has said.
     fn words(&self) -> String {
         let log = self.log();
