@@ -39,10 +39,11 @@ const TICK_MESSAGES: usize = 7;
 
 /// A message of examples.
 #[derive(Debug)]
-pub(crate) struct ExampleMessage {
+pub struct ExampleMessage {
     /// Its message id.
     pub(crate) id: String,
-    pub(crate) payload: Bytes,
+    /// The examples, as [`decode`](crate::learn::decode) reads them.
+    pub payload: Bytes,
 }
 
 /// A message of impressions.
@@ -55,8 +56,9 @@ pub(crate) struct ImpressionMessage {
 
 /// What the join of one step gives.
 #[derive(Debug, Default)]
-pub(crate) struct Labelled {
-    pub(crate) examples: Vec<ExampleMessage>,
+pub struct Labelled {
+    /// In the order of the events that gave them.
+    pub examples: Vec<ExampleMessage>,
     /// What requests were answered with, to be remembered across a restart.
     pub(crate) impressions: Vec<ImpressionMessage>,
     /// The tick that gave the examples, if it was one.
@@ -73,7 +75,7 @@ pub(crate) struct Silence {
 }
 
 /// The state of the label join, on the scoring thread.
-pub(crate) struct Labeller {
+pub struct Labeller {
     join: LabelJoin,
     stream: String,
     fingerprint: String,
@@ -119,6 +121,14 @@ impl Labeller {
         }))
     }
 
+    /// The join of a pipeline that has one, before anything has happened.
+    ///
+    /// # Errors
+    /// When the settings of the join are out of their ranges.
+    pub fn empty(pipeline: &Pipeline) -> Result<Option<Self>, JoinError> {
+        Self::new(pipeline, Recorded::new(), Shown::default())
+    }
+
     /// Which recorded impressions it holds.
     pub(crate) fn shown(&self) -> Shown {
         self.shown.clone()
@@ -143,7 +153,10 @@ impl Labeller {
 
     /// Takes a step and its rankings, made when the input streams stood at `position`, the feedback's at `read`. While the
     /// state is rebuilt there are no rankings, and nothing comes out.
-    pub(crate) fn take(
+    ///
+    /// # Errors
+    /// None that input can reach.
+    pub fn take(
         &mut self,
         output: &StepOutput,
         rankings: &[Ranked],

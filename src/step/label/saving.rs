@@ -14,7 +14,7 @@ use std::io::{Read, Write};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::Labeller;
-use super::recorded::{Past, Recorded, Shown};
+use super::recorded::{Past, Recorded};
 use crate::bus::StreamSequence;
 use crate::learn::{Impression, Impressions};
 use crate::pipeline::Pipeline;
@@ -38,7 +38,7 @@ impl Labeller {
     ///
     /// # Errors
     /// When the output can't be written.
-    pub(crate) fn save_part(&self, part: &str, output: &mut dyn Write) -> Result<(), StepError> {
+    pub fn save_part(&self, part: &str, output: &mut dyn Write) -> Result<(), StepError> {
         if part != LABELS {
             return Ok(());
         }
@@ -57,8 +57,11 @@ impl Labeller {
     }
 
     /// The join of a pipeline that has one, as the part `labels` has it.
-    pub(super) fn restored(pipeline: &Pipeline, input: &mut dyn Read) -> Result<Option<Self>, StepError> {
-        let Some(mut labeller) = Self::new(pipeline, Recorded::new(), Shown::default())? else { return Ok(None) };
+    ///
+    /// # Errors
+    /// When the part is damaged, or of other settings.
+    pub fn restored(pipeline: &Pipeline, input: &mut dyn Read) -> Result<Option<Self>, StepError> {
+        let Some(mut labeller) = Self::empty(pipeline)? else { return Ok(None) };
         labeller.recorded = labeller.restore_recorded(input).map_err(in_part)?;
         labeller.join = labeller.join.restored(input).map_err(in_part)?;
         Ok(Some(labeller))
