@@ -31,7 +31,8 @@ fn clicks() -> impl Iterator<Item = Vec<u8>> {
     (0..2_400).map(|index| click(index, index % 17, index % 5, index * 250))
 }
 
-async fn start(pipeline: &Arc<Pipeline>, bus: &tidewheel::bus::Bus, folder: &Path) -> Run {
+/// Runs a pipeline that keeps the history of its tables in a folder.
+pub async fn start(pipeline: &Arc<Pipeline>, bus: &tidewheel::bus::Bus, folder: &Path) -> Run {
     let settings = RunSettings { history: Some(folder.join("history")), ..RunSettings::default() };
     Run::start(Arc::clone(pipeline), bus, &settings).await.unwrap()
 }
@@ -95,6 +96,22 @@ fn kept(folder: &Path) -> Arc<Pipeline> {
     Arc::new(Folder::read(&to).unwrap().assemble().unwrap())
 }
 
+/// How many rows the Delta table of the only table with a history has.
+pub async fn kept_rows(pipeline: &Pipeline, folder: &Path) -> usize {
+    let table = &pipeline.tables.iter().find(|table| table.history.is_some()).unwrap().plan;
+    let time = arrow::datatypes::DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, Some("+00:00".into()));
+    let field = |name: &str, kind| Arc::new(arrow::datatypes::Field::new(name, kind, true));
+    let others = [
+        field("window_end", time.clone()),
+        field("emission", arrow::datatypes::DataType::Utf8),
+        field("emitted_at", time),
+    ];
+    let fields = table.schema().fields().to_vec().into_iter().chain(others);
+    let schema = Arc::new(arrow::datatypes::Schema::new(fields.collect::<Vec<_>>()));
+    let history = History::open(folder, table.name(), &schema).await.unwrap();
+    history.rows().unwrap().iter().map(arrow::array::RecordBatch::num_rows).sum()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rows_are_in_the_delta_table_once_through_a_restart() {
     let folder = tempfile::tempdir().unwrap();
@@ -108,23 +125,8 @@ async fn rows_are_in_the_delta_table_once_through_a_restart() {
     publish(&bus, "shop.clicks.eu", clicks().skip(1_300)).await;
     through(&run, &bus, &pipeline).await;
     run.stop().await.unwrap();
-    let schema = {
-        let history = fs::read_dir(folder.path().join("history")).unwrap();
-        assert_eq!(history.count(), 1, "one table is kept");
-        let fields =
-            pipeline.tables.iter().find(|table| table.history.is_some()).unwrap().plan.schema().fields().to_vec();
-        let time =
-            arrow::datatypes::DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, Some("+00:00".into()));
-        let field = |name: &str, kind| Arc::new(arrow::datatypes::Field::new(name, kind, true));
-        let others = [
-            field("window_end", time.clone()),
-            field("emission", arrow::datatypes::DataType::Utf8),
-            field("emitted_at", time),
-        ];
-        Arc::new(arrow::datatypes::Schema::new(fields.into_iter().chain(others).collect::<Vec<_>>()))
-    };
-    let history = History::open(&folder.path().join("history"), "item_minute", &schema).await.unwrap();
-    let rows: usize = history.rows().unwrap().iter().map(arrow::array::RecordBatch::num_rows).sum();
+    assert_eq!(fs::read_dir(folder.path().join("history")).unwrap().count(), 1, "one table is kept");
+    let rows = kept_rows(&pipeline, &folder.path().join("history")).await;
     assert_eq!(rows, 9 * 5, "nine minutes have closed, each item is there once");
     server.stop().await.unwrap();
 }

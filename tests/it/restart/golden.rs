@@ -57,7 +57,7 @@ fn continued(files: &Files, parts: &Parts, messages: &[(usize, Message)]) -> Str
     let mut passage = Passage { step, ..Passage::new(&pipeline) };
     passage.pass(messages, 7).unwrap();
     passage.look(5, messages.last().unwrap().1.published_micros / 1_000);
-    let Out { counts, dead, emissions, vectors, described, feedback, refused, tables, rows } = passage.end();
+    let Out { counts, dead, emissions, vectors, described, feedback, refused, tables, rows, .. } = passage.end();
     let mut text = format!("{counts:?}\n");
     for (what, lines) in [
         ("dead", dead),

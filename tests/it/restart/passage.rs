@@ -22,9 +22,13 @@ pub struct Out {
     /// Per stream.
     pub counts: BTreeMap<usize, [u64; 4]>,
     pub dead: Vec<String>,
+    /// How often each expression failed, by where it stands: what is counted.
+    pub failed: BTreeMap<String, u64>,
     pub emissions: Vec<String>,
     /// Vectors of events and of requests, in order, bit by bit.
     pub vectors: Vec<u32>,
+    /// Which of them, counted from the first, are not complete, and why.
+    pub unscorable: Vec<(usize, String)>,
     pub described: Vec<String>,
     pub feedback: Vec<String>,
     pub refused: Vec<String>,
@@ -38,6 +42,8 @@ pub struct Passage {
     pub pipeline: Arc<Pipeline>,
     pub step: Step,
     pub out: Out,
+    /// Vectors so far.
+    pub vectors: usize,
 }
 
 /// The saved parts of a step, by name.
@@ -45,7 +51,12 @@ pub type Parts = BTreeMap<String, Vec<u8>>;
 
 impl Passage {
     pub fn new(pipeline: &Arc<Pipeline>) -> Self {
-        Self { pipeline: Arc::clone(pipeline), step: Step::new(Arc::clone(pipeline)).unwrap(), out: Out::default() }
+        Self {
+            pipeline: Arc::clone(pipeline),
+            step: Step::new(Arc::clone(pipeline)).unwrap(),
+            out: Out::default(),
+            vectors: 0,
+        }
     }
 
     /// Steps of at most `size` messages, all of one stream.
@@ -95,6 +106,9 @@ impl Passage {
         }
         for letter in output.dead {
             let place = (letter.stream, letter.sequence, letter.reason);
+            if let Some(failing) = letter.place {
+                *self.out.failed.entry(format!("{}: {}", failing.owner, failing.expression)).or_default() += 1;
+            }
             self.out.dead.push(format!("{place:?} {} {:?}", letter.detail, letter.bytes));
         }
         for emission in &output.emissions {
@@ -105,6 +119,9 @@ impl Passage {
             };
             self.out.emissions.extend(rows.map(line));
         }
+        let unscorable = output.job.matrix.unscorable.iter();
+        self.out.unscorable.extend(unscorable.map(|bad| (self.vectors + bad.row, bad.reason.clone())));
+        self.vectors += output.job.matrix.rows;
         self.out.vectors.extend(output.job.matrix.values.iter().map(|value| value.to_bits()));
         self.out.described.extend(output.origins.iter().map(|origin| format!("{origin:?}")));
         self.out.described.extend(output.keys.iter().map(|key| format!("{key:?}")));
