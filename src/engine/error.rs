@@ -83,6 +83,15 @@ pub enum EngineError {
     /// The model.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// What waits for feedback was scored by what a table computed before, and events triggered it.
+    #[error(
+        "{misfit}; events that wait for feedback were scored with it, and are scored again with what it is now: everything is \
+         made again from the streams"
+    )]
+    ScoredBefore {
+        /// What does not fit.
+        misfit: String,
+    },
     /// A thread of the engine ended before it was told to.
     #[error("the {0} thread ended unexpectedly")]
     Thread(&'static str),
@@ -113,7 +122,7 @@ impl Judged for EngineError {
             Self::Example(error) => error.judgement(),
             Self::TrainingStopped { judgement, .. } => *judgement,
             Self::Part { source, .. } => Judgement::of_io(source),
-            Self::NoModel | Self::NoTraining => Judgement::OPERATOR,
+            Self::NoModel | Self::NoTraining | Self::ScoredBefore { .. } => Judgement::OPERATOR,
             Self::ExamplesLost { .. } | Self::RegistryGone { .. } => Judgement::DATA,
             Self::Thread(_) => Judgement::CRASH,
         }

@@ -19,7 +19,8 @@
 //!   scoring thread between two batches.
 //! - [`Run`] puts it between a broker's streams and back, so that nothing is lost and nothing comes twice. Outputs are
 //!   committed in epochs: one atomic batch in the broker that ends with a marker of how far the inputs are done. Snapshots of
-//!   the state shorten what a restart reads again; what it reads again is checked to be what was read before.
+//!   the state shorten what a restart reads again; what it reads again is checked to be what was read before. A
+//!   changed table is made again by itself, and the others keep their state.
 //! - Events in = counted + late + rejected + duplicate, always.
 //!
 //! It does not compute, and decides little: `step`, `score` and `learn` do the one, and `commit` says what a start does with
@@ -36,6 +37,7 @@
 //!   run, thread             a running pipeline, its parts and their ends
 //!   start/                  the five acts of a start
 //!   past, source, replay    the state as it was left, and reading on from there
+//!   rebuild                 tables that a snapshot does not fit, made again from the streams
 //!   input, step_thread      what the step's thread takes, and the thread
 //!   serve/, train/          models and the scoring thread; the training thread
 //!   saving, parts           snapshots
@@ -52,6 +54,7 @@ mod keeping;
 mod parts;
 mod past;
 mod patience;
+mod rebuild;
 mod references;
 mod replay;
 mod run;

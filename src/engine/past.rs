@@ -10,8 +10,8 @@ use crate::commit::{
     recorded,
 };
 use crate::pipeline::Pipeline;
-use crate::snapshot::{Generation, SnapshotStore};
-use crate::step::{Labeller, Shown, Step, StepError};
+use crate::snapshot::{Generation, SaveError, SnapshotStore};
+use crate::step::{Labeller, Misfit, Recorded, Resumed, Shown, Step, StepError};
 use crate::window::References;
 
 /// A state and how far it has come.
@@ -21,6 +21,8 @@ pub(super) struct Restored {
     pub(super) progress: Progress,
     /// The message of the output stream whose marker covers it.
     pub(super) covered: StreamSequence,
+    /// Tables that are empty, and have to be made again up to there.
+    pub(super) misfits: Vec<Misfit>,
 }
 
 /// What a state is restored from.
@@ -52,11 +54,11 @@ pub(super) async fn restore(
         let (plan, references) = (Arc::clone(pipeline), references.clone());
         let read = tokio::task::spawn_blocking(move || read_state(&plan, references, &generation));
         match read.await.unwrap_or(Err(EngineError::Thread("restore"))) {
-            Ok((step, labeller)) => {
+            Ok((Resumed { step, misfits }, labeller)) => {
                 tracing::info!(number, position = %progress.position(), "state restored from its snapshot");
                 let labeller = open_labeller(pipeline, bus, labeller, (&head, marker), writer).await?;
                 pass(Place::Restored);
-                return Ok(Restored { step, labeller, progress, covered: StreamSequence(head.output) });
+                return Ok(Restored { step, labeller, progress, covered: StreamSequence(head.output), misfits });
             }
             Err(error) => {
                 tracing::error!(number, %error, "a snapshot can't be used: looking for an older one");
@@ -73,20 +75,37 @@ pub(super) async fn restore(
     let (recorded, until) = recorded(pipeline, bus, Since { held, covered, marker }).await?;
     let shown = Shown { until: until.0, writer: writer.to_owned(), ordinal: 0 };
     let labeller = Labeller::new(pipeline, recorded, shown).map_err(StepError::from)?;
-    Ok(Restored { step, labeller, progress: from_nothing(marker, inputs), covered })
+    Ok(Restored { step, labeller, progress: from_nothing(marker, inputs), covered, misfits: Vec::new() })
 }
 
-/// Reads the parts of a snapshot, several at once; on a thread that may wait for them.
+/// Reads the parts of a snapshot, several at once; on a thread that may wait for them. A table that its part does not fit
+/// stays empty; the label join goes on without what waits in it where that is of a vector that no longer is.
 fn read_state(
     pipeline: &Arc<Pipeline>,
     references: References,
     generation: &Generation,
-) -> Result<(Step, Option<Labeller>), EngineError> {
+) -> Result<(Resumed, Option<Labeller>), EngineError> {
     std::thread::scope(|scope| {
         let labeller = scope.spawn(|| Labeller::restore(pipeline, generation));
-        let step = Step::restore(pipeline, references, |part| Ok(generation.part(part)?));
+        let resumed = Step::restore(pipeline, references, |part| Ok(generation.find(part)));
         let labeller = labeller.join().unwrap_or(Err(StepError::Thread));
-        Ok((step?, labeller?))
+        let resumed = resumed?;
+        let is_shown = |misfit: &&Misfit| misfit.tables.iter().any(|table| pipeline.shows(*table));
+        match resumed.misfits.iter().find(is_shown) {
+            None => Ok((resumed, labeller?)),
+            // What waits in the join was shown by events, which are in the stream: it is made again with them.
+            Some(misfit) if pipeline.labels_what_it_scores() => {
+                Err(EngineError::ScoredBefore { misfit: misfit.to_string() })
+            }
+            Some(_) => match labeller {
+                Err(StepError::State { source: SaveError::Foreign { .. }, .. }) => {
+                    let labeller =
+                        Labeller::new(pipeline, Recorded::new(), Shown::default()).map_err(StepError::from)?;
+                    Ok((resumed, labeller))
+                }
+                labeller => Ok((resumed, labeller?)),
+            },
+        }
     })
 }
 

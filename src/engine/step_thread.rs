@@ -1,6 +1,5 @@
 //! The step's thread: events, requests, changed reference tables and questions in; what follows from them handed on.
 
-use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,12 +10,13 @@ use super::EngineError;
 use super::input::Input;
 use super::keeping::{HistoryQueue, Unkept};
 use super::parts::save_parts;
+use super::replay::{compare, next_step};
 use super::serve::{Scored, Scoring};
 use super::stats::Stats;
 use super::telemetry::{Queue, TableFigures, Waiting, record_behind, record_failed, record_step, record_table};
 use crate::bus::{Message, Outgoing, ServiceRequest, StreamSequence};
 use crate::clock;
-use crate::commit::{CommitError, OnLoss, Place, Position, Progress, Run, Save, pass, unkept};
+use crate::commit::{OnLoss, Place, Position, Progress, Run, Save, pass, unkept};
 use crate::feature::LiveTable;
 use crate::pipeline::{Pipeline, StreamIndex, TableIndex};
 use crate::step::{Silence, Step, StepError, StepOutput};
@@ -130,16 +130,11 @@ impl StepThread {
         }
     }
 
-    /// Applies messages of a stream. What is in a Delta table already ends with a step, so that no step is in it by half; so
-    /// does what was read before another stream was silent for too long.
+    /// Applies messages of a stream.
     fn events(&mut self, stream: StreamIndex, messages: Vec<Message>, emits: bool) -> Result<bool, EngineError> {
         let mut rest = messages;
-        while let Some(first) = rest.first() {
-            let end = self.history.as_ref().and_then(|history| history.next_end(stream, first.sequence));
-            let count = end.map_or(rest.len(), |end| rest.partition_point(|message| message.sequence <= end));
-            let count = count.min(self.step.until_silence(stream, &rest));
-            let after = rest.split_off(count.clamp(1, rest.len()));
-            let part = mem::replace(&mut rest, after);
+        while !rest.is_empty() {
+            let part = next_step(&self.step, self.history.as_ref(), stream, &mut rest);
             let start = clock::now();
             let before = self.progress.position();
             let output = self.step.events(stream, &part, emits)?;
@@ -173,20 +168,7 @@ impl StepThread {
 
     /// What was read again must be what was read before.
     fn compare(&mut self) -> Result<(), EngineError> {
-        for (found, marked) in self.progress.inputs.iter_mut().zip(&self.replay.marked.inputs) {
-            if found == marked {
-                continue;
-            }
-            let differ =
-                CommitError::InputsDiffer { stream: marked.stream.clone(), until: StreamSequence(marked.sequence) };
-            match self.replay.on_loss {
-                OnLoss::Stop => return Err(differ.into()),
-                OnLoss::Accept => {
-                    tracing::error!(error = %differ, "going on with what the stream holds, as was asked for")
-                }
-            }
-            *found = marked.clone();
-        }
+        compare(&mut self.progress, &self.replay.marked, self.replay.on_loss)?;
         tracing::info!(position = %self.progress.position(), "the state is what was committed");
         pass(Place::Replayed);
         Ok(())

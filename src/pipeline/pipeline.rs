@@ -70,6 +70,11 @@ impl Pipeline {
         self.labels.as_ref().zip(trigger).is_some_and(|(labels, trigger)| labels.stream == trigger.stream)
     }
 
+    /// Whether vectors read a table.
+    pub(crate) fn shows(&self, table: TableIndex) -> bool {
+        self.vector.as_ref().is_some_and(|vector| vector.tables().any(|shown| shown == table.0))
+    }
+
     /// The stream of this name.
     pub fn stream_named(&self, name: &str) -> Option<StreamIndex> {
         self.streams.iter().position(|stream| stream.name == name).map(StreamIndex)

@@ -51,11 +51,16 @@ impl Generation {
     /// # Errors
     /// There is no such part.
     pub fn part(&self, name: &str) -> Result<PartReader, SnapshotError> {
-        let Some(part) = self.manifest.parts.iter().find(|part| part.name == name) else {
+        self.find(name).ok_or_else(|| {
             let parts = self.parts().map(|(part, _)| part.to_owned()).collect();
-            return Err(SnapshotError::UnknownPart { number: self.number(), part: name.to_owned(), parts });
-        };
-        Ok(PartReader::new(self, part))
+            SnapshotError::UnknownPart { number: self.number(), part: name.to_owned(), parts }
+        })
+    }
+
+    /// As [`Self::part`]; nothing where there is no part of this name.
+    pub(crate) fn find(&self, name: &str) -> Option<PartReader> {
+        let part = self.manifest.parts.iter().find(|part| part.name == name);
+        part.map(|part| PartReader::new(self, part))
     }
 }
 

@@ -55,7 +55,7 @@ pub(crate) use draft::{Draft, Figures};
 pub(crate) use error::SnapshotError;
 pub use generation::Generation;
 pub use location::Location;
-pub(crate) use section::{SaveError, SectionReader, SectionWriter};
+pub(crate) use section::{Header, SaveError, SectionReader, SectionWriter};
 pub use store::SnapshotStore;
 
 #[cfg(test)]

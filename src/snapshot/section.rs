@@ -81,6 +81,9 @@ pub enum SaveError {
         /// The one that should be.
         expected: String,
     },
+    /// There is no such part.
+    #[error("it was saved without it")]
+    Absent,
     /// A batch cannot be encoded or decoded.
     #[error("section \"{section}\" of the state: {source}")]
     Batch {
@@ -97,7 +100,7 @@ impl Judged for SaveError {
             Self::Io { source, .. } => judgement_of_io(source),
             Self::Truncated { .. } | Self::Damaged { .. } | Self::Batch { .. } => Judgement::DATA,
             // A state of another pipeline or version: a person chooses.
-            Self::Foreign { .. } | Self::Unexpected { .. } => Judgement::OPERATOR,
+            Self::Foreign { .. } | Self::Unexpected { .. } | Self::Absent => Judgement::OPERATOR,
         }
     }
 }
@@ -168,9 +171,21 @@ pub struct SectionReader<'a> {
     sections: u64,
 }
 
-impl<'a> SectionReader<'a> {
-    /// Reads the header and checks that the state is of this kind and plan.
-    pub fn new(input: &'a mut dyn Read, kind: &str, fingerprint: u64) -> Result<Self, SaveError> {
+/// Whose state it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Header {
+    /// Such as `as-of table`.
+    kind: String,
+    /// Of the plan that it was made under.
+    fingerprint: u64,
+}
+
+impl Header {
+    /// Reads the header of a state, and nothing behind it.
+    ///
+    /// # Errors
+    /// When the input is no state, of another version of the framing, or damaged.
+    pub(crate) fn read(input: &mut dyn Read) -> Result<Self, SaveError> {
         let foreign = |what, found, expected| Err(SaveError::Foreign { what, found, expected });
         let mut header = vec![0; MAGIC.len() + 8];
         fill(input, &mut header, "header")?;
@@ -191,14 +206,36 @@ impl<'a> SectionReader<'a> {
         if checksum(&[&header, rest]) != number(expected) {
             return Err(SaveError::Damaged { section: "header".to_owned() });
         }
-        let (found, found_fingerprint) = rest.split_at(length);
-        if found != kind.as_bytes() {
-            return foreign("the kind", String::from_utf8_lossy(found).into_owned(), kind.to_owned());
+        let (kind, fingerprint) = rest.split_at(length);
+        Ok(Self { kind: String::from_utf8_lossy(kind).into_owned(), fingerprint: number(fingerprint) })
+    }
+
+    /// Checks that the state is of this kind, and of one of these plans; the first is the one that would be written now.
+    ///
+    /// # Errors
+    /// With what differs.
+    pub(crate) fn check(&self, kind: &str, fingerprints: &[u64]) -> Result<(), SaveError> {
+        let foreign = |what, found, expected| Err(SaveError::Foreign { what, found, expected });
+        if self.kind != kind {
+            return foreign("the kind", self.kind.clone(), kind.to_owned());
         }
-        if number(found_fingerprint) != fingerprint {
-            let found = format!("{:016x}", number(found_fingerprint));
-            return foreign("the plan fingerprint", found, format!("{fingerprint:016x}"));
+        if !fingerprints.contains(&self.fingerprint) {
+            let expected = fingerprints.first().copied().unwrap_or_default();
+            return foreign("the plan fingerprint", format!("{:016x}", self.fingerprint), format!("{expected:016x}"));
         }
+        Ok(())
+    }
+}
+
+impl<'a> SectionReader<'a> {
+    /// Reads the header and checks that the state is of this kind and plan.
+    pub fn new(input: &'a mut dyn Read, kind: &str, fingerprint: u64) -> Result<Self, SaveError> {
+        Self::of_any(input, kind, &[fingerprint])
+    }
+
+    /// Reads the header and checks that the state is of this kind, and of a plan with one of these fingerprints.
+    pub(crate) fn of_any(input: &'a mut dyn Read, kind: &str, fingerprints: &[u64]) -> Result<Self, SaveError> {
+        Header::read(input)?.check(kind, fingerprints)?;
         Ok(Self { input, sections: 0 })
     }
 

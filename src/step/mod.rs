@@ -11,7 +11,8 @@
 //! - [`Step`] is the whole computation over a pipeline's streams: no broker, no clock, no file, and no thread but for restoring
 //!   its parts. The same inputs in the same order give the same state and the same outputs, however they are cut into steps.
 //! - Events in = counted + late + rejected + duplicate, always.
-//! - Its state is saved as named parts and restored from them, between two steps.
+//! - Its state is saved as named parts and restored from them, between two steps. Tables whose parts are of something else are
+//!   made again by a step of their own, which reads the same messages.
 //!
 //! It does not score, publish or commit.
 //!
@@ -27,6 +28,7 @@ mod failed;
 mod feedback;
 mod label;
 mod output;
+mod rebuild;
 mod saving;
 mod step;
 mod tables;
@@ -44,4 +46,5 @@ pub(crate) use label::{ExampleMessage, ImpressionMessage, Labelled, Silence};
 pub(crate) use label::{Made, Past, Recorded, Shown, Tick};
 pub(crate) use output::Origin;
 pub use output::{Emitted, StepOutput};
+pub use saving::{Misfit, Resumed};
 pub use step::Step;

@@ -135,6 +135,11 @@ impl Step {
         self.tables.set_references(self.references.clone());
     }
 
+    /// From now on no vectors are made.
+    pub(super) fn leave_vectors_out(&mut self) {
+        self.vector = None;
+    }
+
     /// Applies messages of a stream, in its order. With `emit` off nothing is scored and no dead letter is made: the state is
     /// being rebuilt, and what it emits has been published before.
     pub fn events(&mut self, stream: StreamIndex, messages: &[Message], emit: bool) -> Result<StepOutput, StepError> {

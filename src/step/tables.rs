@@ -25,14 +25,14 @@ use crate::window::{
 
 /// See the module.
 pub(super) struct Tables {
-    pipeline: Arc<Pipeline>,
+    pub(super) pipeline: Arc<Pipeline>,
     pub(super) live: Vec<LiveTable>,
     pub(super) windows: WindowTables,
     references: References,
     /// For each table of windows, its index in the pipeline.
-    places: Vec<TableIndex>,
+    pub(super) places: Vec<TableIndex>,
     /// Per stream.
-    of_stream: Vec<OfStream>,
+    pub(super) of_stream: Vec<OfStream>,
     /// Per table: events that were late for it.
     pub(super) late_rows: Vec<u64>,
     /// Per table: rows emitted.
@@ -48,10 +48,12 @@ pub(super) struct Tables {
 }
 
 /// The tables of one stream.
-struct OfStream {
+pub(super) struct OfStream {
     name: String,
     /// Indices of its as-of tables, with how old an event may be.
     as_of: Vec<(TableIndex, Duration)>,
+    /// Those of them that take in its events.
+    pub(super) fed: Vec<TableIndex>,
     has_windows: bool,
 }
 
@@ -78,6 +80,10 @@ impl Tables {
             as_of: pipeline
                 .tables_of(StreamIndex(stream))
                 .filter_map(|(index, table)| Some((index, reach(table.plan.as_of()?.reach_micros()))))
+                .collect(),
+            fed: pipeline
+                .tables_of(StreamIndex(stream))
+                .filter_map(|(index, table)| table.plan.as_of().map(|_| index))
                 .collect(),
             has_windows: pipeline.tables_of(StreamIndex(stream)).any(|(_, table)| table.plan.windows().is_some()),
         });
@@ -176,7 +182,7 @@ impl Tables {
         emissions: &[Emitted],
     ) -> Result<(), StepError> {
         let Arrival { batch, received, .. } = arrival;
-        for (table, _) in &self.of_stream[stream.0].as_of {
+        for table in &self.of_stream[stream.0].fed {
             if let LiveTable::AsOf(state) = &mut self.live[table.0] {
                 let mut failures = Failures::default();
                 let plan = Arc::clone(state.plan());
@@ -213,7 +219,7 @@ impl Tables {
 
     /// Applies one event of the batch that was begun.
     pub(super) fn apply(&mut self, stream: StreamIndex, row: usize) {
-        for (table, _) in &self.of_stream[stream.0].as_of {
+        for table in &self.of_stream[stream.0].fed {
             if let LiveTable::AsOf(state) = &mut self.live[table.0] {
                 state.apply(row);
             }

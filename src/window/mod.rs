@@ -38,10 +38,8 @@ mod table;
 pub use asof::{FeaturePlan, FeatureTable, Horizon, Reads};
 pub(crate) use budget::AtLimit;
 pub use budget::Budget;
-pub(crate) use closed::WindowSpec;
-#[cfg(test)]
-pub(crate) use closed::fingerprint as windows_fingerprint;
 pub use closed::{Emission, EmissionKind, Emit, WindowIndex, WindowPlan, WindowSettings, WindowTables};
+pub(crate) use closed::{TableGroup, WindowSpec};
 pub use failed::FailedRow;
 pub(crate) use failed::{FailedEvent, FailedValue};
 pub(crate) use newest::{NewestRows, RowReads};

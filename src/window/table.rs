@@ -36,7 +36,7 @@ impl TableForm {
         Ok(match window {
             Some(window) => {
                 let plan = planner.plan_statement(statement)?;
-                Self::Windows(WindowPlan::new(planner, name, &plan, &window, time, settings)?)
+                Self::Windows(WindowPlan::new(planner, name, (&plan, sql), &window, time, settings)?)
             }
             None => Self::AsOf(FeaturePlan::new(planner, name, sql, time, retention)?),
         })

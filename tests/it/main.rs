@@ -28,6 +28,7 @@ mod oracle;
 mod outsize;
 mod ranges;
 mod references;
+mod remade;
 mod restart;
 mod rollback;
 mod scripts;

@@ -10,13 +10,16 @@ use super::claim::Claim;
 use super::feed::Reading;
 use super::startup::Startup;
 use crate::bus::ReadLimits;
-use crate::commit::{Again, Progress, Stretch, steps_between};
+use crate::commit::{Again, Marker, Progress, Stretch, steps_between};
 use crate::engine::EngineError;
 use crate::engine::input::Input;
+use crate::engine::keeping::{HistoryQueue, open_history};
 use crate::engine::past::{Past, Restored, open_sources, restore};
+use crate::engine::rebuild::Rebuild;
 use crate::engine::references::{OpenReference, follow_reference};
 use crate::engine::run::Run;
 use crate::engine::serve::{follow, load_arms, open_registry};
+use crate::engine::upkeep::keep_up;
 use crate::score::Arms;
 use crate::step::{Labeller, Step};
 use crate::window::References;
@@ -37,6 +40,8 @@ pub(super) struct State {
     /// Models that are to serve from now on.
     pub(super) swaps: mpsc::Receiver<Arms>,
     pub(super) reading: Reading,
+    /// What takes rows for the Delta tables.
+    pub(super) history: Option<HistoryQueue>,
 }
 
 impl Startup<'_> {
@@ -66,9 +71,15 @@ impl Startup<'_> {
         if let Some((registry, pointer)) = models {
             run.spawn_task(follow(Arc::clone(pipeline), registry, pointer, swap, stop));
         }
-        let Restored { step, mut labeller, mut progress, covered } = restored;
+        let Restored { mut step, mut labeller, mut progress, covered, misfits } = restored;
         let limits = ReadLimits { rows: self.settings.step_rows.unwrap_or(STEP_ROWS), linger: Duration::ZERO };
         let on_loss = self.settings.on_loss;
+        let mut history = self.keep_rows(run, &claim.marker).await?;
+        if !misfits.is_empty() {
+            let (inputs, marker, until) = (&claim.streams, &claim.marker, &progress);
+            let rebuild = Rebuild { pipeline, bus, inputs, marker, until, covered, limits, on_loss };
+            history = rebuild.run(&mut step, &misfits, references.clone(), history).await?;
+        }
         let sources = open_sources(bus, &claim.streams, &mut progress, &claim.marker, limits, on_loss).await?;
         let stretch = Stretch { state: &progress, covered, marker: &claim.marker, last: claim.last };
         let Again { steps: again, unscored } = steps_between(pipeline, bus, &stretch).await?;
@@ -77,7 +88,19 @@ impl Startup<'_> {
         }
         let unfinished = claim.marker.unfinished.map(|unfinished| unfinished.step);
         run.stats().restore(&progress.counts);
-        Ok(State { step, labeller, progress, arms, swaps, reading: Reading { sources, again, unfinished } })
+        Ok(State { step, labeller, progress, arms, swaps, reading: Reading { sources, again, unfinished }, history })
+    }
+
+    /// Opens the Delta tables, if there are any.
+    async fn keep_rows(&self, run: &mut Run, marker: &Marker) -> Result<Option<HistoryQueue>, EngineError> {
+        let Some(folder) = &self.settings.history else { return Ok(None) };
+        let writer = marker.history_writer(&self.pipeline.name);
+        let Some((queue, task)) = open_history(&self.pipeline, folder, writer, run.settled()).await? else {
+            return Ok(None);
+        };
+        run.spawn_task(task);
+        run.spawn_task(keep_up(&self.pipeline, folder, run.stopping()));
+        Ok(Some(queue))
     }
 
     /// Reads the reference tables, and follows them from now on.

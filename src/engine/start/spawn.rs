@@ -15,12 +15,10 @@ use crate::commit::{
 };
 use crate::engine::EngineError;
 use crate::engine::input::Input;
-use crate::engine::keeping::{HistoryQueue, open_history};
 use crate::engine::run::Run;
 use crate::engine::saving::{save_regularly, store_all};
 use crate::engine::serve::ScoringThread;
 use crate::engine::step_thread::{Replay, StepThread};
-use crate::engine::upkeep::keep_up;
 use crate::pipeline::StreamIndex;
 
 /// Impressions that wait for the broker's acknowledgement.
@@ -53,8 +51,7 @@ impl Startup<'_> {
         state: State,
         ends: Ends,
     ) -> Result<Spawned, EngineError> {
-        let State { step, labeller, progress, arms, swaps, reading } = state;
-        let history = self.keep_rows(run, &claim.marker).await?;
+        let State { step, labeller, progress, arms, swaps, reading, history } = state;
         let (rebuilt_sender, rebuilt) = oneshot::channel();
         let replay = Replay {
             marked: claim.marker.progress.clone(),
@@ -84,18 +81,6 @@ impl Startup<'_> {
         let saves = self.save_snapshots(run, &claim, save_wanted);
         self.commit(run, claim, publications, ends.settled, saves).await?;
         Ok(Spawned { reading, rebuilt })
-    }
-
-    /// Opens the Delta tables, if there are any.
-    async fn keep_rows(&self, run: &mut Run, marker: &Marker) -> Result<Option<HistoryQueue>, EngineError> {
-        let Some(folder) = &self.settings.history else { return Ok(None) };
-        let writer = marker.history_writer(&self.pipeline.name);
-        let Some((queue, task)) = open_history(&self.pipeline, folder, writer, run.settled()).await? else {
-            return Ok(None);
-        };
-        run.spawn_task(task);
-        run.spawn_task(keep_up(&self.pipeline, folder, run.stopping()));
-        Ok(Some(queue))
     }
 
     /// Where the streams end now.

@@ -17,7 +17,7 @@ use super::column::Combine;
 use super::extreme::Extreme;
 use super::select::{SelectForm, keys};
 use super::tile::Horizon;
-use crate::sql::{PlanError, Planner};
+use crate::sql::{FORM, PlanError, Planner, columns_form, normal_form};
 use crate::window::integer_sum::Half;
 use crate::window::source::Source;
 
@@ -44,7 +44,9 @@ pub struct FeaturePlan {
     pub(super) projection: Vec<Arc<dyn PhysicalExpr>>,
     schema: SchemaRef,
     pub(super) exists: CellRef,
-    fingerprint: u64,
+    meaning: String,
+    /// What states of earlier versions know the plan by.
+    earlier_fingerprint: u64,
 }
 
 /// One column of the GROUP BY.
@@ -243,11 +245,14 @@ impl FeaturePlan {
         let projection: Result<Vec<_>, _> =
             form.projection.expr.iter().map(|expr| planner.physical(expr, aggregate_schema)).collect();
         let schema = nullable(form.projection.schema.as_arrow());
-        let mut meaning = format!("{}\n{time} {retention:?}\n{:?}", plan.display_indent(), builder.input.as_arrow());
+        let mut earlier = format!("{}\n{time} {retention:?}\n{:?}", plan.display_indent(), builder.input.as_arrow());
         if outputs.iter().any(|output| matches!(output, OutputSource::IntegerSum { .. })) {
             // A state that keeps them in one word each is not this one's.
-            meaning.push_str("\nsums of integers in halves");
+            earlier.push_str("\nsums of integers in halves");
         }
+        let (text, columns) = (normal_form(sql)?, columns_form(builder.input.as_arrow()));
+        let back = retention.width_micros();
+        let meaning = format!("as-of table {FORM}\n{text}\nover {columns}\nby {time:?}, back {back} microseconds");
         Ok(Self {
             name: name.to_owned(),
             stream,
@@ -267,7 +272,8 @@ impl FeaturePlan {
             projection: projection?,
             schema,
             exists,
-            fingerprint: xxh3_64(meaning.as_bytes()),
+            earlier_fingerprint: xxh3_64(earlier.as_bytes()),
+            meaning,
         })
     }
 
@@ -301,9 +307,20 @@ impl FeaturePlan {
         self.horizons.iter().map(|plan| plan.horizon)
     }
 
-    /// Identifies what the table computes: select, types, time column and retention. State is restored under it only.
+    /// What the table computes, in words of our own: select, types, time column and retention.
+    pub(crate) fn meaning(&self) -> &str {
+        &self.meaning
+    }
+
+    /// Identifies what the table computes. State is saved under it.
     pub fn fingerprint(&self) -> u64 {
-        self.fingerprint
+        xxh3_64(self.meaning().as_bytes())
+    }
+
+    /// What a state of the table may have been saved under: this version's fingerprint, and the one of DataFusion's words that
+    /// earlier ones made.
+    pub(crate) fn fingerprints(&self) -> [u64; 2] {
+        [self.fingerprint(), self.earlier_fingerprint]
     }
 
     /// How old an event can be and still matter to some read, microseconds.

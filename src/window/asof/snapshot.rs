@@ -36,7 +36,7 @@ use super::column::Column;
 use super::plan::FeaturePlan;
 use super::run::Run;
 use super::table::FeatureTable;
-use crate::snapshot::{SaveError, SectionReader, SectionWriter};
+use crate::snapshot::{Header, SaveError, SectionReader, SectionWriter};
 use crate::window::{Budget, WindowError};
 
 /// The second form, which has rows that wait.
@@ -113,6 +113,14 @@ impl FeatureTable {
         Ok(writer.finish()?)
     }
 
+    /// Whether a state is one of this table.
+    ///
+    /// # Errors
+    /// With what differs.
+    pub(crate) fn check(&self, header: &Header) -> Result<(), SaveError> {
+        header.check(KIND, &self.plan.fingerprints())
+    }
+
     /// The table that was saved, under the same plan and disorder; everything that follows is what would have followed.
     ///
     /// # Errors
@@ -123,7 +131,7 @@ impl FeatureTable {
         budget: Budget,
         input: &mut dyn Read,
     ) -> Result<Self, WindowError> {
-        let mut reader = SectionReader::new(input, KIND, plan.fingerprint())?;
+        let mut reader = SectionReader::of_any(input, KIND, &plan.fingerprints())?;
         let mut table = Self::new(plan, disorder_micros, budget)?;
         let (sets, levels) = (table.distinct.len(), table.levels.all().len());
         let numbers = reader.numbers("table", 7 + 2 * sets + levels)?;

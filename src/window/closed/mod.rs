@@ -40,5 +40,6 @@ pub use emit::{Emission, EmissionKind, WindowIndex};
 pub use plan::{Emit, WindowPlan, WindowSettings};
 pub(super) use rewrite::{WindowBound, take_window};
 pub(crate) use spec::WindowSpec;
+pub(crate) use tables::TableGroup;
 pub use tables::WindowTables;
-pub(crate) use tables::fingerprint;
+pub(super) use tables::{earlier_fingerprint, fingerprint};

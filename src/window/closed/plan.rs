@@ -9,7 +9,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use super::aggregate::{AggregateBuilder, Aggregates, OutputSource};
 use super::rewrite::{GroupWindow, WINDOW_END, WINDOW_START};
 use super::spec::WindowSpec;
-use crate::sql::{PlanError, Planner, group_columns, is_total};
+use crate::sql::{FORM, PlanError, Planner, columns_form, group_columns, is_total, normal_form};
 use crate::window::asof::mentions_within;
 use crate::window::budget::Budget;
 use crate::window::source::Source;
@@ -66,6 +66,7 @@ pub struct WindowPlan {
     pub(super) projection: Vec<Arc<dyn PhysicalExpr>>,
     schema: SchemaRef,
     logical: String,
+    meaning: String,
 }
 
 /// A column of the GROUP BY that is not a bound of the window.
@@ -92,7 +93,7 @@ impl WindowPlan {
     pub(in crate::window) fn new(
         planner: &Planner,
         name: &str,
-        plan: &LogicalPlan,
+        (plan, sql): (&LogicalPlan, &str),
         window: &GroupWindow,
         time: &str,
         settings: WindowSettings,
@@ -102,6 +103,7 @@ impl WindowPlan {
                 .suggest(format!("the event time of this stream is `{time}`")));
         }
         let form = Form::of(plan)?;
+        let text = normal_form(sql)?;
         let source = Source::of(planner, &form.aggregate.input, time)?;
         let input = source.schema();
         let (mut keys, mut groups, mut key_expressions) = (Vec::new(), Vec::new(), Vec::new());
@@ -162,6 +164,7 @@ impl WindowPlan {
             projection: projection?,
             schema: nullable(form.projection.schema.as_arrow()),
             logical: plan.display_indent().to_string(),
+            meaning: meaning(&text, &columns_form(input.as_arrow()), time, settings),
             source: Arc::new(source),
         })
     }
@@ -199,6 +202,12 @@ impl WindowPlan {
     /// DataFusion's logical plan, as text.
     pub fn logical(&self) -> &str {
         &self.logical
+    }
+
+    /// What the table computes and when it emits, in words of our own. How much memory it may hold is not part of it: who
+    /// raises a limit that was reached goes on with the state.
+    pub(crate) fn meaning(&self) -> &str {
+        &self.meaning
     }
 
     /// How long after an event, in event time, microseconds, nothing of the table can change by it any more and every row
@@ -246,6 +255,18 @@ impl WindowPlan {
             && self.settings.budget.at_limit == other.settings.budget.at_limit
             && (one % two == 0 || two % one == 0)
     }
+}
+
+fn meaning(text: &str, columns: &str, time: &str, settings: WindowSettings) -> String {
+    let emission = match settings.emit {
+        Emit::OnClose => "on close".to_owned(),
+        Emit::OnUpdate { every } => format!("on update every {every} microseconds"),
+        Emit::Early { every } => format!("early every {every} microseconds"),
+    };
+    let lateness = settings.lateness;
+    format!(
+        "table of windows {FORM}\n{text}\nover {columns}\nby {time:?}, {emission}, {lateness} microseconds of lateness"
+    )
 }
 
 /// The parts of the select.

@@ -1,38 +1,41 @@
 //! All tables of windows of a pipeline, and the watermarks of the streams that they read.
 
+mod save;
+
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use xxhash_rust::xxh3::Xxh3;
 
 use super::emit::{Emission, WindowIndex};
 use super::group::PaneGroup;
-use super::plan::{WindowPlan, WindowSettings};
+use super::plan::WindowPlan;
 use super::session::SessionTable;
 use super::spec::WindowSpec;
-use crate::snapshot::{SaveError, SectionReader, SectionWriter};
 use crate::sql::Failures;
 use crate::time::EventTime;
 use crate::window::WindowError;
-use crate::window::budget::Budget;
 use crate::window::failed::FailedEvent;
 use crate::window::source::References;
+
+pub(in crate::window) use save::{earlier_fingerprint, fingerprint};
 
 /// The state of several [`WindowPlan`]s.
 pub struct WindowTables {
     plans: Vec<Arc<WindowPlan>>,
-    groups: Vec<Group>,
+    groups: Vec<TableGroup>,
     references: References,
     /// Events that tables have left out, until whoever pushes them takes note.
     failed: Vec<FailedEvent>,
 }
 
-struct Group {
+/// Tables that share panes, or one of sessions.
+pub(crate) struct TableGroup {
     state: State,
-    /// The first of its tables: all read the same source.
-    plan: Arc<WindowPlan>,
+    /// All read the same source.
+    tables: Vec<(WindowIndex, Arc<WindowPlan>)>,
+    /// Whether it takes in events; else it stays as it is.
+    is_fed: bool,
     /// Per stream of the source, how far it is.
     watermarks: BTreeMap<String, Mark>,
 }
@@ -74,7 +77,7 @@ impl WindowTables {
             let watermarks =
                 plan.source.streams().map(|stream| (stream.to_owned(), Mark { value: i64::MIN, is_idle: false }));
             let watermarks = watermarks.collect();
-            groups.push(Group { plan: Arc::clone(plan), state, watermarks });
+            groups.push(TableGroup { tables, state, is_fed: true, watermarks });
         }
         Ok(Self { plans, groups, references: References::default(), failed: Vec::new() })
     }
@@ -100,9 +103,10 @@ impl WindowTables {
         late: &mut [bool],
         out: &mut Vec<Emission>,
     ) -> Result<(), WindowError> {
-        for group in &mut self.groups {
+        for group in self.groups.iter_mut().filter(|group| group.is_fed) {
             let mut failures = Failures::default();
-            let rows = group.plan.source.rows(stream, events, &self.references, &mut failures)?;
+            let Some((_, plan)) = group.tables.first() else { continue };
+            let rows = plan.source.rows(stream, events, &self.references, &mut failures)?;
             let Some(rows) = rows else { continue };
             let others = group.others(stream);
             let Some(mark) = group.watermarks.get_mut(stream) else { continue };
@@ -133,7 +137,7 @@ impl WindowTables {
         watermark: Option<EventTime>,
         out: &mut Vec<Emission>,
     ) -> Result<(), WindowError> {
-        for group in &mut self.groups {
+        for group in self.groups.iter_mut().filter(|group| group.is_fed) {
             let Some(mark) = group.watermarks.get_mut(stream) else { continue };
             *mark = match watermark {
                 Some(watermark) => Mark { value: mark.value.max(watermark.micros()), is_idle: false },
@@ -147,30 +151,14 @@ impl WindowTables {
         Ok(())
     }
 
-    /// Writes everything that later output depends on.
-    pub fn save(&self, output: &mut dyn Write) -> Result<(), SaveError> {
-        let mut writer = SectionWriter::new(output, KIND, fingerprint(&self.plans))?;
-        for group in &self.groups {
-            let marks = group.watermarks.values().flat_map(|mark| [i64::from(mark.is_idle), mark.value]);
-            writer.numbers("watermarks", &marks.collect::<Vec<_>>())?;
-            group.state.save(&mut writer)?;
-        }
-        writer.finish()
+    /// The tables that share what they keep: each group is saved, restored and made again as a whole.
+    pub(crate) fn groups(&self) -> &[TableGroup] {
+        &self.groups
     }
 
-    /// The tables of the same plans as they were when they were saved.
-    pub fn restore(plans: Vec<Arc<WindowPlan>>, input: &mut dyn Read) -> Result<Self, SaveError> {
-        let mut tables = Self::new(plans).map_err(|error| error.in_section("tables"))?;
-        let mut reader = SectionReader::new(input, KIND, fingerprint(&tables.plans))?;
-        for group in &mut tables.groups {
-            let watermarks = reader.numbers("watermarks", 2 * group.watermarks.len())?;
-            for (mark, saved) in group.watermarks.values_mut().zip(watermarks.chunks_exact(2)) {
-                *mark = Mark { is_idle: saved[0] == 1, value: saved[1] };
-            }
-            group.state.restore(&mut reader)?;
-        }
-        reader.finish()?;
-        Ok(tables)
+    /// See [`Self::groups`].
+    pub(crate) fn groups_mut(&mut self) -> &mut [TableGroup] {
+        &mut self.groups
     }
 
     /// Events that were late for a table.
@@ -192,26 +180,6 @@ impl WindowTables {
     pub fn size(&self) -> usize {
         self.groups.iter().map(|group| group.state.size()).sum()
     }
-}
-
-/// What the state of tables calls itself.
-const KIND: &str = "tables of windows";
-
-/// Tells plans apart: a state fits those it was saved under. How much memory they may hold is not part of it: who raises a
-/// limit that was reached goes on with the state.
-pub(crate) fn fingerprint(plans: &[Arc<WindowPlan>]) -> u64 {
-    let mut hasher = Xxh3::new();
-    for plan in plans {
-        let settings = WindowSettings { budget: Budget::UNLIMITED, ..plan.settings() };
-        hasher.update(plan.name().as_bytes());
-        hasher.update(plan.logical().as_bytes());
-        hasher.update(format!("{:?} {settings:?}", plan.spec()).as_bytes());
-        if plan.has_integer_sums() {
-            // A state that keeps them in one word each is not this one's.
-            hasher.update(b"sums of integers in halves");
-        }
-    }
-    hasher.digest()
 }
 
 impl State {
@@ -262,20 +230,6 @@ impl State {
         }
     }
 
-    fn save(&self, writer: &mut SectionWriter<'_>) -> Result<(), SaveError> {
-        match self {
-            Self::Panes(panes) => panes.save(writer),
-            Self::Sessions(sessions) => sessions.save(writer),
-        }
-    }
-
-    fn restore(&mut self, reader: &mut SectionReader<'_>) -> Result<(), SaveError> {
-        match self {
-            Self::Panes(panes) => panes.restore(reader),
-            Self::Sessions(sessions) => sessions.restore(reader),
-        }
-    }
-
     fn size(&self) -> usize {
         match self {
             Self::Panes(panes) => panes.size(),
@@ -284,7 +238,22 @@ impl State {
     }
 }
 
-impl Group {
+impl TableGroup {
+    /// Its tables, by their places among all.
+    pub(crate) fn tables(&self) -> impl Iterator<Item = WindowIndex> {
+        self.tables.iter().map(|(table, _)| *table)
+    }
+
+    /// The streams that it reads.
+    pub(crate) fn streams(&self) -> impl Iterator<Item = &str> {
+        self.watermarks.keys().map(String::as_str)
+    }
+
+    /// Says whether it takes in events from now on.
+    pub(crate) fn feed(&mut self, is_fed: bool) {
+        self.is_fed = is_fed;
+    }
+
     /// The least watermark of the other streams that hold something back.
     fn others(&self, stream: &str) -> i64 {
         let others = self.watermarks.iter().filter(|(name, mark)| name.as_str() != stream && !mark.is_idle);

@@ -18,10 +18,11 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch};
 use arrow::compute::interleave_record_batch;
 use arrow::datatypes::{Field, Int64Type, Schema};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::{NO_ROW, NewestRows, Row};
-use crate::snapshot::{SaveError, SectionReader, SectionWriter};
-use crate::window::closed::{WindowPlan, fingerprint};
+use crate::snapshot::{Header, SaveError, SectionReader, SectionWriter};
+use crate::window::closed::{WindowPlan, earlier_fingerprint, fingerprint};
 
 const KIND: &str = "newest rows";
 
@@ -34,7 +35,7 @@ impl NewestRows {
     /// # Errors
     /// When the output cannot be written.
     pub fn save(&self, output: &mut dyn Write) -> Result<(), SaveError> {
-        let mut writer = SectionWriter::new(output, KIND, fingerprint(std::slice::from_ref(&self.plan)))?;
+        let mut writer = SectionWriter::new(output, KIND, fingerprints(&self.plan, self.retention)[0])?;
         let keys = self.keys.len();
         writer.numbers("newest", &[self.retention, self.watermark, self.swept, self.held as i64, keys as i64])?;
         for (part, slots) in parts(keys) {
@@ -58,7 +59,7 @@ impl NewestRows {
     /// # Errors
     /// When the input is damaged, truncated, or the state of another plan or retention: the message names what differs.
     pub fn restore(plan: Arc<WindowPlan>, retention: i64, input: &mut dyn Read) -> Result<Self, SaveError> {
-        let mut reader = SectionReader::new(input, KIND, fingerprint(std::slice::from_ref(&plan)))?;
+        let mut reader = SectionReader::of_any(input, KIND, &fingerprints(&plan, retention))?;
         let mut table = Self::new(plan, retention).map_err(|error| error.in_section("newest"))?;
         let numbers = reader.numbers("newest", 5)?;
         let [found, watermark, swept, held, keys] = numbers[..] else { return Err(unexpected("newest", "5 numbers")) };
@@ -75,6 +76,14 @@ impl NewestRows {
         }
         reader.finish()?;
         Ok(table)
+    }
+
+    /// Whether a state is one of this table.
+    ///
+    /// # Errors
+    /// With what differs.
+    pub(crate) fn check(&self, header: &Header) -> Result<(), SaveError> {
+        header.check(KIND, &fingerprints(&self.plan, self.retention))
     }
 
     fn restore_part(&mut self, reader: &mut SectionReader<'_>, part: usize, keys: usize) -> Result<(), SaveError> {
@@ -126,6 +135,14 @@ impl NewestRows {
         }
         if picks.is_empty() { Ok(None) } else { interleave_record_batch(&batches, &picks).map(Some) }
     }
+}
+
+/// What a state of these rows may have been saved under: this version's fingerprint, and that of earlier ones, in which the
+/// retention stood beside it.
+fn fingerprints(plan: &Arc<WindowPlan>, retention: i64) -> [u64; 2] {
+    let of_plan = fingerprint(std::iter::once(plan));
+    let own = xxh3_64_with_seed(&retention.to_le_bytes(), of_plan);
+    [own, earlier_fingerprint(std::slice::from_ref(plan))]
 }
 
 fn has_row(row: &Row) -> bool {
@@ -234,16 +251,14 @@ mod tests {
     }
 
     #[test]
-    fn another_retention_is_refused_by_name_and_damage_is_never_a_value() {
+    fn another_retention_is_refused_and_damage_is_never_a_value() {
         let plan = plan();
         let mut rows = NewestRows::new(Arc::clone(&plan), 1_000).unwrap();
         rows.take(&emission(&plan, &[(1, 60, 5), (2, 60, 6)], false)).unwrap();
         let bytes = saved(&rows);
         let restore = |retention, mut bytes: &[u8]| NewestRows::restore(Arc::clone(&plan), retention, &mut bytes);
-        insta::assert_snapshot!(
-            restore(999, &bytes).err().unwrap(),
-            @"saved state has the retention 1000, expected 999: start from an empty state or from its own pipeline"
-        );
+        let refused = restore(999, &bytes).err().unwrap().to_string();
+        assert!(refused.starts_with("saved state has the plan fingerprint"), "{refused}");
         for place in 0..bytes.len() {
             assert!(restore(1_000, &bytes[..place]).is_err(), "cut at {place}");
             let mut damaged = bytes.clone();

@@ -85,7 +85,7 @@ fn a_part_of_other_settings_is_refused_as_such() {
             ALL[1],
             "lateness  = \"10s\"",
             "lateness  = \"11s\"",
-            "part table person of the state: saved state has the plan",
+            "part windows person of the state: saved state has the plan",
         ),
     ] {
         let parts = saved(&files.pipeline());

@@ -24,6 +24,15 @@ impl Files {
 
     /// The pipeline with settings that say something else.
     pub fn with_settings(&self, settings: &str) -> Arc<Pipeline> {
+        self.assembled(settings, |_, sql| Some(sql.to_owned()))
+    }
+
+    /// The pipeline with other feature files: `change` gives the text of each, or nothing where there is none any more.
+    pub fn with_features(&self, change: impl Fn(&str, &str) -> Option<String>) -> Arc<Pipeline> {
+        self.assembled(self.settings, change)
+    }
+
+    fn assembled(&self, settings: &str, change: impl Fn(&str, &str) -> Option<String>) -> Arc<Pipeline> {
         let folder = tempfile::tempdir().unwrap();
         let to = folder.path();
         fs::create_dir_all(to.join("features")).unwrap();
@@ -34,7 +43,7 @@ impl Files {
         fs::copy(root().join("pipelines/trends/categories.csv"), to.join("categories.csv")).unwrap();
         fs::write(to.join("pipeline.toml"), settings).unwrap();
         fs::write(to.join("vector.sql"), self.vector).unwrap();
-        for (name, sql) in self.features {
+        for (name, sql) in self.features.iter().filter_map(|(name, sql)| Some((name, change(name, sql)?))) {
             fs::write(to.join("features").join(format!("{name}.sql")), sql).unwrap();
         }
         let read = Folder::read(to).and_then(|folder| folder.assemble_without_model());

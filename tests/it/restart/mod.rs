@@ -1,4 +1,5 @@
-//! What a step remembers, saved and restored: it goes on as if nothing had happened, and damage is never another state.
+//! What a step remembers, saved and restored: it goes on as if nothing had happened, and damage is never another state. A
+//! table that computes something else by then is made again, and it alone.
 //!
 //! ```text
 //!  events ─▶ straight ───────────────────────────────────────────▶ everything that came out
@@ -11,4 +12,5 @@ mod folders;
 mod goes_on;
 mod golden;
 pub mod passage;
+mod rebuilt;
 mod shop;

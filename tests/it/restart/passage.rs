@@ -10,7 +10,7 @@ use tidewheel::pipeline::Pipeline;
 use tidewheel::pipeline::StreamIndex;
 use tidewheel::pipeline::TableIndex;
 use tidewheel::step::StepError;
-use tidewheel::step::{Counts, Step, StepOutput};
+use tidewheel::step::{Counts, Misfit, Resumed, Step, StepOutput};
 use tidewheel::time::EventTime;
 use tidewheel::window::References;
 
@@ -170,10 +170,24 @@ pub fn pass(pipeline: &Arc<Pipeline>, messages: &[Message], size: usize) -> Out 
     passage.end()
 }
 
+/// The step that was saved; a part of something else is an error.
 pub fn restore(pipeline: &Arc<Pipeline>, parts: &Parts) -> Result<Step, StepError> {
+    let Resumed { step, misfits } = resume(pipeline, parts)?;
+    match misfits.into_iter().next() {
+        Some(Misfit { part, why, .. }) => Err(StepError::State { part, source: why }),
+        None => Ok(step),
+    }
+}
+
+/// The step that was saved, without the tables that are of something else.
+pub fn resume(pipeline: &Arc<Pipeline>, parts: &Parts) -> Result<Resumed, StepError> {
+    Step::restore(pipeline, references(pipeline), |name| Ok(parts.get(name).map(Vec::as_slice)))
+}
+
+pub fn references(pipeline: &Pipeline) -> References {
     let mut references = References::default();
     pipeline.references.iter().for_each(|reference| references.set(Arc::clone(&reference.table)));
-    Step::restore(pipeline, references, |name| Ok(parts.get(name).map_or(&[][..], Vec::as_slice)))
+    references
 }
 
 /// Rows as text; floats as Rust prints them, which tells all bits but those of NaN apart.

@@ -1,0 +1,74 @@
+//! Tables that are made again from the streams, while all others keep their state.
+//!
+//! ```text
+//!   messages from the first one on ─▶ a step of these tables alone ─┐ at the message where the restored state is
+//!   snapshot ─────────────────────▶ the restored state, without them ┴─▶ the state, as if it had read all of them
+//! ```
+//!
+//! What becomes of an event is decided as it was then: repeats, watermarks and silence follow from the messages, and whether
+//! an event is late for every table is asked of all that read its stream.
+
+use std::mem;
+use std::sync::Arc;
+
+use super::step::Step;
+use super::tables::Tables;
+use crate::feature::LivePlan;
+use crate::pipeline::{Pipeline, TableIndex};
+use crate::step::StepError;
+use crate::window::References;
+
+impl Step {
+    /// An empty state that only these tables are to be taken from, once it has read every message of every stream: it makes no
+    /// vectors, and other tables may stay empty.
+    pub fn of_tables(
+        pipeline: &Arc<Pipeline>,
+        references: References,
+        tables: &[TableIndex],
+    ) -> Result<Self, StepError> {
+        let mut step = Self::new(Arc::clone(pipeline))?;
+        step.set_references(references);
+        step.tables.feed_only(tables);
+        step.leave_vectors_out();
+        Ok(step)
+    }
+
+    /// Takes these tables from a state that has read the same messages.
+    pub fn take_over(&mut self, from: Self, tables: &[TableIndex]) {
+        self.tables.take_over(from.tables, tables);
+    }
+}
+
+impl Tables {
+    /// From now on nothing but these tables takes in events, and what tells which events are late for all.
+    fn feed_only(&mut self, tables: &[TableIndex]) {
+        for stream in &mut self.of_stream {
+            stream.fed.retain(|table| tables.contains(table));
+        }
+        let (pipeline, places) = (&self.pipeline, &self.places);
+        let as_of = tables.iter().map(|table| pipeline.table(*table));
+        let as_of = as_of.filter(|table| matches!(table.plan, LivePlan::AsOf(_)));
+        let streams: Vec<&str> =
+            as_of.flat_map(|table| &table.streams).map(|stream| pipeline.stream(*stream).name.as_str()).collect();
+        for group in self.windows.groups_mut() {
+            let is_wanted = group.tables().any(|table| tables.contains(&places[table.0]));
+            // An event that is late for its as-of tables counts in them where a window takes it.
+            let judges = group.streams().any(|stream| streams.contains(&stream));
+            group.feed(is_wanted || judges);
+        }
+    }
+
+    fn take_over(&mut self, mut from: Self, tables: &[TableIndex]) {
+        for table in tables.iter().map(|table| table.0) {
+            mem::swap(&mut self.live[table], &mut from.live[table]);
+            self.late_rows[table] = from.late_rows[table];
+            self.emitted_rows[table] = from.emitted_rows[table];
+        }
+        let places = &self.places;
+        for (own, made) in self.windows.groups_mut().iter_mut().zip(from.windows.groups_mut()) {
+            if own.tables().any(|table| tables.contains(&places[table.0])) {
+                mem::swap(own, made);
+            }
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! A table whose feature file has changed is made again by itself: what follows is what a fresh pipeline gives that has read
+//! everything from the start.
+//!
+//! ```text
+//!  before ─▶ the first half ─▶ save ─▶ restore, changed ──┐ without the table
+//!            the first half ─▶ the changed table alone ───┴─▶ the second half ─▶ everything that came out
+//!                                                                                          ‖
+//!  changed ─▶ the first half ─────────────────────────────▶ the second half ─▶ everything that came out
+//! ```
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use tidewheel::bus::Message;
+use tidewheel::pipeline::{Pipeline, StreamIndex, TableIndex};
+use tidewheel::step::{Resumed, Step};
+
+use super::folders::{ALL, AS_OF, BOTH, Files, WINDOWS};
+use super::passage::{Out, Parts, Passage, references, resume};
+use super::shop::messages;
+
+/// The pipeline with one more column in a table.
+fn changed(files: &Files, table: &str) -> Arc<Pipeline> {
+    files.with_features(|name, sql| {
+        Some(match name == table {
+            true => sql.replacen(" FROM ", ", count(*) AS changed FROM ", 1),
+            false => sql.to_owned(),
+        })
+    })
+}
+
+/// What is read, and how.
+struct Reading {
+    messages: Vec<(usize, Message)>,
+    /// How many of them were read before the restart.
+    before: usize,
+    /// After how many of these silence means silence.
+    present: usize,
+    /// Messages of a step at most.
+    size: usize,
+}
+
+impl Reading {
+    fn pass(&self, passage: &mut Passage, range: std::ops::Range<usize>) {
+        for (range, is_present) in
+            [(range.start..self.present.min(range.end), false), (self.present.max(range.start)..range.end, true)]
+        {
+            if is_present {
+                passage.step.reach_present();
+            }
+            if !range.is_empty() {
+                passage.pass(&self.messages[range], self.size).unwrap();
+            }
+        }
+    }
+
+    /// A step that reads what the state has read.
+    fn again(&self, step: Step, pipeline: &Arc<Pipeline>) -> Step {
+        let mut again = Passage { step, ..Passage::new(pipeline) };
+        for (range, is_present) in
+            [(0..self.present.min(self.before), false), (self.present.min(self.before)..self.before, true)]
+        {
+            if is_present {
+                again.step.reach_present();
+            }
+            for run in self.messages[range].chunk_by(|left, right| left.0 == right.0) {
+                for part in run.chunks(self.size) {
+                    let batch: Vec<Message> = part.iter().map(|(_, message)| message.clone()).collect();
+                    again.step.events(StreamIndex(part[0].0), &batch, false).unwrap();
+                }
+            }
+        }
+        again.step
+    }
+
+    fn rest(&self, mut passage: Passage) -> Out {
+        passage.out = Out::default();
+        self.pass(&mut passage, self.before..self.messages.len());
+        passage.look(5, self.messages.last().unwrap().1.published_micros / 1_000);
+        passage.end()
+    }
+}
+
+/// The tables that are made again when one of them has changed.
+fn restart(reading: &Reading, parts: &Parts, pipeline: &Arc<Pipeline>) -> (Vec<TableIndex>, Passage) {
+    let Resumed { mut step, misfits } = resume(pipeline, parts).unwrap();
+    let tables: Vec<TableIndex> = misfits.iter().flat_map(|misfit| misfit.tables.clone()).collect();
+    let alone = Step::of_tables(pipeline, references(pipeline), &tables).unwrap();
+    step.take_over(reading.again(alone, pipeline), &tables);
+    (tables, Passage { step, ..Passage::new(pipeline) })
+}
+
+fn names(pipeline: &Pipeline, tables: &[TableIndex]) -> Vec<String> {
+    tables.iter().map(|table| pipeline.table(*table).plan.name().to_owned()).collect()
+}
+
+fn saved(files: &Files) -> Parts {
+    let pipeline = files.pipeline();
+    let mut passage = Passage::new(&pipeline);
+    passage.pass(&messages(9, 100, pipeline.streams.len()), 20).unwrap();
+    passage.save()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 60, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_changed_table_that_is_made_again_is_what_a_fresh_pipeline_has(
+        which in 0..ALL.len(),
+        table in any::<prop::sample::Index>(),
+        seed in any::<u64>(),
+        (first, second) in (10_usize..300, 10_usize..150),
+        present in any::<prop::sample::Index>(),
+        size in 1_usize..60,
+    ) {
+        let files = ALL[which];
+        let name = files.features[table.index(files.features.len())].0;
+        let (before, after) = (files.pipeline(), changed(files, name));
+        let reading = Reading {
+            messages: messages(seed, first + second, before.streams.len()),
+            before: first,
+            present: present.index(first + second),
+            size,
+        };
+        let mut ran = Passage::new(&before);
+        reading.pass(&mut ran, 0..first);
+        let (tables, resumed) = restart(&reading, &ran.save(), &after);
+        prop_assert!(names(&after, &tables).iter().any(|made| made == name), "{name}: {tables:?}");
+        let mut fresh = Passage::new(&after);
+        reading.pass(&mut fresh, 0..first);
+        let own = format!("table {name}");
+        prop_assert!(resumed.save()[&own] == fresh.save()[&own], "{name} is not the same");
+        let (resumed, fresh) = (reading.rest(resumed), reading.rest(fresh));
+        prop_assert_eq!(&resumed.rows, &fresh.rows);
+        prop_assert_eq!(&resumed.emissions, &fresh.emissions);
+        prop_assert_eq!(&resumed.tables, &fresh.tables);
+        prop_assert_eq!(&resumed.vectors, &fresh.vectors);
+        prop_assert!(resumed == fresh, "counts, dead letters, feedback, requests, or what vectors are of");
+    }
+}
+
+#[test]
+fn a_changed_table_is_made_again_alone() {
+    for (files, table) in
+        [(&AS_OF, "liking"), (&WINDOWS, "person"), (&WINDOWS, "visit"), (&BOTH, "both"), (&BOTH, "seen")]
+    {
+        let pipeline = changed(files, table);
+        let misfits = resume(&pipeline, &saved(files)).unwrap().misfits;
+        let tables: Vec<TableIndex> = misfits.iter().flat_map(|misfit| misfit.tables.clone()).collect();
+        assert_eq!(names(&pipeline, &tables), [table], "{misfits:?}");
+    }
+}
+
+#[test]
+fn a_table_that_is_written_in_other_words_of_one_meaning_is_kept() {
+    for files in ALL {
+        let pipeline =
+            files.with_features(|_, sql| Some(format!("-- as before\n{}\n;", sql.replace("SELECT", "select  "))));
+        let misfits = resume(&pipeline, &saved(files)).unwrap().misfits;
+        assert!(misfits.is_empty(), "{}: {misfits:?}", files.name);
+    }
+}
+
+#[test]
+fn a_table_that_is_new_is_made_and_one_that_is_gone_is_left_out() {
+    let without = BOTH.with_features(|name, sql| (name != "together").then(|| sql.to_owned()));
+    assert!(resume(&without, &saved(&BOTH)).unwrap().misfits.is_empty());
+    let mut passage = Passage::new(&without);
+    passage.pass(&messages(9, 100, 2), 20).unwrap();
+    let with = BOTH.pipeline();
+    let misfits = resume(&with, &passage.save()).unwrap().misfits;
+    let tables: Vec<TableIndex> = misfits.iter().flat_map(|misfit| misfit.tables.clone()).collect();
+    assert_eq!(names(&with, &tables), ["together"]);
+    assert_eq!(misfits[0].to_string(), "part windows together of the state: it was saved without it");
+}
