@@ -1,15 +1,19 @@
 //! `tidewheel explain`: how each table of a pipeline is kept, and what that costs.
 
+mod restart;
 mod text;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::bail;
 use clap::Args;
 use serde::Serialize;
 
+use self::restart::{Restart, at_restart};
 use self::text::text;
+use super::run::runtime;
 use super::{Format, observe};
 use crate::config::{Folder, nearest};
 use crate::feature::LivePlan;
@@ -32,8 +36,12 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
-    let pipeline = Folder::read(&arguments.folder)?.assemble_without_model()?;
-    let explained = explain(&pipeline, arguments.table.as_deref())?;
+    let folder = Folder::read(&arguments.folder)?;
+    let pipeline = Arc::new(folder.assemble_without_model()?);
+    let mut explained = explain(&pipeline, arguments.table.as_deref())?;
+    if let Some(restart) = runtime()?.block_on(at_restart(&pipeline, &folder.settings.state_folder()))? {
+        explained.tell(&pipeline, &restart);
+    }
     match arguments.format {
         Format::Json => observe::print_json(&explained)?,
         Format::Text => print!("{}", text(&explained)),
@@ -88,6 +96,9 @@ struct Table {
     history: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     history_retain: Option<String>,
+    /// What becomes of its state at the next start, where there is a snapshot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    at_restart: Option<String>,
     /// DataFusion's logical plan.
     plan: Vec<String>,
 }
@@ -165,6 +176,15 @@ fn explain(pipeline: &Pipeline, only: Option<&str>) -> anyhow::Result<Explained>
     })
 }
 
+impl Explained {
+    /// Adds what becomes of the tables at the next start.
+    fn tell(&mut self, pipeline: &Pipeline, restart: &Restart) {
+        for table in &mut self.tables {
+            table.at_restart = pipeline.table_named(&table.name).map(|index| restart.of(index));
+        }
+    }
+}
+
 fn watermark(stream: &crate::pipeline::StreamPlan) -> String {
     let disorder = words(stream.disorder);
     match stream.partition_by_subject {
@@ -218,6 +238,7 @@ fn table_of(pipeline: &Pipeline, table: &TablePlan) -> Table {
         publish: table.publish.as_ref().map(|subject| subject.as_str().to_owned()),
         history: table.history.is_some(),
         history_retain: table.history.and_then(|history| history.retain).map(words),
+        at_restart: None,
         plan: table.logical.lines().map(str::to_owned).collect(),
     }
 }

@@ -65,6 +65,9 @@ fn table_text(table: &Table) -> Vec<String> {
         let retain = table.history_retain.iter().map(|retain| format!(", dates are dropped after {retain}"));
         line("history", format!("appended to a Delta table{}", retain.collect::<String>()));
     }
+    if let Some(at_restart) = &table.at_restart {
+        line("restart", at_restart.clone());
+    }
     for (index, step) in table.plan.iter().enumerate() {
         line(if index == 0 { "plan" } else { "" }, step.clone());
     }

@@ -1,0 +1,152 @@
+//! What the next start keeps of a pipeline's state: its newest snapshot against the folder as it is now.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::pipeline::{Pipeline, TableIndex};
+use crate::snapshot::{Generation, Location, SnapshotStore};
+use crate::step::{Misfit, Step, StepError};
+
+/// What becomes of the state at the next start.
+#[derive(Debug)]
+pub(super) struct Restart {
+    /// The number of the snapshot.
+    number: u64,
+    kept: Kept,
+}
+
+#[derive(Debug)]
+enum Kept {
+    /// All tables but these.
+    AllBut(Vec<Misfit>),
+    /// Nothing, for this reason.
+    Nothing(String),
+}
+
+impl Restart {
+    /// What becomes of a table, in words.
+    pub(super) fn of(&self, table: TableIndex) -> String {
+        match &self.kept {
+            Kept::Nothing(reason) => format!("made again from the streams, as everything is: {reason}"),
+            Kept::AllBut(misfits) => match misfits.iter().find(|misfit| misfit.tables.contains(&table)) {
+                Some(misfit) => format!("made again from the streams: {misfit}"),
+                None => format!("kept, from snapshot {}", self.number),
+            },
+        }
+    }
+}
+
+/// What the next start keeps; nothing where there is no snapshot that can be read. `state` is the folder of the pipeline's own
+/// files.
+///
+/// # Errors
+/// When the place of the snapshots can't be reached.
+pub(super) async fn at_restart(pipeline: &Arc<Pipeline>, state: &Path) -> anyhow::Result<Option<Restart>> {
+    let folder = state.join("snapshots");
+    let location = match &pipeline.state.snapshots {
+        Some(location) => location.clone(),
+        // Looking must not make it.
+        None if !folder.is_dir() => return Ok(None),
+        None => Location::folder(folder),
+    };
+    let generations = SnapshotStore::open(&location).await?.generations().await?;
+    let Some(newest) = generations.into_iter().flatten().next() else { return Ok(None) };
+    let (pipeline, number) = (Arc::clone(pipeline), newest.number());
+    let kept = tokio::task::spawn_blocking(move || judge(&pipeline, &newest)).await??;
+    Ok(Some(Restart { number, kept }))
+}
+
+/// On a thread that may wait for parts to be read.
+fn judge(pipeline: &Arc<Pipeline>, snapshot: &Generation) -> Result<Kept, StepError> {
+    let step = Step::new(Arc::clone(pipeline))?;
+    let read = |part: &str| Ok(snapshot.find(part));
+    if let Err(error) = step.check_streams(&read) {
+        return Ok(Kept::Nothing(error.to_string()));
+    }
+    let misfits = step.misfits(&read)?;
+    let is_shown = |misfit: &&Misfit| misfit.tables.iter().any(|table| pipeline.shows(*table));
+    Ok(match misfits.iter().find(is_shown) {
+        Some(misfit) if pipeline.labels_what_it_scores() => {
+            Kept::Nothing(format!("{misfit}; events that wait for feedback were scored with it"))
+        }
+        _ => Kept::AllBut(misfits),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::config::Folder;
+
+    /// The shipped pipeline whose windows nobody scores, and one of its files written anew.
+    fn trends(changed: Option<(&str, &str, &str)>) -> Arc<Pipeline> {
+        let from = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+        let folder = tempfile::tempdir().unwrap();
+        for part in ["features", "schemas"] {
+            std::fs::create_dir_all(folder.path().join(part)).unwrap();
+        }
+        std::fs::copy(from.join("schemas/click.json"), folder.path().join("schemas/click.json")).unwrap();
+        for file in [
+            "features/item_minute.sql",
+            "features/category_trend.sql",
+            "features/visit.sql",
+            "categories.csv",
+            "pipeline.toml",
+        ] {
+            let text = std::fs::read_to_string(from.join("pipelines/trends").join(file)).unwrap();
+            let text = match changed {
+                Some((name, from, to)) if name == file => text.replace(from, to),
+                _ => text,
+            };
+            std::fs::write(folder.path().join(file), text).unwrap();
+        }
+        Arc::new(Folder::read(folder.path()).unwrap().assemble_without_model().unwrap())
+    }
+
+    async fn save(pipeline: &Arc<Pipeline>, state: &Path) {
+        let store = SnapshotStore::open(&Location::folder(state.join("snapshots"))).await.unwrap();
+        let (step, mut draft) = (Step::new(Arc::clone(pipeline)).unwrap(), store.begin().unwrap());
+        let draft = tokio::task::spawn_blocking(move || {
+            for name in step.parts() {
+                let mut part = draft.part(&name).unwrap();
+                step.save_part(&name, &mut part).unwrap();
+                part.finish().unwrap();
+            }
+            draft
+        });
+        let written = draft.await.unwrap().write(Vec::new()).await.unwrap();
+        store.publish(&written).await.unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_changed_file_is_told_before_it_costs_a_rebuild() {
+        let state = tempfile::tempdir().unwrap();
+        let told = async |pipeline: &Arc<Pipeline>| {
+            let restart = at_restart(pipeline, state.path()).await.unwrap()?;
+            let tables = pipeline.tables.iter().enumerate();
+            Some(
+                tables
+                    .map(|(index, table)| format!("{}: {}", table.plan.name(), restart.of(TableIndex(index))))
+                    .collect(),
+            )
+        };
+        let before = trends(None);
+        assert_eq!(told(&before).await, None::<Vec<String>>, "there is no snapshot");
+        save(&before, state.path()).await;
+        let kept = "kept, from snapshot 1";
+        assert_eq!(
+            told(&before).await.unwrap(),
+            ["category_trend", "item_minute", "visit"].map(|name| format!("{name}: {kept}"))
+        );
+        let after = trends(Some(("features/visit.sql", "AS dearest", "AS most")));
+        let told_then = told(&after).await.unwrap();
+        assert_eq!(told_then[..2], [format!("category_trend: {kept}"), format!("item_minute: {kept}")]);
+        let made = "visit: made again from the streams: part windows visit of the state: saved state has the plan";
+        assert!(told_then[2].starts_with(made), "{told_then:?}");
+        let slower = trends(Some(("pipeline.toml", "disorder", "# disorder")));
+        let all = told(&slower).await.unwrap();
+        assert!(all.iter().all(|told| told.contains("as everything is: part stream clicks of the state")), "{all:?}");
+    }
+}
