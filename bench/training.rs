@@ -230,7 +230,7 @@ enum Does {
 impl<'a> Ours<'a> {
     fn new(task: &'a Task, comparison: &Comparison) -> Self {
         let threads = comparison.threads;
-        let binding = Binding { columns: &task.columns, fingerprint: None, output: None };
+        let binding = Binding { inputs: None, columns: &task.columns, fingerprint: None, output: None };
         let does = if comparison.scoring {
             let scorer = Session::from_bytes(&task.model, threads).unwrap().bind(&binding).unwrap();
             Does::Score(Box::new(scorer), Vec::new())

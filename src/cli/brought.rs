@@ -13,7 +13,7 @@ use super::{Format, observe};
 use crate::clock;
 use crate::config::Folder;
 use crate::feature::VectorPlan;
-use crate::model::{Adopted, ModelVersion, Session, adopt as adopt_file};
+use crate::model::{Adopted, ModelVersion, Session, adopt as adopt_file, lay_out};
 use crate::pipeline::ModelPlan;
 use crate::registry::ModelRecord;
 
@@ -136,7 +136,10 @@ fn adopt_version(place: &Place, prefix: &str, folder: &Folder, vector: &VectorPl
 
 /// A model tied to the vector of now, and tried.
 fn tie(folder: &Folder, vector: &VectorPlan, bytes: &[u8]) -> anyhow::Result<(Adopted, ModelVersion)> {
-    let adopted = adopt_file(bytes, vector.columns(), vector.fingerprint().as_str())?;
+    // The folder's pipeline is read without its model, whose inputs say which types the columns have.
+    let inputs = lay_out(bytes, vector.described(), None)?;
+    let vector = &vector.with_inputs(inputs);
+    let adopted = adopt_file(bytes, vector.columns(), vector.inputs(), vector.fingerprint().as_str())?;
     let settings = folder.settings.model.as_ref().context("the pipeline has no [model]")?;
     let output = settings.output.as_ref().map(|output| output.get_ref().clone());
     let plan = ModelPlan { bytes: Vec::new(), output, activation: None, class: settings.class };

@@ -7,6 +7,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use super::{brought, registry};
 use crate::config::Folder;
+use crate::feature::{ColumnForm, VectorColumn};
 use crate::model::{DeepFmSpec, LstmSpec, MlpSpec, Session, build_deepfm, build_lstm, build_mlp};
 
 /// Verbs of `model`.
@@ -150,6 +151,15 @@ fn new(arguments: &NewArguments) -> anyhow::Result<bool> {
     };
     if arguments.out.exists() && !arguments.force {
         bail!("{} exists: add --force to replace it", arguments.out.display());
+    }
+    let described = vector.iter().flat_map(|vector| vector.described());
+    for VectorColumn { name, form, .. } in described {
+        if !matches!(form, ColumnForm::Number { .. }) {
+            bail!(
+                "column `{name}` is {}: the models that this makes take numbers; export one with an input {name:?}",
+                form.name()
+            );
+        }
     }
     let columns = vector.as_ref().map(|vector| vector.columns().to_vec()).unwrap_or_default();
     let fingerprint = vector.as_ref().map(|vector| vector.fingerprint().as_str().to_owned());

@@ -9,7 +9,7 @@
 
 use bytes::Bytes;
 
-use crate::feature::VectorPlan;
+use crate::feature::{Inputs, VectorPlan};
 use crate::learn::{ExampleError, Examples, Impressions, decode, encode};
 
 /// What stands in the name of a part before its number.
@@ -18,21 +18,21 @@ pub(super) const PART: char = '/';
 /// What examples and impressions of a pipeline are made of.
 #[derive(Debug, Clone)]
 pub(super) struct Vectors {
-    columns: usize,
+    inputs: Inputs,
     fingerprint: String,
 }
 
 impl Vectors {
     pub(super) fn of(plan: &VectorPlan) -> Self {
-        Self { columns: plan.columns().len(), fingerprint: plan.fingerprint().as_str().to_owned() }
+        Self { inputs: plan.inputs().clone(), fingerprint: plan.fingerprint().as_str().to_owned() }
     }
 
     /// The halves of a message of examples; nothing where it has only one.
     pub(super) fn of_examples(&self, message: &[u8]) -> Result<Option<[Bytes; 2]>, ExampleError> {
-        let mut all = Examples::new(self.columns);
-        decode(message, self.columns, &self.fingerprint, &mut all)?;
+        let mut all = Examples::new(&self.inputs);
+        decode(message, &self.inputs, &self.fingerprint, &mut all)?;
         let half = |rows: std::ops::Range<usize>| {
-            let mut half = Examples::new(self.columns);
+            let mut half = Examples::new(&self.inputs);
             rows.filter_map(|row| all.get(row)).try_for_each(|example| half.push(example))?;
             encode(&half, &self.fingerprint).map(Bytes::from)
         };
@@ -42,9 +42,9 @@ impl Vectors {
 
     /// The halves of a message of impressions; nothing where it has only one.
     pub(super) fn of_impressions(&self, message: &[u8]) -> Result<Option<[Bytes; 2]>, ExampleError> {
-        let (all, made) = Impressions::decode(message, self.columns, &self.fingerprint)?;
+        let (all, made) = Impressions::decode(message, &self.inputs, &self.fingerprint)?;
         let half = |rows: std::ops::Range<usize>| {
-            let mut half = Impressions::new(self.columns);
+            let mut half = Impressions::new(&self.inputs);
             all.iter().skip(rows.start).take(rows.len()).try_for_each(|impression| half.push(impression))?;
             half.encode(&self.fingerprint, &made).map(Bytes::from)
         };
@@ -60,7 +60,7 @@ pub(super) mod tests {
     use crate::time::EventTime;
 
     pub(in crate::commit) fn vectors() -> Vectors {
-        Vectors { columns: 2, fingerprint: "f".to_owned() }
+        Vectors { inputs: 2.into(), fingerprint: "f".to_owned() }
     }
 
     fn example(row: usize) -> Example<'static> {

@@ -86,8 +86,8 @@ async fn read_impressions(pipeline: &Pipeline, bus: &Bus, held: &Shown) -> Resul
     let mut left_out = 0_u64;
     while reader.position() <= state.last {
         for message in reader.next_batch().await? {
-            let (columns, fingerprint) = (vector.columns().len(), vector.fingerprint().as_str());
-            let decoded = Impressions::decode(&message.payload, columns, fingerprint).ok();
+            let fingerprint = vector.fingerprint().as_str();
+            let decoded = Impressions::decode(&message.payload, vector.inputs(), fingerprint).ok();
             let placed = decoded.and_then(|(impressions, made)| {
                 let made = Made::read(&made)?;
                 let position = start.clone().resumed_from(made.position)?.of(labels.stream);

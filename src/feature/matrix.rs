@@ -1,19 +1,22 @@
-//! The numbers that a model sees.
+//! What a model sees.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Float32Type};
+use arrow::datatypes::{DataType, Float32Type, Int64Type};
 
+use super::column::VectorColumn;
+use super::inputs::{Inputs, Kind, Number};
+use super::typed_rows;
 use crate::sql::Failed;
 use crate::window::WindowError;
 
 /// Vectors, one row after the other.
 #[derive(Debug, Clone, Default)]
 pub struct Matrix {
-    /// `rows × columns` numbers, row-major.
+    /// `rows × width` words, row-major: numbers, where vectors hold nothing else ([`Inputs`]).
     pub values: Vec<f32>,
     /// How many rows.
     pub rows: usize,
@@ -51,42 +54,135 @@ impl Matrix {
         &self.unscorable[place(rows.start)..place(rows.end.max(rows.start))]
     }
 
-    /// Makes rows of columns that hold numbers or booleans, under their names. `failed` rows could not be computed.
+    /// Makes rows of the columns of a select list. `failed` rows could not be computed.
     pub(super) fn from_columns(
-        names: &[String],
-        columns: &[ArrayRef],
+        columns: &[VectorColumn],
+        inputs: &Inputs,
+        arrays: &[ArrayRef],
         rows: usize,
         failed: Vec<Unscorable>,
     ) -> Result<Self, WindowError> {
-        let width = columns.len();
-        let mut matrix = Self { values: vec![0.0; rows * width], rows, unscorable: Vec::new() };
+        let width = inputs.width();
+        let mut values = vec![0.0; rows * width];
         let mut bad: BTreeMap<usize, Unscorable> = BTreeMap::new();
         for failed in failed {
             bad.entry(failed.row).or_insert(failed);
         }
-        for (index, (name, column)) in names.iter().zip(columns).enumerate() {
-            let column = cast(column, &DataType::Float32)?;
-            let column = column.as_primitive::<Float32Type>();
-            for (row, value) in column.values().iter().enumerate() {
-                matrix.values[row * width + index] = *value;
-                if !value.is_finite() || column.is_null(row) {
-                    let value = column.is_valid(row).then_some(*value);
-                    bad.entry(row).or_insert_with(|| Unscorable::value(row, name, value));
+        if let Some(typed) = inputs.typed() {
+            typed_rows::fill(typed, arrays, (&mut values, width), &mut bad)?;
+        } else {
+            for (index, (VectorColumn { name, .. }, array)) in columns.iter().zip(arrays).enumerate() {
+                let numbers = cast(array, &DataType::Float32)?;
+                let numbers = numbers.as_primitive::<Float32Type>();
+                for (row, value) in numbers.values().iter().enumerate() {
+                    values[row * width + index] = *value;
+                    if !value.is_finite() || numbers.is_null(row) {
+                        let value = numbers.is_valid(row).then_some(*value);
+                        bad.entry(row).or_insert_with(|| Unscorable::value(row, name, value));
+                    }
                 }
             }
         }
-        matrix.unscorable = bad.into_values().collect();
-        Ok(matrix)
+        for (index, (column, array)) in columns.iter().zip(arrays).enumerate() {
+            let is_rounded = |place: super::inputs::Place| place.kind == Kind::Float32 && place.most.is_none();
+            if column.is_id && inputs.place(index).is_some_and(is_rounded) {
+                refuse_inexact(&column.name, array, &mut bad)?;
+            }
+        }
+        Ok(Self { values, rows, unscorable: bad.into_values().collect() })
     }
+}
+
+/// Two ids that are one in float32 would be scored as one: such an id is no feature.
+fn refuse_inexact(name: &str, ids: &ArrayRef, bad: &mut BTreeMap<usize, Unscorable>) -> Result<(), WindowError> {
+    let ids = cast(ids, &DataType::Int64)?;
+    for (row, id) in ids.as_primitive::<Int64Type>().iter().enumerate() {
+        let Some(id) = id.filter(|id| Number::Int64(*id).float32().is_none()) else { continue };
+        bad.entry(row).or_insert_with(|| Unscorable {
+            row,
+            reason: format!(
+                "feature `{name}` is {id}, which float32 does not hold: export the model with an int64 input {name:?}, or, \
+                 where rounding is meant, select CAST(... AS FLOAT)"
+            ),
+        });
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{BooleanArray, Float64Array};
+    use arrow::array::{BooleanArray, Float64Array, Int64Array, ListArray, StringArray, UInt64Array};
 
     use super::*;
+    use crate::feature::column::ColumnForm;
+
+    fn number(name: &str) -> VectorColumn {
+        VectorColumn { name: name.to_owned(), form: ColumnForm::Number { is_whole: false }, is_id: false }
+    }
+
+    fn whole(name: &str, is_id: bool) -> VectorColumn {
+        VectorColumn { is_id, form: ColumnForm::Number { is_whole: true }, ..number(name) }
+    }
+
+    fn reasons(matrix: &Matrix) -> Vec<(usize, &str)> {
+        matrix.unscorable.iter().map(|bad| (bad.row, bad.reason.as_str())).collect()
+    }
+
+    /// Users 16777216 and 16777217 were one to the model.
+    #[test]
+    fn an_id_that_float32_does_not_hold_is_refused_and_a_count_is_rounded() {
+        let ids: ArrayRef =
+            Arc::new(Int64Array::from(vec![16_777_216, 16_777_217, 30_000_001, 30_000_002, -16_777_217]));
+        let arrays = [Arc::clone(&ids), ids];
+        let columns = [whole("user", true), whole("views", false)];
+        let matrix = Matrix::from_columns(&columns, &2.into(), &arrays, 5, Vec::new()).unwrap();
+        assert_eq!(matrix.unscorable.iter().map(|bad| bad.row).collect::<Vec<_>>(), [1, 2, 4]);
+        insta::assert_snapshot!(matrix.unscorable[0].reason, @r#"feature `user` is 16777217, which float32 does not hold: export the model with an int64 input "user", or, where rounding is meant, select CAST(... AS FLOAT)"#);
+        let inputs = Inputs::of([("user".to_owned(), Kind::Int64, None), ("views".to_owned(), Kind::Float32, None)]);
+        let matrix = Matrix::from_columns(&columns, &inputs, &arrays, 5, Vec::new()).unwrap();
+        assert!(matrix.unscorable.is_empty());
+        let users: Vec<_> = matrix.values.chunks(3).map(|row| inputs.place(0).unwrap().number(row, 0)).collect();
+        assert_eq!(users[1..3], [Number::Int64(16_777_217), Number::Int64(30_000_001)]);
+    }
+
+    #[test]
+    fn rows_that_hold_what_their_types_do_not_are_named_and_the_columns_read_back_from_the_others() {
+        let columns = [("user", Kind::Int64, None), ("kind", Kind::Text, None), ("recent", Kind::Int64, Some(2))];
+        let inputs = Inputs::of(columns.map(|(name, kind, most)| (name.to_owned(), kind, most)));
+        let long = "a".repeat(125);
+        let texts: ArrayRef = Arc::new(StringArray::from(vec![Some("view"), Some(&long), None, Some("buy"), Some("")]));
+        let users: ArrayRef = Arc::new(UInt64Array::from(vec![(1 << 53) + 1, 2, 3, u64::MAX, 5]));
+        let lists = [Some(vec![Some(1), Some(2)]), None, Some(vec![]), Some(vec![Some(1)]), Some(vec![Some(7), None])];
+        let lists: ArrayRef = Arc::new(ListArray::from_iter_primitive::<Int64Type, _, _>(lists));
+        let arrays = [users, texts, lists];
+        let matrix = Matrix::from_columns(&[], &inputs, &arrays, 5, Vec::new()).unwrap();
+        assert_eq!(
+            reasons(&matrix),
+            [
+                (1, "feature `kind` is a text of 125 bytes, 124 are the most"),
+                (2, "feature `kind` is NULL"),
+                (3, "feature `user` is a UInt64 that int64 does not hold"),
+                (4, "feature `recent` has a value that is NULL"),
+            ]
+        );
+        let back = typed_rows::columns_of(inputs.typed().unwrap(), &matrix.values, inputs.width());
+        assert_eq!(back[0].as_primitive::<Int64Type>().value(0), (1 << 53) + 1);
+        assert_eq!(back[1].as_string::<i32>().value(0), "view");
+        let recent: Vec<usize> = back[2].as_list::<i32>().iter().map(|list| list.unwrap().len()).collect();
+        assert_eq!(recent, [2, 0, 0, 1, 2]);
+    }
+
+    #[test]
+    fn a_list_that_is_longer_than_its_input_is_named() {
+        let inputs = Inputs::of([("recent".to_owned(), Kind::Float64, Some(2))]);
+        let lists = [Some(vec![Some(1.5), Some(2.5), Some(3.5)]), Some(vec![Some(f64::INFINITY)])];
+        let lists: ArrayRef = Arc::new(ListArray::from_iter_primitive::<arrow::datatypes::Float64Type, _, _>(lists));
+        let matrix = Matrix::from_columns(&[], &inputs, &[lists], 2, Vec::new()).unwrap();
+        let is = ["feature `recent` has 3 values, its model input takes 2", "feature `recent` has a value that is inf"];
+        assert_eq!(reasons(&matrix), [(0, is[0]), (1, is[1])]);
+    }
 
     /// A number can be finite where it is computed and not where a model takes it.
     #[test]
@@ -95,8 +191,8 @@ mod tests {
         let flags = [Some(true), None, Some(true), Some(true), Some(true), Some(false)];
         let columns: [ArrayRef; 2] =
             [Arc::new(Float64Array::from(prices.to_vec())), Arc::new(BooleanArray::from(flags.to_vec()))];
-        let names = ["price", "flag"].map(str::to_owned);
-        let matrix = Matrix::from_columns(&names, &columns, prices.len(), Vec::new()).unwrap();
+        let names = ["price", "flag"].map(number);
+        let matrix = Matrix::from_columns(&names, &2.into(), &columns, prices.len(), Vec::new()).unwrap();
         let found: Vec<_> = matrix.unscorable.iter().map(|bad| (bad.row, bad.reason.as_str())).collect();
         let is =
             ["feature `price` is inf", "feature `price` is -inf", "feature `price` is NaN", "feature `price` is NULL"];
@@ -109,7 +205,7 @@ mod tests {
         let columns: [ArrayRef; 1] = [Arc::new(Float64Array::from(vec![None, Some(1.0)]))];
         let failed = Failed { expression: "a / b".to_owned(), reason: "Divide by zero error".to_owned() };
         let failed = vec![Unscorable::failed(0, "ratio", &failed)];
-        let matrix = Matrix::from_columns(&["price".to_owned()], &columns, 2, failed.clone()).unwrap();
+        let matrix = Matrix::from_columns(&[number("price")], &1.into(), &columns, 2, failed.clone()).unwrap();
         assert_eq!(matrix.unscorable, failed);
         let reason = "feature `ratio` can't be computed: `a / b` fails with Divide by zero error";
         assert_eq!(matrix.unscorable[0].reason, reason);

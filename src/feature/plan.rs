@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Schema, SchemaRef};
+use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, JoinType};
 use datafusion::logical_expr::utils::split_conjunction;
@@ -11,10 +11,12 @@ use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Join, LogicalPla
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::utils::collect_columns;
 
-use super::{Fingerprint, LivePlan, REQUESTS};
+use super::column::{ColumnForm, VectorColumn};
+use super::{Fingerprint, Inputs, LivePlan, REQUESTS};
 use crate::sql::{PlanError, Planner};
 
 /// A checked vector.
+#[derive(Clone)]
 pub struct VectorPlan {
     pub(super) joins: Vec<JoinPlan>,
     /// Columns of `requests`, then of each joined table.
@@ -24,10 +26,13 @@ pub struct VectorPlan {
     pub(super) readers: Vec<Option<usize>>,
     requests: SchemaRef,
     columns: Vec<String>,
+    described: Vec<VectorColumn>,
+    inputs: Inputs,
     fingerprint: Fingerprint,
 }
 
 /// One `LEFT JOIN table ON key = expression`.
+#[derive(Clone)]
 pub(super) struct JoinPlan {
     /// Index of the table in the pipeline.
     pub(super) table: usize,
@@ -44,7 +49,8 @@ impl VectorPlan {
     /// own selects, in the order of `tables`.
     ///
     /// # Errors
-    /// When the SQL is not valid, joins other than by key, or gives a column that is no number or can be NULL.
+    /// When the SQL is not valid, joins other than by key, or gives a column that is no number, text or list of numbers, or can be
+    /// NULL; a list can.
     pub fn new(
         planner: &Planner,
         sql: &str,
@@ -60,16 +66,18 @@ impl VectorPlan {
         let mut joins = Vec::new();
         collect_joins(planner, &projection.input, &requests, tables, &mut joins)?;
         let input = projection.input.schema();
-        let mut columns = Vec::new();
+        let (mut columns, mut described) = (Vec::new(), Vec::new());
         let mut outputs = Vec::new();
         let mut names = HashSet::new();
         for (expression, field) in projection.expr.iter().zip(projection.schema.fields()) {
             let name = field.name();
-            check_output(expression, input, name)?;
+            let form = check_output(expression, input, name)?;
             if !names.insert(name.clone()) {
                 return Err(PlanError::new(format!("two columns are named `{name}`")).suggest("give each an AS name"));
             }
             columns.push(name.clone());
+            let is_id = form == ColumnForm::Number { is_whole: true } && is_of_request(expression, input, &requests)?;
+            described.push(VectorColumn { name: name.clone(), form, is_id });
             outputs.push(planner.physical(expression, input)?);
         }
         let used = joins.iter().filter_map(|join: &JoinPlan| sources.get(join.table)).map(String::as_str);
@@ -82,7 +90,29 @@ impl VectorPlan {
                 readers.get_mut(column.index()).into_iter().for_each(|reader| *reader = reader.or(Some(output)));
             }
         }
-        Ok(Self { joins, joined_schema, outputs, readers, requests, columns, fingerprint })
+        let inputs = Inputs::from(columns.len());
+        Ok(Self { joins, joined_schema, outputs, readers, requests, columns, described, inputs, fingerprint })
+    }
+
+    /// The same vector with its columns in other types.
+    #[must_use]
+    pub(crate) fn with_inputs(&self, inputs: Inputs) -> Self {
+        Self { inputs, ..self.clone() }
+    }
+
+    /// The types of the columns, and where they are in a row.
+    pub fn inputs(&self) -> &Inputs {
+        &self.inputs
+    }
+
+    /// The columns as the select list has them.
+    pub(crate) fn described(&self) -> &[VectorColumn] {
+        &self.described
+    }
+
+    /// What ties examples to the vector.
+    pub fn examples_fingerprint(&self) -> String {
+        self.inputs.fingerprint(self.fingerprint.as_str())
     }
 
     /// Names of the columns, in the model's order.
@@ -111,17 +141,34 @@ impl VectorPlan {
     }
 }
 
-fn check_output(expression: &Expr, input: &DFSchema, name: &str) -> Result<(), PlanError> {
+fn check_output(expression: &Expr, input: &DFSchema, name: &str) -> Result<ColumnForm, PlanError> {
     let data_type = expression.get_type(input)?;
-    if !(data_type.is_numeric() || data_type == DataType::Boolean) {
-        return Err(PlanError::new(format!("column `{name}` is {data_type}, and a model takes numbers"))
-            .suggest("compute a number from it, such as array_length(...) or a CASE"));
-    }
-    if expression.nullable(input)? {
+    let Some(form) = ColumnForm::of(&data_type) else {
+        return Err(PlanError::new(format!(
+            "column `{name}` is {data_type}, and a model takes numbers, texts and lists of numbers"
+        ))
+        .suggest("compute a number from it, such as array_length(...) or a CASE"));
+    };
+    // Nobody has seen anything where there is no row.
+    if !matches!(form, ColumnForm::List { .. }) && expression.nullable(input)? {
+        let otherwise = if form == ColumnForm::Text { "''" } else { "0" };
         return Err(PlanError::new(format!("column `{name}` can be NULL: a look-up may find no row"))
-            .suggest(format!("say what that becomes: coalesce(..., 0) AS {name}")));
+            .suggest(format!("say what that becomes: coalesce(..., {otherwise}) AS {name}")));
     }
-    Ok(())
+    Ok(form)
+}
+
+/// Whether an expression is a column of the requests as it came, perhaps with a number for where it is absent.
+fn is_of_request(expression: &Expr, input: &DFSchema, requests: &Schema) -> Result<bool, PlanError> {
+    Ok(match expression {
+        Expr::Alias(alias) => is_of_request(&alias.expr, input, requests)?,
+        Expr::Column(column) => input.index_of_column(column)? < requests.fields().len(),
+        Expr::ScalarFunction(function) if function.name() == "coalesce" => match function.args.as_slice() {
+            [given, Expr::Literal(..)] => is_of_request(given, input, requests)?,
+            _ => false,
+        },
+        _ => false,
+    })
 }
 
 /// Walks the joins from the left; every relation but the first is a feature table.

@@ -81,7 +81,7 @@ impl VectorReads {
             join.evaluate(&self.plan, plan, tables, &mut columns, &mut failed)?;
         }
         let outputs = self.outputs(columns, requests.num_rows(), &mut failed)?;
-        Matrix::from_columns(self.plan.columns(), &outputs, requests.num_rows(), failed)
+        self.matrix(&outputs, requests.num_rows(), failed)
     }
 
     /// The vectors of requests that stand alone, as of `times`; joins may follow keys found in other tables.
@@ -93,7 +93,7 @@ impl VectorReads {
     ) -> Result<Matrix, WindowError> {
         let mut failed = Vec::new();
         let outputs = self.columns(requests, times, tables, &mut failed)?;
-        Matrix::from_columns(self.plan.columns(), &outputs, requests.num_rows(), failed)
+        self.matrix(&outputs, requests.num_rows(), failed)
     }
 
     /// The same vectors as columns, in the types of the select list. Rows that can't be computed are appended to `failed`.
@@ -119,6 +119,10 @@ impl VectorReads {
         self.behind.sort_unstable();
         self.behind.dedup();
         self.outputs(columns, requests.num_rows(), failed)
+    }
+
+    fn matrix(&self, outputs: &[ArrayRef], rows: usize, failed: Vec<Unscorable>) -> Result<Matrix, WindowError> {
+        Matrix::from_columns(self.plan.described(), self.plan.inputs(), outputs, rows, failed)
     }
 
     fn outputs(

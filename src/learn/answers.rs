@@ -27,13 +27,13 @@ impl Answers {
         mut evaluate: impl FnMut(&[f32], usize, &mut Vec<f32>) -> Result<(), ModelError>,
     ) -> Result<(), ModelError> {
         let Self { outputs, predictions, are_scores } = self;
-        let (columns, rows) = (examples.columns(), examples.len());
+        let (width, rows) = (examples.width(), examples.len());
         if of_rows(evaluate(examples.vectors(), rows, outputs))?.is_err() {
             outputs.clear();
             outputs.resize(rows, f32::NAN);
             let mut part = Vec::new();
             isolate(rows, |range| {
-                let matrix = examples.vectors().get(range.start * columns..range.end * columns).unwrap_or_default();
+                let matrix = examples.vectors().get(range.start * width..range.end * width).unwrap_or_default();
                 let outcome = of_rows(evaluate(matrix, range.len(), &mut part))?;
                 if outcome.is_ok() {
                     outputs.iter_mut().skip(range.start).zip(&part).for_each(|(output, found)| *output = *found);

@@ -60,8 +60,8 @@ impl Learner {
             usize::try_from(head.trainer_bytes).ok().and_then(|length| parts.split_at_checked(length));
         let (trainer, reservoir) = split.ok_or_else(|| refuse(&"it ends in the middle"))?;
         self.trainer.restore(trainer)?;
-        let (columns, capacity) = (self.reservoir.held().columns(), self.reservoir.capacity());
-        self.reservoir = Reservoir::load(reservoir, columns, capacity, fingerprint)?;
+        let (inputs, capacity) = (self.reservoir.held().inputs(), self.reservoir.capacity());
+        self.reservoir = Reservoir::load(reservoir, inputs, capacity, fingerprint)?;
         Ok(head)
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::ExampleError;
+use crate::feature::Inputs;
 
 /// How an example came by its label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -59,10 +60,11 @@ pub struct Example<'a> {
     pub place: u32,
 }
 
-/// A batch of labelled vectors. All columns have [`Examples::len`] rows, the vectors `len × columns` numbers, row-major.
+/// A batch of labelled vectors. All columns have [`Examples::len`] rows, the vectors `len × width` words, row-major: numbers, where
+/// they hold nothing else.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Examples {
-    columns: usize,
+    inputs: Inputs,
     vectors: Vec<f32>,
     labels: Vec<f32>,
     kinds: Vec<ExampleKind>,
@@ -73,11 +75,11 @@ pub struct Examples {
 }
 
 impl Examples {
-    /// No examples yet, of vectors of this width.
+    /// No examples yet, of vectors of these types: so many float32, say.
     #[must_use]
-    pub fn new(columns: usize) -> Self {
+    pub fn new(inputs: impl Into<Inputs>) -> Self {
         Self {
-            columns,
+            inputs: inputs.into(),
             vectors: Vec::new(),
             labels: Vec::new(),
             kinds: Vec::new(),
@@ -100,10 +102,24 @@ impl Examples {
         self.kinds.is_empty()
     }
 
-    /// The width of a vector.
+    /// The types of the vectors' columns.
     #[must_use]
-    pub fn columns(&self) -> usize {
-        self.columns
+    pub fn inputs(&self) -> &Inputs {
+        &self.inputs
+    }
+
+    /// Words of a vector.
+    #[must_use]
+    pub fn width(&self) -> usize {
+        self.inputs.width()
+    }
+
+    /// The whole numbers of a column of ids, by its number from 0; none where it holds others.
+    #[must_use]
+    pub fn wholes(&self, column: usize) -> Vec<i64> {
+        let place = self.inputs.place(column).filter(|place| place.most.is_none());
+        let rows = self.vectors.chunks_exact(self.width().max(1));
+        place.map(|place| rows.filter_map(|row| place.number(row, 0).int64()).collect()).unwrap_or_default()
     }
 
     /// The vectors, one after the other.
@@ -151,10 +167,10 @@ impl Examples {
     /// The example in this row.
     #[must_use]
     pub fn get(&self, row: usize) -> Option<Example<'_>> {
-        let from = row.checked_mul(self.columns)?;
+        let from = row.checked_mul(self.width())?;
         Some(Example {
             kind: *self.kinds.get(row)?,
-            vector: self.vectors.get(from..from + self.columns)?,
+            vector: self.vectors.get(from..from + self.width())?,
             sampling: *self.sampling.get(row)?,
             shown_micros: *self.shown_micros.get(row)?,
             labelled_micros: *self.labelled_micros.get(row)?,
@@ -178,11 +194,11 @@ impl Examples {
     /// [`ExampleError::Width`] when its vector is of another width, [`ExampleError::NoRow`] when there is no such row.
     pub fn replace(&mut self, row: usize, example: Example<'_>) -> Result<(), ExampleError> {
         self.expect_width(example.vector.len())?;
-        let rows = self.len();
+        let (rows, width) = (self.len(), self.width());
         let missing = || ExampleError::NoRow { row, rows };
-        let from = row.checked_mul(self.columns).ok_or_else(missing)?;
+        let from = row.checked_mul(width).ok_or_else(missing)?;
         *self.kinds.get_mut(row).ok_or_else(missing)? = example.kind;
-        self.vectors.get_mut(from..from + self.columns).ok_or_else(missing)?.copy_from_slice(example.vector);
+        self.vectors.get_mut(from..from + width).ok_or_else(missing)?.copy_from_slice(example.vector);
         *self.labels.get_mut(row).ok_or_else(missing)? = example.kind.label();
         *self.sampling.get_mut(row).ok_or_else(missing)? = example.sampling;
         *self.shown_micros.get_mut(row).ok_or_else(missing)? = example.shown_micros;
@@ -196,7 +212,7 @@ impl Examples {
     /// # Errors
     /// [`ExampleError::Width`] when its vectors are of another width.
     pub fn extend(&mut self, other: &Self) -> Result<(), ExampleError> {
-        self.expect_width(other.columns)?;
+        self.expect_width(other.width())?;
         self.vectors.extend_from_slice(&other.vectors);
         self.labels.extend_from_slice(&other.labels);
         self.kinds.extend_from_slice(&other.kinds);
@@ -207,9 +223,23 @@ impl Examples {
         Ok(())
     }
 
+    /// The same examples of numbers as columns of these types.
+    ///
+    /// # Errors
+    /// None where there are as many columns.
+    pub(super) fn in_types(&self, inputs: &Inputs) -> Result<Self, ExampleError> {
+        let mut typed = Self::new(inputs);
+        for example in (0..self.len()).map_while(|row| self.get(row)) {
+            let mut vector = Vec::with_capacity(inputs.width());
+            inputs.append_row(example.vector, &mut vector);
+            typed.push(Example { vector: &vector, ..example })?;
+        }
+        Ok(typed)
+    }
+
     /// Takes the examples in these rows out, in their order. Those that stay keep theirs.
     pub(super) fn take_out(&mut self, rows: &[usize]) -> Self {
-        let (mut taken, mut kept) = (Self::new(self.columns), Self::new(self.columns));
+        let (mut taken, mut kept) = (Self::new(&self.inputs), Self::new(&self.inputs));
         let rows: HashSet<usize> = rows.iter().copied().collect();
         for row in 0..self.len() {
             let side = if rows.contains(&row) { &mut taken } else { &mut kept };
@@ -245,7 +275,8 @@ impl Examples {
 
     /// Refuses vectors of another width.
     pub(super) fn expect_width(&self, found: usize) -> Result<(), ExampleError> {
-        if found == self.columns { Ok(()) } else { Err(ExampleError::Width { found, expected: self.columns }) }
+        let expected = self.width();
+        if found == expected { Ok(()) } else { Err(ExampleError::Width { found, expected }) }
     }
 }
 
@@ -270,7 +301,7 @@ mod tests {
         assert_eq!(both.get(2), Some(example(&[5.0, 6.0], ExampleKind::Correction)));
         assert_eq!(both.get(4), None);
         both.clear();
-        assert_eq!((both.len(), both.columns()), (0, 2));
+        assert_eq!((both.len(), both.width()), (0, 2));
     }
 
     #[test]

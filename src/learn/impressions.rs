@@ -5,6 +5,7 @@ mod save;
 use super::codec::{decode_with, encode_with};
 use super::key::JoinKey;
 use super::{Example, ExampleError, ExampleKind, Examples, Impression};
+use crate::feature::Inputs;
 use crate::time::EventTime;
 
 /// The key of the join keys in a message's metadata, 32 hexadecimal digits each.
@@ -22,9 +23,9 @@ pub struct Impressions {
 }
 
 impl Impressions {
-    /// No impressions yet, of vectors of this width.
-    pub fn new(columns: usize) -> Self {
-        Self { keys: Vec::new(), rows: Examples::new(columns) }
+    /// No impressions yet, of vectors of these types: so many float32, say.
+    pub fn new(inputs: impl Into<Inputs>) -> Self {
+        Self { keys: Vec::new(), rows: Examples::new(inputs) }
     }
 
     /// Adds an impression.
@@ -82,9 +83,13 @@ impl Impressions {
     ///
     /// # Errors
     /// As [`decode`](super::decode), and when there is not one key per row.
-    pub fn decode(message: &[u8], columns: usize, fingerprint: &str) -> Result<(Self, String), ExampleError> {
-        let mut read = Self::new(columns);
-        let metadata = decode_with(message, columns, fingerprint, &mut read.rows)?;
+    pub fn decode(
+        message: &[u8],
+        inputs: impl Into<Inputs>,
+        fingerprint: &str,
+    ) -> Result<(Self, String), ExampleError> {
+        let mut read = Self::new(inputs);
+        let metadata = decode_with(message, fingerprint, &mut read.rows)?;
         let digits = metadata.get(KEYS).map_or("", String::as_str);
         let keys: Option<Vec<JoinKey>> = digits
             .as_bytes()

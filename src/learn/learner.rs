@@ -158,9 +158,9 @@ impl Scratch {
 
     /// These rows of the examples, of which there are as many as were weighed at most.
     fn batch<'a>(&'a self, examples: &'a Examples, rows: Range<usize>) -> Batch<'a> {
-        let columns = examples.columns();
+        let width = examples.width();
         Batch {
-            matrix: examples.vectors().get(rows.start * columns..rows.end * columns).unwrap_or_default(),
+            matrix: examples.vectors().get(rows.start * width..rows.end * width).unwrap_or_default(),
             rows: rows.len(),
             labels: examples.labels().get(rows.clone()).unwrap_or_default(),
             weights: self.weights.get(..rows.len()).unwrap_or_default(),
@@ -173,7 +173,7 @@ impl Learner {
     /// A learner whose weights are the trainer's. `active` serves now; `reference` is what lift is measured against.
     pub fn new(trainer: Trainer, active: Scorer, reference: Scorer, settings: LearnerSettings) -> Self {
         Self {
-            reservoir: Reservoir::new(active.columns().len(), settings.replay, settings.seed),
+            reservoir: Reservoir::new(active.inputs(), settings.replay, settings.seed),
             evaluation: Prequential::new(settings.remembered),
             holdout: Holdout::new(settings.gate.holdout),
             rates: LabelRates::new(settings.label_span_micros),
@@ -201,7 +201,7 @@ impl Learner {
         let older = (new as f64 * self.settings.replay_share).round() as usize;
         self.reservoir.sample(older, examples)?;
         let mut left_out =
-            LeftOut { examples: Examples::new(examples.columns()), reasons: Vec::new(), rows: Vec::new() };
+            LeftOut { examples: Examples::new(examples.inputs()), reasons: Vec::new(), rows: Vec::new() };
         let mut stepped = self.step(examples)?;
         if stepped.is_err() {
             let at_fault = self.find_faulty(examples)?;
@@ -250,7 +250,7 @@ impl Learner {
 
     /// Whether the model can learn at all, from a vector of zeros.
     fn works_on_zeros(&mut self) -> Result<bool, LearnError> {
-        let zeros = vec![0.0; self.trainer.columns()];
+        let zeros = vec![0.0; self.trainer.width()];
         let offsets = self.scratch.offsets.get(..1).unwrap_or_default();
         let batch = Batch { matrix: &zeros, rows: 1, labels: &[0.0], weights: &[], offsets };
         Ok(judge(self.trainer.try_step(batch))?.is_ok())

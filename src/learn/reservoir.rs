@@ -7,6 +7,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::codec::{decode_with, encode_with};
 use super::{Example, ExampleError, Examples};
+use crate::feature::Inputs;
 
 const SEEN: &str = "tidewheel.reservoir.seen";
 const SEED: &str = "tidewheel.reservoir.seed";
@@ -25,10 +26,10 @@ pub struct Reservoir {
 }
 
 impl Reservoir {
-    /// An empty reservoir of `capacity` rows of this width; none with capacity 0.
+    /// An empty reservoir of `capacity` rows of these types; none with capacity 0.
     #[must_use]
-    pub fn new(columns: usize, capacity: usize, seed: u64) -> Self {
-        Self { capacity, held: Examples::new(columns), seen: 0, seed, random: ChaCha8Rng::seed_from_u64(seed) }
+    pub fn new(inputs: impl Into<Inputs>, capacity: usize, seed: u64) -> Self {
+        Self { capacity, held: Examples::new(inputs), seen: 0, seed, random: ChaCha8Rng::seed_from_u64(seed) }
     }
 
     /// The most rows that it holds.
@@ -56,7 +57,7 @@ impl Reservoir {
     /// # Errors
     /// [`ExampleError::Width`] when they are of another width; none is offered.
     pub fn offer_all(&mut self, examples: &Examples) -> Result<(), ExampleError> {
-        self.held.expect_width(examples.columns())?;
+        self.held.expect_width(examples.width())?;
         (0..examples.len()).filter_map(|row| examples.get(row)).try_for_each(|example| self.offer(example))
     }
 
@@ -65,7 +66,7 @@ impl Reservoir {
     /// # Errors
     /// [`ExampleError::Width`] when the batch is of another width.
     pub fn sample(&mut self, count: usize, batch: &mut Examples) -> Result<(), ExampleError> {
-        batch.expect_width(self.held.columns())?;
+        batch.expect_width(self.held.width())?;
         let count = count.min(self.held.len());
         index::sample(&mut self.random, self.held.len(), count)
             .into_iter()
@@ -102,9 +103,14 @@ impl Reservoir {
     ///
     /// # Errors
     /// An [`ExampleError`] that says what is wrong with the bytes, or that they are of another vector.
-    pub fn load(bytes: &[u8], columns: usize, capacity: usize, fingerprint: &str) -> Result<Self, ExampleError> {
-        let mut held = Examples::new(columns);
-        let metadata = decode_with(bytes, columns, fingerprint, &mut held)?;
+    pub fn load(
+        bytes: &[u8],
+        inputs: impl Into<Inputs>,
+        capacity: usize,
+        fingerprint: &str,
+    ) -> Result<Self, ExampleError> {
+        let mut held = Examples::new(inputs);
+        let metadata = decode_with(bytes, fingerprint, &mut held)?;
         let number = |key: &str| {
             let text = metadata.get(key).map(String::as_str).unwrap_or_default();
             let reason = || format!("not a saved reservoir: {key} is {text:?}");
@@ -117,11 +123,11 @@ impl Reservoir {
             let reason = format!("not a saved reservoir: {SEEN} is {offered}, but {} are held", held.len());
             return Err(ExampleError::Unreadable { reason });
         }
-        let mut reservoir = Self::new(columns, capacity, seed);
+        let mut reservoir = Self::new(held.inputs(), capacity, seed);
         reservoir.random.set_word_pos(number(POSITION)?);
         if held.len() > capacity {
             // Drawn from the rows that were held, which take the reservoir's place for a moment.
-            let mut kept = Examples::new(columns);
+            let mut kept = Examples::new(held.inputs());
             reservoir.held = held;
             reservoir.sample(capacity, &mut kept)?;
             held = kept;

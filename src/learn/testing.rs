@@ -28,7 +28,7 @@ fn model() -> Vec<u8> {
 
 fn with_binding<T>(use_it: impl FnOnce(&Binding<'_>) -> T) -> T {
     let columns = COLUMNS.map(str::to_owned);
-    use_it(&Binding { columns: &columns, fingerprint: Some(FINGERPRINT), output: None })
+    use_it(&Binding { inputs: None, columns: &columns, fingerprint: Some(FINGERPRINT), output: None })
 }
 
 /// The model as it began.

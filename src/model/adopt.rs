@@ -1,6 +1,7 @@
 //! Tying a model to another vector that has the same values: its weights stay, its metadata changes.
 
 use super::{ModelError, ModelVersion, Signature, fit, metadata, onnx::Document};
+use crate::feature::Inputs;
 
 /// A file that is tied to the vector of now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,14 +13,19 @@ pub(crate) struct Adopted {
     pub(crate) made_for: Option<String>,
 }
 
-/// Ties a file to the vector with this fingerprint and these columns. The same file always gives the same bytes.
+/// Ties a file to the vector with this fingerprint and these columns of these types. The same file always gives the same bytes.
 ///
 /// # Errors
 /// When the bytes are no ONNX model, or its inputs are not these columns: then they are not the same by value.
-pub(crate) fn adopt(bytes: &[u8], columns: &[String], fingerprint: &str) -> Result<Adopted, ModelError> {
+pub(crate) fn adopt(
+    bytes: &[u8],
+    columns: &[String],
+    inputs: &Inputs,
+    fingerprint: &str,
+) -> Result<Adopted, ModelError> {
     let mut document = Document::read(bytes)?;
     let mut entries = document.metadata();
-    fit::check_inputs(&Signature::of(document.graph())?, &entries, columns)?;
+    fit::check_inputs(&Signature::of(document.graph())?, &entries, columns, inputs)?;
     let from = ModelVersion::of(bytes);
     let made_for = entries.remove(metadata::FINGERPRINT);
     let before = entries.remove(metadata::ADOPTED).filter(|before| !before.is_empty());
@@ -58,7 +64,7 @@ mod tests {
 
     fn fits(bytes: &[u8], fingerprint: &str) -> bool {
         let columns = columns(&["a", "b"]);
-        let binding = Binding { columns: &columns, fingerprint: Some(fingerprint), output: None };
+        let binding = Binding { inputs: None, columns: &columns, fingerprint: Some(fingerprint), output: None };
         Session::from_bytes(bytes, 1).unwrap().bind(&binding).is_ok()
     }
 
@@ -66,7 +72,7 @@ mod tests {
     #[test]
     fn an_adopted_model_fits_the_vector_of_now_and_has_every_weight() {
         let before = model();
-        let adopted = adopt(&before, &columns(&["a", "b"]), "07fe").unwrap();
+        let adopted = adopt(&before, &columns(&["a", "b"]), &2.into(), "07fe").unwrap();
         assert_eq!((adopted.from.clone(), adopted.made_for.as_deref()), (ModelVersion::of(&before), Some("8a21")));
         assert_eq!(
             [fits(&before, "07fe"), fits(&adopted.bytes, "07fe"), fits(&adopted.bytes, "8a21")],
@@ -74,14 +80,14 @@ mod tests {
         );
         let changes = weight_changes(&Document::read(&before).unwrap(), &Document::read(&adopted.bytes).unwrap());
         assert!(!changes.is_empty() && changes.iter().all(|change| change.largest == Some(0.0)), "{changes:?}");
-        assert_eq!(adopt(&before, &columns(&["a", "b"]), "07fe").unwrap(), adopted, "always the same bytes");
+        assert_eq!(adopt(&before, &columns(&["a", "b"]), &2.into(), "07fe").unwrap(), adopted, "always the same bytes");
     }
 
     #[test]
     fn a_file_remembers_every_version_that_it_was() {
         let first = model();
-        let second = adopt(&first, &columns(&["a", "b"]), "07fe").unwrap().bytes;
-        let third = adopt(&second, &columns(&["a", "b"]), "8a21").unwrap().bytes;
+        let second = adopt(&first, &columns(&["a", "b"]), &2.into(), "07fe").unwrap().bytes;
+        let third = adopt(&second, &columns(&["a", "b"]), &2.into(), "8a21").unwrap().bytes;
         assert_eq!(adopted_from(&first).unwrap(), []);
         assert_eq!(adopted_from(&third).unwrap(), [ModelVersion::of(&first), ModelVersion::of(&second)]);
         assert!(fits(&third, "8a21"));
@@ -89,7 +95,7 @@ mod tests {
 
     #[test]
     fn other_columns_are_not_the_same_by_value() {
-        let error = adopt(&model(), &columns(&["b", "a"]), "07fe").unwrap_err();
+        let error = adopt(&model(), &columns(&["b", "a"]), &2.into(), "07fe").unwrap_err();
         assert!(matches!(error, ModelError::InputsDoNotFit { .. }), "{error}");
     }
 }

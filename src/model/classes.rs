@@ -10,18 +10,18 @@ const ROUNDING: f32 = 1e-3;
 ///
 /// # Errors
 /// [`ModelError::NotTwoClasses`], or what a run on zeros failed with.
-pub(super) fn check(
-    run: &mut Run,
-    feeding: &mut Feeding,
-    (output, link): (&str, Link),
-    columns: usize,
-) -> Result<(), ModelError> {
-    let zeros = vec![0.0; TRIAL_ROWS * columns];
+pub(super) fn check(run: &mut Run, feeding: &mut Feeding, (output, link): (&str, Link)) -> Result<(), ModelError> {
+    let columns = feeding.inputs().len();
+    let zeros = vec![0.0; TRIAL_ROWS * feeding.width()];
     let Some(doubt) = doubt(run, feeding, link, &zeros, TRIAL_ROWS)? else { return Ok(()) };
     // Whatever the weights, two sigmoids of zeros are 0.5 each. Ids of 0 and 1 are in every table worth the name.
-    let every_other =
-        |first: usize| (0..columns).map(move |column| if (column + first).is_multiple_of(2) { 0.0 } else { 1.0 });
-    let differing: Vec<f32> = std::iter::repeat_n(1.0, columns).chain(every_other(0)).chain(every_other(1)).collect();
+    let every_other = |first: usize| -> Vec<f32> {
+        (0..columns).map(|column| if (column + first).is_multiple_of(2) { 0.0 } else { 1.0 }).collect()
+    };
+    let mut differing = Vec::new();
+    for numbers in [vec![1.0; columns], every_other(0), every_other(1)] {
+        feeding.inputs().append_row(&numbers, &mut differing);
+    }
     let reason = match (doubt, self::doubt(run, feeding, link, &differing, 3)) {
         (Doubt::Row(reason), _) | (_, Ok(Some(Doubt::Row(reason)))) => reason,
         (_, Err(error)) => format!("which can't be shown: {error}"),
@@ -81,7 +81,7 @@ mod tests {
         graph.output("two", FLOAT, &[Named("batch"), Fixed(2)]);
         let columns = ["a", "b"].map(str::to_owned);
         let output = Some(ScoreOutput { name: None, class });
-        let binding = Binding { columns: &columns, fingerprint: None, output };
+        let binding = Binding { inputs: None, columns: &columns, fingerprint: None, output };
         let mut scorer = Session::from_bytes(&Document::new(graph.finish()).write(), 1).unwrap().bind(&binding)?;
         let mut scores = Vec::new();
         scorer.score(&[1.0, 0.0, 0.0, 1.0], 2, &mut scores)?;

@@ -266,7 +266,7 @@ mod tests {
             let spec = DeepFmSpec { dropout, ..spec(columns, &categorical, dim, &hidden) };
             let mut document = Document::read(&build_deepfm(&spec).unwrap()).unwrap();
             enlarge(&mut document);
-            let binding = Binding { columns: &spec.columns, fingerprint: Some("8a21"), output: None };
+            let binding = Binding { inputs: None, columns: &spec.columns, fingerprint: Some("8a21"), output: None };
             let mut scorer = Session::from_bytes(&document.write(), 1).unwrap().bind(&binding).unwrap();
             let mut scores = Vec::new();
             let matrix = &numbers[..6 * columns];
@@ -291,9 +291,9 @@ mod tests {
     #[test]
     fn an_id_that_is_no_number_still_names_a_row() {
         let spec = spec(1, &[(0, 7)], 2, &[]);
-        let binding = Binding { columns: &spec.columns[..0], fingerprint: None, output: None };
+        let binding = Binding { inputs: None, columns: &spec.columns[..0], fingerprint: None, output: None };
         assert!(Session::from_bytes(&build_deepfm(&spec).unwrap(), 1).unwrap().bind(&binding).is_err());
-        let binding = Binding { columns: &spec.columns, ..binding };
+        let binding = Binding { inputs: None, columns: &spec.columns, ..binding };
         let mut scorer = Session::from_bytes(&build_deepfm(&spec).unwrap(), 1).unwrap().bind(&binding).unwrap();
         let ids = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, -1.0];
         scorer.score(&ids, ids.len(), &mut Vec::new()).unwrap();

@@ -254,6 +254,18 @@ pub enum ModelError {
         /// The value.
         value: f32,
     },
+    /// A value that the type of its input does not hold.
+    #[error("column {column:?} is {value} in row {row}, its model input is {input}, which does not hold it")]
+    NotHeld {
+        /// The column.
+        column: String,
+        /// The row in the batch, from 0.
+        row: usize,
+        /// The value.
+        value: String,
+        /// The type of the input.
+        input: &'static str,
+    },
     /// ONNX Runtime failed while running the model.
     #[error("the model failed: {reason}")]
     Run {

@@ -1,126 +1,224 @@
-//! A matrix of vectors on its way to the inputs of a model.
+//! Vectors on their way to the inputs of a model.
 
 use super::{
     ModelError,
-    fit::{ColumnInput, Inputs},
+    route::{Gives, Part, Route},
     session::{Feed, Values},
+    signature::ElementType,
 };
+use crate::feature::{Inputs, Number, Place};
 
-/// The largest whole number up to which float32 represents every whole number: 2^24.
-const EXACT: f32 = 16_777_216.0;
-
-/// How a matrix reaches the model's inputs.
+/// How rows of vectors reach the model's inputs.
 #[derive(Debug)]
 pub(super) struct Feeding {
-    route: Route,
-    columns: usize,
-    /// The shape of the last batch: `[rows, columns]`, or `[rows, 1]` when columns go apart.
+    way: Way,
+    inputs: Inputs,
+    /// The shape of the last batch where vectors are one matrix.
     dims: [usize; 2],
 }
 
 #[derive(Debug)]
-enum Route {
+enum Way {
+    /// The vectors are the input, as they are.
     Matrix { input: String },
-    PerColumn(Vec<Column>),
+    /// Each input is filled with what goes into it.
+    Apart(Vec<Tensor>),
 }
 
-/// One column of the matrix on its way to its own input.
+/// One input, and where in a row its values are.
 #[derive(Debug)]
-struct Column {
-    input: ColumnInput,
-    values: Scattered,
+struct Tensor {
+    input: String,
+    parts: Vec<(Part, Place)>,
+    values: Buffer,
+    /// Its shape for the last batch, of which only the first is told where it `is_flat`.
+    dims: [usize; 2],
+    is_flat: bool,
+    /// The names of its columns, for errors.
+    names: Vec<String>,
 }
 
-/// The values of one column, kept between batches for its memory.
+/// The values of an input, kept between batches for their memory.
 #[derive(Debug)]
-enum Scattered {
+enum Buffer {
     Float32(Vec<f32>),
+    Float64(Vec<f64>),
     Int64(Vec<i64>),
+    Int32(Vec<i32>),
+    Bool(Vec<bool>),
+    Text(Vec<String>),
 }
 
 impl Feeding {
-    /// For vectors of `columns` columns.
-    pub(super) fn new(inputs: Inputs, columns: usize) -> Self {
-        let route = match inputs {
-            Inputs::Matrix { input } => Route::Matrix { input },
-            Inputs::PerColumn(inputs) => Route::PerColumn(inputs.into_iter().map(Column::new).collect()),
+    /// For vectors with these columns in these types.
+    pub(super) fn new(routes: Vec<Route>, columns: &[String], inputs: Inputs) -> Self {
+        let way = match routes.as_slice() {
+            [Route { input, element: ElementType::Float32, parts, is_flat: false }]
+                if inputs.typed().is_none() && parts.iter().map(|part| part.column).eq(0..columns.len()) =>
+            {
+                Way::Matrix { input: input.clone() }
+            }
+            _ => Way::Apart(routes.into_iter().map(|route| Tensor::new(route, columns, &inputs)).collect()),
         };
-        Self { route, columns, dims: [0; 2] }
+        Self { way, inputs, dims: [0; 2] }
     }
 
-    /// The width of a vector.
-    pub(super) fn columns(&self) -> usize {
-        self.columns
+    /// Words of a vector.
+    pub(super) fn width(&self) -> usize {
+        self.inputs.width()
     }
 
-    /// Takes in a row-major matrix of `rows` vectors, of which columns that go apart are copied.
+    /// The types of the columns.
+    pub(super) fn inputs(&self) -> &Inputs {
+        &self.inputs
+    }
+
+    /// Takes in `rows` vectors, row after row. What goes into inputs apart is copied.
     ///
     /// # Errors
-    /// [`ModelError::MatrixSize`] for a matrix of another size, [`ModelError::NotWhole`] for a value that an int64
-    /// input cannot take.
+    /// [`ModelError::MatrixSize`] for vectors of another size, [`ModelError::NotWhole`] or [`ModelError::NotHeld`] for a value
+    /// that an input cannot take.
     pub(super) fn fill(&mut self, matrix: &[f32], rows: usize) -> Result<(), ModelError> {
-        let width = self.columns;
+        let width = self.inputs.width();
         if rows.checked_mul(width) != Some(matrix.len()) {
             return Err(ModelError::MatrixSize { values: matrix.len(), rows, columns: width });
         }
-        match &mut self.route {
-            Route::Matrix { .. } => self.dims = [rows, width],
-            Route::PerColumn(columns) => {
-                self.dims = [rows, 1];
-                for column in columns {
-                    column.fill(matrix, width)?;
-                }
-            }
+        self.dims = [rows, width];
+        match &mut self.way {
+            Way::Matrix { .. } => Ok(()),
+            Way::Apart(tensors) => tensors.iter_mut().try_for_each(|tensor| tensor.fill(matrix, rows, width)),
         }
-        Ok(())
     }
 
-    /// The model's inputs for the matrix that was just taken in.
+    /// The model's inputs for the vectors that were just taken in.
     pub(super) fn feeds<'a>(&'a self, matrix: &'a [f32]) -> Vec<Feed<'a>> {
-        match &self.route {
-            Route::Matrix { input } => vec![Feed { input, dims: &self.dims, values: Values::Float32(matrix) }],
-            Route::PerColumn(columns) => columns.iter().map(|column| column.feed(&self.dims)).collect(),
+        match &self.way {
+            Way::Matrix { input } => vec![Feed { input, dims: &self.dims, values: Values::Float32(matrix) }],
+            Way::Apart(tensors) => tensors.iter().map(Tensor::feed).collect(),
         }
     }
 }
 
-impl Column {
-    fn new(input: ColumnInput) -> Self {
-        let values = if input.whole { Scattered::Int64(Vec::new()) } else { Scattered::Float32(Vec::new()) };
-        Self { input, values }
+impl Tensor {
+    fn new(route: Route, columns: &[String], inputs: &Inputs) -> Self {
+        let placed = route.parts.iter().filter_map(|part| Some((*part, inputs.place(part.column)?)));
+        let names = route.parts.iter().filter_map(|part| columns.get(part.column).cloned());
+        let width = route.parts.iter().map(|part| part.width).sum();
+        Self {
+            parts: placed.collect(),
+            values: Buffer::of(route.element),
+            dims: [0, width],
+            is_flat: route.is_flat,
+            names: names.collect(),
+            input: route.input,
+        }
     }
 
-    /// Replaces the values by those of a matrix of this width.
-    fn fill(&mut self, matrix: &[f32], width: usize) -> Result<(), ModelError> {
-        let column = matrix.iter().skip(self.input.column).step_by(width).copied();
-        match &mut self.values {
-            Scattered::Float32(values) => {
-                values.clear();
-                values.extend(column);
-            }
-            Scattered::Int64(values) => {
-                values.clear();
-                for (row, value) in column.enumerate() {
-                    // False for NaN.
-                    let whole = value.abs() <= EXACT && value.fract() == 0.0;
-                    if !whole {
-                        return Err(ModelError::NotWhole { column: self.input.name.clone(), row, value });
+    /// Replaces the values by those of vectors of this width.
+    fn fill(&mut self, matrix: &[f32], rows: usize, width: usize) -> Result<(), ModelError> {
+        self.dims = [rows, self.dims[1]];
+        self.values.clear();
+        for (row, words) in matrix.chunks_exact(width.max(1)).enumerate() {
+            for (number, (part, place)) in self.parts.iter().enumerate() {
+                let pushed = match (part.gives, &mut self.values) {
+                    (Gives::Values, Buffer::Text(texts)) => {
+                        texts.push(place.text(words, 0));
+                        Ok(())
                     }
-                    values.push(value as i64);
+                    (Gives::Values, values) => values.push_all(*place, words, part.width),
+                    (Gives::Mask, values) => {
+                        let length = place.length(words);
+                        (0..part.width).try_for_each(|nth| values.push(Number::Int64(i64::from(nth < length))))
+                    }
+                    (Gives::Length, values) => values.push(Number::Int64(place.length(words) as i64)),
+                };
+                if let Err(value) = pushed {
+                    let column = self.names.get(number).cloned().unwrap_or_default();
+                    return Err(refused(column, row, value, &self.values));
                 }
             }
         }
         Ok(())
     }
 
-    /// The values as `dims`, `[rows, 1]`, or as `[rows]`.
-    fn feed<'a>(&'a self, dims: &'a [usize; 2]) -> Feed<'a> {
-        let (rows, _) = dims.split_at(1);
-        let values = match &self.values {
-            Scattered::Float32(values) => Values::Float32(values),
-            Scattered::Int64(values) => Values::Int64(values),
+    fn feed(&self) -> Feed<'_> {
+        let (rows, _) = self.dims.split_at(1);
+        let dims = if self.is_flat { rows } else { self.dims.as_slice() };
+        Feed { input: &self.input, dims, values: self.values.as_values() }
+    }
+}
+
+impl Buffer {
+    fn of(element: ElementType) -> Self {
+        match element {
+            ElementType::Float64 => Self::Float64(Vec::new()),
+            ElementType::Int64 => Self::Int64(Vec::new()),
+            ElementType::Int32 => Self::Int32(Vec::new()),
+            ElementType::Bool => Self::Bool(Vec::new()),
+            ElementType::Text => Self::Text(Vec::new()),
+            ElementType::Float32 | ElementType::Other(_) => Self::Float32(Vec::new()),
+        }
+    }
+
+    fn clear(&mut self) {
+        match self {
+            Self::Float32(values) => values.clear(),
+            Self::Float64(values) => values.clear(),
+            Self::Int64(values) => values.clear(),
+            Self::Int32(values) => values.clear(),
+            Self::Bool(values) => values.clear(),
+            Self::Text(values) => values.clear(),
+        }
+    }
+
+    /// Adds what a column has in a row, and zeros until there are `width` numbers; or gives back the number that is not taken.
+    fn push_all(&mut self, place: Place, words: &[f32], width: usize) -> Result<(), Number> {
+        let length = place.length(words).min(width);
+        (0..length).try_for_each(|nth| self.push(place.number(words, nth)))?;
+        (length..width).try_for_each(|_| self.push(Number::Int64(0)))
+    }
+
+    /// Adds a number, or gives it back where it is not taken.
+    fn push(&mut self, number: Number) -> Result<(), Number> {
+        let pushed = match self {
+            Self::Float32(values) => number.float32().map(|number| values.push(number)),
+            Self::Float64(values) => number.float64().map(|number| values.push(number)),
+            Self::Int64(values) => number.int64().map(|number| values.push(number)),
+            Self::Int32(values) => {
+                number.int64().and_then(|number| i32::try_from(number).ok()).map(|number| values.push(number))
+            }
+            Self::Bool(values) => {
+                number.int64().filter(|number| matches!(number, 0 | 1)).map(|number| values.push(number == 1))
+            }
+            Self::Text(_) => None,
         };
-        let dims = if self.input.trailing_one { dims.as_slice() } else { rows };
-        Feed { input: &self.input.name, dims, values }
+        pushed.ok_or(number)
+    }
+
+    fn as_values(&self) -> Values<'_> {
+        match self {
+            Self::Float32(values) => Values::Float32(values),
+            Self::Float64(values) => Values::Float64(values),
+            Self::Int64(values) => Values::Int64(values),
+            Self::Int32(values) => Values::Int32(values),
+            Self::Bool(values) => Values::Bool(values),
+            Self::Text(values) => Values::Text(values),
+        }
+    }
+}
+
+/// Why a number of a column can't go into an input.
+fn refused(column: String, row: usize, number: Number, into: &Buffer) -> ModelError {
+    let input = match into {
+        Buffer::Float32(_) => "float32",
+        Buffer::Float64(_) => "float64",
+        Buffer::Int64(_) => "int64",
+        Buffer::Int32(_) => "int32",
+        Buffer::Bool(_) => "bool",
+        Buffer::Text(_) => "string",
+    };
+    match (number, into) {
+        (Number::Float32(value), Buffer::Int64(_)) => ModelError::NotWhole { column, row, value },
+        _ => ModelError::NotHeld { column, row, value: number.to_string(), input },
     }
 }

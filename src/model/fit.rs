@@ -1,25 +1,23 @@
 //! Does a model fit a vector? A decision on declared names, types and shapes; nothing is run.
 //!
-//! ```text
-//!   matrix       one float32 input [batch, columns]              the vector's matrix as it is
-//!   per column   an input per column, [batch] or [batch, 1],      each column apart, by name;
-//!                float32 or int64                                 the order does not matter
-//! ```
-//!
-//! The batch dimension must be free, because the number of rows differs from one batch to the next.
+//! How the columns find their inputs, `route.rs` says. The batch dimension must be free, because the number of rows differs from one batch to the next.
 
 use std::collections::BTreeMap;
 
 use super::{
     ModelError, metadata,
+    route::{Column, Gives, Route, find},
     signature::{ElementType, Signature, TensorSpec, list},
 };
+use crate::feature::Inputs;
 
 /// What a model is to be bound to.
 #[derive(Debug, Clone, Copy)]
 pub struct Binding<'a> {
     /// The vector's columns in order.
     pub columns: &'a [String],
+    /// Their types; `None` where all are float32.
+    pub inputs: Option<&'a Inputs>,
     /// The vector's fingerprint; a model that names another one is refused, a model that names none is not.
     pub fingerprint: Option<&'a str>,
     /// Where the score is; not needed when only one number per row can be it.
@@ -38,26 +36,17 @@ pub struct ScoreOutput<'a> {
 /// How the vector goes in and where the score comes out.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Fit {
-    pub(super) inputs: Inputs,
+    pub(super) routes: Vec<Route>,
     pub(super) output: String,
     /// The column of the output that is the score, where somebody has said so.
     pub(super) class: Option<usize>,
 }
 
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Inputs {
-    Matrix { input: String },
-    PerColumn(Vec<ColumnInput>),
-}
-
-/// One input of its own: `[batch]`, or `[batch, 1]` when `trailing_one`.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct ColumnInput {
-    pub(super) name: String,
-    /// Which column of the vector, from 0.
-    pub(super) column: usize,
-    pub(super) whole: bool,
-    pub(super) trailing_one: bool,
+impl Binding<'_> {
+    /// The types of the columns.
+    pub(super) fn inputs(&self) -> Inputs {
+        self.inputs.map_or_else(|| Inputs::from(self.columns.len()), Inputs::from)
+    }
 }
 
 /// Decides how a model and a vector go together, or says with both shapes why they don't.
@@ -66,7 +55,7 @@ pub(super) fn decide(
     model_metadata: &BTreeMap<String, String>,
     binding: &Binding,
 ) -> Result<Fit, ModelError> {
-    let inputs = check_inputs(signature, model_metadata, binding.columns)?;
+    let routes = check_inputs(signature, model_metadata, binding.columns, &binding.inputs())?;
     let wanted = binding.output.unwrap_or_default();
     let output = find_output(&signature.outputs, &wanted)
         .map_err(|reason| ModelError::OutputDoesNotFit { reason, model: list(&signature.outputs) })?;
@@ -74,7 +63,7 @@ pub(super) fn decide(
         (Some(model), Some(vector)) if model != vector => {
             Err(ModelError::FingerprintDiffers { model: model.clone(), vector: vector.to_owned() })
         }
-        _ => Ok(Fit { inputs, output: output.name.clone(), class: wanted.class }),
+        _ => Ok(Fit { routes, output: output.name.clone(), class: wanted.class }),
     }
 }
 
@@ -83,81 +72,41 @@ pub(super) fn check_inputs(
     signature: &Signature,
     model_metadata: &BTreeMap<String, String>,
     columns: &[String],
-) -> Result<Inputs, ModelError> {
-    fit_inputs(&signature.inputs, columns)
-        .and_then(|inputs| same_columns(&inputs, model_metadata, columns).map(|()| inputs))
-        .map_err(|reason| ModelError::InputsDoNotFit {
-            reason,
-            vector: format!("{} columns ({})", columns.len(), columns.join(", ")),
-            model: list(&signature.inputs),
-        })
+    inputs: &Inputs,
+) -> Result<Vec<Route>, ModelError> {
+    find(&signature.inputs, &Column::of(columns, inputs))
+        .and_then(|routes| same_columns(&routes, model_metadata, columns).map(|()| routes))
+        .map_err(|reason| does_not_fit(reason, signature, columns))
+}
+
+/// The refusal of a model whose inputs do not take these columns.
+pub(super) fn does_not_fit(reason: String, signature: &Signature, columns: &[String]) -> ModelError {
+    ModelError::InputsDoNotFit {
+        reason,
+        vector: format!("{} columns ({})", columns.len(), columns.join(", ")),
+        model: list(&signature.inputs),
+    }
 }
 
 /// Refuses a matrix whose columns are not those that the model names in its metadata, in that order. Inputs of their own are
 /// found by name, in any order.
-fn same_columns(inputs: &Inputs, model_metadata: &BTreeMap<String, String>, columns: &[String]) -> Result<(), String> {
-    match (inputs, model_metadata.get(metadata::COLUMNS).filter(|named| !named.is_empty())) {
-        (Inputs::Matrix { input }, Some(named)) if *named != columns.join(",") => Err(format!(
-            "the columns of input {input:?} are ({}): vector.sql must select them in this order, under these names",
+pub(super) fn same_columns(
+    routes: &[Route],
+    model_metadata: &BTreeMap<String, String>,
+    columns: &[String],
+) -> Result<(), String> {
+    let is_block = |route: &Route| {
+        let own = matches!(columns, [column] if *column == route.input);
+        !own && route.parts.iter().all(|part| part.gives == Gives::Values)
+    };
+    match (routes, model_metadata.get(metadata::COLUMNS).filter(|named| !named.is_empty())) {
+        ([route], Some(named)) if is_block(route) && *named != columns.join(",") => Err(format!(
+            "the columns of input {:?} are ({}): vector.sql must select them in this order, under these names",
+            route.input,
             named.replace(',', ", ")
         )),
         _ => Ok(()),
     }
-}
-
-fn fit_inputs(inputs: &[TensorSpec], columns: &[String]) -> Result<Inputs, String> {
-    match inputs {
-        // A single input can only be a matrix, unless it is the one column of the vector by name.
-        [input] if columns != [input.name.as_str()] => {
-            fit_matrix(input, columns.len())?;
-            Ok(Inputs::Matrix { input: input.name.clone() })
-        }
-        _ => fit_columns(inputs, columns).map(Inputs::PerColumn),
-    }
-}
-
-fn fit_matrix(input: &TensorSpec, columns: usize) -> Result<(), String> {
-    let name = &input.name;
-    if input.element != ElementType::Float32 {
-        return Err(format!("input {name:?} is {}, the vector is float32", input.element));
-    }
-    match input.dims.as_deref() {
-        Some([Some(batch), _]) => Err(fixed_batch(name, *batch)),
-        // A width that is free is tried when the model is first run.
-        Some([None, None]) => Ok(()),
-        Some([None, Some(width)]) if *width == columns as u64 => Ok(()),
-        Some([None, Some(width)]) => Err(format!("input {name:?} is {width} wide")),
-        _ => Err(format!("input {name:?} is not of shape [batch, {columns}]")),
-    }
-}
-
-fn fit_columns(inputs: &[TensorSpec], columns: &[String]) -> Result<Vec<ColumnInput>, String> {
-    if let Some(unused) = columns.iter().find(|column| !inputs.iter().any(|input| input.name == **column)) {
-        return Err(format!("column {unused:?} has no input"));
-    }
-    let mut fitted = Vec::with_capacity(inputs.len());
-    for input in inputs {
-        let name = &input.name;
-        let column = columns.iter().position(|column| column == name);
-        let column = column.ok_or_else(|| format!("input {name:?} has no column"))?;
-        let whole = match input.element {
-            ElementType::Float32 => false,
-            ElementType::Int64 => true,
-            ElementType::Other(other) => return Err(format!("input {name:?} is {other}, not float32 or int64")),
-        };
-        let trailing_one = match input.dims.as_deref() {
-            Some([None]) => false,
-            Some([None, Some(1) | None]) => true,
-            Some([Some(batch)] | [Some(batch), _]) => return Err(fixed_batch(name, *batch)),
-            _ => return Err(format!("input {name:?} is not of shape [batch] or [batch, 1]")),
-        };
-        fitted.push(ColumnInput { name: name.clone(), column, whole, trailing_one });
-    }
-    Ok(fitted)
-}
-
-fn fixed_batch(name: &str, batch: u64) -> String {
-    format!("input {name:?} takes exactly {batch} rows, batches vary: export the model with a dynamic batch dimension")
 }
 
 fn find_output<'a>(outputs: &'a [TensorSpec], wanted: &ScoreOutput<'_>) -> Result<&'a TensorSpec, String> {
@@ -200,6 +149,7 @@ fn can_be_score(output: &TensorSpec) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::route::Part;
 
     fn spec(name: &str, element: ElementType, dims: &[Option<u64>]) -> TensorSpec {
         TensorSpec { name: name.to_owned(), element, dims: Some(dims.to_vec()) }
@@ -209,30 +159,38 @@ mod tests {
         spec(name, ElementType::Float32, dims)
     }
 
+    /// A way of numbers into an input.
+    fn route(input: &str, element: ElementType, columns: &[usize], is_flat: bool) -> Route {
+        let parts = columns.iter().map(|column| Part { column: *column, gives: Gives::Values, width: 1 }).collect();
+        Route { input: input.to_owned(), element, parts, is_flat }
+    }
+
     /// Binds columns a and b.
     fn try_inputs(inputs: Vec<TensorSpec>) -> Result<Fit, ModelError> {
         let signature = Signature { inputs, outputs: vec![float("score", &[None, Some(1)])] };
         let columns = ["a".to_owned(), "b".to_owned()];
-        decide(&signature, &BTreeMap::new(), &Binding { columns: &columns, fingerprint: None, output: None })
+        decide(
+            &signature,
+            &BTreeMap::new(),
+            &Binding { inputs: None, columns: &columns, fingerprint: None, output: None },
+        )
     }
 
     fn try_output(outputs: Vec<TensorSpec>, output: Option<&str>) -> Result<String, ModelError> {
         let signature = Signature { inputs: vec![float("x", &[None, Some(1)])], outputs };
         let columns = ["a".to_owned()];
         let output = output.map(|name| ScoreOutput { name: Some(name), class: None });
-        let binding = Binding { columns: &columns, fingerprint: None, output };
+        let binding = Binding { inputs: None, columns: &columns, fingerprint: None, output };
         decide(&signature, &BTreeMap::new(), &binding).map(|fit| fit.output)
     }
 
     #[test]
     fn one_matrix_as_wide_as_the_vector_fits() {
-        for width in [Some(2), None] {
-            let fit = try_inputs(vec![float("x", &[None, width])]).unwrap();
-            assert_eq!(fit.inputs, Inputs::Matrix { input: "x".to_owned() });
-        }
         // Also when the matrix happens to be called like a column.
-        let fit = try_inputs(vec![float("b", &[None, Some(2)])]).unwrap();
-        assert_eq!(fit.inputs, Inputs::Matrix { input: "b".to_owned() });
+        for (name, width) in [("x", Some(2)), ("x", None), ("b", Some(2))] {
+            let fit = try_inputs(vec![float(name, &[None, width])]).unwrap();
+            assert_eq!(fit.routes, [route(name, ElementType::Float32, &[0, 1], false)]);
+        }
     }
 
     #[test]
@@ -240,19 +198,16 @@ mod tests {
         let signature =
             Signature { inputs: vec![spec("a", ElementType::Int64, &[None])], outputs: vec![float("score", &[None])] };
         let columns = ["a".to_owned()];
-        let binding = Binding { columns: &columns, fingerprint: None, output: None };
+        let binding = Binding { inputs: None, columns: &columns, fingerprint: None, output: None };
         let fit = decide(&signature, &BTreeMap::new(), &binding).unwrap();
-        let a = ColumnInput { name: "a".to_owned(), column: 0, whole: true, trailing_one: false };
-        assert_eq!(fit.inputs, Inputs::PerColumn(vec![a]));
+        assert_eq!(fit.routes, [route("a", ElementType::Int64, &[0], true)]);
     }
 
     #[test]
     fn inputs_named_like_columns_fit_in_any_order() {
         let inputs = vec![float("b", &[None, Some(1)]), spec("a", ElementType::Int64, &[None])];
-        let Inputs::PerColumn(fitted) = try_inputs(inputs).unwrap().inputs else { panic!("a matrix") };
-        let b = ColumnInput { name: "b".to_owned(), column: 1, whole: false, trailing_one: true };
-        let a = ColumnInput { name: "a".to_owned(), column: 0, whole: true, trailing_one: false };
-        assert_eq!(fitted, [b, a]);
+        let (b, a) = (route("b", ElementType::Float32, &[1], false), route("a", ElementType::Int64, &[0], true));
+        assert_eq!(try_inputs(inputs).unwrap().routes, [b, a]);
     }
 
     #[test]
@@ -286,10 +241,10 @@ mod tests {
     #[test]
     fn a_type_that_the_vector_cannot_give_is_refused() {
         insta::assert_snapshot!(
-            try_inputs(vec![spec("x", ElementType::Other("float64"), &[None, Some(2)])]).unwrap_err(),
-            @r#"the model does not fit the vector: input "x" is float64, the vector is float32; the vector gives 2 columns (a, b); the model wants x float64 [?, 2]"#
+            try_inputs(vec![spec("x", ElementType::Other("uint8"), &[None, Some(2)])]).unwrap_err(),
+            @r#"the model does not fit the vector: input "x" is uint8, not float32, float64, int64 or int32; the vector gives 2 columns (a, b); the model wants x uint8 [?, 2]"#
         );
-        assert!(try_inputs(vec![float("a", &[None]), spec("b", ElementType::Other("string"), &[None])]).is_err());
+        assert!(try_inputs(vec![float("a", &[None]), spec("b", ElementType::Text, &[None])]).is_err());
         assert!(try_inputs(Vec::new()).is_err());
     }
 
@@ -329,7 +284,11 @@ mod tests {
         let bind = |model: Option<&str>, vector| {
             let key = metadata::FINGERPRINT.to_owned();
             let metadata = model.map(|model| (key, model.to_owned())).into_iter().collect();
-            decide(&signature, &metadata, &Binding { columns: &columns, fingerprint: vector, output: None })
+            decide(
+                &signature,
+                &metadata,
+                &Binding { inputs: None, columns: &columns, fingerprint: vector, output: None },
+            )
         };
         assert!(bind(Some("8a21"), Some("8a21")).is_ok());
         assert!(bind(None, Some("8a21")).is_ok());
@@ -348,7 +307,7 @@ mod tests {
         let columns = ["a", "b"].map(str::to_owned);
         let bind = |named: &str| {
             let metadata = BTreeMap::from([(metadata::COLUMNS.to_owned(), named.to_owned())]);
-            decide(&signature, &metadata, &Binding { columns: &columns, fingerprint: None, output: None })
+            decide(&signature, &metadata, &Binding { inputs: None, columns: &columns, fingerprint: None, output: None })
         };
         assert!(bind("a,b").is_ok() && bind("").is_ok());
         insta::assert_snapshot!(
@@ -360,7 +319,7 @@ mod tests {
         let inputs = vec![float("b", &[None]), float("a", &[None])];
         let signature = Signature { inputs, outputs: vec![float("score", &[None])] };
         let metadata = BTreeMap::from([(metadata::COLUMNS.to_owned(), "b,a".to_owned())]);
-        let binding = Binding { columns: &columns, fingerprint: None, output: None };
+        let binding = Binding { inputs: None, columns: &columns, fingerprint: None, output: None };
         assert!(decide(&signature, &metadata, &binding).is_ok(), "inputs of their own are found by name");
     }
 
@@ -375,7 +334,7 @@ mod tests {
             let signature = Signature { inputs: vec![float("x", &[None, Some(1)])], outputs: vec![score] };
             let columns = ["a".to_owned()];
             let output = Some(ScoreOutput { name: None, class: Some(0) });
-            let binding = Binding { columns: &columns, fingerprint: None, output };
+            let binding = Binding { inputs: None, columns: &columns, fingerprint: None, output };
             decide(&signature, &BTreeMap::new(), &binding).map(|fit| fit.class)
         };
         for dims in [None, Some([None, None]), Some([None, Some(2)])] {

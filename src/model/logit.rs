@@ -93,6 +93,7 @@ mod tests {
 
     fn scorer(document: &Document) -> Scorer {
         let binding = Binding {
+            inputs: None,
             columns: &["a".to_owned()],
             fingerprint: None,
             output: Some(ScoreOutput { name: Some("score"), class: None }),

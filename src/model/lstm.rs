@@ -204,7 +204,7 @@ mod tests {
         ) {
             let spec = spec(vocab, dim, hidden, length);
             let bytes = build_lstm(&spec).unwrap();
-            let binding = Binding { columns: &spec.columns, fingerprint: Some("8a21"), output: None };
+            let binding = Binding { inputs: None, columns: &spec.columns, fingerprint: Some("8a21"), output: None };
             let mut scorer = Session::from_bytes(&bytes, 1).unwrap().bind(&binding).unwrap();
             let mut scores = Vec::new();
             let matrix = &numbers[..5 * length];

@@ -75,10 +75,12 @@ fn mixing_node(node: &NodeProto) -> Option<&NodeProto> {
 
 /// A row that scores otherwise alone than with others. Rows that the model fails on alone are of no use for it.
 pub(super) fn by_trial(scorer: &mut Scorer) -> Option<String> {
-    let width = scorer.columns().len();
+    let columns = scorer.columns().len();
     let (mut together, mut alone, mut output) = (Vec::new(), Vec::new(), Vec::new());
     for row in 0..ROWS {
-        let vector: Vec<f32> = (0..width).map(|column| value(row, column)).collect();
+        let numbers: Vec<f32> = (0..columns).map(|column| value(row, column)).collect();
+        let mut vector = Vec::new();
+        scorer.inputs().append_row(&numbers, &mut vector);
         if scorer.evaluate(&vector, 1, &mut output).is_ok() && output.iter().all(|output| output.is_finite()) {
             together.extend(vector);
             alone.append(&mut output);
@@ -121,7 +123,7 @@ mod tests {
     }
 
     fn scorer(bytes: &[u8]) -> Scorer {
-        let binding = Binding { columns: &columns(), fingerprint: None, output: None };
+        let binding = Binding { inputs: None, columns: &columns(), fingerprint: None, output: None };
         Session::from_bytes(bytes, 1).unwrap().bind(&binding).unwrap()
     }
 

@@ -100,7 +100,7 @@ mod tests {
             let bytes = build_mlp(&spec).unwrap();
             let document = Document::read(&bytes).unwrap();
             let output = ScoreOutput { name: Some("probability"), class: None };
-            let binding = Binding { columns: &spec.columns, fingerprint: Some("8a21"), output: Some(output) };
+            let binding = Binding { inputs: None, columns: &spec.columns, fingerprint: Some("8a21"), output: Some(output) };
             let mut scorer = Session::from_bytes(&bytes, 1).unwrap().bind(&binding).unwrap();
             let mut scores = Vec::new();
             for rows in [1, 9] {

@@ -5,12 +5,12 @@
 //!   file ──▶ size, content ──▶ signature ──┐   columns, output   ┌──▶ Scorer ──▶ one score per row
 //!                 │            metadata    ├──▶ do they fit? ────┤       ▲
 //!                 └──▶ ONNX Runtime ───────┘                     └──▶ a refusal with both shapes
-//!                      (runtime, session)                                 │ matrix, row-major float32
+//!                      (runtime, session)                                 │ vectors, row after row
 //! ```
 //!
 //! A file is trusted only so far: it is read and checked here ([`onnx`]) before ONNX Runtime sees it, it is run once
-//! on zeros before it is handed out, and every score is checked to be finite. Two kinds of inputs fit a vector: one
-//! float32 matrix, or one input per column, named like the column. The columns of a matrix have no names in the file but
+//! on zeros before it is handed out, and every score is checked to be finite. Inputs named like columns take these, each in its type
+//! (`route`), and one other takes what is left: all columns, where it is the only one. The columns of a matrix have no names in the file but
 //! those of its metadata: where it names other ones than the vector, or in another order, it is refused. [`adopt()`] ties a
 //! file to a vector that has the same values. A model that ends in a Sigmoid is run for the logit ([`Link`]); one whose
 //! scores depend on who shares a batch is found ([`Mixing`]).
@@ -36,6 +36,7 @@ mod feeding;
 mod fit;
 pub mod gradient;
 mod layer;
+mod layout;
 mod link;
 mod logit;
 mod lstm;
@@ -44,6 +45,7 @@ mod mlp;
 mod objective;
 pub mod onnx;
 pub mod optimiser;
+mod route;
 mod runtime;
 mod scorer;
 mod session;
@@ -57,6 +59,7 @@ pub(crate) use adopt::{Adopted, adopt, adopted_from};
 pub use deepfm::{DeepFmSpec, build_deepfm};
 pub(crate) use error::{ModelError, RuntimeError};
 pub use fit::{Binding, ScoreOutput};
+pub(crate) use layout::lay_out;
 pub use link::Link;
 pub(crate) use link::logistic;
 pub use lstm::{LstmSpec, build_lstm};

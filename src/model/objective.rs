@@ -105,7 +105,7 @@ mod tests {
         graph.output("score", FLOAT, &[Named("batch"), Fixed(1)]);
         let document = Document::new(graph.finish());
         let columns = ["a", "b"].map(str::to_owned);
-        let binding = Binding { columns: &columns, fingerprint: None, output: None };
+        let binding = Binding { inputs: None, columns: &columns, fingerprint: None, output: None };
         let scorer = Session::from_bytes(&document.write(), 1).unwrap().bind(&binding).unwrap();
         expect_probability(&document, &mut scorer.with_activation(activation))
     }

@@ -7,6 +7,7 @@ use super::{
     mixing,
     session::{Facts, Run},
 };
+use crate::feature::Inputs;
 
 /// Rows of the run that shows whether a model keeps to its declared shapes: more than one, so that an output that
 /// ignores the batch is noticed.
@@ -27,15 +28,20 @@ pub struct Scorer {
 }
 
 impl Scorer {
-    pub(super) fn new(run: Run, fit: Fit, columns: Vec<String>, facts: Facts) -> Result<Self, ModelError> {
-        let feeding = Feeding::new(fit.inputs, columns.len());
+    pub(super) fn new(
+        run: Run,
+        fit: Fit,
+        (columns, inputs): (Vec<String>, Inputs),
+        facts: Facts,
+    ) -> Result<Self, ModelError> {
+        let feeding = Feeding::new(fit.routes, &columns, inputs);
         let Facts { version, link, mixes } = facts;
         let mut scorer = Self { run, feeding, columns, output: fit.output, class: fit.class, version, link, mixes };
-        let zeros = vec![0.0; TRIAL_ROWS * scorer.columns.len()];
+        let zeros = vec![0.0; TRIAL_ROWS * scorer.feeding.width()];
         scorer.evaluate(&zeros, TRIAL_ROWS, &mut Vec::new())?;
         if scorer.class.is_none() {
             let output = (scorer.output.as_str(), scorer.link);
-            classes::check(&mut scorer.run, &mut scorer.feeding, output, scorer.columns.len())?;
+            classes::check(&mut scorer.run, &mut scorer.feeding, output)?;
         }
         Ok(scorer)
     }
@@ -48,12 +54,14 @@ impl Scorer {
 
     /// Scores `rows` vectors.
     ///
-    /// `matrix` is row-major, `rows` times the number of columns bound. `scores` is replaced by one score per row; on
+    /// `matrix` has `rows` vectors, row after row, as the [`Inputs`] that were bound say: of numbers alone, `rows` times the number
+    /// of columns. `scores` is replaced by one score per row; on
     /// an error it is left empty, and the scorer can go on with the next batch. Of an output `[batch, 2]` the column that the
     /// binding names is the score, else the second: the probability of class 1 as classifiers export it.
     ///
     /// # Errors
-    /// [`ModelError::MatrixSize`], [`ModelError::NotWhole`], [`ModelError::Run`], [`ModelError::OutputShape`], or
+    /// [`ModelError::MatrixSize`], [`ModelError::NotWhole`], [`ModelError::NotHeld`], [`ModelError::Run`],
+    /// [`ModelError::OutputShape`], or
     /// [`ModelError::NotFinite`] when any score is NaN or infinite.
     pub fn score(&mut self, matrix: &[f32], rows: usize, scores: &mut Vec<f32>) -> Result<(), ModelError> {
         self.evaluate(matrix, rows, scores)?;
@@ -64,7 +72,8 @@ impl Scorer {
     /// [`score`](Self::score), but what is no score is there as it is.
     ///
     /// # Errors
-    /// [`ModelError::MatrixSize`], [`ModelError::NotWhole`], [`ModelError::Run`] or [`ModelError::OutputShape`].
+    /// [`ModelError::MatrixSize`], [`ModelError::NotWhole`], [`ModelError::NotHeld`], [`ModelError::Run`] or
+    /// [`ModelError::OutputShape`].
     pub fn evaluate(&mut self, matrix: &[f32], rows: usize, outputs: &mut Vec<f32>) -> Result<(), ModelError> {
         outputs.clear();
         self.feeding.fill(matrix, rows)?;
@@ -107,10 +116,16 @@ impl Scorer {
         &self.version
     }
 
-    /// The columns of the vector, in the order of the matrix.
+    /// The columns of the vector, in its order.
     #[must_use]
     pub fn columns(&self) -> &[String] {
         &self.columns
+    }
+
+    /// Their types, and where in a row they are.
+    #[must_use]
+    pub fn inputs(&self) -> &Inputs {
+        self.feeding.inputs()
     }
 
     /// The output that the scores are of.
@@ -166,7 +181,12 @@ mod tests {
     fn bind(graph: GraphBuilder, columns: &[&str]) -> Result<Scorer, ModelError> {
         let bytes = Document::new(graph.finish()).write();
         let columns: Vec<String> = columns.iter().map(|&column| column.to_owned()).collect();
-        Session::from_bytes(&bytes, 1).unwrap().bind(&Binding { columns: &columns, fingerprint: None, output: None })
+        Session::from_bytes(&bytes, 1).unwrap().bind(&Binding {
+            inputs: None,
+            columns: &columns,
+            fingerprint: None,
+            output: None,
+        })
     }
 
     /// One float32 input `x [batch, 1]`; the score is `operator(x)`.

@@ -8,7 +8,7 @@ use ort::{
         HasSelectedOutputs, OutputSelector, RunOptions, Session as OrtSession, SessionInputValue,
         builder::GraphOptimizationLevel,
     },
-    value::{TensorElementType, TensorRef, ValueType},
+    value::{Tensor, TensorElementType, TensorRef, ValueType},
 };
 
 use super::{
@@ -73,7 +73,8 @@ impl Session {
         // A row that the model fails on is told once, by whoever looks for it.
         options.set_log_level(LogLevel::Fatal).map_err(run_failed)?;
         let run = Run { session, options };
-        Scorer::new(run, fit, binding.columns.to_vec(), Facts { version: self.version, link, mixes })
+        let vector = (binding.columns.to_vec(), binding.inputs());
+        Scorer::new(run, fit, vector, Facts { version: self.version, link, mixes })
     }
 }
 
@@ -107,8 +108,16 @@ pub struct Feed<'a> {
 pub enum Values<'a> {
     /// 32-bit floating point.
     Float32(&'a [f32]),
+    /// 64-bit floating point.
+    Float64(&'a [f64]),
     /// 64-bit integers.
     Int64(&'a [i64]),
+    /// 32-bit integers.
+    Int32(&'a [i32]),
+    /// True or false.
+    Bool(&'a [bool]),
+    /// Texts.
+    Text(&'a [String]),
 }
 
 impl Run {
@@ -180,7 +189,7 @@ impl Computation {
                     let (_, values) = value.try_extract_tensor::<i64>().map_err(run_failed)?;
                     (ElementType::Int64, Some(Values::Int64(values)))
                 }
-                other => (ElementType::Other(element_name(*other)), None),
+                other => (element_of(*other), None),
             };
             take(position, Output { element, dims, values })?;
         }
@@ -188,16 +197,16 @@ impl Computation {
     }
 }
 
-/// The name of a type other than those that inputs can have.
-fn element_name(element: TensorElementType) -> &'static str {
+/// The type of ONNX Runtime's, whose values are taken or not.
+fn element_of(element: TensorElementType) -> ElementType {
     match element {
-        TensorElementType::Bool => "bool",
-        TensorElementType::Int32 => "int32",
-        TensorElementType::Float64 => "float64",
-        TensorElementType::Float16 => "float16",
-        TensorElementType::Bfloat16 => "bfloat16",
-        TensorElementType::String => "string",
-        _ => "another type",
+        TensorElementType::Bool => ElementType::Bool,
+        TensorElementType::Int32 => ElementType::Int32,
+        TensorElementType::Float64 => ElementType::Float64,
+        TensorElementType::String => ElementType::Text,
+        TensorElementType::Float16 => ElementType::Other("float16"),
+        TensorElementType::Bfloat16 => ElementType::Other("bfloat16"),
+        _ => ElementType::Other("another type"),
     }
 }
 
@@ -233,7 +242,12 @@ fn select(outputs: &[String]) -> ort::Result<RunOptions<HasSelectedOutputs>> {
 pub(super) fn view<'a>(feed: &Feed<'a>) -> ort::Result<SessionInputValue<'a>> {
     Ok(match feed.values {
         Values::Float32(values) => TensorRef::from_array_view((feed.dims, values))?.into(),
+        Values::Float64(values) => TensorRef::from_array_view((feed.dims, values))?.into(),
         Values::Int64(values) => TensorRef::from_array_view((feed.dims, values))?.into(),
+        Values::Int32(values) => TensorRef::from_array_view((feed.dims, values))?.into(),
+        Values::Bool(values) => TensorRef::from_array_view((feed.dims, values))?.into(),
+        // Texts can't be borrowed.
+        Values::Text(values) => Tensor::from_string_array((feed.dims, values))?.into(),
     })
 }
 
@@ -271,7 +285,7 @@ mod tests {
 
     #[test]
     fn an_operator_that_the_runtime_does_not_know_is_refused() {
-        let binding = Binding { columns: &["a".to_owned()], fingerprint: None, output: None };
+        let binding = Binding { inputs: None, columns: &["a".to_owned()], fingerprint: None, output: None };
         let error = Session::from_bytes(&doubling("Dubble").write(), 1).unwrap().bind(&binding).unwrap_err();
         assert!(matches!(&error, ModelError::Load { reason } if reason.contains("Dubble")), "{error}");
     }

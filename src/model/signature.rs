@@ -39,8 +39,16 @@ pub struct TensorSpec {
 pub enum ElementType {
     /// 32-bit floating point.
     Float32,
+    /// 64-bit floating point.
+    Float64,
     /// 64-bit integer.
     Int64,
+    /// 32-bit integer.
+    Int32,
+    /// True or false.
+    Bool,
+    /// Texts.
+    Text,
     /// Any other type, by name; also `sequence` and `map`, which are not tensors.
     Other(&'static str),
 }
@@ -105,7 +113,11 @@ impl ElementType {
         ];
         match code {
             data_type::FLOAT => Ok(Self::Float32),
+            data_type::DOUBLE => Ok(Self::Float64),
             data_type::INT64 => Ok(Self::Int64),
+            data_type::INT32 => Ok(Self::Int32),
+            data_type::BOOL => Ok(Self::Bool),
+            data_type::STRING => Ok(Self::Text),
             _ => {
                 let name = usize::try_from(code).ok().and_then(|code| NAMES.get(code.checked_sub(1)?));
                 name.map(|name| Self::Other(name)).ok_or_else(unsupported)
@@ -133,7 +145,11 @@ impl fmt::Display for ElementType {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Float32 => "float32",
+            Self::Float64 => "float64",
             Self::Int64 => "int64",
+            Self::Int32 => "int32",
+            Self::Bool => "bool",
+            Self::Text => "string",
             Self::Other(name) => name,
         })
     }

@@ -71,14 +71,17 @@ impl Judged for TrialError {
 pub(crate) fn try_rows(scorer: &mut Scorer) -> Result<(), ModelError> {
     let columns = scorer.columns().len();
     let varied = varied_rows(columns);
+    let width = scorer.inputs().width();
+    let mut rows = Vec::with_capacity(ROWS * width);
+    varied.chunks(columns.max(1)).for_each(|numbers| scorer.inputs().append_row(numbers, &mut rows));
     // What can't be run at all on such rows says nothing of batches.
-    let is_runnable = varied.chunks(columns.max(1)).all(|row| outputs(scorer, row, 1).is_ok());
-    let rows = if is_runnable { varied } else { vec![0.0; ROWS * columns] };
+    let is_runnable = rows.chunks(width.max(1)).all(|row| outputs(scorer, row, 1).is_ok());
+    let rows = if is_runnable { rows } else { vec![0.0; ROWS * width] };
     let mut is_finite = false;
     for count in 1..=ROWS {
         // Every row is once the first and once the last of a batch.
         for first in 0..=ROWS - count {
-            let part = rows.get(first * columns..(first + count) * columns).unwrap_or_default();
+            let part = rows.get(first * width..(first + count) * width).unwrap_or_default();
             is_finite |= outputs(scorer, part, count)?.iter().any(|score| score.is_finite());
         }
     }
@@ -91,19 +94,16 @@ pub(crate) fn try_rows(scorer: &mut Scorer) -> Result<(), ModelError> {
 /// What a run on zeros fails with.
 pub(crate) fn id_limits(scorer: &mut Scorer) -> Result<Vec<(String, u64)>, ModelError> {
     let names = scorer.columns().to_vec();
-    let mut row = vec![0.0; names.len()];
-    outputs(scorer, &row, 1)?;
+    outputs(scorer, &vec![0.0; scorer.inputs().width()], 1)?;
+    let mut numbers = vec![0.0; names.len()];
     let mut limits = Vec::new();
     for (column, name) in names.into_iter().enumerate() {
         let mut takes = |id: u64| {
-            if let Some(value) = row.get_mut(column) {
-                *value = id as f32;
-            }
-            let is_taken = outputs(scorer, &row, 1).is_ok();
-            if let Some(value) = row.get_mut(column) {
-                *value = 0.0;
-            }
-            is_taken
+            let mut row = Vec::new();
+            numbers.iter_mut().skip(column).take(1).for_each(|number| *number = id as f32);
+            scorer.inputs().append_row(&numbers, &mut row);
+            numbers.iter_mut().skip(column).take(1).for_each(|number| *number = 0.0);
+            outputs(scorer, &row, 1).is_ok()
         };
         if takes(LARGEST_ID) {
             continue;
@@ -118,13 +118,17 @@ pub(crate) fn id_limits(scorer: &mut Scorer) -> Result<Vec<(String, u64)>, Model
     Ok(limits)
 }
 
-/// The score of each row by itself; NaN where the model fails on it.
+/// The score of each row by itself, given as the number of each column; NaN where the model fails on it.
 ///
 /// # Errors
 /// What a run on zeros fails with.
 pub(super) fn scores_alone(scorer: &mut Scorer, rows: &[Vec<f32>]) -> Result<Vec<f32>, ModelError> {
-    outputs(scorer, &vec![0.0; scorer.columns().len()], 1)?;
-    let mut score = |row: &Vec<f32>| outputs(scorer, row, 1).ok().and_then(|scores| scores.first().copied());
+    outputs(scorer, &vec![0.0; scorer.inputs().width()], 1)?;
+    let mut score = |numbers: &Vec<f32>| {
+        let mut row = Vec::new();
+        scorer.inputs().append_row(numbers, &mut row);
+        outputs(scorer, &row, 1).ok().and_then(|scores| scores.first().copied())
+    };
     Ok(rows.iter().map(|row| score(row).unwrap_or(f32::NAN)).collect())
 }
 
@@ -191,7 +195,7 @@ mod tests {
 
     fn bind(graph: GraphBuilder, columns: &[&str]) -> Scorer {
         let columns: Vec<String> = columns.iter().map(|&column| column.to_owned()).collect();
-        let binding = Binding { columns: &columns, fingerprint: None, output: None };
+        let binding = Binding { inputs: None, columns: &columns, fingerprint: None, output: None };
         Session::from_bytes(&Document::new(graph.finish()).write(), 1).unwrap().bind(&binding).unwrap()
     }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::index::StreamIndex;
+use crate::feature::Inputs;
 use crate::learn::JoinSettings;
 use crate::sql::Condition;
 
@@ -18,4 +19,12 @@ pub struct LabelPlan {
     pub settings: JoinSettings,
     /// How long the broker keeps examples.
     pub retain: Duration,
+}
+
+impl LabelPlan {
+    /// The same plan for vectors whose columns are in these types; `position` is the column that is replaced by the place.
+    pub(crate) fn set_inputs(&mut self, inputs: &Inputs, position: Option<usize>) {
+        self.settings.columns = inputs.width();
+        self.settings.position = position.and_then(|column| inputs.place(column)).map(|place| place.start);
+    }
 }

@@ -28,6 +28,7 @@ impl ModelPlan {
     pub fn binding<'a>(&'a self, vector: &'a VectorPlan) -> Binding<'a> {
         Binding {
             columns: vector.columns(),
+            inputs: Some(vector.inputs()),
             fingerprint: Some(vector.fingerprint().as_str()),
             output: Some(ScoreOutput { name: self.output.as_deref(), class: self.class }),
         }

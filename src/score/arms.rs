@@ -61,7 +61,7 @@ impl Arms {
     }
 
     /// Scores a job, at most `batch_rows` rows at a time; group by group where rows of a batch depend on one another. `width` is
-    /// the number of the vector's columns. No model sees a row whose vector is not complete; rows that a model fails on are
+    /// a vector's, in words. No model sees a row whose vector is not complete; rows that a model fails on are
     /// named, and cost no others their scores.
     ///
     /// # Errors

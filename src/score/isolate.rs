@@ -16,7 +16,7 @@ use crate::model::{ModelError, Scorer};
 #[derive(Clone, Copy)]
 pub(super) struct Rows<'a> {
     pub(super) vectors: &'a [f32],
-    /// Numbers of a row.
+    /// Words of a row.
     pub(super) width: usize,
 }
 
@@ -130,7 +130,7 @@ mod tests {
         graph.node(if mixes { "Sub" } else { "Identity" }, if mixes { &["sum", "mean"] } else { &["sum"] }, "score");
         graph.output("score", FLOAT, &[Dimension::Named("batch")]);
         let columns = ["item", "price"].map(str::to_owned);
-        let binding = Binding { columns: &columns, fingerprint: None, output: None };
+        let binding = Binding { inputs: None, columns: &columns, fingerprint: None, output: None };
         let bound = Session::from_bytes(&Document::new(graph.finish()).write(), 1).unwrap().bind(&binding);
         bound.unwrap().with_mixing(Mixing::PerRequest).unwrap()
     }

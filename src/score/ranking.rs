@@ -35,12 +35,12 @@ struct LeftOut<'a> {
     reason: Cow<'a, str>,
 }
 
-/// Scores a job, at most `batch_rows` rows at a time: one ranking per group, in their order. `columns` are the vector's.
+/// Scores a job, at most `batch_rows` rows at a time: one ranking per group, in their order. `width` is a vector's, in words.
 ///
 /// # Errors
 /// A defect of this program: what a model fails on is left out of its ranking.
-pub fn rank(arms: &mut Arms, job: &Job, columns: &[String], batch_rows: usize) -> Result<Vec<Ranked>, ModelError> {
-    let scored = arms.score(job, columns.len(), batch_rows)?;
+pub fn rank(arms: &mut Arms, job: &Job, width: usize, batch_rows: usize) -> Result<Vec<Ranked>, ModelError> {
+    let scored = arms.score(job, width, batch_rows)?;
     let mut first = 0;
     let mut rankings = Vec::with_capacity(job.groups.len());
     for (group, arm) in job.groups.iter().zip(&scored.arms) {
@@ -138,7 +138,7 @@ mod tests {
 
     fn scorer(seed: u64) -> Scorer {
         let spec = MlpSpec { columns: columns(), hidden: vec![4], dropout: 0.0, seed, fingerprint: "8a21".to_owned() };
-        let binding = Binding { columns: &spec.columns, fingerprint: None, output: None };
+        let binding = Binding { inputs: None, columns: &spec.columns, fingerprint: None, output: None };
         Session::from_bytes(&build_mlp(&spec).unwrap(), 1).unwrap().bind(&binding).unwrap()
     }
 
@@ -173,7 +173,7 @@ mod tests {
     }
 
     fn replies(arms: &mut Arms, job: &Job, batch_rows: usize) -> Vec<serde_json::Value> {
-        let ranked = rank(arms, job, &columns(), batch_rows).unwrap();
+        let ranked = rank(arms, job, 2, batch_rows).unwrap();
         ranked.iter().map(|ranking| serde_json::from_slice(&ranking.payload).unwrap()).collect()
     }
 
@@ -201,7 +201,7 @@ mod tests {
         let mut arms = Arms::new(scorer(1));
         let left_out = replies(&mut arms, &flawed, 256).swap_remove(0)["left_out"].to_string();
         insta::assert_snapshot!(left_out, @r#"[{"item_id":10,"reason":"feature `price` is inf"},{"item_id":13,"reason":"feature `price` is NaN"}]"#);
-        let ranked = rank(&mut arms, &flawed, &columns(), 256).unwrap();
+        let ranked = rank(&mut arms, &flawed, 2, 256).unwrap();
         let orders: Vec<_> = ranked.iter().map(|ranking| (ranking.order.len(), ranking.left_out.is_some())).collect();
         assert_eq!(orders, [(2, true), (0, true), (1, true), (1, true)]);
     }
@@ -216,7 +216,7 @@ mod tests {
         graph.node("Add", &["price", "nothing"], "logit");
         graph.node("Sigmoid", &["logit"], "score");
         graph.output("score", FLOAT, &[Dimension::Named("batch")]);
-        let binding = Binding { columns: &columns(), fingerprint: None, output: None };
+        let binding = Binding { inputs: None, columns: &columns(), fingerprint: None, output: None };
         Session::from_bytes(&Document::new(graph.finish()).write(), 1).unwrap().bind(&binding).unwrap()
     }
 
@@ -241,7 +241,7 @@ mod tests {
 
     #[test]
     fn nothing_is_said_of_what_was_left_out_where_nothing_was() {
-        let ranked = rank(&mut Arms::new(scorer(1)), &job(&[1.0], &[1]), &columns(), 256).unwrap();
+        let ranked = rank(&mut Arms::new(scorer(1)), &job(&[1.0], &[1]), 2, 256).unwrap();
         let payload = String::from_utf8(ranked[0].payload.to_vec()).unwrap();
         assert!(payload.starts_with(r#"{"request_id":"r0","user_id":0,"model":""#), "{payload}");
         assert!(payload.ends_with("}]}") && !payload.contains("left_out"), "{payload}");

@@ -81,6 +81,7 @@ pub struct Labeller {
     fingerprint: String,
     /// Tells settings apart under which a state was saved.
     settings: u64,
+    /// Words of a vector.
     columns: usize,
     /// Rows of a message.
     most_rows: usize,
@@ -104,20 +105,21 @@ impl Labeller {
     pub(crate) fn new(pipeline: &Pipeline, recorded: Recorded, shown: Shown) -> Result<Option<Self>, JoinError> {
         let (Some(plan), Some(vector)) = (&pipeline.labels, &pipeline.vector) else { return Ok(None) };
         let LabelPlan { stream, settings, .. } = plan;
-        let columns = vector.columns().len();
+        let inputs = vector.inputs();
+        let columns = inputs.width();
         Ok(Some(Self {
             join: LabelJoin::new(*settings)?,
             stream: pipeline.stream(*stream).name.clone(),
-            settings: saving::settings_fingerprint(pipeline, vector.fingerprint().as_str()),
+            settings: saving::settings_fingerprint(pipeline, &vector.examples_fingerprint()),
             fingerprint: vector.fingerprint().as_str().to_owned(),
             columns,
             most_rows: (MESSAGE_BYTES / (columns * size_of::<f32>() + ROW_BYTES)).max(1),
             recorded,
             shown,
             unscored: HashSet::new(),
-            examples: Examples::new(columns),
-            part: Examples::new(columns),
-            impressions: Impressions::new(columns),
+            examples: Examples::new(inputs),
+            part: Examples::new(inputs),
+            impressions: Impressions::new(inputs),
         }))
     }
 

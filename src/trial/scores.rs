@@ -39,8 +39,8 @@ pub(super) fn check_score(
         faults.push(format!("ranking of {:?} at {}: {fault}", score.request, group.at));
         return Ok(());
     }
-    let columns = pipeline.vector.as_ref().map(|vector| vector.columns().to_vec()).unwrap_or_default();
-    let rankings = rank(scorer, &output.job, &columns, plan.batch_rows)?;
+    let width = pipeline.vector.as_ref().map_or(0, |vector| vector.inputs().width());
+    let rankings = rank(scorer, &output.job, width, plan.batch_rows)?;
     let ranking = rankings.first().ok_or(TrialError::NoRanking)?;
     let reply: Value = serde_json::from_slice(&ranking.payload)?;
     let scores: Vec<f64> =

@@ -56,7 +56,7 @@ fn prequential_auc(pipeline: &Pipeline, examples: &Examples) -> f64 {
     let scorer = || load_model(pipeline).unwrap().unwrap();
     let mut learner = Learner::new(trainer, scorer(), scorer(), plan.learner.clone());
     for batch in rows(examples).chunks(plan.learner.batch) {
-        let mut new = Examples::new(examples.columns());
+        let mut new = Examples::new(examples.width());
         for example in batch {
             new.push(*example).unwrap();
         }
@@ -72,7 +72,7 @@ fn prequential_auc(pipeline: &Pipeline, examples: &Examples) -> f64 {
 fn shuffled(examples: &Examples) -> Examples {
     let mut kinds: Vec<ExampleKind> = examples.kinds().to_vec();
     kinds.shuffle(&mut ChaCha8Rng::seed_from_u64(5));
-    let mut shuffled = Examples::new(examples.columns());
+    let mut shuffled = Examples::new(examples.width());
     for (example, kind) in rows(examples).into_iter().zip(kinds) {
         shuffled.push(Example { kind, ..example }).unwrap();
     }

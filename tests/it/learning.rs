@@ -71,12 +71,11 @@ pub fn items(reply: &Value) -> Vec<u64> {
 /// All examples that were committed.
 pub async fn examples(bus: &Bus, pipeline: &Pipeline) -> Examples {
     let vector = pipeline.vector.as_ref().unwrap();
-    let columns = vector.columns().len();
-    let mut examples = Examples::new(columns);
+    let mut examples = Examples::new(vector.inputs());
     let subject = Names::of(&pipeline.name).examples();
     let outputs = stored(bus, &output_spec(pipeline).name).await;
     for message in outputs.into_iter().filter(|message| message.subject == subject) {
-        decode(&message.payload, columns, vector.fingerprint().as_str(), &mut examples).unwrap();
+        decode(&message.payload, vector.inputs(), vector.fingerprint().as_str(), &mut examples).unwrap();
     }
     examples
 }

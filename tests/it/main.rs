@@ -37,5 +37,6 @@ mod silence;
 mod stopped;
 mod taobao;
 mod training;
+mod typed;
 mod unscorable;
 mod windows;

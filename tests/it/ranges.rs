@@ -157,7 +157,7 @@ fn tell(name: &str, told: &Told, unit: i64) {
         counts.add(&output.counts);
         assert!(output.dead.iter().all(|letter| letter.reason != "failed"), "{name}: {:?}", output.dead);
         if let (Some(arms), Some(vector)) = (&mut arms, &pipeline.vector) {
-            let ranked = rank(arms, &output.job, vector.columns(), 256).unwrap();
+            let ranked = rank(arms, &output.job, vector.inputs().width(), 256).unwrap();
             let unscorable = output.job.matrix.unscorable.len();
             let scored: usize = ranked.iter().map(|ranking| ranking.order.len()).sum();
             assert_eq!(scored + unscorable, output.job.matrix.rows, "{name}: each row is scored or named");

@@ -133,7 +133,7 @@ fn an_event_that_no_model_can_score_is_a_dead_letter_and_its_neighbours_are_scor
 
     let mut arms = Arms::new(load_model(&pipeline).unwrap().unwrap());
     let columns = pipeline.vector.as_ref().unwrap().columns();
-    let ranked = rank(&mut arms, &output.job, columns, 256).unwrap();
+    let ranked = rank(&mut arms, &output.job, columns.len(), 256).unwrap();
     let scored: Vec<usize> = ranked.iter().map(|ranking| ranking.order.len()).collect();
     assert_eq!(scored, [1, 1, 0, 1, 0, 1]);
 }

@@ -1,17 +1,19 @@
 //! The model: that it fits the vector, and can be trained where it is to be.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use toml::Spanned;
 
 use super::Assembly;
 use crate::config::{learning, settings};
+use crate::feature::{Inputs, VectorPlan};
 use crate::model::gradient::Loss;
 use crate::model::onnx::Document;
 use crate::model::train::{Inventory, Trainer};
 use crate::model::{
     Activation, Binding, Mixing, ModelError, ModelVersion, ObjectiveError, Scorer, Session, expect_probability,
-    try_rows,
+    lay_out, try_rows,
 };
 use crate::pipeline::{ModelPlan, TrainPlan};
 
@@ -71,6 +73,15 @@ impl Assembly<'_> {
             settings::Activation::Sigmoid => Activation::Sigmoid,
         });
         let plan = ModelPlan { bytes, output, activation, class: model.class };
+        let vector = match self.laid_out(vector, &plan.bytes) {
+            Ok(vector) => vector,
+            Err(error) => {
+                let problem = self.folder.source.problem_at(model.graph.span(), format!("{}: {error}", show(&path)));
+                self.problems.push(problem);
+                return;
+            }
+        };
+        let vector = &vector;
         let mixing = self.folder.settings.score.as_ref().map(|score| score.mixing.into()).unwrap_or_default();
         match try_scoring(&plan, &plan.binding(vector), mixing) {
             Ok(scorer) => match (scorer.mixes(), &self.folder.settings.train) {
@@ -82,7 +93,11 @@ impl Assembly<'_> {
                     let problem = self.folder.source.problem_at(model.graph.span(), message);
                     self.problems.push(problem.suggest("leave [train] out, or export the model without that"));
                 }
-                _ => self.model = Some(plan),
+                _ => {
+                    self.model = Some(plan);
+                    self.vector = Some(Arc::clone(vector));
+                    self.type_labels(vector.inputs());
+                }
             },
             Err(error) => {
                 let about_activation =
@@ -94,6 +109,27 @@ impl Assembly<'_> {
                 let advice = is_of_other_vector.then(|| format!("tidewheel model adopt {}", show(&self.folder.path)));
                 self.problems.push(problem.suggest_some(advice));
             }
+        }
+    }
+}
+
+impl Assembly<'_> {
+    /// The vector with its columns in the types that the inputs of a model take.
+    fn laid_out(&self, vector: &Arc<VectorPlan>, model: &[u8]) -> Result<Arc<VectorPlan>, ModelError> {
+        let position = self.folder.settings.feedback().and_then(|(_, labels)| labels.position.as_ref());
+        let inputs = lay_out(model, vector.described(), position.map(|position| position.get_ref().as_str()))?;
+        Ok(Arc::new(vector.with_inputs(inputs)))
+    }
+
+    /// Brings the label join to the types of the vector.
+    fn type_labels(&mut self, inputs: &Inputs) {
+        let feedback = self.folder.settings.feedback();
+        let position = feedback.and_then(|(_, labels)| labels.position.as_ref()).and_then(|position| {
+            let columns = self.vector.as_ref().map(|vector| vector.columns())?;
+            columns.iter().position(|column| column == position.get_ref())
+        });
+        if let Some(labels) = &mut self.labels {
+            labels.set_inputs(inputs, position);
         }
     }
 }

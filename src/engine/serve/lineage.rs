@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use crate::bus::Bus;
 use crate::clock;
 use crate::engine::EngineError;
+use crate::feature::VectorPlan;
 use crate::model::{ModelVersion, adopt, adopted_from};
 use crate::pipeline::{ModelPlan, Names, Pipeline};
 use crate::registry::{FolderFile, Lineage, ModelRecord, Pointer, Registered, Registry, RegistryError, decide};
@@ -25,7 +26,7 @@ pub(crate) async fn open_registry(
         Registry::open_replicated(bus, Names::of(&pipeline.name).registry(), copies, pipeline.replicas).await?;
     let (version, adopted) = (ModelVersion::of(&model.bytes), adopted_from(&model.bytes)?);
     let file = FolderFile { version: &version, adopted: &adopted, fingerprint: vector.fingerprint().as_str() };
-    let start = Start { registry: &registry, model, columns: vector.columns(), file };
+    let start = Start { registry: &registry, model, vector, file };
     let pointer = match registry.pointer().await? {
         None => start.begin().await?,
         Some(pointer) => start.go_on(pointer).await?,
@@ -45,7 +46,7 @@ pub(crate) async fn open_registry(
 struct Start<'a> {
     registry: &'a Registry,
     model: &'a ModelPlan,
-    columns: &'a [String],
+    vector: &'a VectorPlan,
     file: FolderFile<'a>,
 }
 
@@ -101,7 +102,7 @@ impl Start<'_> {
             file.version.clone()
         } else {
             let bytes = registry.fetch(&pointer.active).await?;
-            let adopted = adopt(&bytes, self.columns, file.fingerprint)?;
+            let adopted = adopt(&bytes, self.vector.columns(), self.vector.inputs(), file.fingerprint)?;
             let record = active.adopted(&adopted.bytes, file.version.clone(), file.fingerprint, now);
             registry.store(adopted.bytes.into(), &record).await?;
             record.version

@@ -188,7 +188,7 @@ impl ScoringThread {
             return Ok(Vec::new());
         }
         let start = clock::now();
-        let ranked = rank(arms, &output.job, vector.columns(), score.batch_rows)?;
+        let ranked = rank(arms, &output.job, vector.inputs().width(), score.batch_rows)?;
         let scored: usize = ranked.iter().map(|ranking| ranking.order.len()).sum();
         let made = ranked.iter().filter(|ranking| !ranking.order.is_empty()).count();
         self.stats.add_rankings(made as u64, scored as u64);

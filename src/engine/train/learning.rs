@@ -106,12 +106,12 @@ impl Learning {
 
     /// Whole messages, in steps of about the configured number of examples.
     fn take(&mut self, messages: &[Message]) -> Result<(), EngineError> {
-        let columns = self.batch.columns();
+        let inputs = self.batch.inputs().clone();
         for (index, message) in messages.iter().enumerate() {
             if self.stopped.is_some() {
                 return Ok(());
             }
-            match decode(&message.payload, columns, &self.head.fingerprint, &mut self.batch) {
+            match decode(&message.payload, &inputs, &self.head.fingerprint, &mut self.batch) {
                 Ok(()) => self.origins.note(self.batch.len(), message.sequence.0),
                 Err(error) => {
                     tracing::warn!(sequence = message.sequence.0, %error, "a message of examples is left out");

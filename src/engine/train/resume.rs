@@ -61,7 +61,7 @@ impl Learning {
         // back to goes on where training is.
         let is_begun_anew = active_record.root == *pointer.folder_seen(&active_record.root);
         let head = resumed(&mut learner, stored.load_checkpoint().await?, fresh, is_begun_anew)?;
-        let batch = Examples::new(vector.columns().len());
+        let batch = Examples::new(vector.inputs());
         let saved_position = head.position;
         Ok(Self {
             pipeline,

@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray, RecordBatch};
+use arrow::array::{ArrayRef, AsArray, PrimitiveArray, RecordBatch};
 use arrow::buffer::Buffer;
 use arrow::datatypes::{ArrowPrimitiveType, Field, Float32Type, TimestampMicrosecondType, UInt32Type};
 use arrow::error::ArrowError;
 use arrow::ipc::reader::StreamDecoder;
 
-use super::{ExampleError, Examples, FINGERPRINT, FORMAT, VERSION, check_values, fields};
+use super::{ExampleError, Examples, FINGERPRINT, FORMAT, NUMBERS, TYPED, check_values, fields, vectors, version};
+use crate::feature::Inputs;
 use crate::learn::{Example, ExampleKind};
 
 /// Adds the examples of a message to `out`.
@@ -17,32 +18,44 @@ use crate::learn::{Example, ExampleKind};
 /// # Errors
 /// An [`ExampleError`] that says what is wrong with the message; `out` is then as it was. Bytes of any kind are safe to
 /// pass.
-pub fn decode(message: &[u8], columns: usize, fingerprint: &str, out: &mut Examples) -> Result<(), ExampleError> {
-    decode_with(message, columns, fingerprint, out).map(drop)
+pub fn decode(
+    message: &[u8],
+    inputs: impl Into<Inputs>,
+    fingerprint: &str,
+    out: &mut Examples,
+) -> Result<(), ExampleError> {
+    out.expect_width(inputs.into().width())?;
+    decode_with(message, fingerprint, out).map(drop)
 }
 
 /// Adds the examples of a message to `out` and returns its metadata.
 pub(in crate::learn) fn decode_with(
     message: &[u8],
-    columns: usize,
     fingerprint: &str,
     out: &mut Examples,
 ) -> Result<HashMap<String, String>, ExampleError> {
-    out.expect_width(columns)?;
     let batch = read(message)?;
     let metadata = batch.schema_ref().metadata();
     let text = |key: &str| metadata.get(key).cloned().unwrap_or_default();
-    let (version, found) = (text(FORMAT), text(FINGERPRINT));
-    if version != VERSION {
-        return Err(ExampleError::Version { found: version, expected: VERSION });
+    let (found_version, found) = (text(FORMAT), text(FINGERPRINT));
+    let expected = version(out.inputs());
+    // Written before its ids were kept as such.
+    let is_older = found_version == NUMBERS && expected == TYPED && out.inputs().are_numbers();
+    if found_version != expected && !is_older {
+        return Err(ExampleError::Version { found: found_version, expected });
     }
-    if found != fingerprint {
-        return Err(ExampleError::Fingerprint { found, expected: fingerprint.to_owned() });
+    let inputs = if is_older { Inputs::from(out.inputs().len()) } else { out.inputs().clone() };
+    let expected = inputs.fingerprint(fingerprint);
+    if found != expected {
+        return Err(ExampleError::Fingerprint { found, expected });
     }
-    check_fields(&batch, columns)?;
-    let mut read = Examples::new(columns);
+    check_fields(&batch, &inputs)?;
+    let mut read = Examples::new(&inputs);
     read_rows(&batch, &mut read)?;
     check_values(&read)?;
+    if is_older {
+        read = read.in_types(out.inputs())?;
+    }
     out.extend(&read)?;
     Ok(metadata.clone())
 }
@@ -76,9 +89,8 @@ fn read_batch(message: &[u8]) -> Result<RecordBatch, ArrowError> {
 }
 
 /// Names, types and the absence of NULLs.
-fn check_fields(batch: &RecordBatch, columns: usize) -> Result<(), ExampleError> {
-    let columns = i32::try_from(columns).map_err(|error| unreadable(error.to_string()))?;
-    let expected = fields(columns);
+fn check_fields(batch: &RecordBatch, inputs: &Inputs) -> Result<(), ExampleError> {
+    let expected = fields(vectors::data_type(inputs)?);
     let show = |field: &Field| format!("\"{}\" of type {}", field.name(), field.data_type());
     let found = batch.schema_ref().fields();
     for (index, expected) in expected.iter().enumerate() {
@@ -96,8 +108,7 @@ fn check_fields(batch: &RecordBatch, columns: usize) -> Result<(), ExampleError>
     }
     let names = ["vector", "label", "kind", "sampling", "place", "shown", "labelled"];
     for (name, values) in names.into_iter().zip(batch.columns()) {
-        let inner = values.as_fixed_size_list_opt().map_or(0, |list| list.values().logical_null_count());
-        let count = values.logical_null_count() + inner;
+        let count = vectors::null_count(values);
         if count > 0 {
             return Err(ExampleError::Null { column: name, count });
         }
@@ -109,11 +120,8 @@ fn check_fields(batch: &RecordBatch, columns: usize) -> Result<(), ExampleError>
 fn read_rows(batch: &RecordBatch, out: &mut Examples) -> Result<(), ExampleError> {
     let missing = |column: &str| unreadable(format!("column \"{column}\" is not what its type says"));
     let column = |index: usize, name: &str| batch.columns().get(index).ok_or_else(|| missing(name));
-    let lists = column(0, "vector")?.as_fixed_size_list_opt().ok_or_else(|| missing("vector"))?;
-    let width = out.columns();
-    let from = lists.value_offset(0) as usize;
-    let vectors = numbers::<Float32Type>(lists.values()).ok_or_else(|| missing("vector"))?.values();
-    let vectors = vectors.get(from..from + batch.num_rows() * width).ok_or_else(|| missing("vector"))?;
+    let width = out.width();
+    let vectors = vectors::read(column(0, "vector")?, batch.num_rows(), out.inputs())?;
     let labels = numbers::<Float32Type>(column(1, "label")?).ok_or_else(|| missing("label"))?;
     let kinds = column(2, "kind")?.as_string_opt::<i32>().ok_or_else(|| missing("kind"))?;
     let sampling = numbers::<Float32Type>(column(3, "sampling")?).ok_or_else(|| missing("sampling"))?;

@@ -3,14 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, FixedSizeListArray, Float32Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array,
-};
+use arrow::array::{ArrayRef, Float32Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array};
 use arrow::datatypes::Schema;
 use arrow::error::ArrowError;
 use arrow::ipc::writer::StreamWriter;
 
-use super::{ExampleError, Examples, FINGERPRINT, FORMAT, UTC, VERSION, check_values, fields, item};
+use super::{ExampleError, Examples, FINGERPRINT, FORMAT, UTC, check_values, fields, vectors, version};
 
 /// The examples as one message.
 ///
@@ -27,20 +25,18 @@ pub(in crate::learn) fn encode_with<const N: usize>(
     more: [(&str, String); N],
 ) -> Result<Vec<u8>, ExampleError> {
     check_values(examples)?;
-    let columns = i32::try_from(examples.columns()).map_err(|error| write_error(&error))?;
-    let metadata = [(FORMAT, VERSION.to_owned()), (FINGERPRINT, fingerprint.to_owned())];
+    let inputs = examples.inputs();
+    let metadata = [(FORMAT, version(inputs).to_owned()), (FINGERPRINT, inputs.fingerprint(fingerprint))];
     let metadata: HashMap<String, String> =
         metadata.into_iter().chain(more).map(|(key, value)| (key.to_owned(), value)).collect();
-    let schema = Arc::new(Schema::new_with_metadata(fields(columns), metadata));
+    let schema = Arc::new(Schema::new_with_metadata(fields(vectors::data_type(inputs)?), metadata));
 
     let floats = |values: &[f32]| Arc::new(Float32Array::from(values.to_vec())) as ArrayRef;
     let times =
         |values: &[i64]| Arc::new(TimestampMicrosecondArray::from(values.to_vec()).with_timezone(UTC)) as ArrayRef;
-    let vectors =
-        FixedSizeListArray::try_new_with_length(item(), columns, floats(examples.vectors()), None, examples.len());
     let kinds = StringArray::from_iter_values(examples.kinds().iter().map(|kind| kind.name()));
     let columns: Vec<ArrayRef> = vec![
-        Arc::new(vectors.map_err(|error| write_error(&error))?),
+        vectors::write(examples).map_err(|error| write_error(&error))?,
         floats(examples.labels()),
         Arc::new(kinds),
         floats(examples.sampling()),

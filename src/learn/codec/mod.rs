@@ -7,18 +7,30 @@
 //!  sampling          float32: above 0, at most 1           place      uint32
 //!  shown, labelled   timestamp in microseconds, UTC
 //! ```
+//!
+//! Vectors that hold other types than float32 are format "2": the fingerprint tells these, too, and
+//!
+//! ```text
+//!  vector            struct of a column each: float32, float64, int64, utf8, or a list of them
+//! ```
+//!
+//! Examples that were written before a vector held ids as int64 are format "1" with the vector's own fingerprint. They are
+//! read as long as each of its columns is a number.
 
 mod decode;
 mod encode;
+mod vectors;
 
 #[cfg(test)]
 mod speed;
 #[cfg(test)]
 mod tests;
-
-use std::sync::Arc;
+#[cfg(test)]
+mod typed_tests;
 
 use arrow::datatypes::{DataType, Field, TimeUnit};
+
+use crate::feature::Inputs;
 
 pub use decode::decode;
 pub(super) use decode::decode_with;
@@ -30,18 +42,22 @@ use crate::model::metadata::FINGERPRINT;
 
 /// The key of the format's version in a message's metadata.
 const FORMAT: &str = "tidewheel.examples";
-const VERSION: &str = "1";
+/// Of vectors that are float32 alone.
+const NUMBERS: &str = "1";
+/// Of vectors of several types.
+const TYPED: &str = "2";
 const UTC: &str = "+00:00";
 
-fn item() -> Arc<Field> {
-    Arc::new(Field::new("item", DataType::Float32, false))
+fn version(inputs: &Inputs) -> &'static str {
+    if inputs.typed().is_some() { TYPED } else { NUMBERS }
 }
 
-fn fields(columns: i32) -> Vec<Field> {
+/// The columns of a message, of which the first is the vector.
+fn fields(vector: DataType) -> Vec<Field> {
     let time = || DataType::Timestamp(TimeUnit::Microsecond, Some(UTC.into()));
     let field = |name: &str, data_type| Field::new(name, data_type, false);
     vec![
-        field("vector", DataType::FixedSizeList(item(), columns)),
+        field("vector", vector),
         field("label", DataType::Float32),
         field("kind", DataType::Utf8),
         field("sampling", DataType::Float32),
@@ -53,10 +69,7 @@ fn fields(columns: i32) -> Vec<Field> {
 
 /// What a writer must not send and a reader does not take.
 fn check_values(examples: &Examples) -> Result<(), ExampleError> {
-    let bad = |value: &f32| !value.is_finite();
-    if let Some(index) = examples.vectors().iter().position(bad) {
-        let value = examples.vectors().get(index).copied().unwrap_or(f32::NAN).to_string();
-        let row = index / examples.columns().max(1);
+    if let Some((row, value)) = vectors::first_not_finite(examples) {
         return Err(ExampleError::Value { column: "vector", row, value, rule: "finite" });
     }
     let share = |value: &f32| *value > 0.0 && *value <= 1.0;

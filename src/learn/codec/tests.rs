@@ -150,7 +150,7 @@ fn vectors_that_are_not_finite_are_neither_written_nor_read() {
         @r#"column "vector" of the examples is NaN in row 1, it must be finite"#
     );
     let values: ArrayRef = Arc::new(Float32Array::from(vec![1.0, 2.0, f32::INFINITY, 4.0]));
-    let lists = arrow::array::FixedSizeListArray::new(item(), 2, values, None);
+    let lists = arrow::array::FixedSizeListArray::new(vectors::item(), 2, values, None);
     insta::assert_snapshot!(
         refused("vector", Arc::new(lists)),
         @r#"column "vector" of the examples is inf in row 1, it must be finite"#

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  NAME           key (16 bytes, little endian) · shown and arrived, microseconds · place
-//!  NAME vectors   the vectors of all rows, one after the other
+//!  NAME vectors   the words of all vectors, one after the other
 //! ```
 
 use std::sync::Arc;
@@ -39,7 +39,7 @@ impl Impressions {
         writer.section(&vectors_of(name), &[vectors])
     }
 
-    /// Reads what [`save`](Self::save) wrote under this name, of vectors of this width.
+    /// Reads what [`save`](Self::save) wrote under this name, of vectors of this width, in words.
     ///
     /// # Errors
     /// When the input is damaged or truncated, or has something else in its place.

@@ -11,13 +11,13 @@ pub struct JoinSettings {
     /// How much earlier than an impression which got its time from the clock its feedback may seem to be, microseconds:
     /// clocks differ.
     pub skew_micros: i64,
-    /// The width of a vector.
+    /// The width of a vector, in words: of numbers alone, how many there are.
     pub columns: usize,
     /// Most impressions that are remembered.
     pub max_rows: usize,
     /// Most bytes that are held for them.
     pub max_bytes: usize,
-    /// The vector's column that is replaced by the place at which the impression was shown.
+    /// The vector's word that is replaced by the place at which the impression was shown.
     pub position: Option<usize>,
     /// The share of negatives that is kept, above 0 and at most 1.
     pub negative_rate: f32,

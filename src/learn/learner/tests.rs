@@ -140,7 +140,7 @@ fn weighted(weights: [f32; 3], operator: Option<&str>) -> Scorer {
     }
     graph.output("score", FLOAT, &[Dimension::Named("batch"), Dimension::Fixed(1)]);
     let columns = ["a", "b", "c"].map(str::to_owned);
-    let binding = Binding { columns: &columns, fingerprint: None, output: None };
+    let binding = Binding { inputs: None, columns: &columns, fingerprint: None, output: None };
     Session::from_bytes(&Document::new(graph.finish()).write(), 1).unwrap().bind(&binding).unwrap()
 }
 

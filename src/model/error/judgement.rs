@@ -38,7 +38,7 @@ impl Judged for ModelError {
             | Self::OutputShape { .. } => Judgement::OPERATOR,
             Self::Objective(error) => error.judgement(),
             Self::Trial(error) => error.judgement(),
-            Self::NotWhole { .. } | Self::NotFinite { .. } | Self::Label { .. } | Self::Restore { .. } => {
+            Self::NotWhole { .. } | Self::NotHeld { .. } | Self::NotFinite { .. } | Self::Label { .. } | Self::Restore { .. } => {
                 Judgement::DATA
             }
             Self::MatrixSize { .. }

@@ -84,7 +84,7 @@ fn time_of_a_step_of_an_lstm() {
     eprintln!("  gradients: least {least:.2} ms, median {median:.2} ms");
     let columns: Vec<String> = (0..spec.length).map(|step| format!("s{step}")).collect();
     for threads in [1, 2] {
-        let binding = Binding { columns: &columns, fingerprint: None, output: None };
+        let binding = Binding { inputs: None, columns: &columns, fingerprint: None, output: None };
         let mut scorer = Session::from_bytes(&bytes, threads).unwrap().bind(&binding).unwrap();
         let mut probabilities = Vec::new();
         let (least, median) = time(|| scorer.score(&sequences, BATCH, &mut probabilities).unwrap());

@@ -63,9 +63,15 @@ pub(crate) fn differentiate(document: &Document, spec: &GradientSpec) -> Result<
     }
     let graph = forward.graph();
     let carries = |name: &str| match measured.kinds.get(name).map(|kind| kind.element) {
-        Some(ElementType::Int64 | ElementType::Other("bool" | "int32" | "string" | "another type")) => false,
+        Some(
+            ElementType::Int64
+            | ElementType::Int32
+            | ElementType::Bool
+            | ElementType::Text
+            | ElementType::Other("another type"),
+        ) => false,
         // What could not be measured might.
-        Some(ElementType::Float32 | ElementType::Other(_)) | None => true,
+        Some(ElementType::Float32 | ElementType::Float64 | ElementType::Other(_)) | None => true,
     };
     let path = path::find(graph, &prediction, spec, carries)?;
     let tables = tables(graph, &path, &prediction);

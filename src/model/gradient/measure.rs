@@ -111,14 +111,22 @@ fn run_on_zeros(
         return Err(ModelError::NotMeasurable { reason: format!("an input of {largest} elements is too large") });
     }
     let (floats, wholes) = (vec![0.0_f32; largest], vec![0_i64; largest]);
+    let has = |element| inputs.iter().any(|input| input.element == element);
+    let zeros = |element| if has(element) { largest } else { 0 };
+    let (doubles, small) = (vec![0.0_f64; zeros(ElementType::Float64)], vec![0_i32; zeros(ElementType::Int32)]);
+    let (flags, texts) = (vec![false; zeros(ElementType::Bool)], vec![String::new(); zeros(ElementType::Text)]);
     let mut feeds = Vec::with_capacity(inputs.len());
     for (input, dims) in inputs.iter().zip(&dims) {
         let elements = elements(dims);
         let values = match input.element {
             ElementType::Float32 => floats.get(..elements).map(Values::Float32),
             ElementType::Int64 => wholes.get(..elements).map(Values::Int64),
+            ElementType::Float64 => doubles.get(..elements).map(Values::Float64),
+            ElementType::Int32 => small.get(..elements).map(Values::Int32),
+            ElementType::Bool => flags.get(..elements).map(Values::Bool),
+            ElementType::Text => texts.get(..elements).map(Values::Text),
             ElementType::Other(name) => {
-                let reason = format!("input {:?} is {name}, not float32 or int64", input.name);
+                let reason = format!("input {:?} is {name}, which no vector gives", input.name);
                 return Err(ModelError::NotMeasurable { reason });
             }
         };

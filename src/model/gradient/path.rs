@@ -114,7 +114,7 @@ fn unreached(graph: &GraphProto, trainable: &[String], kept: &[Kept]) -> Vec<Kep
     let others = graph.initializer.iter().filter(|tensor| tensor.data_type() != INT64 && !is_told(tensor.name()));
     let why = |tensor: &TensorProto| match ElementType::of(tensor.data_type()) {
         Ok(ElementType::Float32) => Some("no gradient reaches it".to_owned()),
-        Ok(ElementType::Other("bool" | "string")) => None,
+        Ok(ElementType::Bool | ElementType::Text) => None,
         Ok(element) => Some(format!("{element}: only float32 is trained")),
         Err(_) => Some("of a type that is not trained".to_owned()),
     };

@@ -186,6 +186,7 @@ impl Trial {
             outputs.push(match output.values.unwrap() {
                 Values::Float32(values) => (output.dims, Data::Float(values.to_vec())),
                 Values::Int64(values) => (output.dims, Data::Int(values.to_vec())),
+                other => panic!("{other:?}"),
             });
             Ok(())
         };

@@ -13,8 +13,11 @@
 /// `TensorProto.DataType`: what the numbers in `data_type` and `elem_type` mean, as far as this program uses them.
 pub mod data_type {
     pub const FLOAT: i32 = 1;
+    pub const INT32: i32 = 6;
     pub const INT64: i32 = 7;
+    pub const STRING: i32 = 8;
     pub const BOOL: i32 = 9;
+    pub const DOUBLE: i32 = 11;
 }
 
 /// `AttributeProto.AttributeType`: which field of an attribute holds its value, as far as this program writes them.

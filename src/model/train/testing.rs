@@ -2,6 +2,7 @@
 
 use crate::model::{
     Binding, Signature,
+    feeding::Feeding,
     fit::{self, Fit},
     gradient::{GradientForm, GradientGraph, Loss, Parameter, names},
     onnx::{
@@ -105,8 +106,13 @@ pub(super) fn gradient() -> GradientGraph {
 pub(super) fn fitted() -> Fit {
     let columns = COLUMNS.map(str::to_owned);
     let signature = Signature::of(document().graph()).unwrap();
-    let binding = Binding { columns: &columns, fingerprint: None, output: None };
+    let binding = Binding { inputs: None, columns: &columns, fingerprint: None, output: None };
     fit::decide(&signature, &document().metadata(), &binding).unwrap()
+}
+
+/// How its vectors go in.
+pub(super) fn feeding() -> Feeding {
+    Feeding::new(fitted().routes, &COLUMNS.map(str::to_owned), COLUMNS.len().into())
 }
 
 /// The same model in float64, trained by plain gradient descent.

@@ -43,7 +43,7 @@ pub struct Trainer {
 /// Labelled vectors; all slices but `matrix` have one value per row.
 #[derive(Debug, Clone, Copy)]
 pub struct Batch<'a> {
-    /// Row-major, `rows` times the number of columns bound.
+    /// `rows` vectors, row after row, as the inputs that were bound say.
     pub matrix: &'a [f32],
     /// How many; at least 1.
     pub rows: usize,
@@ -83,7 +83,8 @@ impl Trainer {
         let fit = fit::decide(&signature, &document.metadata(), &binding)?;
         let class = fit.class.map_or(SCORED_CLASS, |class| class as i64);
         let gradient = differentiate(&document, &settings.gradient(Some(fit.output.clone()), Some(class)))?;
-        Self::with_gradient(document, gradient, fit, binding.columns.len(), settings)
+        let feeding = Feeding::new(fit.routes.clone(), binding.columns, binding.inputs());
+        Self::with_gradient(document, gradient, fit, feeding, settings)
     }
 
     /// [`new`](Self::new) with a gradient graph that is there already.
@@ -91,7 +92,7 @@ impl Trainer {
         document: Document,
         gradient: GradientGraph,
         fit: Fit,
-        columns: usize,
+        feeding: Feeding,
         settings: &TrainSettings,
     ) -> Result<Self, ModelError> {
         let label = declared(&gradient, names::LABEL).map(TensorSpec::of).transpose()?;
@@ -101,7 +102,7 @@ impl Trainer {
         let outputs = slice::from_ref(&fit.output);
         let expose = |forward: &mut Document| link = logit::expose(forward, &fit.output);
         let graph = GraphTrainer::with_gradient(document, gradient, settings, outputs, expose)?;
-        let feeding = Feeding::new(fit.inputs, columns);
+        let zeros = vec![0.0; TRIAL_ROWS * feeding.width()];
         let mut trainer = Self {
             graph,
             feeding,
@@ -115,7 +116,7 @@ impl Trainer {
             ones: Vec::new(),
             zeros: Vec::new(),
         };
-        trainer.evaluate(&vec![0.0; TRIAL_ROWS * columns], TRIAL_ROWS, &mut Vec::new())?;
+        trainer.evaluate(&zeros, TRIAL_ROWS, &mut Vec::new())?;
         Ok(trainer)
     }
 
@@ -151,8 +152,8 @@ impl Trainer {
     /// Takes one step on a batch, or [skips](Outcome::Skipped) it when it would ruin the weights.
     ///
     /// # Errors
-    /// [`ModelError::BatchSize`], [`ModelError::MatrixSize`], [`ModelError::Label`], [`ModelError::NotWhole`] or
-    /// [`ModelError::Run`]; weights and optimiser stay as they were.
+    /// [`ModelError::BatchSize`], [`ModelError::MatrixSize`], [`ModelError::Label`], [`ModelError::NotWhole`],
+    /// [`ModelError::NotHeld`] or [`ModelError::Run`]; weights and optimiser stay as they were.
     pub fn step(&mut self, batch: Batch<'_>) -> Result<Outcome, ModelError> {
         self.pass(batch, GraphTrainer::step_feeds)
     }
@@ -201,10 +202,10 @@ impl Trainer {
         &self.inventory
     }
 
-    /// The width of a vector.
+    /// Words of a vector: of numbers alone, how many there are.
     #[must_use]
-    pub fn columns(&self) -> usize {
-        self.feeding.columns()
+    pub fn width(&self) -> usize {
+        self.feeding.width()
     }
 
     /// Steps taken, without those skipped.

@@ -112,7 +112,7 @@ fn a_state_of_something_else_is_refused_with_what_differs_and_changes_nothing() 
             parameter.dims = dims.to_vec();
         }
         change(document.graph_mut());
-        Trainer::with_gradient(document, gradient, fitted(), COLUMNS.len(), &settings(ADAMW))
+        Trainer::with_gradient(document, gradient, fitted(), feeding(), &settings(ADAMW))
     };
     let frozen = altered(|_| {}, 2, [ITEMS, 1]);
     insta::assert_snapshot!(

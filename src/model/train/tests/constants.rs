@@ -44,7 +44,11 @@ fn model(build: fn(&mut GraphBuilder)) -> Document {
 
 fn trainer_of(document: &Document, settings: &TrainSettings) -> Result<Trainer, ModelError> {
     let columns = ["a", "b", "id", "d"].map(str::to_owned);
-    Trainer::new(document.clone(), &Binding { columns: &columns, fingerprint: None, output: None }, settings)
+    Trainer::new(
+        document.clone(),
+        &Binding { inputs: None, columns: &columns, fingerprint: None, output: None },
+        settings,
+    )
 }
 
 /// Rows whose label depends on the sum of two columns.

@@ -8,7 +8,7 @@ mod steps;
 use super::{
     Batch, Outcome, TrainSettings, Trainer,
     graph_trainer::NotFinite,
-    testing::{COLUMNS, Naive, Row, document, fitted, gradient, settings},
+    testing::{COLUMNS, Naive, Row, document, feeding, fitted, gradient, settings},
 };
 use crate::model::{ModelError, optimiser::OptimizerSpec};
 
@@ -17,7 +17,7 @@ const ADAMW: OptimizerSpec =
     OptimizerSpec::AdamW { learning_rate: 0.05, beta1: 0.9, beta2: 0.99, epsilon: 1e-6, weight_decay: 0.01 };
 
 fn trainer(settings: &TrainSettings) -> Trainer {
-    Trainer::with_gradient(document(), gradient(), fitted(), COLUMNS.len(), settings).unwrap()
+    Trainer::with_gradient(document(), gradient(), fitted(), feeding(), settings).unwrap()
 }
 
 /// Rows as a trainer takes them.

@@ -18,7 +18,7 @@ use crate::model::{
 
 fn differentiated(settings: &TrainSettings) -> Trainer {
     let columns = COLUMNS.map(str::to_owned);
-    let binding = Binding { columns: &columns, fingerprint: None, output: None };
+    let binding = Binding { inputs: None, columns: &columns, fingerprint: None, output: None };
     Trainer::new(document(), &binding, settings).unwrap()
 }
 
@@ -26,7 +26,7 @@ fn mlp(columns: usize, hidden: &[usize], settings: &TrainSettings) -> Trainer {
     let columns: Vec<String> = (0..columns).map(|column| format!("c{column}")).collect();
     let spec = MlpSpec { columns, hidden: hidden.to_vec(), dropout: 0.0, seed: 1, fingerprint: "8a21".to_owned() };
     let document = Document::read(&build_mlp(&spec).unwrap()).unwrap();
-    let binding = Binding { columns: &spec.columns, fingerprint: Some("8a21"), output: None };
+    let binding = Binding { inputs: None, columns: &spec.columns, fingerprint: Some("8a21"), output: None };
     Trainer::new(document, &binding, settings).unwrap()
 }
 
@@ -166,7 +166,7 @@ fn two_classes_are_trained_by_their_number_and_scored_by_the_second() {
     graph.output("p", FLOAT, &[Named("batch"), Fixed(2)]);
     let document = Document::new(graph.finish());
     let columns = ["a".to_owned(), "b".to_owned()];
-    let binding = Binding { columns: &columns, fingerprint: None, output: None };
+    let binding = Binding { inputs: None, columns: &columns, fingerprint: None, output: None };
     let softmax = TrainSettings { loss: Loss::SoftmaxCrossEntropy, ..settings(PLAIN) };
     let mut trainer = Trainer::new(document, &binding, &softmax).unwrap();
     let rows = Rows { matrix: vec![1.0, 0.0, 0.0, 1.0], labels: vec![1.0, 0.0], ..Rows::default() };
@@ -201,7 +201,7 @@ fn how_long_is_a_step_of_a_256_256_128_1_network_on_512_rows() {
     let mut random = ChaCha8Rng::seed_from_u64(5);
     let rows = products(&mut random, 512, 256);
     let columns: Vec<String> = (0..256).map(|column| format!("c{column}")).collect();
-    let binding = Binding { columns: &columns, fingerprint: None, output: None };
+    let binding = Binding { inputs: None, columns: &columns, fingerprint: None, output: None };
     let mut graph = GraphBuilder::new("plain");
     graph.input("x", FLOAT, &[Named("batch"), Fixed(256)]);
     let mut value = "x".to_owned();

@@ -74,7 +74,7 @@ fn the_document_is_the_model_with_its_new_weights() {
     assert_eq!(trained.metadata(), document().metadata());
 
     let columns = COLUMNS.map(str::to_owned);
-    let binding = crate::model::Binding { columns: &columns, fingerprint: None, output: None };
+    let binding = crate::model::Binding { inputs: None, columns: &columns, fingerprint: None, output: None };
     let scorer = Session::from_bytes(&trained.write(), 1).unwrap().bind(&binding).unwrap();
     let mut scores = Vec::new();
     trainer.predict(&rows.matrix, 2, &mut scores).unwrap();
@@ -104,7 +104,12 @@ fn settings_out_of_range_are_refused() {
     let refused = |settings: TrainSettings| {
         Trainer::new(
             document(),
-            &crate::model::Binding { columns: &COLUMNS.map(str::to_owned), fingerprint: None, output: None },
+            &crate::model::Binding {
+                inputs: None,
+                columns: &COLUMNS.map(str::to_owned),
+                fingerprint: None,
+                output: None,
+            },
             &settings,
         )
         .unwrap_err()
