@@ -52,6 +52,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
             }
             if let Some(vector) = &pipeline.vector {
                 println!("  vector: {} columns, fingerprint {}", vector.columns().len(), vector.fingerprint());
+                vector.inputs().types().into_iter().for_each(|types| println!("  vector: {types}"));
             }
             for (column, largest) in id_limits(&pipeline)? {
                 println!(

@@ -18,15 +18,8 @@
 use std::sync::Arc;
 
 use super::Fingerprint;
-use super::words::{put_double, put_text, put_whole, read_double, read_text, read_whole};
-
-/// Bytes of the longest text that a vector holds.
-pub(crate) const MOST_TEXT_BYTES: usize = 124;
-
-/// The largest whole number up to which float32 holds every whole number: 2^24.
-const FLOAT32_EXACT: f32 = 16_777_216.0;
-/// The same for float64: 2^53.
-const FLOAT64_EXACT: f64 = 9_007_199_254_740_992.0;
+use super::number::Number;
+use super::place::{Kind, Place};
 
 /// The columns of vectors, and where in a row each is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,34 +44,6 @@ pub(crate) struct TypedColumn {
     pub(crate) name: String,
     /// Where in a row, and as what.
     pub(crate) place: Place,
-}
-
-/// The type of a value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Float32,
-    Float64,
-    Int64,
-    Text,
-}
-
-/// Where a column is in a row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Place {
-    /// The type of its values.
-    pub(crate) kind: Kind,
-    /// Of lists, the most values that one has.
-    pub(crate) most: Option<usize>,
-    /// Its first word.
-    pub(crate) start: usize,
-}
-
-/// A number of a vector, in its type.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Number {
-    Float32(f32),
-    Float64(f64),
-    Int64(i64),
 }
 
 impl From<usize> for Inputs {
@@ -134,6 +99,15 @@ impl Inputs {
         match self {
             Self::Numbers(_) => None,
             Self::Typed(typed) => Some(&typed.columns),
+        }
+    }
+
+    /// The columns with their types, where not all of them are numbers: `user int64, recent int64[20]`.
+    #[must_use]
+    pub fn types(&self) -> Option<String> {
+        match self {
+            Self::Numbers(_) => None,
+            Self::Typed(typed) => Some(typed.to_string()),
         }
     }
 
@@ -198,128 +172,12 @@ impl std::fmt::Display for Typed {
     }
 }
 
-impl Kind {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Float32 => "float32",
-            Self::Float64 => "float64",
-            Self::Int64 => "int64",
-            Self::Text => "text",
-        }
-    }
-
-    /// Words of one value.
-    fn words(self) -> usize {
-        match self {
-            Self::Float32 => 1,
-            Self::Float64 | Self::Int64 => 2,
-            // Its length, and its bytes.
-            Self::Text => 1 + MOST_TEXT_BYTES / size_of::<f32>(),
-        }
-    }
-}
-
-impl Place {
-    /// Words of the column: of a list, its length and all the values that there may be.
-    fn words(self) -> usize {
-        self.most.map_or_else(|| self.kind.words(), |most| 1 + most * self.kind.words())
-    }
-
-    /// How many values the column has in a row.
-    pub(crate) fn length(self, row: &[f32]) -> usize {
-        match self.most {
-            // What was read from elsewhere may say anything.
-            Some(most) => row.get(self.start).map_or(0, |length| length.to_bits() as usize).min(most),
-            None => 1,
-        }
-    }
-
-    pub(crate) fn put_length(self, row: &mut [f32], length: usize) {
-        row.iter_mut().skip(self.start).take(1).for_each(|word| *word = f32::from_bits(length as u32));
-    }
-
-    /// A number; zero where there is none.
-    pub(crate) fn number(self, row: &[f32], nth: usize) -> Number {
-        let words = self.words_of(nth).and_then(|words| row.get(words)).unwrap_or_default();
-        match self.kind {
-            Kind::Float32 => Number::Float32(words.first().copied().unwrap_or_default()),
-            Kind::Float64 => Number::Float64(read_double(words)),
-            Kind::Int64 | Kind::Text => Number::Int64(read_whole(words)),
-        }
-    }
-
-    pub(crate) fn put(self, row: &mut [f32], nth: usize, number: Number) {
-        let Some(words) = self.words_of(nth).and_then(|words| row.get_mut(words)) else { return };
-        match number {
-            Number::Float32(number) => words.iter_mut().take(1).for_each(|word| *word = number),
-            Number::Float64(number) => put_double(words, number),
-            Number::Int64(number) => put_whole(words, number),
-        }
-    }
-
-    /// A text; empty where there is none.
-    pub(crate) fn text(self, row: &[f32], nth: usize) -> String {
-        read_text(self.words_of(nth).and_then(|words| row.get(words)).unwrap_or_default())
-    }
-
-    /// Whether a text was short enough to be put there.
-    pub(crate) fn put_text(self, row: &mut [f32], nth: usize, text: &str) -> bool {
-        let words = self.words_of(nth).and_then(|words| row.get_mut(words));
-        words.is_some_and(|words| text.len() <= MOST_TEXT_BYTES && put_text(words, text))
-    }
-
-    /// The words of a value.
-    fn words_of(self, nth: usize) -> Option<std::ops::Range<usize>> {
-        let (first, count) = (self.start + usize::from(self.most.is_some()), self.kind.words());
-        (nth < self.most.unwrap_or(1)).then(|| first + nth * count..first + (nth + 1) * count)
-    }
-}
-
-impl Number {
-    /// As float32: a whole number only where that holds it, other numbers as the nearest one.
-    pub(crate) fn float32(self) -> Option<f32> {
-        match self {
-            Self::Float32(number) => Some(number),
-            Self::Float64(number) => Some(number as f32).filter(|nearest| nearest.is_finite()),
-            Self::Int64(number) => Some(number as f32).filter(|nearest| *nearest as i128 == i128::from(number)),
-        }
-    }
-
-    /// As float64: a whole number only where that holds it.
-    pub(crate) fn float64(self) -> Option<f64> {
-        match self {
-            Self::Float32(number) => Some(f64::from(number)),
-            Self::Float64(number) => Some(number),
-            Self::Int64(number) => Some(number as f64).filter(|nearest| *nearest as i128 == i128::from(number)),
-        }
-    }
-
-    /// As int64: only what is a whole number, and has not been rounded to one.
-    pub(crate) fn int64(self) -> Option<i64> {
-        match self {
-            // False for NaN.
-            Self::Float32(number) => (number.abs() <= FLOAT32_EXACT && number.fract() == 0.0).then_some(number as i64),
-            Self::Float64(number) => (number.abs() <= FLOAT64_EXACT && number.fract() == 0.0).then_some(number as i64),
-            Self::Int64(number) => Some(number),
-        }
-    }
-}
-
-impl std::fmt::Display for Number {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Float32(number) => write!(formatter, "{number}"),
-            Self::Float64(number) => write!(formatter, "{number}"),
-            Self::Int64(number) => write!(formatter, "{number}"),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::feature::place::MOST_TEXT_BYTES;
 
     fn inputs() -> Inputs {
         let columns = [
@@ -359,17 +217,6 @@ mod tests {
         assert_eq!((place(0).number(&row, 0), place(1).number(&row, 0)), (Number::Float32(0.0), Number::Int64(0)));
         assert_eq!((place(2).length(&row), place(4).text(&row, 0).as_str()), (0, ""));
         assert!(inputs.place(6).is_none());
-    }
-
-    #[test]
-    fn numbers_pass_to_another_type_only_where_it_holds_them() {
-        let id = |id| Number::Int64(id);
-        assert_eq!((id(16_777_217).float32(), id(16_777_218).float32()), (None, Some(16_777_218.0)));
-        assert_eq!((id(9_007_199_254_740_993).float64(), id(i64::MAX).float32()), (None, None));
-        assert_eq!((id(i64::MIN).float32(), id(-5).float64()), (Some(i64::MIN as f32), Some(-5.0)));
-        assert_eq!((Number::Float32(16_777_218.0).int64(), Number::Float32(0.5).int64()), (None, None));
-        assert_eq!((Number::Float64(1e300).float32(), Number::Float64(16_777_217.0).int64()), (None, Some(16_777_217)));
-        assert_eq!((Number::Float32(f32::NAN).int64(), Number::Float64(0.1).float32()), (None, Some(0.1)));
     }
 
     proptest! {

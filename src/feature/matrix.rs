@@ -8,7 +8,9 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float32Type, Int64Type};
 
 use super::column::VectorColumn;
-use super::inputs::{Inputs, Kind, Number};
+use super::inputs::Inputs;
+use super::number::Number;
+use super::place::{Kind, Place};
 use super::typed_rows;
 use crate::sql::Failed;
 use crate::window::WindowError;
@@ -84,7 +86,7 @@ impl Matrix {
             }
         }
         for (index, (column, array)) in columns.iter().zip(arrays).enumerate() {
-            let is_rounded = |place: super::inputs::Place| place.kind == Kind::Float32 && place.most.is_none();
+            let is_rounded = |place: Place| place.kind == Kind::Float32 && place.most.is_none();
             if column.is_id && inputs.place(index).is_some_and(is_rounded) {
                 refuse_inexact(&column.name, array, &mut bad)?;
             }

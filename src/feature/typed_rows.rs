@@ -9,8 +9,10 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Float32Type, Float64Type, Int64Type};
 use arrow::error::ArrowError;
 
-use super::inputs::{Kind, MOST_TEXT_BYTES, Number, Place, TypedColumn};
+use super::inputs::TypedColumn;
 use super::matrix::Unscorable;
+use super::number::Number;
+use super::place::{Kind, MOST_TEXT_BYTES, Place};
 
 impl Kind {
     fn data_type(self) -> DataType {

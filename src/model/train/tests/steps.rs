@@ -3,7 +3,10 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::{Scorer, Session, onnx::float_values, train::testing::ITEMS};
+use crate::feature::{Inputs, Kind, Number};
+use crate::model::onnx::proto::data_type::{FLOAT, INT64};
+use crate::model::onnx::{Dimension, Document, GraphBuilder, float_values};
+use crate::model::{Binding, Scorer, Session, train::testing::ITEMS};
 
 fn any_row() -> impl Strategy<Value = Row> {
     let label = prop_oneof![Just(0.0), Just(1.0), 0.0..1.0];
@@ -121,4 +124,40 @@ fn settings_out_of_range_are_refused() {
     );
     let backwards = OptimizerSpec::Sgd { learning_rate: -1.0, momentum: 0.0, nesterov: false };
     insta::assert_snapshot!(refused(settings(backwards)), @"optimizer sgd has learning_rate -1: it must be above 0 and finite");
+}
+
+/// Ids beyond 2^24 shared the row of another.
+#[test]
+fn ids_that_differ_in_their_last_bit_train_rows_of_their_own() {
+    let mut graph = GraphBuilder::new("ids");
+    graph.input("user", INT64, &[Dimension::Named("batch")]);
+    graph.whole_initializer("rows", &[1], &[1_000]);
+    graph.initializer("table", &[1_000, 1], &[0.0; 1_000]);
+    graph.node("Mod", &["user", "rows"], "row");
+    graph.node("Gather", &["table", "row"], "logit");
+    graph.node("Sigmoid", &["logit"], "score");
+    graph.output("score", FLOAT, &[Dimension::Named("batch"), Dimension::Fixed(1)]);
+    let columns = ["user".to_owned()];
+    let inputs = Inputs::of([("user".to_owned(), Kind::Int64, None)]);
+    let binding = Binding { inputs: Some(&inputs), columns: &columns, fingerprint: None, output: None };
+    let mut trainer = Trainer::new(Document::new(graph.finish()), &binding, &settings(PLAIN)).unwrap();
+    let mut matrix = vec![0.0; 3 * inputs.width()];
+    let users = [16_777_216, 16_777_217, 9_007_199_254_740_993];
+    for (user, row) in users.into_iter().zip(matrix.chunks_mut(inputs.width())) {
+        inputs.place(0).unwrap().put(row, 0, Number::Int64(user));
+    }
+    let batch = Batch { matrix: &matrix, rows: 3, labels: &[1.0, 0.0, 1.0], weights: &[], offsets: &[] };
+    assert!(matches!(trainer.step(batch).unwrap(), Outcome::Updated { .. }));
+    let mut scores = Vec::new();
+    trainer.predict(&matrix, 3, &mut scores).unwrap();
+    assert!(scores[0] > 0.5 && scores[1] < 0.5 && scores[2] > 0.5, "{scores:?}");
+    let document = trainer.document();
+    let table = document.graph().initializer.iter().find(|tensor| tensor.name() == "table").unwrap();
+    let moved = float_values(table)
+        .iter()
+        .enumerate()
+        .filter(|(_, weight)| **weight != 0.0)
+        .map(|(row, _)| row)
+        .collect::<Vec<_>>();
+    assert_eq!(moved, [216, 217, 993]);
 }
