@@ -175,7 +175,7 @@ fn column_of(place: Place, rows: &[f32], width: usize) -> ArrayRef {
         }))),
         Kind::Text => {
             let texts = rows().flat_map(|row| (0..place.length(row)).map(move |nth| place.text(row, nth)));
-            Arc::new(StringArray::from_iter_values(texts))
+            Arc::new(StringArray::from(texts.collect::<Vec<_>>()))
         }
     };
     match place.most {

@@ -81,7 +81,8 @@ fn answers(model: GraphProto, vector: &str, requests: &[Value]) -> Result<Vec<Re
     let answer = |request: &Value| {
         let mut request = request.clone();
         request["request_id"] = json!("r");
-        let output = step.requests(&[request.to_string().into_bytes().into()], EventTime(0)).unwrap();
+        let output =
+            step.requests(&[request.to_string().into_bytes().into()], EventTime(1_700_000_000_000_000)).unwrap();
         let width = pipeline.vector.as_ref().unwrap().inputs().width();
         let ranked = rank(&mut arms, &output.job, width, 256).unwrap().swap_remove(0);
         let reply: Value = serde_json::from_slice(&ranked.payload).unwrap();

@@ -176,9 +176,11 @@ fn vectors_compare_exactly_and_say_which_moment_they_are_of() {
         let vector = format!("[[vectors]]\nrequest = {{ {request} }}\nat = '2023-11-14T00:00:{at}Z'\n");
         told(SCORED, &tables, &format!("{lines}{vector}expect = {{ {expect} }}\n")).join("\n")
     };
-    let request = "user_id = 1, item_id = 20000001";
-    assert_eq!(vector("10", request, "item = 20000001, n = 2, p = 0.5"), "");
-    assert!(vector("10", request, "item = 20000000").ends_with("item: expected 20000000, found 20000001"));
+    let request = "user_id = 1, item_id = 20000002";
+    assert_eq!(vector("10", request, "item = 20000002, n = 2, p = 0.5"), "");
+    assert!(vector("10", request, "item = 20000001").ends_with("item: expected 20000001, found 20000002"));
+    let rounded = vector("10", "user_id = 1, item_id = 20000001", "item = 20000001");
+    assert!(rounded.contains("feature `item` is 20000001, which float32 does not hold"), "{rounded}");
     assert!(vector("05", request, "n = 1").contains("this would be the answer for 2023-11-14T00:00:10Z"));
     let refused = vector("10", "user_id = 9007199254740993.0", "n = 0");
     assert!(refused.contains("is no exact value of the integer column `user_id`"), "{refused}");
