@@ -60,8 +60,8 @@ pub struct Example<'a> {
     pub place: u32,
 }
 
-/// A batch of labelled vectors. All columns have [`Examples::len`] rows, the vectors `len × width` words, row-major: numbers, where
-/// they hold nothing else.
+/// A batch of labelled vectors. All columns have [`Examples::len`] rows, the vectors `len × width` words, row-major: numbers,
+/// where they hold nothing else.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Examples {
     inputs: Inputs,

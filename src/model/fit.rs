@@ -1,6 +1,7 @@
 //! Does a model fit a vector? A decision on declared names, types and shapes; nothing is run.
 //!
-//! How the columns find their inputs, `route.rs` says. The batch dimension must be free, because the number of rows differs from one batch to the next.
+//! How the columns find their inputs, `route.rs` says. The batch dimension must be free, because the number of rows differs from
+//! one batch to the next.
 
 use std::collections::BTreeMap;
 

@@ -9,10 +9,10 @@
 //! ```
 //!
 //! A file is trusted only so far: it is read and checked here ([`onnx`]) before ONNX Runtime sees it, it is run once
-//! on zeros before it is handed out, and every score is checked to be finite. Inputs named like columns take these, each in its type
-//! (`route`), and one other takes what is left: all columns, where it is the only one. The columns of a matrix have no names in the file but
-//! those of its metadata: where it names other ones than the vector, or in another order, it is refused. [`adopt()`] ties a
-//! file to a vector that has the same values. A model that ends in a Sigmoid is run for the logit ([`Link`]); one whose
+//! on zeros before it is handed out, and every score is checked to be finite. Inputs named like columns take these, each in
+//! its type (`route`), and one other takes what is left: all columns, where it is the only one. The columns of a matrix have
+//! no names in the file but those of its metadata: where it names other ones than the vector, or in another order, it is
+//! refused. [`adopt()`] ties a file to a vector that has the same values. A model that ends in a Sigmoid is run for the logit ([`Link`]); one whose
 //! scores depend on who shares a batch is found ([`Mixing`]).
 //!
 //! Before a pipeline starts, a model is tried on 1, 2 and 3 rows, and what is to be trained must be a probability where the

@@ -3,6 +3,7 @@
 use arrow::array::{AsArray, ListArray};
 use arrow::datatypes::Int64Type;
 use arrow::ipc::reader::StreamReader;
+use proptest::prelude::*;
 
 use super::tests::examples;
 use super::*;
@@ -130,10 +131,10 @@ fn numbers_that_are_not_finite_are_not_written_whatever_their_type() {
     );
 }
 
-proptest::proptest! {
+proptest! {
     #[test]
     fn damaged_messages_of_types_are_refused_or_read_but_never_panic(
-        changes in proptest::collection::vec((proptest::prelude::any::<proptest::sample::Index>(), proptest::prelude::any::<u8>()), 0..6),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
     ) {
         let mut message = encode(&some(), VECTOR).unwrap();
         for (index, byte) in changes {
@@ -142,7 +143,7 @@ proptest::proptest! {
         }
         let mut out = Examples::new(typed());
         if decode(&message, typed(), VECTOR, &mut out).is_err() {
-            proptest::prop_assert!(out.is_empty());
+            prop_assert!(out.is_empty());
         }
     }
 }
