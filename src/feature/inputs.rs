@@ -135,6 +135,14 @@ impl Inputs {
         self.typed().is_none_or(|columns| columns.iter().all(is_number))
     }
 
+    /// The first column of ids whose number, one of each column's, is not whole.
+    pub(crate) fn not_whole(&self, numbers: &[f32]) -> Option<(&str, f32)> {
+        let columns = self.typed().unwrap_or_default().iter().zip(numbers);
+        let mut ids = columns.filter(|(column, _)| column.place.kind == Kind::Int64);
+        let (column, number) = ids.find(|(_, number)| number.fract() != 0.0)?;
+        Some((&column.name, *number))
+    }
+
     /// Appends a row that has one of these numbers in each column: as it is, as all values of a list, as a text.
     pub(crate) fn append_row(&self, numbers: &[f32], rows: &mut Vec<f32>) {
         let Self::Typed(typed) = self else { return rows.extend_from_slice(numbers) };

@@ -226,10 +226,14 @@ impl Examples {
     /// The same examples of numbers as columns of these types.
     ///
     /// # Errors
-    /// None where there are as many columns.
+    /// [`ExampleError::Unreadable`] where an id is not whole; none otherwise where there are as many columns.
     pub(super) fn in_types(&self, inputs: &Inputs) -> Result<Self, ExampleError> {
         let mut typed = Self::new(inputs);
-        for example in (0..self.len()).map_while(|row| self.get(row)) {
+        for (row, example) in (0..self.len()).map_while(|row| Some((row, self.get(row)?))) {
+            if let Some((column, number)) = inputs.not_whole(example.vector) {
+                let reason = format!("column {column:?} of example {row} is {number}, an id is a whole number");
+                return Err(ExampleError::Unreadable { reason });
+            }
             let mut vector = Vec::with_capacity(inputs.width());
             inputs.append_row(example.vector, &mut vector);
             typed.push(Example { vector: &vector, ..example })?;

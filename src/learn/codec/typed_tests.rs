@@ -103,6 +103,11 @@ fn examples_from_before_ids_were_kept_as_such_are_still_read() {
     let mut read = Examples::new(&now);
     decode(&encode(&old, VECTOR).unwrap(), &now, VECTOR, &mut read).unwrap();
     assert_eq!((read.wholes(1), read.labels()), (vec![7, 16_777_216], &[1.0, 1.0][..]));
+    let mut half = Examples::new(2);
+    let (kind, vector) = (ExampleKind::Negative, [0.5; 2]);
+    half.push(Example { vector: &vector, kind, sampling: 1.0, shown_micros: 1, labelled_micros: 2, place: 3 }).unwrap();
+    let error = decode(&encode(&half, VECTOR).unwrap(), &now, VECTOR, &mut read).unwrap_err();
+    assert!(matches!(error, ExampleError::Unreadable { .. }) && error.to_string().contains("whole"), "{error}");
     // Of another vector, and of one that no older version had.
     assert!(matches!(decode(&message, &now, "77ff", &mut read), Err(ExampleError::Fingerprint { .. })));
     let error = decode(&message, typed(), VECTOR, &mut Examples::new(typed())).unwrap_err();
