@@ -121,7 +121,7 @@ fn apply(case: &Case, pipeline: &Pipeline, step: &mut Step) -> Result<Applied, T
 /// How many rows of a job have no score.
 fn unscorable(pipeline: &Pipeline, scorer: &mut Arms, job: &Job) -> Result<u64, TrialError> {
     let (Some(vector), Some(score)) = (&pipeline.vector, &pipeline.score) else { return Ok(0) };
-    let ranked = rank(scorer, job, vector.columns(), score.batch_rows)?;
+    let ranked = rank(scorer, job, vector.inputs().width(), score.batch_rows)?;
     let scored: usize = ranked.iter().map(|ranked| ranked.order.len()).sum();
     Ok((job.matrix.rows - scored) as u64)
 }

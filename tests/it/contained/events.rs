@@ -176,14 +176,14 @@ pub fn rankings(
     messages: &[Message],
     size: usize,
 ) -> BTreeMap<String, Ranking> {
-    let columns = pipeline.vector.as_ref().unwrap().columns();
+    let width = pipeline.vector.as_ref().unwrap().inputs().width();
     let mut passage = Passage::new(pipeline);
     let mut found = BTreeMap::new();
     let (first, second) = messages.split_at(messages.len() / 2);
     for half in [first, second] {
         for part in half.chunks(size) {
             let output = passage.step.events(StreamIndex(0), part, true).unwrap();
-            let ranked = rank(arms, &output.job, columns, size).unwrap();
+            let ranked = rank(arms, &output.job, width, size).unwrap();
             assert_eq!(ranked.len(), output.origins.len());
             for (ranked, origin) in ranked.into_iter().zip(&output.origins) {
                 assert_eq!(ranked.order.is_empty(), ranked.left_out.is_some());

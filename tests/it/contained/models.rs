@@ -89,7 +89,7 @@ fn failing(kind: Kind) -> Vec<(Vec<u8>, &'static str, &'static str)> {
             (dividing(), "7 - r.quantity", "integer division by zero"),
         ],
         Kind::Overflow => vec![
-            (looked_up(), "CASE WHEN r.quantity > 0 THEN r.quantity ELSE r.big END", "\"x\" is 3000000000"),
+            (looked_up(), "CASE WHEN r.quantity > 0 THEN r.quantity ELSE r.big END", "idx=3000000000"),
             (unary("Exp"), "r.big / 10", "the model's score is inf"),
         ],
         Kind::NotFinite => vec![

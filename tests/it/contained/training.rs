@@ -64,7 +64,7 @@ fn bad_vectors(kind: Kind) -> &'static [[f32; 2]] {
     match kind {
         Kind::ZeroDivision => &[[1.0, -1.0]],
         Kind::Overflow => &[[3e9, 1.0], [1e30, 1.0]],
-        _ => &[[IDS as f32, 1.0], [0.5, 1.0]],
+        _ => &[[IDS as f32, 1.0], [-1.0 - IDS as f32, 1.0]],
     }
 }
 

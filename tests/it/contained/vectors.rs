@@ -173,7 +173,8 @@ pub fn requests(kind: Kind) {
             let asked: Vec<Bytes> = numbers.iter().copied().map(request).collect();
             let output = step.requests(&asked, EventTime(1_700_000_100_000_000)).unwrap();
             assert!(output.refused.is_empty(), "{:?}", output.refused);
-            let ranked = rank(&mut arms, &output.job, pipeline.vector.as_ref().unwrap().columns(), batch).unwrap();
+            let ranked =
+                rank(&mut arms, &output.job, pipeline.vector.as_ref().unwrap().inputs().width(), batch).unwrap();
             let rankings = ranked.into_iter().map(|one| Ranking::of(&one.payload, one.left_out, one.failed));
             numbers.iter().copied().zip(rankings).collect::<BTreeMap<usize, Ranking>>()
         };

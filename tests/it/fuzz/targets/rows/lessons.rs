@@ -59,7 +59,7 @@ fn faulty(trainer: &mut Trainer, examples: &Examples) -> Vec<usize> {
     }
     let bad: Vec<usize> = all.iter().copied().filter(|row| !works_alone(&[*row])).collect();
     if bad.len() == all.len() {
-        let zeros = vec![0.0; examples.columns()];
+        let zeros = vec![0.0; examples.width()];
         let zero = Batch { matrix: &zeros, rows: 1, labels: &[0.0], weights: &[], offsets: &[] };
         return if works(trainer.try_step(zero)) { bad } else { Vec::new() };
     }
@@ -71,7 +71,7 @@ fn works<E>(outcome: Result<Outcome, E>) -> bool {
 }
 
 fn picked(examples: &Examples, rows: &[usize]) -> Examples {
-    let mut picked = Examples::new(examples.columns());
+    let mut picked = Examples::new(examples.inputs());
     rows.iter().for_each(|row| picked.push(examples.get(*row).unwrap()).unwrap());
     picked
 }

@@ -38,6 +38,8 @@ pub struct Column {
     pub expression: String,
     /// Whether it reads nothing but the event.
     pub is_of_event: bool,
+    /// Whether the model takes whole numbers there.
+    pub is_id: bool,
 }
 
 /// A pipeline in the expressions that can fail.
@@ -72,11 +74,16 @@ impl Made {
                 3 => "length(t)".to_owned(),
                 _ => choices.integer(1),
             };
-            columns.push(Column { name: "item".to_owned(), expression: or_zero(&expression), is_of_event: true });
+            columns.push(Column {
+                name: "item".to_owned(),
+                expression: or_zero(&expression),
+                is_of_event: true,
+                is_id: true,
+            });
         }
         for feature in 0..features {
             let (expression, is_of_event) = feature_of(choices);
-            columns.push(Column { name: format!("f{feature}"), expression, is_of_event });
+            columns.push(Column { name: format!("f{feature}"), expression, is_of_event, is_id: false });
         }
         let graph = graph(choices, has_table, features);
         let freeze = if graph.is_table_frozen { "freeze = [\"table\"]\n" } else { "" };

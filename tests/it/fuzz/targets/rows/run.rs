@@ -32,6 +32,7 @@ pub struct Cuts {
 /// A row that was to be scored.
 #[derive(Debug)]
 pub struct Row {
+    /// Its words: an id has two, a number one.
     pub vector: Vec<f32>,
     /// Why its vector can't be scored.
     pub unscorable: Option<String>,
@@ -54,12 +55,12 @@ pub struct Found {
 
 /// Passes all messages through a pipeline that is restarted now and then.
 pub fn run(pipeline: &Arc<Pipeline>, arms: &mut Arms, messages: &[Message], cuts: Cuts) -> Found {
-    let columns = pipeline.vector.as_ref().unwrap().columns();
+    let inputs = pipeline.vector.as_ref().unwrap().inputs();
     let mut found = Found {
         counts: Counts::default(),
         rows: BTreeMap::new(),
         dead: BTreeSet::new(),
-        examples: Examples::new(columns.len()),
+        examples: Examples::new(inputs),
     };
     let mut passage = Passage::new(pipeline);
     let mut labeller = Labeller::empty(pipeline).unwrap().unwrap();
@@ -69,9 +70,9 @@ pub fn run(pipeline: &Arc<Pipeline>, arms: &mut Arms, messages: &[Message], cuts
             labeller = restarted(pipeline, &labeller);
         }
         let output = passage.step.events(StreamIndex(0), part, true).unwrap();
-        let ranked = rank(arms, &output.job, columns, cuts.batch).unwrap();
+        let ranked = rank(arms, &output.job, inputs.width(), cuts.batch).unwrap();
         let labelled = labeller.take(&output, &ranked, ("", StreamSequence(0))).unwrap();
-        found.note(&output, columns.len());
+        found.note(&output, inputs.width());
         for (ranking, group) in ranked.into_iter().zip(&output.job.groups) {
             let row = found.rows.get_mut(&number(&group.request_id)).unwrap();
             assert_eq!(ranking.left_out.is_some(), ranking.order.is_empty(), "a row is scored or its flaw is named");
@@ -79,7 +80,7 @@ pub fn run(pipeline: &Arc<Pipeline>, arms: &mut Arms, messages: &[Message], cuts
         }
         let fingerprint = pipeline.vector.as_ref().unwrap().fingerprint().as_str();
         for message in labelled.examples {
-            decode(&message.payload, columns.len(), fingerprint, &mut found.examples).unwrap();
+            decode(&message.payload, inputs, fingerprint, &mut found.examples).unwrap();
         }
     }
     for table in passage.step.tables_mut() {

@@ -27,9 +27,29 @@ struct Expected {
     counts: [u64; 3],
     /// Dead letters of conditions, and vectors that can't be scored.
     dead: BTreeSet<(u64, String)>,
-    /// The vectors of events that are to be scored; none where it is not made of finite numbers. What is read of a table is
-    /// NaN.
-    vectors: BTreeMap<u64, Option<Vec<f32>>>,
+    /// The vectors of events that are to be scored; none where it is not made of ids and finite numbers.
+    vectors: BTreeMap<u64, Option<Vec<Word>>>,
+}
+
+/// A word of a vector.
+#[derive(Debug, Clone, Copy)]
+enum Word {
+    /// A number.
+    Number(f32),
+    /// One half of an id.
+    Half(u32),
+    /// A number of a table, which the oracle does not know.
+    Read,
+}
+
+impl Word {
+    fn is(self, found: f32) -> bool {
+        match self {
+            Self::Number(number) => number == found,
+            Self::Half(bits) => bits == found.to_bits(),
+            Self::Read => true,
+        }
+    }
 }
 
 pub fn told(oracle: &Oracle, choices: &mut Choices<'_>) -> Outcome {
@@ -129,26 +149,42 @@ impl Expected {
         for ((number, row), expected) in found.rows.iter().zip(self.vectors.values()) {
             let Row { vector, unscorable, .. } = row;
             assert_eq!(unscorable.is_some(), expected.is_none(), "{what}: {number} is {vector:?}, {unscorable:?}");
-            for (value, expected) in vector.iter().zip(expected.iter().flatten()) {
-                assert!(expected.is_nan() || value == expected, "{what}: {number} has {value}, not {expected}");
-            }
+            let Some(expected) = expected else { continue };
+            let is_expected =
+                vector.len() == expected.len() && expected.iter().zip(vector).all(|(word, found)| word.is(*found));
+            assert!(is_expected, "{what}: {number} has {vector:?}, not {expected:?}");
         }
     }
 }
 
-/// The vector of an event alone, if it is made of finite numbers.
-fn vector(oracle: &Oracle, made: &Made, event: &Event) -> Option<Vec<f32>> {
-    let mut values = Vec::new();
+/// The vector of an event alone, if it is made of ids and finite numbers.
+fn vector(oracle: &Oracle, made: &Made, event: &Event) -> Option<Vec<Word>> {
+    let mut words = Vec::new();
     for column in &made.columns {
         if !column.is_of_event {
-            values.push(f32::NAN);
+            words.push(Word::Read);
             continue;
         }
         let select = format!("SELECT {} AS v FROM requests", column.expression);
         let rows = oracle.alone("requests", event.columns(), &select)?;
-        values.push(number(rows.first()?.column(0)).filter(|value| value.is_finite())?);
+        let value = rows.first()?.column(0);
+        if column.is_id {
+            let id = id(value)?.cast_unsigned();
+            words.extend([Word::Half(id as u32), Word::Half((id >> 32) as u32)]);
+        } else {
+            words.push(Word::Number(number(value).filter(|value| value.is_finite())?));
+        }
     }
-    Some(values)
+    Some(words)
+}
+
+fn id(column: &ArrayRef) -> Option<i64> {
+    let value = match column.data_type() {
+        DataType::Int64 => column.as_primitive::<Int64Type>().value(0),
+        DataType::Int32 => i64::from(column.as_primitive::<Int32Type>().value(0)),
+        other => panic!("an id of {other}"),
+    };
+    column.is_valid(0).then_some(value)
 }
 
 fn number(column: &ArrayRef) -> Option<f32> {
@@ -188,11 +224,16 @@ fn compare(found: &Found, without: &Found, what: &str) {
     for (number, row) in &without.rows {
         let with = &found.rows[number];
         assert!(row.is_scored, "{what}: {number} fails only without others");
-        assert_eq!((&with.vector, &with.ranking), (&row.vector, &row.ranking), "{what}: {number}");
+        assert_eq!((bits(&with.vector), &with.ranking), (bits(&row.vector), &row.ranking), "{what}: {number}");
     }
     let scored = found.rows.iter().filter(|(_, row)| row.is_scored).map(|(number, _)| number);
     assert!(scored.eq(without.rows.keys()), "{what}: {:?}", without.rows.keys());
     assert_eq!(in_words(&found.examples), in_words(&without.examples), "{what}");
+}
+
+/// The words of a vector. Those of an id are no numbers, and may not even be equal to themselves as such.
+fn bits(vector: &[f32]) -> Vec<u32> {
+    vector.iter().map(|word| word.to_bits()).collect()
 }
 
 fn in_words(examples: &Examples) -> Vec<String> {
@@ -205,11 +246,11 @@ fn check_examples(found: &Found, what: &str) {
     for example in (0..found.examples.len()).map(|row| found.examples.get(row).unwrap()) {
         // A correction is of an example that was a negative.
         if example.kind != ExampleKind::Correction {
-            learnt.push(example.vector.iter().map(|value| value.to_bits()).collect());
+            learnt.push(bits(example.vector));
         }
     }
     let shown = found.rows.values().filter(|row| row.is_scored && row.has_key);
-    let mut shown: Vec<Vec<u32>> = shown.map(|row| row.vector.iter().map(|value| value.to_bits()).collect()).collect();
+    let mut shown: Vec<Vec<u32>> = shown.map(|row| bits(&row.vector)).collect();
     learnt.sort();
     shown.sort();
     assert_eq!(learnt, shown, "{what}");

@@ -24,8 +24,11 @@ const SETTINGS: &str = "name = \"rows\"\n[streams.clicks]\nsubjects = [\"rows.cl
 
 /// A select over `clicks`, with a table's name for what it groups by.
 fn select(choices: &mut Choices<'_>) -> String {
-    let filter =
-        if choices.byte().is_multiple_of(3) { format!(" WHERE {} > 0", choices.integer(2)) } else { String::new() };
+    let filter = if choices.byte().is_multiple_of(3) {
+        format!(" WHERE {} > user_id", choices.integer(2))
+    } else {
+        String::new()
+    };
     let key = if choices.byte().is_multiple_of(3) { choices.integer(2) } else { "user_id".to_owned() };
     let aggregate = match choices.byte() % 8 {
         0 => format!("sum({})", choices.integer(2)),
@@ -33,7 +36,7 @@ fn select(choices: &mut Choices<'_>) -> String {
         2 => format!("sum({})", choices.float(1)),
         3 => format!("max({})", choices.float(1)),
         4 => format!("min({})", choices.integer(2)),
-        5 => format!("count(*) FILTER (WHERE {} > 1)", choices.integer(2)),
+        5 => format!("count(*) FILTER (WHERE {} > user_id)", choices.integer(2)),
         6 => format!("max(CAST({} AS VARCHAR))", choices.integer(2)),
         _ => format!("avg({})", choices.float(1)),
     };
