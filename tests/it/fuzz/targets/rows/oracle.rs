@@ -11,7 +11,11 @@ pub struct Oracle {
 impl Oracle {
     pub fn new() -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        Self { runtime, context: SessionContext::new() }
+        let context = SessionContext::new();
+        // DataFusion (55.2.0) takes a CASE that stands twice for one that can't be NULL in one of its plans and not in the other,
+        // and ends such a select with an internal error.
+        assert!(context.remove_optimizer_rule("common_sub_expression_eliminate"));
+        Self { runtime, context }
     }
 
     /// What a select gives over a table of this one row; nothing where it fails.
