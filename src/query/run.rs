@@ -173,6 +173,17 @@ mod tests {
     }
 
     #[test]
+    fn a_case_may_stand_twice() {
+        let length = "CASE WHEN length(user_id) > clicks THEN length(user_id) ELSE 1 END";
+        let sql = format!(
+            "SELECT user_id, count(*) FILTER (WHERE CASE WHEN {length} > clicks THEN {length} ELSE 1 END > clicks) AS n \
+             FROM users GROUP BY user_id ORDER BY 1"
+        );
+        let expected = r#"[{"user_id":"u1","n":0},{"user_id":"u2","n":1},{"user_id":"u3","n":0}]"#;
+        assert_eq!(json(&sql), expected);
+    }
+
+    #[test]
     fn explain_shows_plans_and_runs_when_asked_to() {
         assert!(json("EXPLAIN SELECT * FROM users").contains("physical_plan"));
         assert!(json("EXPLAIN ANALYZE SELECT * FROM users").contains("Metrics"));
