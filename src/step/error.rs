@@ -15,6 +15,14 @@ pub enum StepError {
     /// Messages could not be decoded at all; single bad events are dead letters instead.
     #[error(transparent)]
     Decoder(#[from] DecoderError),
+    /// Events that came as columns do not have those of their stream.
+    #[error("stream `{stream}`: {source}")]
+    Rows {
+        /// Which stream.
+        stream: String,
+        /// Which column.
+        source: DecoderError,
+    },
     /// Event ids of a type that cannot be compared.
     #[error(transparent)]
     Ids(#[from] SeenIdsError),
@@ -90,7 +98,7 @@ pub enum StepError {
 impl Judged for StepError {
     fn judgement(&self) -> Judgement {
         match self {
-            Self::Decoder(error) => error.judgement(),
+            Self::Decoder(error) | Self::Rows { source: error, .. } => error.judgement(),
             Self::Ids(error) => error.judgement(),
             Self::Window { source, .. }
             | Self::Windows(source)
