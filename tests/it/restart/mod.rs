@@ -7,6 +7,7 @@
 //!     └────▶ steps ─▶ save, restore ─▶ other steps ─▶ save, restore ─▶ ... ─▶ everything that came out
 //! ```
 
+mod batches;
 mod damage;
 mod folders;
 mod goes_on;

@@ -10,7 +10,7 @@ use tidewheel::pipeline::Pipeline;
 use tidewheel::pipeline::StreamIndex;
 use tidewheel::pipeline::TableIndex;
 use tidewheel::step::StepError;
-use tidewheel::step::{Counts, Misfit, Resumed, Step, StepOutput};
+use tidewheel::step::{Counts, Events, Misfit, Resumed, Step, StepOutput};
 use tidewheel::time::EventTime;
 use tidewheel::window::References;
 
@@ -65,10 +65,16 @@ impl Passage {
             for part in run.chunks(size.max(1)) {
                 let stream = part[0].0;
                 let batch: Vec<Message> = part.iter().map(|(_, message)| message.clone()).collect();
-                let output = self.step.events(StreamIndex(stream), &batch, true)?;
-                self.note(stream, output);
+                self.take(stream, &batch)?;
             }
         }
+        Ok(())
+    }
+
+    /// One step.
+    pub fn take<'e>(&mut self, stream: usize, events: impl Into<Events<'e>>) -> Result<(), StepError> {
+        let output = self.step.events(StreamIndex(stream), events, true)?;
+        self.note(stream, output);
         Ok(())
     }
 
