@@ -77,7 +77,7 @@ pub(crate) use number::{finite, finite_rows, has_floats, one_zero};
 pub(crate) use partitions::{PartitionedWatermark, SavedPartition, SavedWatermark, TooManyPartitions};
 pub(crate) use reject::RejectReason;
 pub(crate) use rule::FieldType;
-pub(crate) use seen::{SeenIds, SeenIdsError};
+pub(crate) use seen::{Hashes, SeenIds, SeenIdsError};
 pub use settings::{Clock, DecodeSettings};
 pub(crate) use settings::{DecoderError, TimeRole};
 pub(crate) use surrogates::without_surrogate_pairs;
