@@ -14,3 +14,4 @@ mod golden;
 pub mod passage;
 mod rebuilt;
 mod shop;
+mod viewed;
