@@ -82,7 +82,7 @@ pub(crate) use partitions::{PartitionedWatermark, SavedPartition, SavedWatermark
 pub use payload::{Content, Payload};
 pub(crate) use reject::RejectReason;
 pub(crate) use rule::FieldType;
-pub(crate) use seen::{SeenIds, SeenIdsError};
+pub(crate) use seen::{Hashes, SeenIds, SeenIdsError};
 pub use settings::{Clock, DecodeSettings};
 pub(crate) use settings::{DecoderError, TimeRole};
 pub(crate) use surrogates::without_surrogate_pairs;

@@ -84,6 +84,17 @@ pub enum StepError {
         /// What happened.
         source: SaveError,
     },
+    /// A view of the state holds too much that events have changed since.
+    #[error(
+        "the view of {of} was given up: events have changed more than {limit} bytes of what it holds while it was read; ask \
+         again, or read fewer tables at a time"
+    )]
+    ViewEnded {
+        /// Its tables, or the state.
+        of: String,
+        /// What views may hold so, bytes.
+        limit: usize,
+    },
     /// A plan that was checked does not hold.
     #[error(transparent)]
     Plan(#[from] PlanError),
@@ -113,6 +124,8 @@ impl Judged for StepError {
             Self::State { source, .. } => source.judgement(),
             Self::Plan(error) => error.judgement(),
             Self::Snapshot(error) => error.judgement(),
+            // Less is changed while less is read.
+            Self::ViewEnded { .. } => Judgement::PASSES,
             Self::Thread => Judgement::CRASH,
         }
     }
@@ -170,6 +183,7 @@ mod tests {
             (state(full), Judgement::OUTSIDE),
             (PlanError::new("no such column").into(), Judgement::OPERATOR),
             (SnapshotError::Stopped(String::new()).into(), Judgement::CRASH),
+            (StepError::ViewEnded { of: part(), limit: 1 }, Judgement::PASSES),
             (StepError::Thread, Judgement::CRASH),
         ] {
             assert_eq!(StepError::judgement(&error), judgement, "{error}");

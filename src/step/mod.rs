@@ -6,6 +6,7 @@
 //!   requests ───────┼─────────────────────────────────────────┴──────────▶ vectors ───────┤
 //!                   └─▶ Feedback ────────────────────────────────────────────────────────┘
 //!   StepOutput + rankings, silence ─▶ Labeller: impressions wait for feedback ─▶ examples
+//!   between two steps ─▶ StepView: the state as it is then, for SQL and for snapshots
 //! ```
 //!
 //! - [`Step`] is the whole computation over a pipeline's streams: no broker, no clock, no file, and no thread but for restoring
@@ -13,8 +14,9 @@
 //! - Events are messages of the broker, or an [`EventBatch`]: rows of an archive or a file, each with its place in the stream.
 //!   What follows from them is the same.
 //! - Events in = counted + late + rejected + duplicate, always.
-//! - Its state is saved as named parts and restored from them, between two steps. Tables whose parts are of something else are
-//!   made again by a step of their own, which reads the same messages.
+//! - Its state is read by others as a view, which is taken between two steps and stays what it is while steps go on. A view
+//!   saves it as named parts, from which it is restored. Tables whose parts are of something else are made again by a step of
+//!   their own, which reads the same messages.
 //!
 //! It does not score, publish or commit.
 //!
@@ -39,6 +41,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 mod trigger;
+mod view;
 
 pub use batch::{BatchError, EventBatch, Subjects};
 pub use counts::Counts;
@@ -54,3 +57,4 @@ pub(crate) use output::Origin;
 pub use output::{Emitted, StepOutput};
 pub use saving::{Misfit, Resumed};
 pub use step::Step;
+pub use view::{EndedViews, HeldViews, SettledViews, StepView};

@@ -12,6 +12,7 @@ use super::incoming::{Events, Incoming};
 use super::output::{Emitted, Origin, StepOutput};
 use super::tables::Tables;
 use super::trigger::{Triggered, describe_events, fit, select};
+use super::view::{Ledger, Viewed};
 use crate::feature::{LiveTable, Matrix, VectorReads};
 use crate::learn::{JoinKey, join_keys};
 use crate::pipeline::{Pipeline, StreamIndex, TableIndex};
@@ -36,6 +37,8 @@ pub struct Step {
     references: References,
     /// Whether silence means silence: while the streams are read from their beginning, each at its own speed, it does not.
     is_present: bool,
+    /// Those that are out.
+    pub(super) views: Ledger<Viewed>,
 }
 
 impl Step {
@@ -55,7 +58,8 @@ impl Step {
         pipeline.references.iter().for_each(|reference| references.set(Arc::clone(&reference.table)));
         let mut tables = Tables::new(&pipeline)?;
         tables.set_references(references.clone());
-        Ok(Self { streams: streams?, tables, vector, requests, references, pipeline, is_present: false })
+        let views = Ledger::default();
+        Ok(Self { streams: streams?, tables, vector, requests, references, pipeline, is_present: false, views })
     }
 
     /// The live tables, in the order of the pipeline.

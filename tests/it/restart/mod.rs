@@ -15,3 +15,4 @@ mod golden;
 pub mod passage;
 mod rebuilt;
 mod shop;
+mod viewed;
