@@ -32,6 +32,8 @@ pub(crate) enum Input {
     Silence(Silence),
     /// A reference table has changed.
     Reference(Arc<ReferenceTable>),
+    /// Tables that were made again beside the step are nearly where it is.
+    Remade,
     /// Rows of these tables as of now.
     Snapshot {
         tables: Vec<String>,

@@ -37,7 +37,7 @@
 //!   run, thread             a running pipeline, its parts and their ends
 //!   start/                  the five acts of a start
 //!   past, source, replay    the state as it was left, and reading on from there
-//!   rebuild                 tables that a snapshot does not fit, made again from the streams
+//!   rebuild, remaking       tables that a snapshot does not fit, made again from the streams; beside the step
 //!   input, step_thread      what the step's thread takes, and the thread
 //!   serve/, train/          models and the scoring thread; the training thread
 //!   saving, parts           snapshots
@@ -56,6 +56,7 @@ mod past;
 mod patience;
 mod rebuild;
 mod references;
+mod remaking;
 mod replay;
 mod run;
 mod saving;

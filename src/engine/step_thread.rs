@@ -10,10 +10,13 @@ use super::EngineError;
 use super::input::Input;
 use super::keeping::{HistoryQueue, Unkept};
 use super::parts::save_parts;
+use super::remaking::{Change, Remaking};
 use super::replay::{compare, next_step};
 use super::serve::{Scored, Scoring};
 use super::stats::Stats;
-use super::telemetry::{Queue, TableFigures, Waiting, record_behind, record_failed, record_step, record_table};
+use super::telemetry::{
+    Queue, TableFigures, Waiting, record_behind, record_failed, record_incomplete, record_step, record_table,
+};
 use crate::bus::{Message, Outgoing, ServiceRequest, StreamSequence};
 use crate::clock;
 use crate::commit::{OnLoss, Place, Position, Progress, Run, Save, pass, unkept};
@@ -43,6 +46,8 @@ pub(crate) struct StepThread {
     pub(crate) stats: Arc<Stats>,
     pub(crate) scoring: mpsc::Sender<Scoring>,
     pub(crate) history: Option<HistoryQueue>,
+    /// Tables that are made again beside this thread, and empty here.
+    pub(crate) remaking: Option<Remaking>,
     pub(crate) replay: Replay,
     /// How far the streams have been read.
     pub(crate) progress: Progress,
@@ -84,7 +89,8 @@ impl StepThread {
             }
             let Some(input) = inputs.blocking_recv() else { return Ok(()) };
             waiting.record(inputs.len());
-            self.has_changed |= !matches!(input, Input::Save(_) | Input::Snapshot { .. } | Input::Silence(_));
+            self.has_changed |=
+                !matches!(input, Input::Remade | Input::Save(_) | Input::Snapshot { .. } | Input::Silence(_));
             let goes_on = match input {
                 Input::Events { stream, messages, emits, is_present } => {
                     self.step.set_present(is_present.unwrap_or(self.is_present));
@@ -108,6 +114,7 @@ impl StepThread {
                 }
                 Input::Silence(silence) => self.silence(silence),
                 Input::Reference(table) => {
+                    self.tell(|| Change::Reference(Arc::clone(&table)));
                     self.step.set_reference(table);
                     // A restart reads events again with the table as it is then: as few as may be.
                     self.save_wanted.notify_one();
@@ -118,6 +125,7 @@ impl StepThread {
                     let _gone = reply.send(snapshot(&self.pipeline, &mut self.step, &tables)).is_err();
                     true
                 }
+                Input::Remade => self.take_over(),
                 Input::Save(save) => self.save(save),
             };
             if !goes_on {
@@ -145,6 +153,7 @@ impl StepThread {
             let Some(unkept) = self.keep(&output)? else { return Ok(false) };
             let last = part.last().map_or(StreamSequence(0), |message| message.sequence);
             let run = Run { stream, until: last.0, is_present: self.step.is_present() };
+            self.tell(|| Change::Read(run));
             let is_scored = !output.is_replay && !output.job.groups.is_empty();
             let messages = if is_scored { part } else { Vec::new() };
             if !self.hand_on(output, Vec::new(), Taken { before, run: Some(run), messages, unkept, start }) {
@@ -181,10 +190,35 @@ impl StepThread {
         !lasts || self.scoring.blocking_send(Scoring::Silence(silence)).is_ok()
     }
 
+    /// Tells the tables that are made again what has happened. That they were given up is said where it happened.
+    fn tell(&self, change: impl FnOnce() -> Change) {
+        let _gone = self.remaking.as_ref().is_some_and(|remaking| !remaking.tell(change()));
+    }
+
+    /// Takes over the tables that were made again; false when they have been given up.
+    fn take_over(&mut self) -> bool {
+        let Some(remaking) = self.remaking.take() else { return true };
+        let is_made = remaking.finish(&mut self.step);
+        if is_made {
+            tracing::info!(position = %self.progress.position(), "the tables are there again");
+            self.save_wanted.notify_one();
+        }
+        is_made
+    }
+
+    /// Counts vectors that were made without a table, of which nothing is to be learnt.
+    fn note_incomplete(&self, output: &mut StepOutput) {
+        let Some(remaking) = &self.remaking else { return };
+        if output.job.matrix.rows > 0 && remaking.tables().iter().any(|table| self.pipeline.shows(*table)) {
+            output.keys.iter_mut().for_each(|key| *key = None);
+            record_incomplete(&self.pipeline.name, output.job.matrix.rows);
+        }
+    }
+
     /// Writes this thread's part of a snapshot and hands it on. While the state is being rebuilt, or when it is as it was,
     /// there is none.
     fn save(&mut self, mut save: Box<Save>) -> bool {
-        if self.replay.rebuilt.is_some() || !self.has_changed {
+        if self.replay.rebuilt.is_some() || self.remaking.is_some() || !self.has_changed {
             return true;
         }
         let start = clock::now();
@@ -205,8 +239,9 @@ impl StepThread {
     }
 
     /// Hands a step's output on; false when nobody takes it any more.
-    fn hand_on(&mut self, output: StepOutput, requests: Vec<Option<ServiceRequest>>, taken: Taken) -> bool {
+    fn hand_on(&mut self, mut output: StepOutput, requests: Vec<Option<ServiceRequest>>, taken: Taken) -> bool {
         let Taken { before, run, messages, unkept, start } = taken;
+        self.note_incomplete(&mut output);
         self.stats.add_step(&output.counts, output.newest);
         self.stats.set_emitted_rows(self.step.emitted_rows());
         record_step(&self.pipeline.name, &output.counts, output.newest, start.elapsed());

@@ -18,6 +18,7 @@ use tidewheel::pipeline::{Pipeline, StreamIndex, input_spec, output_spec};
 use tidewheel::snapshot::{Location, SnapshotStore};
 
 use crate::broker::{publish, server, stored};
+use crate::learning::until;
 use crate::taobao::{PATIENCE, root};
 
 const SETTINGS: &str = r#"name = "remade"
@@ -179,6 +180,39 @@ async fn changed_and_new_tables_are_made_again_and_everything_is_as_if_read_from
     let all = published(&bus, &after, ended).await;
     assert_eq!(all.len(), 9 * 5);
     assert!(second.iter().all(|row| all.contains(row)), "the rows that were published are those of a fresh pipeline");
+    server.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_that_is_made_again_beside_the_step_is_where_the_step_is_in_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let (server, bus) = server(folder.path()).await;
+    let snapshots = Some(Location::folder(folder.path().join("snapshots")));
+    let start = async |pipeline: &Arc<Pipeline>, settings: RunSettings| {
+        let own = Bus::connect(&ConnectSettings::to_url(server.url())).await.unwrap();
+        Run::start(Arc::clone(pipeline), &own, &settings).await.unwrap()
+    };
+    let settings = format!("{SETTINGS}\n[state]\nrebuilding = \"empty\"\n");
+    let before = pipeline(folder.path(), &settings, &[("seen", SEEN), ("buyer", BUYER), ("both", BOTH)]);
+    let run = start(&before, RunSettings { snapshots: snapshots.clone(), ..RunSettings::default() }).await;
+    publish_both(&bus, 0..200).await;
+    through(&run, &bus, &before).await;
+    run.stop().await.unwrap();
+    let after = pipeline(folder.path(), &settings, &[("seen", SEEN), ("buyer", BUYER_NOW), ("both", BOTH)]);
+    let run = start(&after, RunSettings { snapshots, ..RunSettings::default() }).await;
+    publish_both(&bus, 200..400).await;
+    through(&run, &bus, &after).await;
+    let buyer = after.tables.iter().position(|table| table.plan.name() == "buyer").unwrap();
+    let remade = until("the table is there", async || {
+        let rows = rows(&run, &after).await;
+        (rows[buyer].len() > 17).then_some(rows)
+    })
+    .await;
+    run.stop().await.unwrap();
+    let run = start(&after, RunSettings { from_scratch: true, ..RunSettings::default() }).await;
+    through(&run, &bus, &after).await;
+    assert_eq!(rows(&run, &after).await, remade, "as read from the start");
+    run.stop().await.unwrap();
     server.stop().await.unwrap();
 }
 
