@@ -62,7 +62,7 @@ pub(super) struct Begun {
 pub(super) struct Work {
     pub(super) step: Step,
     pub(super) tables: Vec<TableIndex>,
-    progress: Progress,
+    pub(super) progress: Progress,
     /// What the snapshot has read.
     until: Progress,
     on_loss: OnLoss,
@@ -99,10 +99,10 @@ impl Rebuild<'_> {
 }
 
 impl Begun {
-    /// Whether requests can be answered meanwhile: what is late for windows, and what they emit, can't be told without them.
+    /// Whether it can be done beside the step: what is late for windows, and what they emit, can't be told without them.
     pub(super) fn can_be_beside(&self, pipeline: &Pipeline) -> bool {
         let is_as_of = |table: &TableIndex| matches!(pipeline.table(*table).plan, LivePlan::AsOf(_));
-        pipeline.state.answers_while_rebuilding && self.work.tables.iter().all(is_as_of)
+        self.work.tables.iter().all(is_as_of)
     }
 
     /// Makes the tables again in `step`, and gives the queue of rows back.

@@ -14,9 +14,7 @@ use super::remaking::{Change, Remaking};
 use super::replay::{compare, next_step};
 use super::serve::{Scored, Scoring};
 use super::stats::Stats;
-use super::telemetry::{
-    Queue, TableFigures, Waiting, record_behind, record_failed, record_incomplete, record_step, record_table,
-};
+use super::telemetry::{Queue, TableFigures, Waiting, record_behind, record_failed, record_step, record_table};
 use crate::bus::{Message, Outgoing, ServiceRequest, StreamSequence};
 use crate::clock;
 use crate::commit::{OnLoss, Place, Position, Progress, Run, Save, pass, unkept};
@@ -122,10 +120,13 @@ impl StepThread {
                 }
                 Input::Snapshot { tables, reply } => {
                     // Whoever asked may have gone away; that is no fault of the pipeline.
-                    let _gone = reply.send(snapshot(&self.pipeline, &mut self.step, &tables)).is_err();
+                    let _gone = reply.send(self.rows(&tables)).is_err();
                     true
                 }
-                Input::Remade => self.take_over(),
+                Input::Remade => {
+                    self.take_over()?;
+                    true
+                }
                 Input::Save(save) => self.save(save),
             };
             if !goes_on {
@@ -190,33 +191,36 @@ impl StepThread {
         !lasts || self.scoring.blocking_send(Scoring::Silence(silence)).is_ok()
     }
 
-    /// Tells the tables that are made again what has happened. That they were given up is said where it happened.
+    /// Tells the tables that are made again what has happened.
     fn tell(&self, change: impl FnOnce() -> Change) {
-        let _gone = self.remaking.as_ref().is_some_and(|remaking| !remaking.tell(change()));
+        if let Some(remaking) = &self.remaking {
+            remaking.tell(change());
+        }
     }
 
-    /// Takes over the tables that were made again; false when they have been given up.
-    fn take_over(&mut self) -> bool {
-        let Some(remaking) = self.remaking.take() else { return true };
-        let is_made = remaking.finish(&mut self.step);
-        if is_made {
-            tracing::info!(position = %self.progress.position(), "the tables are there again");
+    /// Takes over the tables that were made again, unless they have been given up.
+    fn take_over(&mut self) -> Result<(), EngineError> {
+        let Some(remaking) = &mut self.remaking else { return Ok(()) };
+        let start = clock::now();
+        if remaking.finish(&mut self.step, &self.progress, self.replay.on_loss)? {
+            self.remaking = None;
+            let (position, waited) = (self.progress.position(), start.elapsed());
+            tracing::info!(%position, ?waited, "the tables are there again: vectors are complete");
             self.save_wanted.notify_one();
         }
-        is_made
+        Ok(())
     }
 
-    /// Counts vectors that were made without a table, of which nothing is to be learnt.
-    fn note_incomplete(&self, output: &mut StepOutput) {
-        let Some(remaking) = &self.remaking else { return };
-        if output.job.matrix.rows > 0 && remaking.tables().iter().any(|table| self.pipeline.shows(*table)) {
-            output.keys.iter_mut().for_each(|key| *key = None);
-            record_incomplete(&self.pipeline.name, output.job.matrix.rows);
+    /// Rows of tables.
+    fn rows(&mut self, names: &[String]) -> Result<Vec<(String, RecordBatch)>, EngineError> {
+        if let Some(remaking) = &self.remaking {
+            remaking.refuse(&self.pipeline, names)?;
         }
+        snapshot(&self.pipeline, &mut self.step, names)
     }
 
-    /// Writes this thread's part of a snapshot and hands it on. While the state is being rebuilt, or when it is as it was,
-    /// there is none.
+    /// Writes this thread's part of a snapshot and hands it on. While the state or a table is being made again, or when it is as
+    /// it was, there is none.
     fn save(&mut self, mut save: Box<Save>) -> bool {
         if self.replay.rebuilt.is_some() || self.remaking.is_some() || !self.has_changed {
             return true;
@@ -241,7 +245,9 @@ impl StepThread {
     /// Hands a step's output on; false when nobody takes it any more.
     fn hand_on(&mut self, mut output: StepOutput, requests: Vec<Option<ServiceRequest>>, taken: Taken) -> bool {
         let Taken { before, run, messages, unkept, start } = taken;
-        self.note_incomplete(&mut output);
+        if let Some(remaking) = &self.remaking {
+            remaking.note_incomplete(&self.pipeline, &mut output);
+        }
         self.stats.add_step(&output.counts, output.newest);
         self.stats.set_emitted_rows(self.step.emitted_rows());
         record_step(&self.pipeline.name, &output.counts, output.newest, start.elapsed());

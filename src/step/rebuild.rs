@@ -33,10 +33,12 @@ impl Step {
         Ok(step)
     }
 
-    /// From now on these as-of tables stay empty: their keys were never seen. Which events are late for them is counted.
+    /// From now on these as-of tables, which are empty, stay so: their keys were never seen. Which events are late for them is
+    /// counted, and those that their expressions fail on are dead letters.
     pub fn leave_empty(&mut self, tables: &[TableIndex]) {
         for stream in &mut self.tables.of_stream {
-            stream.fed.retain(|table| !tables.contains(table));
+            let (empty, fed) = stream.fed.iter().copied().partition(|table| tables.contains(table));
+            (stream.empty, stream.fed) = (empty, fed);
         }
     }
 
@@ -74,6 +76,7 @@ impl Tables {
         for (index, stream) in self.of_stream.iter_mut().enumerate() {
             let of_stream = self.pipeline.tables_of(StreamIndex(index));
             stream.fed = of_stream.filter_map(|(table, plan)| plan.plan.as_of().map(|_| table)).collect();
+            stream.empty.clear();
         }
         let places = &self.places;
         for (own, made) in self.windows.groups_mut().iter_mut().zip(from.windows.groups_mut()) {

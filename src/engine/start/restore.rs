@@ -15,7 +15,7 @@ use crate::engine::EngineError;
 use crate::engine::input::Input;
 use crate::engine::keeping::{HistoryQueue, open_history};
 use crate::engine::past::{Past, Restored, open_sources, restore};
-use crate::engine::rebuild::Rebuild;
+use crate::engine::rebuild::{Begun, Rebuild};
 use crate::engine::references::{OpenReference, follow_reference};
 use crate::engine::remaking::Remaking;
 use crate::engine::run::Run;
@@ -83,13 +83,9 @@ impl Startup<'_> {
             let (inputs, marker, until) = (&claim.streams, &claim.marker, &progress);
             let rebuild = Rebuild { pipeline, bus, inputs, marker, until, covered, limits, on_loss };
             let begun = rebuild.begin(&misfits, references.clone()).await?;
-            if begun.can_be_beside(pipeline) {
-                step.leave_empty(&begun.work.tables);
-                let (beside, task) = Remaking::beside(begun, run.inputs(), run.stopping());
-                run.spawn_task(task);
-                remaking = Some(beside);
-            } else {
-                history = begun.wait(&mut step, history).await?;
+            match self.answers_meanwhile(&begun) {
+                true => remaking = Some(begin_beside(run, &mut step, begun)),
+                false => history = begun.wait(&mut step, history).await?,
             }
         }
         let sources = open_sources(bus, &claim.streams, &mut progress, &claim.marker, limits, on_loss).await?;
@@ -110,6 +106,19 @@ impl Startup<'_> {
             history,
             remaking,
         })
+    }
+
+    /// Whether requests are answered while these tables are made again.
+    fn answers_meanwhile(&self, begun: &Begun) -> bool {
+        if !self.pipeline.state.answers_while_rebuilding {
+            return false;
+        }
+        let answers = begun.can_be_beside(&self.pipeline);
+        match answers {
+            true => tracing::warn!("requests are answered meanwhile, as if these tables had never seen anything"),
+            false => tracing::warn!("requests wait for them: tables of windows are among them"),
+        }
+        answers
     }
 
     /// Opens the Delta tables, if there are any.
@@ -135,4 +144,12 @@ impl Startup<'_> {
         }
         Ok(references)
     }
+}
+
+/// Begins to make tables again beside the step, in which they are empty.
+fn begin_beside(run: &mut Run, step: &mut Step, begun: Begun) -> Remaking {
+    step.leave_empty(&begun.work.tables);
+    let (remaking, task) = Remaking::beside(begun, run.inputs(), run.stopping());
+    run.spawn_task(task);
+    remaking
 }
