@@ -196,8 +196,12 @@ async fn requests_are_answered_while_one_of_four_tables_is_made_again_and_then_i
     let snapshots = Location::folder(folder.path().join("snapshots"));
     let start = async |pipeline: &Arc<Pipeline>| {
         let own = Bus::connect(&ConnectSettings::to_url(server.url())).await.unwrap();
-        let settings =
-            RunSettings { snapshots: Some(snapshots.clone()), step_rows: Some(1), ..RunSettings::default() };
+        let settings = RunSettings {
+            version: "0.0.1".to_owned(),
+            snapshots: Some(snapshots.clone()),
+            step_rows: Some(1),
+            ..RunSettings::default()
+        };
         (Run::start(Arc::clone(pipeline), &own, &settings).await.unwrap(), own)
     };
     let began = a_minute_ago();
@@ -224,7 +228,11 @@ async fn requests_are_answered_while_one_of_four_tables_is_made_again_and_then_i
     assert_ne!(answer, expected(&bus, &after, EVENTS, true).await, "the model tells people by it");
 
     let (run, _own) = start(&after).await;
-    assert_eq!(ask(&bus, "again").await, expected(&bus, &after, EVENTS + 200, false).await, "after the end in the middle, too");
+    assert_eq!(
+        ask(&bus, "again").await,
+        expected(&bus, &after, EVENTS + 200, false).await,
+        "after the end in the middle, too"
+    );
     publish_some(&bus, EVENTS + 200..EVENTS + 300, began).await;
     until("the table", async || take(&run, "person").await.ok()).await;
     publish_some(&bus, EVENTS + 300..EVENTS + 400, began).await;
