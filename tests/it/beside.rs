@@ -157,7 +157,9 @@ fn lines(rows: &RecordBatch) -> BTreeSet<String> {
 
 async fn ask(bus: &Bus, id: &str) -> Value {
     let service = Subject::new("beside.score").unwrap();
-    let reply = bus.request(&service, request(id, 1, &CANDIDATES, None).into(), PATIENCE).await.unwrap();
+    // The broker may know of the service a moment after the start.
+    let answer = async || bus.request(&service, request(id, 1, &CANDIDATES, None).into(), PATIENCE).await.ok();
+    let reply = until("an answer", answer).await;
     serde_json::from_slice::<Value>(&reply).unwrap()["items"].take()
 }
 

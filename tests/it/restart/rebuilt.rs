@@ -228,6 +228,17 @@ proptest! {
 }
 
 #[test]
+fn an_event_that_a_table_fails_on_is_a_dead_letter_before_the_table_is_there() {
+    let pipeline = failing(&BOTH, "seen");
+    let table = pipeline.tables.iter().position(|table| table.plan.name() == "seen").unwrap();
+    let mut passage = Passage::new(&pipeline);
+    passage.step.leave_empty(&[TableIndex(table)]);
+    passage.pass(&messages(9, 100, 2), 20).unwrap();
+    assert!(passage.out.failed.values().sum::<u64>() > 3, "{:?}", passage.out.failed);
+    assert_eq!(passage.step.tables_mut()[table].scan().unwrap().num_rows(), 0);
+}
+
+#[test]
 fn a_changed_table_is_made_again_alone() {
     for (files, table) in
         [(&AS_OF, "liking"), (&WINDOWS, "person"), (&WINDOWS, "visit"), (&BOTH, "both"), (&BOTH, "seen")]
