@@ -40,6 +40,24 @@ pub struct State {
     #[serde(default)]
     #[schemars(extend("default" = "dead-letter"))]
     pub poison: Poison,
+    /// What becomes of requests while a table whose feature file has changed is made again: they wait, or are answered at once
+    /// as if the table had never seen anything, which is counted, and nothing is learnt from such answers. Tables of windows
+    /// are waited for in any case. `wait` unless given.
+    #[serde(default)]
+    #[schemars(extend("default" = "wait"))]
+    pub rebuilding: Rebuilding,
+}
+
+/// What becomes of requests while a table is made again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(inline)]
+pub enum Rebuilding {
+    /// They wait.
+    #[default]
+    Wait,
+    /// The table's columns are those of keys that were never seen.
+    Empty,
 }
 
 /// What happens at an event or a row that an expression fails on.
@@ -98,6 +116,7 @@ impl Default for State {
             checkpoint: default::checkpoint(),
             epoch: default::epoch(),
             poison: Poison::default(),
+            rebuilding: Rebuilding::default(),
         }
     }
 }
@@ -121,6 +140,7 @@ impl State {
             checkpoint: self.checkpoint,
             snapshots: self.snapshots.clone(),
             stops_at_poison: self.poison == Poison::Stop,
+            answers_while_rebuilding: self.rebuilding == Rebuilding::Empty,
         }
     }
 }

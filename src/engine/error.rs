@@ -92,6 +92,12 @@ pub enum EngineError {
         /// What does not fit.
         misfit: String,
     },
+    /// Rows were asked for that are not there yet.
+    #[error("table {table} is being made again, because its feature file has changed: ask again once that is done")]
+    BeingMade {
+        /// The table.
+        table: String,
+    },
     /// A thread of the engine ended before it was told to.
     #[error("the {0} thread ended unexpectedly")]
     Thread(&'static str),
@@ -124,6 +130,7 @@ impl Judged for EngineError {
             Self::Part { source, .. } => Judgement::of_io(source),
             Self::NoModel | Self::NoTraining | Self::ScoredBefore { .. } => Judgement::OPERATOR,
             Self::ExamplesLost { .. } | Self::RegistryGone { .. } => Judgement::DATA,
+            Self::BeingMade { .. } => Judgement::PASSES,
             Self::Thread(_) => Judgement::CRASH,
         }
     }

@@ -31,6 +31,8 @@ pub(crate) enum Input {
     Silence(Silence),
     /// A reference table has changed.
     Reference(Arc<ReferenceTable>),
+    /// Tables that were made again beside the step are nearly where it is.
+    Remade,
     /// A view of these tables as of now.
     View {
         tables: Vec<String>,

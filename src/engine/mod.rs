@@ -39,7 +39,7 @@
 //!   run, thread             a running pipeline, its parts and their ends
 //!   start/                  the five acts of a start
 //!   past, source, replay    the state as it was left, and reading on from there
-//!   rebuild                 tables that a snapshot does not fit, made again from the streams
+//!   rebuild, remaking       tables that a snapshot does not fit, made again from the streams; beside the step
 //!   input, step_thread      what the step's thread takes, and the thread
 //!   serve/, train/          models and the scoring thread; the training thread
 //!   viewing                 views of the state, taken on the step's thread and counted there
@@ -59,6 +59,7 @@ mod past;
 mod patience;
 mod rebuild;
 mod references;
+mod remaking;
 mod replay;
 mod run;
 mod saving;

@@ -9,6 +9,8 @@
 //! has been, or is of a past in which these tables were others. Rows for Delta tables are handed on, each once, as whenever
 //! the streams are read from their beginning. What was read is compared with what the snapshot has read. A crash in between
 //! leaves nothing behind: the next start does the same.
+//!
+//! The start waits for it, or goes on [beside](super::remaking) it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,15 +22,17 @@ use super::input::Input;
 use super::keeping::HistoryQueue;
 use super::past::open_sources;
 use super::replay::{compare, next_step, replay};
+use super::source::Source;
 use crate::bus::{Bus, Message, ReadLimits, StreamSequence};
 use crate::clock;
-use crate::commit::{Input as InputStream, Marker, OnLoss, Progress, Stretch, from_nothing, steps_between};
+use crate::commit::{Input as InputStream, Marker, OnLoss, Progress, Run, Stretch, from_nothing, steps_between};
+use crate::feature::LivePlan;
 use crate::pipeline::{Pipeline, StreamIndex, TableIndex};
 use crate::step::{Misfit, Step};
 use crate::window::References;
 
 /// Batches of messages that wait for the thread.
-const QUEUED: usize = 4;
+pub(super) const QUEUED: usize = 4;
 /// How often the log says how far it has come.
 const REPORT_EVERY: Duration = Duration::from_secs(10);
 
@@ -46,28 +50,33 @@ pub(super) struct Rebuild<'a> {
     pub(super) on_loss: OnLoss,
 }
 
+/// Tables that can be made again: what is to be read, and what it is given to.
+pub(super) struct Begun {
+    pub(super) sources: Vec<Source>,
+    /// The steps up to the snapshot.
+    pub(super) steps: Vec<Run>,
+    pub(super) work: Work,
+}
+
 /// Tables on their way to where the others are, on a thread of their own.
-struct Work {
-    step: Step,
-    tables: Vec<TableIndex>,
-    progress: Progress,
+pub(super) struct Work {
+    pub(super) step: Step,
+    pub(super) tables: Vec<TableIndex>,
+    pub(super) progress: Progress,
+    /// What the snapshot has read.
+    until: Progress,
+    on_loss: OnLoss,
     history: Option<HistoryQueue>,
     began: Instant,
     reported: Instant,
 }
 
 impl Rebuild<'_> {
-    /// Makes the tables of `misfits` again in `step`, and gives the queue of rows back.
+    /// Finds what is to be read for the tables of `misfits`.
     ///
     /// # Errors
     /// When the streams no longer hold what was read, or the broker gives no answer.
-    pub(super) async fn run(
-        self,
-        step: &mut Step,
-        misfits: &[Misfit],
-        references: References,
-        history: Option<HistoryQueue>,
-    ) -> Result<Option<HistoryQueue>, EngineError> {
+    pub(super) async fn begin(self, misfits: &[Misfit], references: References) -> Result<Begun, EngineError> {
         let Self { pipeline, bus, inputs, until, limits, on_loss, .. } = self;
         let tables: Vec<TableIndex> = misfits.iter().flat_map(|misfit| &misfit.tables).copied().collect();
         for misfit in misfits {
@@ -77,36 +86,71 @@ impl Rebuild<'_> {
         let mut marker = self.marker.clone();
         marker.progress = until.clone();
         let mut progress = from_nothing(&marker, inputs);
-        let mut sources = open_sources(bus, inputs, &mut progress, &marker, limits, on_loss).await?;
+        let sources = open_sources(bus, inputs, &mut progress, &marker, limits, on_loss).await?;
         let beginning = Stretch { state: &progress, covered: StreamSequence(0), marker: &marker, last: self.covered };
         let mut steps = steps_between(pipeline, bus, &beginning).await?.steps;
         // The markers may go on behind the snapshot, where its own has expired.
         steps.iter_mut().for_each(|run| run.until = run.until.min(until.sequence(run.stream)));
-        let alone = Step::of_tables(pipeline, references, &tables)?;
-        let began = clock::now();
-        let work = Work { step: alone, tables: tables.clone(), progress, history, began, reported: began };
+        let step = Step::of_tables(pipeline, references, &tables)?;
+        let (began, until) = (clock::now(), until.clone());
+        let work = Work { step, tables, progress, until, on_loss, history: None, began, reported: began };
+        Ok(Begun { sources, steps, work })
+    }
+}
+
+impl Begun {
+    /// Whether it can be done beside the step: what is late for windows, and what they emit, can't be told without them.
+    pub(super) fn can_be_beside(&self, pipeline: &Pipeline) -> bool {
+        let is_as_of = |table: &TableIndex| matches!(pipeline.table(*table).plan, LivePlan::AsOf(_));
+        self.work.tables.iter().all(is_as_of)
+    }
+
+    /// Makes the tables again in `step`, and gives the queue of rows back.
+    ///
+    /// # Errors
+    /// When the streams no longer hold what was read, or the broker gives no answer.
+    pub(super) async fn wait(
+        self,
+        step: &mut Step,
+        history: Option<HistoryQueue>,
+    ) -> Result<Option<HistoryQueue>, EngineError> {
+        let Self { mut sources, steps, work } = self;
+        let work = Work { history, ..work };
         let (sender, batches) = mpsc::channel(QUEUED);
         let thread = tokio::task::spawn_blocking(move || work.follow(batches));
         let read = replay(&mut sources, &steps, false, &sender).await;
+        if let Ok(true) = read {
+            // Where the thread has ended, it says why.
+            let _gone = sender.send(Input::Replayed).await.is_err();
+        }
         drop(sender);
-        let done = thread.await.unwrap_or(Err(EngineError::Thread("rebuild")));
-        // Where the thread has failed, reading has only ended.
-        let mut work = done?;
+        let Work { step: made, tables, history, .. } = thread.await.unwrap_or(Err(EngineError::Thread("rebuild")))?;
         read?;
-        compare(&mut work.progress, until, on_loss)?;
-        step.take_over(work.step, &tables);
-        tracing::info!(position = %until.position(), took = ?began.elapsed(), "the tables are where the others are");
-        Ok(work.history)
+        step.take_over(made, &tables);
+        Ok(history)
     }
 }
 
 impl Work {
     /// Applies what comes until nothing does any more.
-    fn follow(mut self, mut batches: mpsc::Receiver<Input>) -> Result<Self, EngineError> {
+    ///
+    /// # Errors
+    /// When what was read is not what the snapshot has read.
+    pub(super) fn follow(mut self, mut batches: mpsc::Receiver<Input>) -> Result<Self, EngineError> {
         while let Some(input) = batches.blocking_recv() {
-            let Input::Events { stream, messages, is_present, .. } = input else { continue };
-            self.step.set_present(is_present.unwrap_or(false));
-            self.events(stream, messages)?;
+            match input {
+                Input::Events { stream, messages, is_present, .. } => {
+                    self.step.set_present(is_present.unwrap_or(false));
+                    self.events(stream, messages)?;
+                }
+                Input::Replayed => {
+                    compare(&mut self.progress, &self.until, self.on_loss)?;
+                    let took = self.began.elapsed();
+                    tracing::info!(position = %self.until.position(), ?took, "the tables are where the snapshot is");
+                }
+                Input::Reference(table) => self.step.set_reference(table),
+                _ => {}
+            }
             if self.reported.elapsed() > REPORT_EVERY {
                 self.reported = clock::now();
                 tracing::info!(position = %self.progress.position(), after = ?self.began.elapsed(), "reading the streams");

@@ -9,6 +9,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use super::EngineError;
 use super::input::Input;
 use super::keeping::{HistoryQueue, Unkept};
+use super::remaking::{Change, Remaking};
 use super::replay::{compare, next_step};
 use super::serve::{Scored, Scoring};
 use super::stats::Stats;
@@ -21,7 +22,7 @@ use crate::clock;
 use crate::commit::{OnLoss, Place, Position, Progress, Run, Save, pass, unkept};
 use crate::feature::LiveTable;
 use crate::pipeline::{Pipeline, StreamIndex, TableIndex};
-use crate::step::{Silence, Step, StepOutput};
+use crate::step::{Silence, Step, StepOutput, StepView};
 use crate::time::EventTime;
 
 /// How often the size of tables is recorded.
@@ -45,6 +46,8 @@ pub(crate) struct StepThread {
     pub(crate) stats: Arc<Stats>,
     pub(crate) scoring: mpsc::Sender<Scoring>,
     pub(crate) history: Option<HistoryQueue>,
+    /// Tables that are made again beside this thread, and empty here.
+    pub(crate) remaking: Option<Remaking>,
     pub(crate) replay: Replay,
     /// How far the streams have been read.
     pub(crate) progress: Progress,
@@ -89,7 +92,8 @@ impl StepThread {
             }
             let Some(input) = inputs.blocking_recv() else { return Ok(()) };
             waiting.record(inputs.len());
-            self.has_changed |= !matches!(input, Input::Save(_) | Input::View { .. } | Input::Silence(_));
+            self.has_changed |=
+                !matches!(input, Input::Remade | Input::Save(_) | Input::View { .. } | Input::Silence(_));
             let goes_on = match input {
                 Input::Events { stream, messages, emits, is_present } => {
                     self.step.set_present(is_present.unwrap_or(self.is_present));
@@ -113,15 +117,20 @@ impl StepThread {
                 }
                 Input::Silence(silence) => self.silence(silence),
                 Input::Reference(table) => {
+                    self.tell(|| Change::Reference(Arc::clone(&table)));
                     self.step.set_reference(table);
                     // A restart reads events again with the table as it is then: as few as may be.
                     self.save_wanted.notify_one();
                     true
                 }
                 Input::View { tables, reply } => {
-                    let view = taking(&self.pipeline.name, ViewCause::Query, || self.step.view(&tables));
+                    let view = self.view(&tables);
                     // Whoever asked may have gone away; that is no fault of the pipeline.
-                    let _gone = reply.send(view.map_err(EngineError::from)).is_err();
+                    let _gone = reply.send(view).is_err();
+                    true
+                }
+                Input::Remade => {
+                    self.take_over()?;
                     true
                 }
                 Input::Save(save) => self.save(save),
@@ -152,6 +161,7 @@ impl StepThread {
             let Some(unkept) = self.keep(&output)? else { return Ok(false) };
             let last = part.last().map_or(StreamSequence(0), |message| message.sequence);
             let run = Run { stream, until: last.0, is_present: self.step.is_present() };
+            self.tell(|| Change::Read(run));
             let is_scored = !output.is_replay && !output.job.groups.is_empty();
             let messages = if is_scored { part } else { Vec::new() };
             if !self.hand_on(output, Vec::new(), Taken { before, run: Some(run), messages, unkept, start }) {
@@ -188,10 +198,39 @@ impl StepThread {
         !lasts || self.scoring.blocking_send(Scoring::Silence(silence)).is_ok()
     }
 
-    /// Hands on what a snapshot is made of. While the state is being rebuilt, or when it is as it was saved, there is none.
+    /// Tells the tables that are made again what has happened.
+    fn tell(&self, change: impl FnOnce() -> Change) {
+        if let Some(remaking) = &self.remaking {
+            remaking.tell(change());
+        }
+    }
+
+    /// Takes over the tables that were made again, unless they have been given up.
+    fn take_over(&mut self) -> Result<(), EngineError> {
+        let Some(remaking) = &mut self.remaking else { return Ok(()) };
+        let start = clock::now();
+        if remaking.finish(&mut self.step, &self.progress, self.replay.on_loss)? {
+            self.remaking = None;
+            let (position, waited) = (self.progress.position(), start.elapsed());
+            tracing::info!(%position, ?waited, "the tables are there again: vectors are complete");
+            self.save_wanted.notify_one();
+        }
+        Ok(())
+    }
+
+    /// A view of tables.
+    fn view(&mut self, names: &[String]) -> Result<StepView, EngineError> {
+        if let Some(remaking) = &self.remaking {
+            remaking.refuse(&self.pipeline, names)?;
+        }
+        Ok(taking(&self.pipeline.name, ViewCause::Query, || self.step.view(names))?)
+    }
+
+    /// Hands on what a snapshot is made of. While the state or a table is being made again, or when it is as it was saved, there
+    /// is none.
     fn save(&mut self, mut save: Box<Save>) -> bool {
         let is_wanted = self.has_changed || self.was_given_up();
-        if self.replay.rebuilt.is_some() || !is_wanted {
+        if self.replay.rebuilt.is_some() || self.remaking.is_some() || !is_wanted {
             return true;
         }
         let start = clock::now();
@@ -228,8 +267,11 @@ impl StepThread {
     }
 
     /// Hands a step's output on; false when nobody takes it any more.
-    fn hand_on(&mut self, output: StepOutput, requests: Vec<Option<ServiceRequest>>, taken: Taken) -> bool {
+    fn hand_on(&mut self, mut output: StepOutput, requests: Vec<Option<ServiceRequest>>, taken: Taken) -> bool {
         let Taken { before, run, messages, unkept, start } = taken;
+        if let Some(remaking) = &self.remaking {
+            remaking.note_incomplete(&self.pipeline, &mut output);
+        }
         self.stats.add_step(&output.counts, output.newest);
         self.stats.set_emitted_rows(self.step.emitted_rows());
         record_step(&self.pipeline.name, &output.counts, output.newest, start.elapsed());

@@ -29,6 +29,7 @@ const STATE: &str = "tidewheel_window_state_bytes";
 const LATE: &str = "tidewheel_table_late_rows_total";
 const FAILED: &str = "tidewheel_engine_failed_total";
 const EVICTED: &str = "tidewheel_table_evicted_keys_total";
+const INCOMPLETE: &str = "tidewheel_engine_incomplete_vectors_total";
 const BAD_ROWS: &str = "tidewheel_reference_bad_rows";
 const WAITING: &str = "tidewheel_engine_waiting";
 const VIEW: &str = "tidewheel_engine_view_seconds";
@@ -90,6 +91,10 @@ pub(crate) fn describe() {
     describe_counter!(LATE, "events that were late for a table");
     describe_counter!(FAILED, "events and rows that an expression failed on, by where it stands and by the expression");
     describe_counter!(EVICTED, "keys that a table has given up at its limit of memory");
+    describe_counter!(
+        INCOMPLETE,
+        "vectors made while a table that they read was made again, as if it had seen nothing"
+    );
     describe_gauge!(BAD_ROWS, "rows that are left out of a reference table because they can't be used");
     describe_gauge!(HISTORY_FILES, "files of a Delta table after its last upkeep");
     describe_counter!(UPKEEP_FAILURES, "times that the upkeep of a Delta table has failed");
@@ -98,6 +103,11 @@ pub(crate) fn describe() {
 /// Records how many rows are left out of a reference table.
 pub(crate) fn record_bad_rows(pipeline: &str, reference: &str, count: u64) {
     gauge!(BAD_ROWS, "pipeline" => pipeline.to_owned(), "reference" => reference.to_owned()).set(count as f64);
+}
+
+/// Records vectors that were made without a table.
+pub(crate) fn record_incomplete(pipeline: &str, count: usize) {
+    counter!(INCOMPLETE, "pipeline" => pipeline.to_owned()).increment(count as u64);
 }
 
 /// Records the files of a Delta table after its upkeep.

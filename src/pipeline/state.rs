@@ -26,4 +26,6 @@ pub struct StatePlan {
     pub snapshots: Option<Location>,
     /// Whether the pipeline stops at an event or a row that an expression fails on, instead of leaving it out.
     pub stops_at_poison: bool,
+    /// Whether requests are answered while an as-of table is made again, as if it had never seen anything.
+    pub answers_while_rebuilding: bool,
 }

@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 
 use super::{Limits, QueryError, run_view, table_names};
 use crate::bus::{Bus, BusError, EndpointSpec, ServiceError, ServiceHandle, ServiceSpec};
-use crate::engine::Views;
+use crate::engine::{EngineError, Views};
 use crate::pipeline::Names;
 use crate::step::StepError;
 
@@ -57,7 +57,10 @@ async fn answer(
         .map_err(|_| ServiceError { code: 400, message: "the query is not UTF-8".to_owned() })?;
     let names = table_names(&sql).map_err(refuse)?;
     let failed = |message: String| ServiceError { code: 500, message };
-    let view = views.take(names).await.map_err(|error| failed(error.to_string()))?;
+    let view = views.take(names).await.map_err(|error| {
+        let code = if matches!(error, EngineError::BeingMade { .. }) { 503 } else { 500 };
+        ServiceError { code, message: error.to_string() }
+    })?;
     let answered = tokio::task::spawn_blocking(move || run_view(&sql, view, &limits)?.to_ipc(most_bytes)).await;
     let bytes = answered.map_err(|error| failed(error.to_string()))?.map_err(refuse)?;
     Ok(bytes.into())

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use super::step::Step;
 use super::tables::Tables;
 use crate::feature::LivePlan;
-use crate::pipeline::{Pipeline, TableIndex};
+use crate::pipeline::{Pipeline, StreamIndex, TableIndex};
 use crate::step::StepError;
 use crate::window::References;
 
@@ -31,6 +31,15 @@ impl Step {
         step.tables.feed_only(tables);
         step.leave_vectors_out();
         Ok(step)
+    }
+
+    /// From now on these as-of tables, which are empty, stay so: their keys were never seen. Which events are late for them is
+    /// counted, and those that their expressions fail on are dead letters.
+    pub fn leave_empty(&mut self, tables: &[TableIndex]) {
+        for stream in &mut self.tables.of_stream {
+            let (empty, fed) = stream.fed.iter().copied().partition(|table| tables.contains(table));
+            (stream.empty, stream.fed) = (empty, fed);
+        }
     }
 
     /// Takes these tables from a state that has read the same messages.
@@ -63,6 +72,11 @@ impl Tables {
             mem::swap(&mut self.live[table], &mut from.live[table]);
             self.late_rows[table] = from.late_rows[table];
             self.emitted_rows[table] = from.emitted_rows[table];
+        }
+        for (index, stream) in self.of_stream.iter_mut().enumerate() {
+            let of_stream = self.pipeline.tables_of(StreamIndex(index));
+            stream.fed = of_stream.filter_map(|(table, plan)| plan.plan.as_of().map(|_| table)).collect();
+            stream.empty.clear();
         }
         let places = &self.places;
         for (own, made) in self.windows.groups_mut().iter_mut().zip(from.windows.groups_mut()) {

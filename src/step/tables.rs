@@ -54,6 +54,8 @@ pub(super) struct OfStream {
     as_of: Vec<(TableIndex, Duration)>,
     /// Those of them that take in its events.
     pub(super) fed: Vec<TableIndex>,
+    /// Those that only say which of its events they would leave out.
+    pub(super) empty: Vec<TableIndex>,
     has_windows: bool,
 }
 
@@ -85,6 +87,7 @@ impl Tables {
                 .tables_of(StreamIndex(stream))
                 .filter_map(|(index, table)| table.plan.as_of().map(|_| index))
                 .collect(),
+            empty: Vec::new(),
             has_windows: pipeline.tables_of(StreamIndex(stream)).any(|(_, table)| table.plan.windows().is_some()),
         });
         Ok(Self {
@@ -181,18 +184,25 @@ impl Tables {
         arrival: &Arrival,
         emissions: &[Emitted],
     ) -> Result<(), StepError> {
-        let Arrival { batch, received, .. } = arrival;
-        for table in &self.of_stream[stream.0].fed {
+        let of_stream = &self.of_stream[stream.0];
+        let mut noted = Vec::new();
+        for table in &of_stream.fed {
             if let LiveTable::AsOf(state) = &mut self.live[table.0] {
-                let mut failures = Failures::default();
-                let plan = Arc::clone(state.plan());
-                let rows = plan.source().rows(&self.of_stream[stream.0].name, batch, &self.references, &mut failures);
-                let begun = rows
-                    .and_then(|rows| rows.map_or(Ok(()), |rows| state.begin_received(&rows, received, &mut failures)));
-                begun.map_err(|source| in_table(self.pipeline.table(*table).plan.name(), source))?;
-                if !failures.is_empty() {
-                    self.failed.insert(*table, failures);
-                }
+                noted.push((*table, begin_one(state, (&of_stream.name, arrival), &self.references)));
+            }
+        }
+        for table in &of_stream.empty {
+            if let LiveTable::AsOf(state) = &self.live[table.0] {
+                let evaluated = FeatureTable::new(Arc::clone(state.plan()), 0, self.pipeline.table(*table).budget);
+                let begun =
+                    evaluated.and_then(|mut state| begin_one(&mut state, (&of_stream.name, arrival), &self.references));
+                noted.push((*table, begun));
+            }
+        }
+        for (table, failures) in noted {
+            let failures = failures.map_err(|source| in_table(self.pipeline.table(table).plan.name(), source))?;
+            if !failures.is_empty() {
+                self.failed.insert(table, failures);
             }
         }
         self.queue(emissions);
@@ -313,6 +323,20 @@ impl Tables {
         let waits = self.windows.plans().iter().map(|plan| plan.longest_wait());
         waits.max().unwrap_or(0)
     }
+}
+
+/// Hands a table the events of its stream, and gives those that it leaves out.
+fn begin_one(
+    state: &mut FeatureTable,
+    (stream, arrival): (&str, &Arrival),
+    references: &References,
+) -> Result<Failures, WindowError> {
+    let mut failures = Failures::default();
+    let plan = Arc::clone(state.plan());
+    if let Some(rows) = plan.source().rows(stream, &arrival.batch, references, &mut failures)? {
+        state.begin_received(&rows, &arrival.received, &mut failures)?;
+    }
+    Ok(failures)
 }
 
 fn reach(micros: i64) -> Duration {

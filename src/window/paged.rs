@@ -12,14 +12,15 @@
 //! Taking a view costs nothing per row, and a row that is written costs the copy of its page once per view. Under Zipf's law
 //! most large pages would be written between two views, so pages are small.
 
-use std::mem::{size_of, take};
-use std::sync::Arc;
+use std::mem::{replace, size_of, take};
+
+use triomphe::{Arc, UniqueArc};
 
 /// Pages whose pointers a view copies as one.
 const CHUNK: usize = 64;
 
-/// Bytes of a page at most, unless a single row is larger: with its counters it takes two kilobytes.
-const PAGE_BYTES: usize = 2_048 - 2 * size_of::<usize>();
+/// Bytes of a page at most, unless a single row is larger: with its counter it takes two kilobytes.
+const PAGE_BYTES: usize = 2_048 - size_of::<usize>();
 
 /// Rows of some values each, all of one width.
 pub(crate) struct Paged<T> {
@@ -33,33 +34,65 @@ pub(crate) struct Paged<T> {
     copied: usize,
 }
 
-/// The pages of a chunk: a list of its own, or one that a view has too.
+/// The pages of a chunk: those of the table, or a list that a view has too.
 struct Chunk<T> {
-    own: Vec<Arc<[T]>>,
+    own: Vec<Page<T>>,
     shared: Option<Arc<Vec<Arc<[T]>>>>,
 }
 
+enum Page<T> {
+    Own(UniqueArc<[T]>),
+    Shared(Arc<[T]>),
+    /// On its way from one to the other.
+    Moved,
+}
+
+impl<T> Page<T> {
+    fn values(&self) -> &[T] {
+        match self {
+            Self::Own(values) => values,
+            Self::Shared(values) => values,
+            Self::Moved => &[],
+        }
+    }
+}
+
 impl<T> Chunk<T> {
-    fn pages(&self) -> &[Arc<[T]>] {
-        self.shared.as_deref().unwrap_or(&self.own)
+    const EMPTY: Self = Self { own: Vec::new(), shared: None };
+
+    fn page(&self, page: usize) -> &[T] {
+        match &self.shared {
+            Some(shared) => &shared[page],
+            None => self.own[page].values(),
+        }
     }
 
-    /// The list of pages, to be written.
-    fn own(&mut self) -> &mut Vec<Arc<[T]>> {
+    fn len(&self) -> usize {
+        self.shared.as_ref().map_or(self.own.len(), |shared| shared.len())
+    }
+
+    /// The pages, to be written.
+    fn own(&mut self) -> &mut Vec<Page<T>> {
         if let Some(shared) = self.shared.take() {
-            self.own = Arc::unwrap_or_clone(shared);
+            self.own = match Arc::try_unwrap(shared) {
+                Ok(pages) => pages.into_iter().map(Page::Shared).collect(),
+                Err(shared) => shared.iter().cloned().map(Page::Shared).collect(),
+            };
         }
         &mut self.own
     }
 
     fn share(&mut self) -> Self {
         let own = &mut self.own;
-        let shared = self.shared.get_or_insert_with(|| Arc::new(take(own)));
+        let shared = self.shared.get_or_insert_with(|| {
+            let pages = take(own).into_iter().filter_map(|page| match page {
+                Page::Own(values) => Some(values.shareable()),
+                Page::Shared(values) => Some(values),
+                Page::Moved => None,
+            });
+            Arc::new(pages.collect())
+        });
         Self { own: Vec::new(), shared: Some(Arc::clone(shared)) }
-    }
-
-    fn empty() -> Self {
-        Self { own: Vec::new(), shared: None }
     }
 }
 
@@ -88,18 +121,20 @@ impl<T: Clone> Paged<T> {
     /// The values of a row.
     pub(crate) fn row(&self, row: usize) -> &[T] {
         let (chunk, page, first) = self.place(row);
-        &self.chunks[chunk].pages()[page][first..first + self.width]
+        &self.chunks[chunk].page(page)[first..first + self.width]
     }
 
     /// The values of a row, to be written.
     pub(crate) fn row_mut(&mut self, row: usize) -> &mut [T] {
         let (chunk, page, first) = self.place(row);
         let page = &mut self.chunks[chunk].own()[page];
-        if Arc::strong_count(page) > 1 {
-            self.copied += size_of_val::<[T]>(page);
-            *page = Arc::from(&page[..]);
+        if let Page::Shared(_) = page {
+            self.copied += make_own(page);
         }
-        &mut Arc::make_mut(page)[first..first + self.width]
+        match page {
+            Page::Own(values) => &mut values[first..first + self.width],
+            Page::Shared(_) | Page::Moved => &mut [],
+        }
     }
 
     /// The only value of a row.
@@ -136,15 +171,14 @@ impl<T: Clone> Paged<T> {
     /// Adds a page for the row that comes next, full of rows like it; whether there had to be one.
     fn open(&mut self, row: &[T]) -> bool {
         let (chunk, page, first) = self.place(self.rows);
-        if first > 0 || self.chunks.get(chunk).is_some_and(|chunk| chunk.pages().len() > page) {
+        if first > 0 || self.chunks.get(chunk).is_some_and(|chunk| chunk.len() > page) {
             return false;
         }
         if page == 0 {
-            self.chunks.push(Chunk::empty());
+            self.chunks.push(Chunk::EMPTY);
         }
         let rows = std::iter::repeat_n(row, 1 << self.shift);
-        let pages = self.chunks[chunk].own();
-        pages.push(rows.flatten().cloned().collect());
+        self.chunks[chunk].own().push(Page::Own(rows.flatten().cloned().collect()));
         true
     }
 
@@ -157,8 +191,8 @@ impl<T: Clone> Paged<T> {
     /// Gives back the pages of rows below this one, which are not looked at any more.
     pub(crate) fn release_below(&mut self, row: usize) {
         let until = self.place(row).0.min(self.chunks.len());
-        let held = self.chunks[..until].iter_mut().rev().take_while(|chunk| !chunk.pages().is_empty());
-        held.for_each(|chunk| *chunk = Chunk::empty());
+        let held = self.chunks[..until].iter_mut().rev().take_while(|chunk| chunk.len() > 0);
+        held.for_each(|chunk| *chunk = Chunk::EMPTY);
     }
 
     /// Bytes of pages that were copied because a view held them, since they were last [taken](Self::take_copied).
@@ -170,6 +204,17 @@ impl<T: Clone> Paged<T> {
     pub(crate) fn take_copied(&mut self) -> usize {
         take(&mut self.copied)
     }
+}
+
+/// Makes a shared page the table's own, and gives the bytes that were copied: none if no view holds it any more.
+fn make_own<T: Clone>(page: &mut Page<T>) -> usize {
+    let Page::Shared(values) = replace(page, Page::Moved) else { return 0 };
+    let (own, copied) = match Arc::try_unique(values) {
+        Ok(values) => (values, 0),
+        Err(values) => (values.iter().cloned().collect(), size_of_val::<[T]>(&values)),
+    };
+    *page = Page::Own(own);
+    copied
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@
     clippy::needless_pass_by_value
 )]
 
+mod beside;
 mod broker;
 mod check;
 mod closed;

@@ -18,6 +18,7 @@ use tidewheel::pipeline::{Pipeline, StreamIndex, input_spec, output_spec};
 use tidewheel::snapshot::{Location, SnapshotStore};
 
 use crate::broker::{publish, server, stored};
+use crate::learning::until;
 use crate::taobao::{PATIENCE, root};
 
 const SETTINGS: &str = r#"name = "remade"
@@ -97,10 +98,10 @@ async fn through(run: &Run, bus: &Bus, pipeline: &Pipeline) {
     }
 }
 
-/// The rows of all tables, as lines.
+/// The rows of all tables, as lines, once all are there.
 async fn rows(run: &Run, pipeline: &Pipeline) -> Vec<BTreeSet<String>> {
-    let names = pipeline.tables.iter().map(|table| table.plan.name().to_owned()).collect();
-    let view = run.views().take(names).await.unwrap();
+    let names: Vec<String> = pipeline.tables.iter().map(|table| table.plan.name().to_owned()).collect();
+    let view = until("the tables", async || run.views().take(names.clone()).await.ok()).await;
     let lines = |rows: &RecordBatch| {
         pretty_format_batches(std::slice::from_ref(rows)).unwrap().to_string().lines().map(str::to_owned).collect()
     };
@@ -118,6 +119,15 @@ async fn published(bus: &Bus, pipeline: &Pipeline, after: StreamSequence) -> Vec
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn changed_and_new_tables_are_made_again_and_everything_is_as_if_read_from_the_start() {
+    make_again("").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tables_of_windows_that_are_made_again_are_waited_for_in_any_case() {
+    make_again("\n[state]\nrebuilding = \"empty\"\n").await;
+}
+
+async fn make_again(state: &str) {
     let folder = tempfile::tempdir().unwrap();
     let (server, bus) = server(folder.path()).await;
     let settings = || RunSettings {
@@ -140,7 +150,7 @@ async fn changed_and_new_tables_are_made_again_and_everything_is_as_if_read_from
 
     let now = BOTH.replace("count(*) AS events", "count(*) AS events, max(ts) AS newest");
     let features = [("seen", SEEN), ("buyer", BUYER_NOW), ("both", &now), ("minute", MINUTE)];
-    let after = pipeline(folder.path(), &format!("{SETTINGS}{KEPT}"), &features);
+    let after = pipeline(folder.path(), &format!("{SETTINGS}{KEPT}{state}"), &features);
     let run = start(&after, settings()).await;
     publish_both(&bus, 400..600).await;
     through(&run, &bus, &after).await;
@@ -179,6 +189,34 @@ async fn changed_and_new_tables_are_made_again_and_everything_is_as_if_read_from
     let all = published(&bus, &after, ended).await;
     assert_eq!(all.len(), 9 * 5);
     assert!(second.iter().all(|row| all.contains(row)), "the rows that were published are those of a fresh pipeline");
+    server.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_that_is_made_again_beside_the_step_is_where_the_step_is_in_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let (server, bus) = server(folder.path()).await;
+    let snapshots = Some(Location::folder(folder.path().join("snapshots")));
+    let start = async |pipeline: &Arc<Pipeline>, settings: RunSettings| {
+        let own = Bus::connect(&ConnectSettings::to_url(server.url())).await.unwrap();
+        Run::start(Arc::clone(pipeline), &own, &settings).await.unwrap()
+    };
+    let settings = format!("{SETTINGS}\n[state]\nrebuilding = \"empty\"\n");
+    let before = pipeline(folder.path(), &settings, &[("seen", SEEN), ("buyer", BUYER), ("both", BOTH)]);
+    let run = start(&before, RunSettings { snapshots: snapshots.clone(), ..RunSettings::default() }).await;
+    publish_both(&bus, 0..200).await;
+    through(&run, &bus, &before).await;
+    run.stop().await.unwrap();
+    let after = pipeline(folder.path(), &settings, &[("seen", SEEN), ("buyer", BUYER_NOW), ("both", BOTH)]);
+    let run = start(&after, RunSettings { snapshots, ..RunSettings::default() }).await;
+    publish_both(&bus, 200..400).await;
+    through(&run, &bus, &after).await;
+    let remade = rows(&run, &after).await;
+    run.stop().await.unwrap();
+    let run = start(&after, RunSettings { from_scratch: true, ..RunSettings::default() }).await;
+    through(&run, &bus, &after).await;
+    assert_eq!(rows(&run, &after).await, remade, "as read from the start");
+    run.stop().await.unwrap();
     server.stop().await.unwrap();
 }
 

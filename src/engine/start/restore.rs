@@ -15,8 +15,9 @@ use crate::engine::EngineError;
 use crate::engine::input::Input;
 use crate::engine::keeping::{HistoryQueue, open_history};
 use crate::engine::past::{Past, Restored, open_sources, restore};
-use crate::engine::rebuild::Rebuild;
+use crate::engine::rebuild::{Begun, Rebuild};
 use crate::engine::references::{OpenReference, follow_reference};
+use crate::engine::remaking::Remaking;
 use crate::engine::run::Run;
 use crate::engine::serve::{follow, load_arms, open_registry};
 use crate::engine::upkeep::keep_up;
@@ -42,6 +43,8 @@ pub(super) struct State {
     pub(super) reading: Reading,
     /// What takes rows for the Delta tables.
     pub(super) history: Option<HistoryQueue>,
+    /// Tables that are made again beside the step.
+    pub(super) remaking: Option<Remaking>,
 }
 
 impl Startup<'_> {
@@ -75,10 +78,15 @@ impl Startup<'_> {
         let limits = ReadLimits { rows: self.settings.step_rows.unwrap_or(STEP_ROWS), linger: Duration::ZERO };
         let on_loss = self.settings.on_loss;
         let mut history = self.keep_rows(run, &claim.marker).await?;
+        let mut remaking = None;
         if !misfits.is_empty() {
             let (inputs, marker, until) = (&claim.streams, &claim.marker, &progress);
             let rebuild = Rebuild { pipeline, bus, inputs, marker, until, covered, limits, on_loss };
-            history = rebuild.run(&mut step, &misfits, references.clone(), history).await?;
+            let begun = rebuild.begin(&misfits, references.clone()).await?;
+            match self.answers_meanwhile(&begun) {
+                true => remaking = Some(begin_beside(run, &mut step, begun)),
+                false => history = begun.wait(&mut step, history).await?,
+            }
         }
         let sources = open_sources(bus, &claim.streams, &mut progress, &claim.marker, limits, on_loss).await?;
         let stretch = Stretch { state: &progress, covered, marker: &claim.marker, last: claim.last };
@@ -88,7 +96,29 @@ impl Startup<'_> {
         }
         let unfinished = claim.marker.unfinished.map(|unfinished| unfinished.step);
         run.stats().restore(&progress.counts);
-        Ok(State { step, labeller, progress, arms, swaps, reading: Reading { sources, again, unfinished }, history })
+        Ok(State {
+            step,
+            labeller,
+            progress,
+            arms,
+            swaps,
+            reading: Reading { sources, again, unfinished },
+            history,
+            remaking,
+        })
+    }
+
+    /// Whether requests are answered while these tables are made again.
+    fn answers_meanwhile(&self, begun: &Begun) -> bool {
+        if !self.pipeline.state.answers_while_rebuilding {
+            return false;
+        }
+        let answers = begun.can_be_beside(&self.pipeline);
+        match answers {
+            true => tracing::warn!("requests are answered meanwhile, as if these tables had never seen anything"),
+            false => tracing::warn!("requests wait for them: tables of windows are among them"),
+        }
+        answers
     }
 
     /// Opens the Delta tables, if there are any.
@@ -114,4 +144,12 @@ impl Startup<'_> {
         }
         Ok(references)
     }
+}
+
+/// Begins to make tables again beside the step, in which they are empty.
+fn begin_beside(run: &mut Run, step: &mut Step, begun: Begun) -> Remaking {
+    step.leave_empty(&begun.work.tables);
+    let (remaking, task) = Remaking::beside(begun, run.inputs(), run.stopping());
+    run.spawn_task(task);
+    remaking
 }

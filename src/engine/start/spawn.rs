@@ -51,7 +51,7 @@ impl Startup<'_> {
         state: State,
         ends: Ends,
     ) -> Result<Spawned, EngineError> {
-        let State { step, labeller, progress, arms, swaps, reading, history } = state;
+        let State { step, labeller, progress, arms, swaps, reading, history, remaking } = state;
         let (rebuilt_sender, rebuilt) = oneshot::channel();
         let replay = Replay {
             marked: claim.marker.progress.clone(),
@@ -67,6 +67,7 @@ impl Startup<'_> {
             stats: Arc::clone(run.stats()),
             scoring,
             history,
+            remaking,
             replay,
             progress,
             is_present: false,

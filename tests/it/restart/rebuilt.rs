@@ -58,9 +58,9 @@ impl Reading {
         }
     }
 
-    /// The step once it has read what the state has read.
-    fn again(&self, mut step: Step) -> Step {
-        for (part, is_present) in self.parts(0..self.before) {
+    /// The step once it has read the first messages.
+    fn again(&self, mut step: Step, until: usize) -> Step {
+        for (part, is_present) in self.parts(0..until) {
             if is_present {
                 step.reach_present();
             }
@@ -74,10 +74,18 @@ impl Reading {
         step
     }
 
-    fn rest(&self, mut passage: Passage) -> Out {
-        passage.out = Out::default();
-        self.pass(&mut passage, self.before..self.messages.len());
-        passage.look(5, self.messages.last().unwrap().1.published_micros / 1_000);
+    /// What comes out of a range.
+    fn stretch(&self, passage: &mut Passage, range: Range<usize>) -> Out {
+        (passage.out, passage.vectors) = (Out::default(), 0);
+        let last = self.messages[range.end - 1].1.published_micros;
+        self.pass(passage, range);
+        passage.look(5, last / 1_000);
+        std::mem::take(&mut passage.out)
+    }
+
+    /// What comes out after the first messages, and the end of it.
+    fn rest(&self, mut passage: Passage, from: usize) -> Out {
+        passage.out = self.stretch(&mut passage, from..self.messages.len());
         let mut out = passage.end();
         for rows in &mut out.rows {
             // Keys are found in the order they came in, and one whose only event was late for every table came in nowhere.
@@ -94,7 +102,7 @@ fn restart(reading: &Reading, parts: &Parts, pipeline: &Arc<Pipeline>) -> (Vec<T
     let Resumed { mut step, misfits } = resume(pipeline, parts).unwrap();
     let tables: Vec<TableIndex> = misfits.iter().flat_map(|misfit| misfit.tables.clone()).collect();
     let alone = Step::of_tables(pipeline, references(pipeline), &tables).unwrap();
-    step.take_over(reading.again(alone), &tables);
+    step.take_over(reading.again(alone, reading.before), &tables);
     (tables, Passage { step, ..Passage::new(pipeline) })
 }
 
@@ -136,13 +144,98 @@ proptest! {
         prop_assert!(names(&after, &tables).iter().any(|made| made == name), "{name}: {tables:?}");
         let mut fresh = Passage::new(&after);
         reading.pass(&mut fresh, 0..first);
-        let (resumed, fresh) = (reading.rest(resumed), reading.rest(fresh));
+        let (resumed, fresh) = (reading.rest(resumed, first), reading.rest(fresh, first));
         prop_assert_eq!(&resumed.rows, &fresh.rows);
         prop_assert_eq!(&resumed.emissions, &fresh.emissions);
         prop_assert_eq!(&resumed.tables, &fresh.tables);
         prop_assert_eq!(&resumed.vectors, &fresh.vectors);
         prop_assert!(resumed == fresh, "counts, dead letters, feedback, requests, or what vectors are of");
     }
+}
+
+/// As-of tables of all kinds.
+const AS_OF_TABLES: [(&Files, &str); 7] = [
+    (&AS_OF, "person"),
+    (&AS_OF, "liking"),
+    (&AS_OF, "shelf"),
+    (&AS_OF, "item"),
+    (&WINDOWS, "activity"),
+    (&BOTH, "buyer"),
+    (&BOTH, "seen"),
+];
+
+/// The pipeline with one more column in a table, which fails on some events.
+fn failing(files: &Files, table: &str) -> Arc<Pipeline> {
+    files.with_features(|name, sql| {
+        Some(match name == table {
+            true => sql.replacen(" FROM ", ", sum(1 / item_id) AS changed FROM ", 1),
+            false => sql.to_owned(),
+        })
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 60, ..ProptestConfig::default() })]
+
+    /// ```text
+    ///  before ─▶ first ─▶ save ─▶ restore, without the table ─▶ meanwhile ──┐
+    ///            first ─▶ meanwhile ─▶ the changed table alone, other steps ─┴─▶ rest
+    /// ```
+    #[test]
+    fn a_table_that_is_made_again_beside_the_step_was_never_seen_and_then_is_what_a_fresh_pipeline_has(
+        which in 0..AS_OF_TABLES.len(),
+        seed in any::<u64>(),
+        (first, second, third) in (10_usize..200, 10_usize..100, 10_usize..100),
+        present in any::<prop::sample::Index>(),
+        (size, other) in (1_usize..60, 1_usize..60),
+    ) {
+        let (files, name) = AS_OF_TABLES[which];
+        let (before, after) = (files.pipeline(), failing(files, name));
+        let all = first + second + third;
+        let messages = messages(seed, all, before.streams.len());
+        let reading = Reading { messages, before: first, present: present.index(all), size };
+        let mut ran = Passage::new(&before);
+        reading.pass(&mut ran, 0..first);
+        let Resumed { mut step, misfits } = resume(&after, &ran.save()).unwrap();
+        let tables: Vec<TableIndex> = misfits.iter().flat_map(|misfit| misfit.tables.clone()).collect();
+        prop_assert_eq!(names(&after, &tables), [name]);
+        step.leave_empty(&tables);
+        let mut beside = Passage { step, ..Passage::new(&after) };
+        let (mut unseen, mut fresh) = (Passage::new(&after), Passage::new(&after));
+        unseen.step.leave_empty(&tables);
+        reading.pass(&mut unseen, 0..first);
+        reading.pass(&mut fresh, 0..first);
+
+        let meanwhile = |passage| reading.stretch(passage, first..first + second);
+        let (found, unseen, whole) = (meanwhile(&mut beside), meanwhile(&mut unseen), meanwhile(&mut fresh));
+        prop_assert_eq!(&found.vectors, &unseen.vectors);
+        prop_assert_eq!(&found.unscorable, &unseen.unscorable);
+        prop_assert_eq!(&found.failed, &whole.failed, "dead letters about the table do not wait for it");
+        prop_assert_eq!(&found.counts, &whole.counts);
+        prop_assert_eq!(&found.emissions, &whole.emissions);
+        prop_assert_eq!(&found.feedback, &whole.feedback);
+
+        let alone = Step::of_tables(&after, references(&after), &tables).unwrap();
+        let reading = Reading { size: other, ..reading };
+        beside.step.take_over(reading.again(alone, first + second), &tables);
+        let reading = Reading { size, ..reading };
+        let (found, whole) = (reading.rest(beside, first + second), reading.rest(fresh, first + second));
+        prop_assert_eq!(&found.rows, &whole.rows);
+        prop_assert_eq!(&found.vectors, &whole.vectors);
+        prop_assert_eq!(&found.tables, &whole.tables);
+        prop_assert!(found == whole, "counts, dead letters, feedback, requests, or what vectors are of");
+    }
+}
+
+#[test]
+fn an_event_that_a_table_fails_on_is_a_dead_letter_before_the_table_is_there() {
+    let pipeline = failing(&BOTH, "seen");
+    let table = pipeline.tables.iter().position(|table| table.plan.name() == "seen").unwrap();
+    let mut passage = Passage::new(&pipeline);
+    passage.step.leave_empty(&[TableIndex(table)]);
+    passage.pass(&messages(9, 100, 2), 20).unwrap();
+    assert!(passage.out.failed.values().sum::<u64>() > 3, "{:?}", passage.out.failed);
+    assert_eq!(passage.step.tables_mut()[table].scan().unwrap().num_rows(), 0);
 }
 
 #[test]
