@@ -17,7 +17,7 @@ TENSORFLOW_PYTHON ?= .runtime/tensorflow/bin/python
 phase = @echo "== $(1)"; SECONDS=0; $(2); echo "== $(1): $$SECONDS s"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults faults-around faults-learning fuzz runtime build bench bench-features bench-parts bench-recovery bench-training bench-peers fmt lint deny clean
+.PHONY: help demo test faults faults-around faults-learning fuzz runtime build bench bench-features bench-views bench-parts bench-recovery bench-training bench-peers fmt lint deny clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -79,6 +79,9 @@ bench: runtime ## Measure the whole job beside a bare pull of the same stream
 
 bench-features: ## Measure one table of 20 features over 5 horizons: events, reads, memory (ROWS=, USERS=, RATE=, LIMIT= in MB)
 	cargo bench --locked --bench features
+
+bench-views: ## Measure what scans and saves take of the thread of events (USERS=, RATE=, SECONDS=, SCAN=, SAVE=)
+	cargo bench --locked --bench views
 
 bench-parts: runtime ## Measure the JSON decoder, the reader and the publishers beside those of arrow-json and the client library
 	cargo bench --locked --bench parts

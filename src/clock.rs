@@ -7,9 +7,17 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use rustix::time::{ClockId, clock_gettime};
+
 /// Now, to measure how long something takes.
 pub(crate) fn now() -> Instant {
     Instant::now()
+}
+
+/// How long this thread has computed since it began, whatever else the machine did meanwhile.
+pub(crate) fn thread_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32)
 }
 
 /// Now, for the deadlines of tasks; a test that pauses Tokio's clock moves it by hand.

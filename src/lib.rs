@@ -24,7 +24,7 @@
 //! Most rooms also use some that are further down, and all use `fault`, `clock` and `time`. The drawing leaves that out; the rule
 //! is that a room imports only rooms before it in this list:
 //!
-//! `fault, clock, time, bus, event, reference, snapshot, sql, window, history, feature, model, score, registry, learn,
+//! `fault, clock, time, event, bus, reference, snapshot, sql, window, history, feature, model, score, registry, learn,
 //! pipeline, config, step, commit, engine, query, simulate, trial, cli`
 //!
 //! Some of them are the only doors to a foreign system: `bus` to NATS, `model` to ONNX Runtime, `history` to Delta Lake,

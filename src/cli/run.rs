@@ -65,7 +65,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
                 }
                 false => None,
             };
-            let sql = serve_sql(&broker.bus, &name, running.snapshots()).await?;
+            let sql = serve_sql(&broker.bus, &name, running.views()).await?;
             anyhow::Ok((running, training, sql))
         };
         let started = tokio::select! {

@@ -23,7 +23,7 @@ pub(crate) enum Place {
     EpochSent,
     /// A batch is known to be stored.
     EpochAnswered,
-    /// The state has been serialised, and no part of it is known to be stored.
+    /// The state as it is has been taken, and no part of it is known to be stored.
     SnapshotSaved,
     /// The parts of a snapshot are stored, and nothing refers to them.
     SnapshotWritten,

@@ -11,19 +11,24 @@ use tokio::sync::oneshot;
 use crate::bus::StreamSequence;
 use crate::commit::Progress;
 use crate::snapshot::Draft;
-use crate::step::Shown;
+use crate::step::{Shown, StepView};
 
 /// Changes when the meaning of a head or the set of parts does.
 pub(crate) const FORMAT: u32 = 1;
 
 /// A snapshot on its way.
 pub(crate) struct Save {
+    /// Has the parts of the scoring thread; those of the step are written once they are committed.
     pub(crate) draft: Draft,
+    /// The step as it was.
+    pub(crate) state: Option<StepView>,
     pub(crate) progress: Progress,
     pub(crate) impressions: Shown,
     /// Told when Delta tables hold everything up to here.
     pub(crate) history: Option<oneshot::Receiver<()>>,
-    /// Told how long the step was stopped, when the snapshot can be found or is given up.
+    /// Told when the snapshot can be found; dropped where it is given up.
+    pub(crate) stored: Option<oneshot::Sender<()>>,
+    /// Told how long a thread was stopped at most, when the snapshot can be found or is given up.
     pub(crate) done: oneshot::Sender<Duration>,
     pub(crate) began: Instant,
     pub(crate) paused: Duration,

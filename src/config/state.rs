@@ -24,8 +24,9 @@ pub struct State {
     #[serde(default, deserialize_with = "location_if_given")]
     #[schemars(with = "Option<String>")]
     pub snapshots: Option<Location>,
-    /// The time between two snapshots: a restart reads again what came after the last one. Larger states are saved less
-    /// often, so that saving takes a twentieth of the time at most. 10 seconds unless given.
+    /// The time between two snapshots, from the end of one to the beginning of the next: a restart reads again what came
+    /// after the last one. It is longer where taking one would stop a thread for more than a twentieth of the time. 10
+    /// seconds unless given.
     #[serde(default = "default::checkpoint", deserialize_with = "duration::positive")]
     #[schemars(schema_with = "duration::schema", extend("default" = "10s"))]
     pub checkpoint: Duration,

@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::bus::{Message, ServiceRequest};
@@ -13,7 +12,7 @@ use crate::commit::Save;
 use crate::engine::EngineError;
 use crate::pipeline::StreamIndex;
 use crate::reference::ReferenceTable;
-use crate::step::Silence;
+use crate::step::{Silence, StepView};
 
 /// What the step's thread takes.
 pub(crate) enum Input {
@@ -34,26 +33,29 @@ pub(crate) enum Input {
     Reference(Arc<ReferenceTable>),
     /// Tables that were made again beside the step are nearly where it is.
     Remade,
-    /// Rows of these tables as of now.
-    Snapshot {
+    /// A view of these tables as of now.
+    View {
         tables: Vec<String>,
-        reply: oneshot::Sender<Result<Vec<(String, RecordBatch)>, EngineError>>,
+        reply: oneshot::Sender<Result<StepView, EngineError>>,
     },
     /// The state as of now, to be stored.
     Save(Box<Save>),
 }
 
-/// Asks a running pipeline for rows. It does not keep the pipeline running.
+/// Asks a running pipeline for views of its tables. It does not keep the pipeline running.
 #[derive(Clone)]
-pub struct Snapshots(pub(crate) mpsc::WeakSender<Input>);
+pub struct Views(pub(crate) mpsc::WeakSender<Input>);
 
-impl Snapshots {
-    /// Rows of the named tables.
-    pub async fn take(&self, tables: Vec<String>) -> Result<Vec<(String, RecordBatch)>, EngineError> {
+impl Views {
+    /// A view of the named tables, as of the newest event. Unknown names are left out.
+    ///
+    /// # Errors
+    /// When the pipeline has ended.
+    pub async fn take(&self, tables: Vec<String>) -> Result<StepView, EngineError> {
         let (reply, answer) = oneshot::channel();
         let ended = |_| EngineError::Thread("step");
         let inputs = self.0.upgrade().ok_or(EngineError::Thread("step"))?;
-        inputs.send(Input::Snapshot { tables, reply }).await.map_err(|_| EngineError::Thread("step"))?;
+        inputs.send(Input::View { tables, reply }).await.map_err(|_| EngineError::Thread("step"))?;
         drop(inputs);
         answer.await.map_err(ended)?
     }

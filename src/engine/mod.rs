@@ -4,7 +4,7 @@
 //!   Reader ──▶ task ─┐       ┌ step's thread ──┐ Scored ┌ scoring thread ────┐ Published ┌ committing task ┐
 //!   Service ─▶ task ─┴ Input ▶ tables, vectors ├────────▶ models, label join ├───────────▶ epochs          ├▶ AtomicPublisher
 //!                            └────────┬────────┘        └─────────▲──────────┘           └───┬─────────┬───┘
-//!                        emitted rows │                    models │                  replies ▼         │ Committed
+//!                 views, emitted rows │                    models │                  replies ▼         │ Committed
 //!                                     ▼                           │                                    ▼
 //!          upkeep ─▶ Delta tables ◀─ task                      registry ◀─ training thread           task ─▶ snapshots
 //!                                                                             ▲ committed examples
@@ -21,6 +21,7 @@
 //!   committed in epochs: one atomic batch in the broker that ends with a marker of how far the inputs are done. Snapshots of
 //!   the state shorten what a restart reads again; what it reads again is checked to be what was read before. A
 //!   changed table is made again by itself, and the others keep their state.
+//! - SQL and snapshots read a [view](crate::step::StepView) of the state on threads of their own, while the step goes on.
 //! - Events in = counted + late + rejected + duplicate, always.
 //!
 //! It does not compute, and decides little: `step`, `score` and `learn` do the one, and `commit` says what a start does with
@@ -28,8 +29,9 @@
 //!
 //! It fails with [`EngineError`], and then stops as a whole: what was not published follows after the restart. Some things
 //! fail by themselves, and serving goes on: training stops with its reason; a snapshot that can't be stored leaves more to
-//! read again; upkeep that fails is tried again; a model that can't be loaded does not take over; a changed reference table
-//! that can't be read leaves the old one. Each is logged.
+//! read again; a view that holds too much of what has changed is given up, with the statement or the snapshot that reads it;
+//! upkeep that fails is tried again; a model that can't be loaded does not take over; a changed reference table that can't be
+//! read leaves the old one. Each is logged.
 //!
 //! Its files:
 //!
@@ -40,7 +42,8 @@
 //!   rebuild, remaking       tables that a snapshot does not fit, made again from the streams; beside the step
 //!   input, step_thread      what the step's thread takes, and the thread
 //!   serve/, train/          models and the scoring thread; the training thread
-//!   saving, parts           snapshots
+//!   viewing                 views of the state, taken on the step's thread and counted there
+//!   saving, parts           snapshots, written from views
 //!   keeping, upkeep         Delta tables
 //!   references              tables of facts, and their changes
 //!   silence                 when the clock closes labels, because no event does
@@ -70,9 +73,10 @@ mod telemetry;
 mod thread;
 mod train;
 mod upkeep;
+mod viewing;
 
 pub use error::EngineError;
-pub(crate) use input::Snapshots;
+pub(crate) use input::Views;
 pub use run::{Run, RunSettings};
 pub use serve::load_model;
 pub(crate) use stats::{Figures, Stats};

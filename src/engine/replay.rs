@@ -47,7 +47,7 @@ pub(super) fn next_step(
     let first = waiting.first().map_or(StreamSequence(0), |message| message.sequence);
     let end = history.and_then(|history| history.next_end(stream, first));
     let count = end.map_or(waiting.len(), |end| waiting.partition_point(|message| message.sequence <= end));
-    let count = count.min(step.until_silence(stream, waiting));
+    let count = count.min(step.until_silence(stream, &*waiting));
     let after = waiting.split_off(count.max(1).min(waiting.len()));
     std::mem::replace(waiting, after)
 }

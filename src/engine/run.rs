@@ -8,7 +8,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::EngineError;
-use super::input::{Input, Snapshots};
+use super::input::{Input, Views};
 use super::saving::request;
 use super::stats::Stats;
 use super::thread::{start_thread, thread_ended};
@@ -75,9 +75,9 @@ impl Run {
         self.settled.clone()
     }
 
-    /// Rows of feature tables, as of the newest event. Unknown names are left out.
-    pub fn snapshots(&self) -> Snapshots {
-        Snapshots(self.inputs.downgrade())
+    /// Views of feature tables, for whoever reads them.
+    pub fn views(&self) -> Views {
+        Views(self.inputs.downgrade())
     }
 
     /// What the step's thread takes.

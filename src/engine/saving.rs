@@ -2,11 +2,15 @@
 //!
 //! ```text
 //!   timer ─▶ step thread ────────▶ scoring thread ─▶ committing task ─▶ saving task
-//!            tables, streams        label join        ends the epoch     Delta tables ─▶ parts ─▶ head: can be found
+//!            view of its state      label join        ends the epoch     its parts ─▶ Delta tables ─▶ head: can be found
 //! ```
 //!
-//! A request to save travels through the same channels as the steps do, so each part is of the same moment. A snapshot that
-//! cannot be stored is reported and left: the pipeline goes on, and a restart replays more.
+//! A request to save travels through the same channels as the steps do, so each part is of the same moment. The step's parts
+//! are written when that moment is committed, on a thread that may wait for the store, while steps go on. There is one
+//! snapshot at a time: the next is asked for an interval after this one can be found.
+//!
+//! A snapshot that cannot be stored is reported and left, and so is one whose view holds too much of what events have changed
+//! meanwhile: the pipeline goes on, the next interval tries again, and a restart until then replays more.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,13 +20,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::EngineError;
 use super::input::Input;
+use super::parts::save_parts;
 use super::telemetry::{Queue, Waiting, record_snapshot};
 use crate::clock;
 use crate::commit::{CommitError, Committed, FORMAT, Head, Place, Progress, Save, Worker, pass};
 use crate::snapshot::{Draft, Figures, SnapshotStore};
-use crate::step::Shown;
+use crate::step::{Shown, StepView};
 
-/// Saving stops the step; it may take this share of the time at most, whatever the interval says.
+/// Saving stops the step, for its groups of windows, and the scoring thread, for the label join; it may take this share of
+/// the time at most, whatever the interval says.
 const MOST_SHARE: u32 = 20;
 
 /// Asks for a snapshot now and then, until told to stop.
@@ -65,9 +71,11 @@ pub(crate) async fn request(
     };
     let save = Save {
         draft,
+        state: None,
         progress: Progress::default(),
         impressions: Shown::default(),
         history: None,
+        stored: None,
         done,
         began: clock::now(),
         paused: Duration::ZERO,
@@ -85,15 +93,22 @@ pub(crate) async fn store_all(
     let waiting = Waiting::of(worker.pipeline(), Queue::Snapshots);
     while let Some(Committed { save, epoch, output }) = saves.recv().await {
         waiting.record(saves.len());
-        let Save { draft, progress, impressions, history, done, began, paused } = save;
+        let Save { draft, state, progress, impressions, history, stored, done, began, paused } = save;
+        let draft = write_state(draft, state).await;
         if let Some(history) = history
             && history.await.is_err()
         {
             return Ok(());
         }
         let head = Head { format: FORMAT, lineage: lineage.clone(), epoch, output: output.0, progress, impressions };
-        match store_one(&store, &worker, draft, &head).await {
+        let kept = match draft {
+            Ok(draft) => store_one(&store, &worker, draft, &head).await,
+            Err(error) => Err(error),
+        };
+        match kept {
             Ok(figures) => {
+                // The step's thread may have ended.
+                let _gone = stored.is_some_and(|stored| stored.send(()).is_err());
                 record_snapshot(worker.pipeline(), &figures, began.elapsed(), paused);
                 let Figures { state_bytes, written_bytes, .. } = figures;
                 tracing::debug!(epoch, bytes = state_bytes, written = written_bytes, ?paused, "snapshot");
@@ -106,7 +121,17 @@ pub(crate) async fn store_all(
     Ok(())
 }
 
-/// What the snapshot is made of.
+/// Writes the step's parts as they were, on a thread that may wait for the store.
+async fn write_state(mut draft: Draft, state: Option<StepView>) -> Result<Draft, EngineError> {
+    let Some(state) = state else { return Ok(draft) };
+    let written = tokio::task::spawn_blocking(move || {
+        save_parts(&mut draft, state.parts(), |part, output| state.save_part(part, output))?;
+        Ok(draft)
+    });
+    written.await.unwrap_or(Err(EngineError::Thread("save")))
+}
+
+/// Makes a snapshot found whose parts are written.
 async fn store_one(store: &SnapshotStore, worker: &Worker, draft: Draft, head: &Head) -> Result<Figures, EngineError> {
     let head = serde_json::to_vec(head).map_err(|source| CommitError::Marker { sequence: 0, source })?;
     let written = draft.write(head).await?;
@@ -120,4 +145,36 @@ async fn store_one(store: &SnapshotStore, worker: &Worker, draft: Draft, head: &
         pass(Place::SnapshotPruned);
     }
     Ok(figures)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::Folder;
+    use crate::snapshot::Location;
+    use crate::step::{Step, StepError};
+
+    fn view() -> StepView {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines/trends");
+        let pipeline = Folder::read(&folder).unwrap().assemble_without_model().unwrap();
+        Step::new(Arc::new(pipeline)).unwrap().view_of_parts().unwrap()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_snapshot_whose_view_is_given_up_leaves_room_for_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SnapshotStore::open(&Location::folder(folder.path())).await.unwrap();
+        let given_up = view();
+        given_up.end();
+        let failed = write_state(store.begin().unwrap(), Some(given_up)).await;
+        assert!(matches!(failed, Err(EngineError::Step(StepError::ViewEnded { .. }))));
+
+        let view = view();
+        let parts = view.parts().to_vec();
+        let draft = write_state(store.begin().unwrap(), Some(view)).await.unwrap_or_else(|error| panic!("{error}"));
+        let generation = store.publish(&draft.write(Vec::new()).await.unwrap()).await.unwrap();
+        assert!(parts.iter().all(|part| generation.find(part).is_some()));
+    }
 }

@@ -3,24 +3,26 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arrow::array::RecordBatch;
+use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::EngineError;
 use super::input::Input;
 use super::keeping::{HistoryQueue, Unkept};
-use super::parts::save_parts;
 use super::remaking::{Change, Remaking};
 use super::replay::{compare, next_step};
 use super::serve::{Scored, Scoring};
 use super::stats::Stats;
-use super::telemetry::{Queue, TableFigures, Waiting, record_behind, record_failed, record_step, record_table};
+use super::telemetry::{
+    Queue, TableFigures, ViewCause, Waiting, record_behind, record_failed, record_step, record_table,
+};
+use super::viewing::{Viewing, taking};
 use crate::bus::{Message, Outgoing, ServiceRequest, StreamSequence};
 use crate::clock;
 use crate::commit::{OnLoss, Place, Position, Progress, Run, Save, pass, unkept};
 use crate::feature::LiveTable;
 use crate::pipeline::{Pipeline, StreamIndex, TableIndex};
-use crate::step::{Silence, Step, StepError, StepOutput};
+use crate::step::{Silence, Step, StepOutput, StepView};
 use crate::time::EventTime;
 
 /// How often the size of tables is recorded.
@@ -55,6 +57,8 @@ pub(crate) struct StepThread {
     pub(crate) has_changed: bool,
     /// Told when the state should be saved soon.
     pub(crate) save_wanted: Arc<Notify>,
+    /// Tells when the snapshot that was begun last can be found, or that it was given up.
+    pub(crate) storing: Option<oneshot::Receiver<()>>,
 }
 
 /// A step that was taken.
@@ -76,6 +80,7 @@ impl StepThread {
     pub(crate) fn run(mut self, mut inputs: mpsc::Receiver<Input>) -> Result<(), EngineError> {
         let mut recorded = clock::now();
         let waiting = Waiting::of(&self.pipeline.name, Queue::Inputs);
+        let mut viewing = Viewing::default();
         loop {
             if self.replay.rebuilt.is_some()
                 && self.progress.position().has_reached(&self.replay.present)
@@ -88,7 +93,7 @@ impl StepThread {
             let Some(input) = inputs.blocking_recv() else { return Ok(()) };
             waiting.record(inputs.len());
             self.has_changed |=
-                !matches!(input, Input::Remade | Input::Save(_) | Input::Snapshot { .. } | Input::Silence(_));
+                !matches!(input, Input::Remade | Input::Save(_) | Input::View { .. } | Input::Silence(_));
             let goes_on = match input {
                 Input::Events { stream, messages, emits, is_present } => {
                     self.step.set_present(is_present.unwrap_or(self.is_present));
@@ -118,9 +123,9 @@ impl StepThread {
                     self.save_wanted.notify_one();
                     true
                 }
-                Input::Snapshot { tables, reply } => {
+                Input::View { tables, reply } => {
                     // Whoever asked may have gone away; that is no fault of the pipeline.
-                    let _gone = reply.send(self.rows(&tables)).is_err();
+                    let _gone = reply.send(self.view(&tables)).is_err();
                     true
                 }
                 Input::Remade => {
@@ -132,6 +137,7 @@ impl StepThread {
             if !goes_on {
                 return Ok(());
             }
+            viewing.settle(&self.pipeline.name, &mut self.step);
             if recorded.elapsed() > TABLE_METRICS {
                 recorded = clock::now();
                 record_tables(&self.pipeline, &mut self.step);
@@ -211,35 +217,52 @@ impl StepThread {
         Ok(())
     }
 
-    /// Rows of tables.
-    fn rows(&mut self, names: &[String]) -> Result<Vec<(String, RecordBatch)>, EngineError> {
+    /// A view of tables, none of which is being made again.
+    fn view(&mut self, names: &[String]) -> Result<StepView, EngineError> {
         if let Some(remaking) = &self.remaking {
             remaking.refuse(&self.pipeline, names)?;
         }
-        snapshot(&self.pipeline, &mut self.step, names)
+        Ok(taking(&self.pipeline.name, ViewCause::Query, || self.step.view(names))?)
     }
 
-    /// Writes this thread's part of a snapshot and hands it on. While the state or a table is being made again, or when it is as
-    /// it was, there is none.
+    /// Hands on what a snapshot is made of. While the state or a table is being made again, or when the
+    /// state is as it was saved, there is none.
     fn save(&mut self, mut save: Box<Save>) -> bool {
-        if self.replay.rebuilt.is_some() || self.remaking.is_some() || !self.has_changed {
+        let is_wanted = self.has_changed || self.was_given_up();
+        if self.replay.rebuilt.is_some() || self.remaking.is_some() || !is_wanted {
             return true;
         }
         let start = clock::now();
-        if let Err(error) =
-            save_parts(&mut save.draft, &self.step.parts(), |part, output| self.step.save_part(part, output))
-        {
-            tracing::error!(%error, "no snapshot: a restart has more to replay");
-            return true;
+        match taking(&self.pipeline.name, ViewCause::Snapshot, || self.step.view_of_parts()) {
+            Ok(view) => save.state = Some(view),
+            Err(error) => {
+                tracing::error!(%error, "no snapshot: a restart has more to replay");
+                return true;
+            }
         }
         save.progress = self.progress.clone();
         if let Some(history) = &self.history {
             let Some(flushed) = history.flush() else { return false };
             save.history = Some(flushed);
         }
+        let (stored, storing) = oneshot::channel();
+        save.stored = Some(stored);
+        self.storing = Some(storing);
         save.paused = start.elapsed();
         self.has_changed = false;
         self.scoring.blocking_send(Scoring::Save(save)).is_ok()
+    }
+
+    /// Whether the snapshot that was begun last was given up: then what it would have held is saved nowhere.
+    fn was_given_up(&mut self) -> bool {
+        match self.storing.as_mut().map(oneshot::Receiver::try_recv) {
+            Some(Ok(())) => {
+                self.storing = None;
+                false
+            }
+            Some(Err(TryRecvError::Closed)) => true,
+            Some(Err(TryRecvError::Empty)) | None => false,
+        }
     }
 
     /// Hands a step's output on; false when nobody takes it any more.
@@ -270,19 +293,4 @@ fn record_tables(pipeline: &Pipeline, step: &mut Step) {
         };
         record_table(&pipeline.name, table.plan.name(), &figures);
     }
-}
-
-fn snapshot(pipeline: &Pipeline, step: &mut Step, names: &[String]) -> Result<Vec<(String, RecordBatch)>, EngineError> {
-    let mut rows = Vec::new();
-    for (table, plan) in step.tables_mut().iter_mut().zip(&pipeline.tables) {
-        let name = plan.plan.name();
-        if names.iter().any(|wanted| wanted == name) {
-            let scanned = table.scan();
-            rows.push((
-                name.to_owned(),
-                scanned.map_err(|source| StepError::Window { table: name.to_owned(), source })?,
-            ));
-        }
-    }
-    Ok(rows)
 }

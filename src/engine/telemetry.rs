@@ -6,7 +6,7 @@ use metrics::{Gauge, counter, describe_counter, describe_gauge, describe_histogr
 
 use crate::learn::{HorizonReport, LabelCounts, Learnt};
 use crate::snapshot::Figures;
-use crate::step::{Counts, DeadLetter};
+use crate::step::{Counts, DeadLetter, HeldViews};
 use crate::time::EventTime;
 
 const EVENTS: &str = "tidewheel_engine_events_total";
@@ -32,6 +32,10 @@ const EVICTED: &str = "tidewheel_table_evicted_keys_total";
 const INCOMPLETE: &str = "tidewheel_engine_incomplete_vectors_total";
 const BAD_ROWS: &str = "tidewheel_reference_bad_rows";
 const WAITING: &str = "tidewheel_engine_waiting";
+const VIEW: &str = "tidewheel_engine_view_seconds";
+const VIEWS: &str = "tidewheel_engine_views";
+const VIEW_BYTES: &str = "tidewheel_engine_view_bytes";
+const VIEWS_GIVEN_UP: &str = "tidewheel_engine_views_given_up_total";
 const SNAPSHOT: &str = "tidewheel_snapshot_seconds";
 const SNAPSHOT_PAUSE: &str = "tidewheel_snapshot_pause_seconds";
 const SNAPSHOT_STATE: &str = "tidewheel_snapshot_state_bytes";
@@ -66,8 +70,18 @@ pub(crate) fn describe() {
     describe_gauge!(KEYS, "keys that a feature table holds");
     describe_gauge!(STATE, "memory that a feature table holds, bytes");
     crate::commit::describe_metrics();
+    describe_histogram!(VIEW, "time for which taking a view keeps the step's thread computing, by what it is for");
+    describe_gauge!(VIEWS, "views of the state that are out, after the last step");
+    describe_gauge!(VIEW_BYTES, "memory that is held because of views, bytes, after the last step");
+    describe_counter!(
+        VIEWS_GIVEN_UP,
+        "views that were given up, because events had changed too much of what they hold"
+    );
     describe_histogram!(SNAPSHOT, "time from asking for a snapshot until it can be used");
-    describe_histogram!(SNAPSHOT_PAUSE, "time that a snapshot stopped the step");
+    describe_histogram!(
+        SNAPSHOT_PAUSE,
+        "time that a snapshot stopped the step or the scoring thread, whichever is longer"
+    );
     describe_gauge!(SNAPSHOT_STATE, "size of the newest snapshot, bytes");
     describe_counter!(SNAPSHOT_WRITTEN, "bytes that snapshots have written: what had changed");
     describe_gauge!(
@@ -143,6 +157,35 @@ impl Waiting {
     pub(crate) fn record(&self, count: usize) {
         self.0.set(count as f64);
     }
+}
+
+/// What a view is for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum ViewCause {
+    /// A statement.
+    Query,
+    /// A snapshot.
+    Snapshot,
+}
+
+/// Records for how long taking a view kept the step's thread.
+pub(crate) fn record_view(pipeline: &str, cause: ViewCause, took: Duration) {
+    let cause = match cause {
+        ViewCause::Query => "query",
+        ViewCause::Snapshot => "snapshot",
+    };
+    histogram!(VIEW, "pipeline" => pipeline.to_owned(), "cause" => cause).record(took);
+}
+
+/// Records what the views that are out hold.
+pub(crate) fn record_held(pipeline: &str, held: HeldViews) {
+    gauge!(VIEWS, "pipeline" => pipeline.to_owned()).set(held.views as f64);
+    gauge!(VIEW_BYTES, "pipeline" => pipeline.to_owned()).set(held.bytes as f64);
+}
+
+/// Records views that were given up.
+pub(crate) fn record_given_up(pipeline: &str, views: usize) {
+    counter!(VIEWS_GIVEN_UP, "pipeline" => pipeline.to_owned()).increment(views as u64);
 }
 
 /// Records one snapshot.

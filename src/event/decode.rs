@@ -1,4 +1,4 @@
-//! The decoder: messages in, one batch of accepted events out, and every refused event with its reason.
+//! The decoder: messages or rows in, one batch of accepted events out, and every refused event with its reason.
 
 use std::sync::Arc;
 
@@ -15,11 +15,11 @@ use super::contract::Contract;
 use super::faults::RowFaults;
 use super::frame::{Frame, Frames};
 use super::ipc::{self, Fitted};
+use super::payload::{Content, Payload};
 use super::reject::{Flaw, Reject};
 use super::settings::{DecodeSettings, DecoderError};
 use super::time_column::TimeColumn;
 use super::unfold::Room;
-use crate::bus::{Encoding, Message};
 
 /// Decodes the messages of one stream; its buffers are reused from batch to batch.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ pub struct Decoder {
 pub struct Decoded {
     /// The accepted events, in the order in which they came.
     pub batch: RecordBatch,
-    /// For each row the index of its message.
+    /// For each row the index of its message; for rows that were columns already, that of the first row of its message.
     pub origin: Vec<u32>,
     /// When each row was received, microseconds since 1970: at the broker's time of its message, or before that where the
     /// stream has a column that says so.
@@ -66,118 +66,168 @@ impl Decoder {
         self.time.schema()
     }
 
-    /// Decodes messages. No event takes another one along: each is accepted or refused by itself.
+    /// Decodes messages, of whatever type that can be seen as [`Payload`]s. No event takes another one along: each is accepted or refused by itself.
     ///
     /// # Errors
     /// When the accepted events do not fit into one batch, which takes more than 2 GiB of text.
-    pub fn decode(&mut self, messages: &[Message]) -> Result<Decoded, DecoderError> {
-        let mut outcome = Outcome::of(messages);
+    pub fn decode<M>(&mut self, messages: &[M]) -> Result<Decoded, DecoderError>
+    where
+        for<'m> Payload<'m>: From<&'m M>,
+    {
+        let payload = |index: u32| messages.get(index as usize).map(Payload::from);
+        let mut outcome = Outcome::default();
         for (index, message) in messages.iter().enumerate() {
-            match message.encoding {
-                Encoding::Json => self.decode_json(index, message, &mut outcome)?,
-                Encoding::ArrowStream => {
-                    self.flush(&mut outcome)?;
-                    self.decode_arrow(index, message, &mut outcome)?;
+            let Payload { content, published_micros } = Payload::from(message);
+            match content {
+                Content::Json(bytes) => self.decode_json(index as u32, bytes, &payload, &mut outcome)?,
+                Content::ArrowStream(bytes) => {
+                    self.flush(&payload, &mut outcome)?;
+                    self.decode_arrow(index as u32, bytes, published_micros, &mut outcome)?;
                 }
             }
         }
-        self.flush(&mut outcome)?;
+        self.flush(&payload, &mut outcome)?;
         outcome.finish(self.time.schema())
     }
 
-    fn decode_json(&mut self, index: usize, message: &Message, outcome: &mut Outcome<'_>) -> Result<(), ArrowError> {
-        let mut frames = Frames::new(&message.payload);
+    /// Decodes rows that are columns already, found by their names and of any type that holds the contract's values, as in an
+    /// Arrow message. `origin` has for each row the index of the first one of its message, which stands for the message in
+    /// what comes out, and `published_micros` has the broker's time of each row.
+    ///
+    /// The rows are what was published: the stream's clock is still to be asked for their event time.
+    ///
+    /// # Errors
+    /// When the columns are not those of the contract. A row that does not keep it is refused by itself.
+    pub fn decode_rows(
+        &self,
+        rows: &RecordBatch,
+        origin: &[u32],
+        published_micros: &[i64],
+    ) -> Result<Decoded, DecoderError> {
+        let fitted = ipc::fit(&self.contract, &self.time, rows, &mut Room::of_a_message());
+        let fitted = fitted.map_err(|flaw| DecoderError::Rows { detail: flaw.detail })?;
+        let mut outcome = Outcome::default();
+        let origin = |row: usize| origin.get(row).copied().unwrap_or_default();
+        let published = |row: u32| published_micros.get(row as usize).copied().unwrap_or(i64::MIN);
+        self.take_fitted(fitted, origin, published, &mut outcome)?;
+        outcome.finish(self.time.schema())
+    }
+
+    fn decode_json<'m>(
+        &mut self,
+        index: u32,
+        bytes: &Bytes,
+        payload: &impl Fn(u32) -> Option<Payload<'m>>,
+        outcome: &mut Outcome,
+    ) -> Result<(), ArrowError> {
+        let mut frames = Frames::new(bytes);
         while let Some(frame) = frames.next(&mut self.check, self.columns.row()) {
             match frame {
-                Frame::Event(range) => self.columns.keep(index as u32, &range),
+                Frame::Event(range) => self.columns.keep(index, &range),
                 Frame::Refused(range, flaw) => {
                     self.columns.take_back();
-                    outcome.refuse(index as u32, flaw, message.payload.slice(range));
+                    outcome.refuse(index, flaw, bytes.slice(range));
                 }
             }
             if self.columns.is_full() {
-                self.flush(outcome)?;
+                self.flush(payload, outcome)?;
             }
         }
         Ok(())
     }
 
     /// Takes the JSON events gathered so far.
-    fn flush(&mut self, outcome: &mut Outcome<'_>) -> Result<(), ArrowError> {
+    fn flush<'m>(
+        &mut self,
+        payload: &impl Fn(u32) -> Option<Payload<'m>>,
+        outcome: &mut Outcome,
+    ) -> Result<(), ArrowError> {
         let Some(Gathered { columns, origin, ranges }) = self.columns.finish()? else { return Ok(()) };
-        let bytes = |row: usize, payload: Bytes| {
+        let published = |message: u32| payload(message).map_or(i64::MIN, |payload| payload.published_micros);
+        let received = self.time.received(&columns, &origin, published);
+        let bytes = |row: usize, message: u32| {
             let range = ranges.get(row).map(|(start, end)| *start as usize..*end as usize);
-            Ok(range.map_or(Bytes::new(), |range| payload.slice(range)))
+            let event = range.zip(payload(message)).map(|(range, payload)| payload.content.bytes().slice(range));
+            Ok(event.unwrap_or_default())
         };
-        outcome.accept(&self.time, columns, origin, bytes)
+        outcome.accept(&self.time, columns, origin, received, bytes)
     }
 
-    fn decode_arrow(&self, index: usize, message: &Message, outcome: &mut Outcome<'_>) -> Result<(), ArrowError> {
-        let index = index as u32;
+    fn decode_arrow(
+        &self,
+        index: u32,
+        bytes: &Bytes,
+        published_micros: i64,
+        outcome: &mut Outcome,
+    ) -> Result<(), ArrowError> {
         let mut room = Room::of_a_message();
         let mut fit = |batch: &RecordBatch| ipc::fit(&self.contract, &self.time, batch, &mut room);
-        let fitted = ipc::read(&message.payload).and_then(|batches| batches.iter().map(&mut fit).collect());
+        let fitted = ipc::read(bytes).and_then(|batches| batches.iter().map(&mut fit).collect());
         let batches: Vec<Fitted> = match fitted {
             Ok(batches) => batches,
             Err(flaw) => {
-                outcome.refuse(index, flaw, message.payload.clone());
+                outcome.refuse(index, flaw, bytes.clone());
                 return Ok(());
             }
         };
-        for mut batch in batches {
-            let (mut faults, mut columns) = (std::mem::take(&mut batch.faults), std::mem::take(&mut batch.columns));
-            check_columns(self.contract.fields(), &columns, &mut faults);
-            if let (Some(times), Some(column)) = (batch.times.take(), columns.get_mut(self.time.index())) {
-                *column = times;
-            }
-            let rows: Vec<usize> = (0..batch.rows).filter(|row| faults.keeps(*row)).collect();
-            if !faults.is_empty() {
-                columns = faults.filter(&columns, batch.rows)?;
-            }
-            for (row, flaw) in faults {
-                outcome.refuse(index, flaw, batch.one_row(row)?);
-            }
-            let bytes = |row: usize, _| rows.get(row).map_or(Ok(Bytes::new()), |row| batch.one_row(*row));
-            outcome.accept(&self.time, columns, vec![index; rows.len()], bytes)?;
+        for batch in batches {
+            self.take_fitted(batch, |_| index, |_| published_micros, outcome)?;
         }
         Ok(())
     }
+
+    /// Takes the rows that keep the contract. `origin` tells the message of a row, `published_micros` the broker's time of a
+    /// message.
+    fn take_fitted(
+        &self,
+        mut batch: Fitted,
+        origin: impl Fn(usize) -> u32,
+        published_micros: impl Fn(u32) -> i64,
+        outcome: &mut Outcome,
+    ) -> Result<(), ArrowError> {
+        let (mut faults, mut columns) = (std::mem::take(&mut batch.faults), std::mem::take(&mut batch.columns));
+        check_columns(self.contract.fields(), &columns, &mut faults);
+        if let (Some(times), Some(column)) = (batch.times.take(), columns.get_mut(self.time.index())) {
+            *column = times;
+        }
+        let rows: Vec<usize> = (0..batch.rows).filter(|row| faults.keeps(*row)).collect();
+        if !faults.is_empty() {
+            columns = faults.filter(&columns, batch.rows)?;
+        }
+        for (row, flaw) in faults {
+            outcome.refuse(origin(row), flaw, batch.one_row(row)?);
+        }
+        let origin: Vec<u32> = rows.iter().map(|row| origin(*row)).collect();
+        let received = self.time.received(&columns, &origin, published_micros);
+        let bytes = |row: usize, _| rows.get(row).map_or(Ok(Bytes::new()), |row| batch.one_row(*row));
+        outcome.accept(&self.time, columns, origin, received, bytes)
+    }
 }
 
-/// What has become of the messages so far.
-struct Outcome<'m> {
-    messages: &'m [Message],
+/// What has become of the events so far.
+#[derive(Default)]
+struct Outcome {
     segments: Vec<RecordBatch>,
     origin: Vec<u32>,
     received: Vec<i64>,
     rejects: Vec<Reject>,
 }
 
-impl<'m> Outcome<'m> {
-    fn of(messages: &'m [Message]) -> Self {
-        Self { messages, segments: Vec::new(), origin: Vec::new(), received: Vec::new(), rejects: Vec::new() }
-    }
-
+impl Outcome {
     fn refuse(&mut self, message: u32, flaw: Flaw, bytes: Bytes) {
         self.rejects.push(Reject { message, reason: flaw.reason, detail: flaw.detail, bytes });
     }
 
-    fn payload(&self, message: u32) -> Bytes {
-        self.messages.get(message as usize).map(|message| message.payload.clone()).unwrap_or_default()
-    }
-
-    /// Takes rows that fit the contract, except those whose time is not believed. `origin` has the message of each row;
-    /// `bytes` cuts a row out of its message's payload.
+    /// Takes rows that fit the contract, except those whose time is not believed. `origin` has the message of each row and
+    /// `received` says when it was; `bytes` cuts a row out of its message.
     fn accept(
         &mut self,
         time: &TimeColumn,
         mut columns: Vec<ArrayRef>,
         mut origin: Vec<u32>,
-        bytes: impl Fn(usize, Bytes) -> Result<Bytes, ArrowError>,
+        mut received: Vec<i64>,
+        bytes: impl Fn(usize, u32) -> Result<Bytes, ArrowError>,
     ) -> Result<(), ArrowError> {
-        let published =
-            |message: u32| self.messages.get(message as usize).map_or(i64::MIN, |message| message.published_micros);
-        let mut received = time.received(&columns, &origin, published);
         time.convert(&mut columns, &received);
         let faults: RowFaults = time.check(&columns, &received);
         if !faults.is_empty() {
@@ -188,7 +238,7 @@ impl<'m> Outcome<'m> {
             let kept = kept.collect();
             for (row, flaw) in faults {
                 let message = origin.get(row).copied().unwrap_or_default();
-                self.refuse(message, flaw, bytes(row, self.payload(message))?);
+                self.refuse(message, flaw, bytes(row, message)?);
             }
             origin = kept;
         }
@@ -218,178 +268,4 @@ impl<'m> Outcome<'m> {
 }
 
 #[cfg(test)]
-mod tests {
-    use arrow::array::{Array, AsArray, Float64Array, Int64Array, StringArray};
-    use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
-
-    use super::*;
-    use crate::event::testing::{PUBLISHED, arrow, json, message};
-    use crate::event::{RejectReason, TimeUnit};
-
-    const CONTRACT: &str = r#"{"type": "object", "properties": {
-        "ts": {"type": "integer"},
-        "user": {"type": "string", "minLength": 1},
-        "price": {"type": "number"}
-    }, "required": ["ts", "user"]}"#;
-
-    const NOW: i64 = PUBLISHED / 1_000_000;
-
-    fn decoder(contract: &str, limits: Limits) -> Decoder {
-        let contract = Arc::new(Contract::parse(contract).expect("a contract"));
-        let settings = DecodeSettings { time_unit: TimeUnit::Seconds, limits, ..DecodeSettings::new("ts") };
-        Decoder::new(contract, &settings).expect("a decoder")
-    }
-
-    fn decode(messages: &[Message]) -> Decoded {
-        let decoded = decoder(CONTRACT, Limits::default()).decode(messages).expect("decoded");
-        assert_eq!(decoded.batch.num_rows(), decoded.origin.len());
-        decoded
-    }
-
-    fn reasons(decoded: &Decoded) -> Vec<(u32, &'static str)> {
-        decoded.rejects.iter().map(|reject| (reject.message, reject.reason.as_str())).collect()
-    }
-
-    fn good(user: &str) -> String {
-        format!(r#"{{"ts":{NOW},"user":"{user}"}}"#)
-    }
-
-    #[test]
-    fn good_events_become_rows_in_their_order_whatever_their_encoding() {
-        let rows = RecordBatch::try_from_iter([
-            ("user", Arc::new(StringArray::from(vec!["d", "e"])) as ArrayRef),
-            ("ts", Arc::new(Int64Array::from(vec![NOW, NOW + 1]))),
-        ]);
-        let lines = format!("[{},{}]", good("b"), good("c"));
-        let messages = [json(&good("a")), json(&lines), arrow(&rows.expect("rows")), json(&good("f"))];
-        let decoded = decode(&messages);
-        assert_eq!(decoded.origin, [0, 1, 1, 2, 2, 3]);
-        let users: Vec<_> = decoded.batch.column(1).as_string::<i32>().iter().flatten().collect();
-        assert_eq!(users, ["a", "b", "c", "d", "e", "f"]);
-        let times = decoded.batch.column(0).as_primitive::<TimestampMicrosecondType>();
-        assert_eq!(times.value(0), PUBLISHED);
-        assert_eq!(times.timezone(), Some("+00:00"));
-        assert_eq!(decoded.batch.column(2).null_count(), 6);
-        assert_eq!((decoded.batch.num_rows(), decoded.rejects.len()), (6, 0));
-    }
-
-    #[test]
-    fn nothing_becomes_an_empty_batch() {
-        let decoded = decode(&[]);
-        assert_eq!((decoded.batch.num_rows(), decoded.batch.num_columns(), decoded.rejects.len()), (0, 3, 0));
-    }
-
-    #[test]
-    fn times_are_believed_up_to_their_bounds_and_no_further() {
-        let event = |ts: i64| format!(r#"{{"ts":{ts},"user":"u"}}"#);
-        let (earliest, latest) = (946_684_800, NOW + 60);
-        let times = [earliest, earliest - 1, latest, latest + 1, i64::MAX, i64::MIN];
-        let lines: Vec<_> = times.into_iter().map(event).collect();
-        let decoded = decode(&[json(&lines.join("\n"))]);
-        assert_eq!(decoded.batch.num_rows(), 2);
-        assert_eq!(reasons(&decoded), [(0, "time_out_of_bounds"); 4]);
-        assert_eq!(decoded.rejects[0].bytes, lines[1]);
-        assert_eq!(
-            decoded.rejects[0].detail,
-            "field \"ts\": expected a time from 2000-01-01T00:00:00Z to 2026-01-01T00:01:00Z, got 1999-12-31T23:59:59Z"
-        );
-    }
-
-    #[test]
-    fn date_times_are_read_in_their_own_offset() {
-        let contract =
-            CONTRACT.replace(r#""ts": {"type": "integer"}"#, r#""ts": {"type": "string", "format": "date-time"}"#);
-        let mut decoder = decoder(&contract, Limits::default());
-        let event = r#"{"ts":"2026-01-01T01:00:00.25+02:00","user":"u"}"#;
-        let decoded = decoder.decode(&[json(event)]).expect("decoded");
-        let expected = PUBLISHED - 3_600_000_000 + 250_000;
-        assert_eq!(decoded.batch.column(0).as_primitive::<TimestampMicrosecondType>().values(), &[expected]);
-    }
-
-    #[test]
-    fn a_bad_row_of_a_stream_is_refused_as_a_stream_of_its_own() {
-        let rows = RecordBatch::try_from_iter([
-            ("ts", Arc::new(Int64Array::from(vec![NOW, NOW, 5, NOW])) as ArrayRef),
-            ("user", Arc::new(StringArray::from(vec!["a", "", "c", "d"]))),
-            ("price", Arc::new(Float64Array::from(vec![1.0, 2.0, 3.0, f64::NAN]))),
-        ]);
-        let rows = rows.expect("rows");
-        let decoded = decode(&[arrow(&rows)]);
-        assert_eq!(decoded.batch.num_rows(), 1);
-        assert_eq!(reasons(&decoded), [(0, "constraint"), (0, "not_finite"), (0, "time_out_of_bounds")]);
-        for (reject, row) in decoded.rejects.iter().zip([1, 3, 2]) {
-            let alone = ipc::read(&reject.bytes).expect("a stream");
-            assert_eq!(alone[0].column(0).as_primitive::<Int64Type>(), rows.slice(row, 1).column(0).as_primitive());
-        }
-    }
-
-    #[test]
-    fn a_stream_that_cannot_be_read_is_one_reject() {
-        let broken = message(Bytes::from_static(b"not arrow"), Encoding::ArrowStream);
-        let decoded = decode(&[json(&good("a")), broken.clone(), json(&good("b"))]);
-        assert_eq!(reasons(&decoded), [(1, "invalid_arrow")]);
-        assert_eq!((decoded.rejects[0].bytes.clone(), decoded.batch.num_rows()), (broken.payload, 2));
-    }
-
-    #[test]
-    fn sixty_four_kibibytes_pass_and_one_more_does_not() {
-        let sized = |bytes: usize| {
-            let rest = bytes - good("").len();
-            good(&"x".repeat(rest))
-        };
-        let decoded = decode(&[json(&sized(65_536)), json(&sized(65_537)), json(&good("a"))]);
-        assert_eq!((decoded.origin.as_slice(), reasons(&decoded)), (&[0, 2][..], vec![(1, "too_large")]));
-    }
-
-    #[test]
-    fn sixteen_levels_pass_and_one_more_does_not() {
-        let nested = |levels: usize| {
-            let (open, close) = ("[".repeat(levels - 1), "]".repeat(levels - 1));
-            format!(r#"{{"ts":{NOW},"user":"u","x":{open}{close}}}"#)
-        };
-        let decoded = decode(&[json(&nested(16)), json(&nested(17)), json(&nested(100_000))]);
-        assert_eq!((decoded.batch.num_rows(), reasons(&decoded)), (1, vec![(1, "too_deep"), (2, "too_deep")]));
-    }
-
-    #[test]
-    fn ten_thousand_malformed_messages_take_no_good_one_along() {
-        let malformed = ["{", "", "nonsense", "[1,2", r#"{"ts":"x"}"#, "{\"ts\":1e999}", "\u{0}", "[{}", "null", "{}}"];
-        let messages: Vec<_> = (0..20_000)
-            .map(|index| json(&if index % 2 == 0 { good("u") } else { malformed[index / 2 % 10].to_owned() }))
-            .collect();
-        let decoded = decode(&messages);
-        assert_eq!(decoded.batch.num_rows(), 10_000);
-        assert!(decoded.origin.iter().all(|message| message % 2 == 0));
-        let refused: std::collections::BTreeSet<_> = decoded.rejects.iter().map(|reject| reject.message).collect();
-        assert_eq!(refused.len(), 10_000);
-    }
-
-    #[test]
-    fn a_decoder_needs_a_time_that_is_always_there() {
-        let problem = |contract: &str, column: &str| {
-            let contract = Arc::new(Contract::parse(contract).expect("a contract"));
-            Decoder::new(contract, &DecodeSettings::new(column)).expect_err("a problem").to_string()
-        };
-        assert_eq!(
-            problem(CONTRACT, "time"),
-            "time column \"time\" is not in the contract; name one of ts, user, price"
-        );
-        assert_eq!(problem(CONTRACT, "user"), "time column \"user\" is of type string; use an integer or a date-time");
-        assert_eq!(
-            problem(CONTRACT, "price"),
-            "time column \"price\" is of type number; use an integer or a date-time"
-        );
-        let optional = r#"{"type": "object", "properties": {"ts": {"type": ["integer", "null"]}, "id": {"type": "integer"}},
-            "required": ["id"]}"#;
-        assert_eq!(
-            problem(optional, "ts"),
-            "time column \"ts\" is optional; list it in \"required\" and take null out of its type"
-        );
-    }
-
-    #[test]
-    fn reasons_have_distinct_names() {
-        let names: std::collections::BTreeSet<_> = RejectReason::ALL.iter().map(|reason| reason.as_str()).collect();
-        assert_eq!(names.len(), RejectReason::ALL.len());
-    }
-}
+mod tests;

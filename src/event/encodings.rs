@@ -20,9 +20,8 @@ use proptest::option;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
-use super::testing::{PUBLISHED, arrow, json as json_message, message};
+use super::testing::{Encoding, Message, PUBLISHED, arrow, json as json_message, message};
 use super::{Contract, DecodeSettings, Decoded, Decoder};
-use crate::bus::{Encoding, Message};
 
 const CONTRACT: &str = r#"{"type": "object", "properties": {
     "ts": {"type": "integer", "minimum": 1},
@@ -48,10 +47,18 @@ struct Row {
     sizes: Option<Vec<Option<i64>>>,
 }
 
-fn decode(messages: &[Message]) -> Decoded {
+fn decoder() -> Decoder {
     let contract = Arc::new(Contract::parse(CONTRACT).expect("a contract"));
-    let mut decoder = Decoder::new(contract, &DecodeSettings::new("ts")).expect("a decoder");
-    decoder.decode(messages).expect("decoded")
+    Decoder::new(contract, &DecodeSettings::new("ts")).expect("a decoder")
+}
+
+fn decode(messages: &[Message]) -> Decoded {
+    decoder().decode(messages).expect("decoded")
+}
+
+/// Decodes rows that came with one message as columns.
+fn decode_rows(rows: &RecordBatch) -> Decoded {
+    decoder().decode_rows(rows, &vec![0; rows.num_rows()], &[PUBLISHED]).expect("decoded")
 }
 
 fn rows() -> impl Strategy<Value = Vec<Row>> {
@@ -215,9 +222,11 @@ proptest! {
         let lines: Vec<String> = rows.iter().map(as_json).collect();
         let expected = decode(&[json_message(&lines.join("\n"))]);
         prop_assert_eq!(expected.rejects, []);
-        let found = decode(&[arrow(&as_arrow(&rows, &choices))]);
-        prop_assert_eq!(found.rejects, []);
-        prop_assert_eq!(found.batch, expected.batch);
+        let columns = as_arrow(&rows, &choices);
+        for found in [decode(&[arrow(&columns)]), decode_rows(&columns)] {
+            prop_assert_eq!(found.rejects, []);
+            prop_assert_eq!(&found.batch, &expected.batch);
+        }
     }
 }
 
@@ -228,7 +237,9 @@ fn refused(name: &str, values: &ArrayRef) -> String {
     let mut columns = vec![("ts", ts), ("user", users)];
     columns.retain(|(other, _)| *other != name);
     columns.push((name, Arc::clone(values)));
-    let decoded = decode(&[arrow(&RecordBatch::try_from_iter(columns).expect("a batch"))]);
+    let batch = RecordBatch::try_from_iter(columns).expect("a batch");
+    let decoded = decode(&[arrow(&batch)]);
+    assert_eq!(decode_rows(&batch).rejects, decoded.rejects, "columns are held to what a message is");
     assert_eq!((decoded.batch.num_rows(), decoded.rejects.len()), (2, 1), "{name}: {:?}", decoded.rejects);
     let reject = &decoded.rejects[0];
     let alone = super::ipc::read(&reject.bytes).expect("a stream");

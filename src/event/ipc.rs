@@ -1,4 +1,4 @@
-//! Arrow IPC streams as messages: reading them, fitting them to a contract, and cutting a row out.
+//! Arrow IPC streams as messages: reading them, fitting their columns to a contract, and cutting rows out.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -113,10 +113,30 @@ pub(super) fn fit(
 impl Fitted {
     /// A stream that holds one row as it was written.
     pub(super) fn one_row(&self, row: usize) -> Result<Bytes, ArrowError> {
-        let mut writer = StreamWriter::try_new(Vec::new(), self.written.schema_ref())?;
-        writer.write(&self.written.slice(row, 1))?;
-        Ok(writer.into_inner()?.into())
+        write(&self.written.slice(row, 1))
     }
+}
+
+/// Rows as a stream of the contract's columns, in the plainest form of their values.
+///
+/// # Errors
+/// When the library can't write them.
+pub(crate) fn stream_of(contract: &Contract, rows: &RecordBatch) -> Result<Bytes, ArrowError> {
+    let mut room = Room::of_a_message();
+    let columns = contract.fields().iter().map(|field| {
+        let values = match rows.column_by_name(field.name()) {
+            Some(values) => unfold(values, &mut room).unwrap_or_else(|_| Arc::clone(values)),
+            None => new_null_array(&field.field_type().data_type(), rows.num_rows()),
+        };
+        (field.name(), values, true)
+    });
+    write(&RecordBatch::try_from_iter_with_nullable(columns)?)
+}
+
+fn write(rows: &RecordBatch) -> Result<Bytes, ArrowError> {
+    let mut writer = StreamWriter::try_new(Vec::new(), rows.schema_ref())?;
+    writer.write(rows)?;
+    Ok(writer.into_inner()?.into())
 }
 
 fn refuse_lost(field: &ContractField, lost: Vec<Lost>, faults: &mut RowFaults) {

@@ -2,13 +2,14 @@
 //!
 //! ```text
 //!                 ┌ frame ┐   ┌ check ┬ columns ┐   ┌ time_column ┐
-//!   Message ─────▶│ JSON  │──▶│ rules │ values  │──▶│ µs, bounds  │──▶ batch, origin, received
-//!    (payload)    └───────┘   └───────┴─────────┘   └─────────────┘
+//!   Payload ─────▶│ JSON  │──▶│ rules │ values  │──▶│ µs, bounds  │──▶ batch, origin, received
+//!    (bytes)      └───────┘   └───────┴─────────┘   └─────────────┘
 //!         │          │ broken     │ flawed: taken back     │ not believed
 //!         │          └────────────┴──────────────┬─────────┘
 //!         │       ┌ ipc ┐   ┌ unfold, exact ┐   ┌ check_column ┐     ▼
 //!         └──────▶│Arrow│──▶│ same values   │──▶│ same rules   │──▶ rejects: message, reason, detail, the event's own bytes
-//!                 └─────┘   └───────────────┘   └──────────────┘
+//!                 └─────┘   └───────▲───────┘   └──────────────┘
+//!   columns already ────────────────┘
 //! ```
 //!
 //! A JSON event is read once: while its values are checked they are appended to the columns, in Arrow's own layout, and an
@@ -17,7 +18,8 @@
 //! **Promises.** Accepted and refused events together are all events. A bad event never takes its neighbours along, unless
 //! broken syntax hides where the next one begins: in an array that is the rest of it, among lines up to the next object. What a
 //! batch holds fits the contract: types, nulls, constraints, finite numbers, believable times; nothing later checks it
-//! again. The same messages give the same outcome on every machine and at any time: no clock, no random seed.
+//! again. The same messages give the same outcome on every machine and at any time: no clock, no random seed. Rows that come
+//! as columns, from an archive or a file, are held to the same rules and have the same outcome as in a message.
 //!
 //! Whose clock tells when an event happened is a setting of the stream ([`Clock`]). The broker's time of a message, or an
 //! earlier one that a column has, is when its events were received: nothing that is waited for runs ahead of that.
@@ -26,7 +28,7 @@
 //! letters, or count metrics.
 //!
 //! **How it fails.** A fault of an event is a [`Reject`](reject::Reject) and never an error. An error of [`Decoder::decode`] means that the
-//! batch itself could not be built.
+//! batch itself could not be built, one of [`Decoder::decode_rows`] also that the columns are not the contract's.
 
 mod check;
 mod check_column;
@@ -47,6 +49,7 @@ mod key;
 mod naive;
 mod number;
 mod partitions;
+mod payload;
 mod plain_run;
 #[cfg(test)]
 mod random_events;
@@ -73,11 +76,13 @@ pub use check::Limits;
 pub(crate) use check::ObjectCheck;
 pub use contract::{Contract, ContractField};
 pub use decode::{Decoded, Decoder};
+pub(crate) use ipc::stream_of;
 pub(crate) use number::{finite, finite_rows, has_floats, one_zero};
 pub(crate) use partitions::{PartitionedWatermark, SavedPartition, SavedWatermark, TooManyPartitions};
+pub use payload::{Content, Payload};
 pub(crate) use reject::RejectReason;
 pub(crate) use rule::FieldType;
-pub(crate) use seen::{SeenIds, SeenIdsError};
+pub(crate) use seen::{Hashes, SeenIds, SeenIdsError};
 pub use settings::{Clock, DecodeSettings};
 pub(crate) use settings::{DecoderError, TimeRole};
 pub(crate) use surrogates::without_surrogate_pairs;

@@ -9,9 +9,8 @@ use arrow::datatypes::{Float64Type, Int64Type, TimestampMicrosecondType};
 use proptest::prelude::*;
 use serde_json::Value;
 
-use super::testing::{PUBLISHED, arrow, is_json, json};
+use super::testing::{Message, PUBLISHED, arrow, is_json, json};
 use super::{Contract, DecodeSettings, Decoder};
-use crate::bus::Message;
 
 const CONTRACT: &str = r#"{"type": "object", "properties": {
     "ts": {"type": "integer"},

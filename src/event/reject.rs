@@ -9,13 +9,13 @@ use super::scan::SyntaxError;
 /// An event that was refused: it goes to the dead-letter subject with this.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reject {
-    /// Index of its message in the decoded slice.
+    /// Index of its message in the decoded slice; for rows that were columns already, that of the first row of its message.
     pub message: u32,
     /// What kind of fault it is.
     pub reason: RejectReason,
     /// The field, what was expected and what was found.
     pub detail: String,
-    /// The event's own bytes: a slice of the payload. For a row of an Arrow stream they are a stream of one row with the
+    /// The event's own bytes: a slice of the payload. For a row that came as columns they are a stream of one row with the
     /// contract's columns; others are left out, because repeating a wide schema for each bad row could fill the memory.
     pub bytes: Bytes,
 }

@@ -1,5 +1,7 @@
 //! Repeated events, found by their ids in bounded memory.
 
+use std::sync::Arc;
+
 use arrow::array::{Array, AsArray};
 use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::{DataType, Int64Type};
@@ -19,28 +21,48 @@ pub(crate) struct SeenIds {
     capacity: usize,
     younger: Generation,
     older: Generation,
+    /// Bytes of pages that were forgotten here while a view held them.
+    held: usize,
 }
 
+/// Hashes of a page.
+const PAGE: usize = 4_096;
+
 /// Hashes in the order in which they came, so that what is saved of them only grows at its end.
+///
+/// A clone shares the pages that are full and copies the one that is being filled: it stays what it was.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Hashes {
+    full: Vec<Arc<[u128]>>,
+    /// What came after them, less than a page.
+    open: Vec<u128>,
+}
+
 #[derive(Debug)]
 struct Generation {
-    hashes: Vec<u128>,
+    hashes: Hashes,
     /// Places in `hashes`, found by the low bits of the hash.
     places: HashTable<u32>,
 }
 
 impl SeenIds {
-    /// Memory for two generations of `capacity` ids (about 50 bytes per id of capacity) is taken here, and no more later.
+    /// Two generations of `capacity` ids take about 50 bytes per id of capacity once they are full, and no more later.
     #[must_use]
     pub(crate) fn new(capacity: usize) -> Self {
         let capacity = capacity.clamp(1, u32::MAX as usize);
-        Self { capacity, younger: Generation::new(capacity), older: Generation::new(capacity) }
+        Self { capacity, younger: Generation::new(capacity), older: Generation::new(capacity), held: 0 }
     }
 
-    /// What is remembered: hashes of the older generation and of the younger, each in the order in which they came.
+    /// What is remembered: hashes of the older generation and of the younger, each in the order in which they came. It takes
+    /// the time of copying a pointer per page.
     #[must_use]
-    pub(crate) fn hashes(&self) -> [&[u128]; 2] {
-        [&self.older.hashes, &self.younger.hashes]
+    pub(crate) fn hashes(&self) -> [Hashes; 2] {
+        [self.older.hashes.clone(), self.younger.hashes.clone()]
+    }
+
+    /// Bytes of what was forgotten here while somebody held it, since this was last asked.
+    pub(crate) fn held_bytes(&mut self) -> usize {
+        std::mem::take(&mut self.held)
     }
 
     /// Remembers what [`hashes`](Self::hashes) gave, instead of what it remembers now. `None` when there are more than two
@@ -86,6 +108,7 @@ impl SeenIds {
         let hash = xxh3_128(id);
         if self.younger.hashes.len() >= self.capacity {
             std::mem::swap(&mut self.younger, &mut self.older);
+            self.held += self.younger.hashes.held_bytes();
             self.younger.clear();
         }
         // A repeat is remembered anew: the promise counts from the last time that an id appeared.
@@ -112,13 +135,54 @@ impl Judged for SeenIdsError {
     }
 }
 
+impl Hashes {
+    /// Room for a first page of at most `capacity` hashes.
+    fn new(capacity: usize) -> Self {
+        Self { full: Vec::new(), open: Vec::with_capacity(capacity.min(PAGE)) }
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.full.len() * PAGE + self.open.len()
+    }
+
+    /// The hashes, page by page.
+    pub(crate) fn pages(&self) -> impl Iterator<Item = &[u128]> {
+        self.full.iter().map(|page| &**page).chain([self.open.as_slice()])
+    }
+
+    fn at(&self, place: u32) -> u128 {
+        let (page, row) = (place as usize / PAGE, place as usize % PAGE);
+        self.full.get(page).map_or_else(|| self.open[row], |page| page[row])
+    }
+
+    fn push(&mut self, hash: u128) {
+        self.open.push(hash);
+        if self.open.len() == PAGE {
+            self.full.push(self.open.as_slice().into());
+            self.open.clear();
+        }
+    }
+
+    fn clear(&mut self) {
+        self.full.clear();
+        self.open.clear();
+    }
+
+    /// Bytes of pages that somebody else holds too.
+    fn held_bytes(&self) -> usize {
+        let held = self.full.iter().filter(|page| Arc::strong_count(page) > 1);
+        held.count() * PAGE * size_of::<u128>()
+    }
+}
+
 impl Generation {
     fn new(capacity: usize) -> Self {
-        Self { hashes: Vec::with_capacity(capacity), places: HashTable::with_capacity(capacity) }
+        Self { hashes: Hashes::new(capacity), places: HashTable::with_capacity(capacity) }
     }
 
     fn contains(&self, hash: u128) -> bool {
-        self.places.find(hash as u64, |place| self.hashes[*place as usize] == hash).is_some()
+        self.places.find(hash as u64, |place| self.hashes.at(*place) == hash).is_some()
     }
 
     /// Whether it was not there.
@@ -126,19 +190,20 @@ impl Generation {
         if self.contains(hash) {
             return false;
         }
+        self.push(hash);
+        true
+    }
+
+    fn push(&mut self, hash: u128) {
         let place = self.hashes.len() as u32;
         self.hashes.push(hash);
         let hashes = &self.hashes;
-        self.places.insert_unique(hash as u64, place, |place| hashes[*place as usize] as u64);
-        true
+        self.places.insert_unique(hash as u64, place, |place| hashes.at(*place) as u64);
     }
 
     fn fill(&mut self, hashes: &[u128]) {
         self.clear();
-        self.hashes.extend_from_slice(hashes);
-        for (place, hash) in hashes.iter().enumerate() {
-            self.places.insert_unique(*hash as u64, place as u32, |place| hashes[*place as usize] as u64);
-        }
+        hashes.iter().for_each(|hash| self.push(*hash));
     }
 
     fn clear(&mut self) {
@@ -148,7 +213,8 @@ impl Generation {
 
     #[cfg(test)]
     fn state_bytes(&self) -> usize {
-        self.hashes.capacity() * size_of::<u128>() + self.places.allocation_size()
+        let hashes = self.hashes.full.len() * PAGE + self.hashes.open.capacity();
+        hashes * size_of::<u128>() + self.places.allocation_size()
     }
 }
 
@@ -176,13 +242,39 @@ mod tests {
 
     #[test]
     fn memory_does_not_grow_with_the_number_of_ids() {
-        let mut seen = SeenIds::new(1_000);
-        let at_first = seen.state_bytes();
-        for start in (0..100_000).step_by(1_000) {
+        let mut seen = SeenIds::new(10_000);
+        let mut bytes = Vec::new();
+        for start in (0..120_000).step_by(1_000) {
             let fresh = first(&mut seen, &Int64Array::from_iter_values(start..start + 1_000));
             assert!(fresh.into_iter().all(|new| new));
+            bytes.push(seen.state_bytes());
         }
-        assert_eq!(seen.state_bytes(), at_first);
+        assert_eq!(bytes[20..40].iter().max(), bytes[100..].iter().max());
+    }
+
+    /// What is remembered, hash by hash.
+    fn remembered(hashes: [Hashes; 2]) -> [Vec<u128>; 2] {
+        hashes.map(|hashes| hashes.pages().flatten().copied().collect())
+    }
+
+    #[test]
+    fn what_was_handed_out_stays_what_it_was_and_is_counted_once_it_is_forgotten_here() {
+        let mut seen = SeenIds::new(10_000);
+        first(&mut seen, &Int64Array::from_iter_values(0..15_000));
+        let held = seen.hashes();
+        let before = remembered(held.clone());
+        assert_eq!(before.each_ref().map(Vec::len), [10_000, 5_000]);
+        first(&mut seen, &Int64Array::from_iter_values(15_000..40_000));
+        assert_eq!(remembered(held), before);
+        // Two full pages of the older generation, and the one of the younger with what came into it later.
+        assert_eq!(seen.held_bytes(), 3 * PAGE * size_of::<u128>());
+        assert_eq!(seen.held_bytes(), 0);
+        first(&mut seen, &Int64Array::from_iter_values(40_000..80_000));
+        assert_eq!(seen.held_bytes(), 0, "nobody holds anything any more");
+
+        let mut again = SeenIds::new(10_000).restored(&before[0], &before[1]).unwrap();
+        assert_eq!(remembered(again.hashes()), before);
+        assert!(first(&mut again, &Int64Array::from_iter_values(5_000..15_000)).into_iter().all(|new| !new));
     }
 
     #[test]
@@ -203,11 +295,11 @@ mod tests {
             let (before, after) = ids.split_at(restored_at.min(ids.len()));
             let mut saved = SeenIds::new(capacity);
             let mut again = first(&mut saved, &Int64Array::from(before.to_vec()));
-            let [older, younger] = saved.hashes();
-            let mut restored = SeenIds::new(capacity).restored(older, younger).unwrap();
+            let [older, younger] = remembered(saved.hashes());
+            let mut restored = SeenIds::new(capacity).restored(&older, &younger).unwrap();
             again.extend(first(&mut restored, &Int64Array::from(after.to_vec())));
             prop_assert_eq!(&again, &marks);
-            prop_assert!(SeenIds::new(older.len().saturating_sub(1)).restored(older, &[]).is_none() || older.len() < 2);
+            prop_assert!(SeenIds::new(older.len().saturating_sub(1)).restored(&older, &[]).is_none() || older.len() < 2);
             let mut recent = VecDeque::new();
             for (position, (id, new)) in ids.iter().zip(marks).enumerate() {
                 if recent.contains(id) {

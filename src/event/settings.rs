@@ -109,6 +109,12 @@ pub enum DecoderError {
         /// The column.
         name: String,
     },
+    /// Rows that are columns already do not have the contract's.
+    #[error("rows must have the columns of their stream's contract: {detail}")]
+    Rows {
+        /// The column, what was expected and what was found.
+        detail: String,
+    },
     /// The columns could not be built: more than 2 GiB of text in one call, or a bug.
     #[error("events could not be put into columns: {0}")]
     Columns(#[from] ArrowError),
@@ -119,7 +125,7 @@ impl DecoderError {
     pub(crate) fn role(&self) -> TimeRole {
         match self {
             Self::NoTimeColumn { role, .. } | Self::TimeColumnType { role, .. } => *role,
-            Self::OptionalTimeColumn { .. } | Self::Columns(_) => TimeRole::Time,
+            Self::OptionalTimeColumn { .. } | Self::Rows { .. } | Self::Columns(_) => TimeRole::Time,
         }
     }
 }
@@ -130,6 +136,7 @@ impl Judged for DecoderError {
             Self::NoTimeColumn { .. } | Self::TimeColumnType { .. } | Self::OptionalTimeColumn { .. } => {
                 Judgement::OPERATOR
             }
+            Self::Rows { .. } => Judgement::DATA,
             Self::Columns(_) => Judgement::DEFECT,
         }
     }

@@ -1,13 +1,36 @@
-//! Messages and streams for the tests of this module.
+//! Messages and streams for the tests of this room.
 
 use arrow::array::RecordBatch;
 use arrow::ipc::writer::StreamWriter;
 use bytes::Bytes;
 
-use crate::bus::{Encoding, Message, StreamSequence, Subject};
+use super::payload::{Content, Payload};
 
 /// The broker's time of every message here: 2026-01-01T00:00:00Z, in microseconds.
 pub(super) const PUBLISHED: i64 = 1_767_225_600_000_000;
+
+/// A message with events in it.
+#[derive(Debug, Clone)]
+pub(super) struct Message {
+    pub(super) payload: Bytes,
+    pub(super) encoding: Encoding,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Encoding {
+    Json,
+    ArrowStream,
+}
+
+impl<'a> From<&'a Message> for Payload<'a> {
+    fn from(Message { payload, encoding }: &'a Message) -> Self {
+        let content = match encoding {
+            Encoding::Json => Content::Json(payload),
+            Encoding::ArrowStream => Content::ArrowStream(payload),
+        };
+        Self { content, published_micros: PUBLISHED }
+    }
+}
 
 pub(super) fn json(payload: &str) -> Message {
     message(Bytes::copy_from_slice(payload.as_bytes()), Encoding::Json)
@@ -18,11 +41,7 @@ pub(super) fn arrow(batch: &RecordBatch) -> Message {
 }
 
 pub(super) fn message(payload: Bytes, encoding: Encoding) -> Message {
-    Message { payload, sequence: StreamSequence(1), published_micros: PUBLISHED, encoding, subject: subject() }
-}
-
-fn subject() -> Subject {
-    Subject::new("shop.clicks").expect("a subject")
+    Message { payload, encoding }
 }
 
 /// An Arrow IPC stream of one batch.

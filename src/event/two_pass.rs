@@ -14,9 +14,8 @@ use super::number::one_zero;
 use super::random_events::{CONTRACT, payloads};
 use super::reject::{Reject, RejectReason};
 use super::surrogates::without_surrogate_pairs;
-use super::testing::{PUBLISHED, message};
+use super::testing::{Encoding, Message, PUBLISHED, message};
 use super::{Contract, DecodeSettings, Decoder, Limits};
-use crate::bus::{Encoding, Message};
 use crate::time::EventTime;
 
 const LIMITS: Limits = Limits { max_event_bytes: 400, max_depth: 3 };

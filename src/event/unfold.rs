@@ -46,7 +46,7 @@ impl Room {
             None => {
                 let most = MOST_BYTES >> 20;
                 let detail = format!(
-                    "expected at most {most} MiB of values with dictionaries and views written out, got more: send fewer rows in one message"
+                    "expected at most {most} MiB of values with dictionaries and views written out, got more: send fewer rows at once"
                 );
                 Err(Flaw::new(RejectReason::TooLarge, detail))
             }

@@ -1,16 +1,22 @@
 //! A table of either form, as vectors and SQL look at it.
 //!
 //! An as-of table is read as of a moment. Of a table of windows the newest emitted row of the key is read, as of now.
+//! A [view](TableView) is what a table was at a moment between two steps, for whoever reads it while the table goes on.
 
+use std::io::Write;
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::SchemaRef;
 
 use crate::event::finite_rows;
+use crate::snapshot::SaveError;
 use crate::sql::PlanError;
 use crate::time::EventTime;
-use crate::window::{FailedValue, FeaturePlan, FeatureTable, NewestRows, Reads, RowReads, WindowError, WindowPlan};
+use crate::window::{
+    FailedValue, FeaturePlan, FeatureTable, FeatureView, NewestRows, Reads, RowReads, RowsView, WindowError, WindowPlan,
+};
 
 /// A checked table of either form.
 #[derive(Clone)]
@@ -156,6 +162,25 @@ impl LiveTable {
         }
     }
 
+    /// The table as it is now, between two steps. That copies pointers; what is written while the view is held is copied first.
+    ///
+    /// # Errors
+    /// When the table's keys have a type that they can't have been made with.
+    pub fn view(&mut self) -> Result<TableView, WindowError> {
+        match self {
+            Self::AsOf(table) => table.view().map(Box::new).map(TableView::AsOf),
+            Self::Windows(table) => table.view().map(Box::new).map(TableView::Windows),
+        }
+    }
+
+    /// Bytes that were copied because views hold what they were copied from, since this was last asked.
+    pub fn take_copied(&mut self) -> usize {
+        match self {
+            Self::AsOf(table) => table.take_copied(),
+            Self::Windows(table) => table.take_copied(),
+        }
+    }
+
     /// Keys that have a row.
     pub fn key_count(&self) -> usize {
         match self {
@@ -169,6 +194,72 @@ impl LiveTable {
         match self {
             Self::AsOf(table) => table.size(),
             Self::Windows(table) => table.size(),
+        }
+    }
+}
+
+/// What a table was at a moment.
+pub enum TableView {
+    /// Of an as-of table.
+    AsOf(Box<FeatureView>),
+    /// Of a table of windows, by the rows that can be looked up.
+    Windows(Box<RowsView>),
+}
+
+impl TableView {
+    /// The slots of its keys are below this.
+    pub fn slots(&self) -> u32 {
+        match self {
+            Self::AsOf(view) => view.slots(),
+            Self::Windows(view) => view.slots(),
+        }
+    }
+
+    /// The rows of the keys with slots in `slots`, as [`LiveTable::scan`] gave them at the moment of the view.
+    ///
+    /// # Errors
+    /// When a kernel fails.
+    pub fn scan(&mut self, slots: Range<u32>) -> Result<RecordBatch, WindowError> {
+        match self {
+            Self::AsOf(view) => Ok(finite_rows(view.scan(slots)?)?),
+            Self::Windows(view) => view.scan(slots),
+        }
+    }
+
+    /// The rows of these keys, one each, all NULL for a key without one: as of the newest event at the moment of the view.
+    ///
+    /// # Errors
+    /// When the keys are of other types than the table's.
+    pub fn read(&mut self, keys: &[ArrayRef], rows: usize) -> Result<RecordBatch, WindowError> {
+        let mut slots = Vec::new();
+        match self {
+            Self::AsOf(view) => {
+                view.look_up(keys, rows, &mut slots)?;
+                Ok(finite_rows(view.read(&slots)?)?)
+            }
+            Self::Windows(view) => {
+                view.look_up(keys, rows, &mut slots)?;
+                view.read(&slots)
+            }
+        }
+    }
+
+    /// Writes the state that the table had at the moment of the view.
+    ///
+    /// # Errors
+    /// When the output cannot be written.
+    pub fn save(&mut self, output: &mut dyn Write) -> Result<(), SaveError> {
+        match self {
+            Self::AsOf(view) => view.save(output).map_err(|error| error.in_section("table")),
+            Self::Windows(view) => view.save(output),
+        }
+    }
+
+    /// Gives back what is held of slots below this one, which are not looked at any more.
+    pub fn release_below(&mut self, slot: u32) {
+        match self {
+            Self::AsOf(view) => view.release_below(slot),
+            Self::Windows(view) => view.release_below(slot),
         }
     }
 }

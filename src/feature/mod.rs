@@ -33,7 +33,7 @@ pub(crate) use fingerprint::Fingerprint;
 pub use inputs::Inputs;
 pub(crate) use inputs::TypedColumn;
 pub use live::LiveReads;
-pub(crate) use live::{LivePlan, LiveTable};
+pub(crate) use live::{LivePlan, LiveTable, TableView};
 pub(crate) use matrix::{Matrix, Unscorable};
 pub(crate) use number::Number;
 pub(crate) use place::{Kind, Place};

@@ -8,6 +8,7 @@ use datafusion::sql::sqlparser::parser::ParserError;
 
 use super::limits::PARSER_DEPTH;
 use crate::fault::{Judged, Judgement};
+use crate::step::StepError;
 
 /// Why a statement has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -101,6 +102,9 @@ pub enum QueryError {
     },
 
     // Not the author's to mend.
+    /// The tables could not be read.
+    #[error(transparent)]
+    Tables(#[from] StepError),
     /// The thread ended without a result: a bug in the engine, kept to this statement.
     #[error("the query engine stopped unexpectedly on this statement: write it in another way")]
     Crashed,
@@ -151,6 +155,7 @@ impl Judged for QueryError {
             | Self::Timeout { .. }
             | Self::Memory { .. }
             | Self::AnswerTooLarge { .. } => Judgement::OPERATOR,
+            Self::Tables(error) => error.judgement(),
             Self::Failed(_) | Self::Unreadable(_) => Judgement::DATA,
             // Of one statement, which another process answers no better.
             Self::Crashed | Self::Render(_) => Judgement::DEFECT,
@@ -170,6 +175,7 @@ mod tests {
             (QueryError::Timeout { after: Duration::ZERO }, Judgement::OPERATOR),
             (QueryError::Failed("division by zero".to_owned()), Judgement::DATA),
             (QueryError::Crashed, Judgement::DEFECT),
+            (StepError::ViewEnded { of: String::new(), limit: 1 }.into(), Judgement::PASSES),
             (QueryError::Start(io::ErrorKind::WouldBlock.into()), Judgement::OUTSIDE),
         ] {
             assert_eq!(error.judgement(), judgement, "{error}");

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::error::DataFusionError;
@@ -16,21 +15,38 @@ use futures::StreamExt;
 
 use super::session::session;
 use super::statement::{explained, parse};
+use super::tables::{Table, Tables};
 use super::{Answer, Limits, QueryError, thread};
+use crate::step::StepView;
 
-/// The answer of a query over tables, each a name and its rows.
+/// The answer of a query over tables.
 ///
 /// Blocks until the answer is there or the deadline has passed: call it where blocking is allowed. Names of tables are
 /// compared as they are; unquoted names in the statement are in lower case.
-pub fn run(sql: &str, tables: Vec<(String, RecordBatch)>, limits: &Limits) -> Result<Answer, QueryError> {
+///
+/// # Errors
+/// When the statement is not one query within its limits, or fails on the rows.
+pub fn run(sql: &str, tables: Vec<Table>, limits: &Limits) -> Result<Answer, QueryError> {
+    run_on(sql, Tables::Rows(tables), limits)
+}
+
+/// [`run`] over the tables of a view, which are read within the same deadline.
+///
+/// # Errors
+/// As [`run`], and when the view is given up before all is read.
+pub fn run_view(sql: &str, view: StepView, limits: &Limits) -> Result<Answer, QueryError> {
+    run_on(sql, Tables::View(Box::new(view)), limits)
+}
+
+fn run_on(sql: &str, tables: Tables, limits: &Limits) -> Result<Answer, QueryError> {
     limits.check(sql)?;
     let sql = sql.to_owned();
     let own = limits.clone();
     thread::within(limits.timeout, move || run_here(&sql, tables, &own))
 }
 
-/// [`run`] on this thread, whose stack must be large.
-fn run_here(sql: &str, tables: Vec<(String, RecordBatch)>, limits: &Limits) -> Result<Answer, QueryError> {
+/// [`run_on`] on this thread, whose stack must be large.
+fn run_here(sql: &str, tables: Tables, limits: &Limits) -> Result<Answer, QueryError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(QueryError::Start)?;
     runtime.block_on(async {
         // At the deadline the future is dropped, and the stream with it.
@@ -39,8 +55,9 @@ fn run_here(sql: &str, tables: Vec<(String, RecordBatch)>, limits: &Limits) -> R
     })
 }
 
-async fn answer(sql: &str, tables: Vec<(String, RecordBatch)>, limits: &Limits) -> Result<Answer, QueryError> {
+async fn answer(sql: &str, tables: Tables, limits: &Limits) -> Result<Answer, QueryError> {
     let statement = parse(sql)?;
+    let tables = tables.read().await?;
     let context = session(tables, limits.memory_bytes).map_err(|error| QueryError::planning(&error))?;
     let plan = plan(&context, statement, limits).await?;
     if let Some(name) = Answer::repeated_column(plan.schema().as_arrow()) {
@@ -117,28 +134,31 @@ async fn collect(mut stream: SendableRecordBatchStream, limit: usize) -> Result<
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
     use std::time::Duration;
 
-    use arrow::array::{ArrayRef, Int64Array, StringArray};
+    use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 
     use super::*;
+    use crate::config::Folder;
     use crate::query::Format;
+    use crate::step::{Step, StepError};
 
     const ENDLESS: &str = "WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n)";
 
-    fn tables() -> Vec<(String, RecordBatch)> {
+    fn tables() -> Vec<Table> {
         let user_ids: ArrayRef = Arc::new(StringArray::from(vec!["u1", "u2", "u3"]));
         let clicks: ArrayRef = Arc::new(Int64Array::from(vec![5, 0, 7]));
         let users = RecordBatch::try_from_iter([("user_id", user_ids), ("clicks", clicks)]).expect("users");
         let seen_by: ArrayRef = Arc::new(StringArray::from(vec!["u1", "u3", "u3"]));
         let items: ArrayRef = Arc::new(Int64Array::from(vec![10, 11, 12]));
         let seen = RecordBatch::try_from_iter([("user_id", seen_by), ("item", items)]).expect("seen");
-        vec![("users".into(), users), ("seen".into(), seen)]
+        vec![("users".into(), vec![users.slice(0, 1), users.slice(1, 2)]), ("seen".into(), vec![seen])]
     }
 
-    fn numbers(count: i64) -> Vec<(String, RecordBatch)> {
+    fn numbers(count: i64) -> Vec<Table> {
         let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(0..count));
-        vec![("numbers".into(), RecordBatch::try_from_iter([("x", numbers)]).expect("numbers"))]
+        vec![("numbers".into(), vec![RecordBatch::try_from_iter([("x", numbers)]).expect("numbers")])]
     }
 
     fn short() -> Limits {
@@ -256,7 +276,7 @@ mod tests {
         let recursion = format!("{ENDLESS} SELECT count(*) FROM n");
         let product = "SELECT sum(a.x + b.x) FROM numbers a, numbers b";
         for sql in [recursion.as_str(), product] {
-            let result = run_here(sql, numbers(1_000_000), &short());
+            let result = run_here(sql, Tables::Rows(numbers(1_000_000)), &short());
             let ended = matches!(result, Err(QueryError::Timeout { .. } | QueryError::Memory { .. }));
             assert!(ended, "{sql}: {result:?}");
         }
@@ -271,6 +291,24 @@ mod tests {
         assert_eq!((answer.rows(), answer.truncated), (10, false));
         let answer = run(&format!("{ENDLESS} SELECT i FROM n"), Vec::new(), &limits).expect("rows");
         assert_eq!((answer.rows(), answer.truncated), (10, true));
+    }
+
+    fn view() -> StepView {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines/trends");
+        let pipeline = Arc::new(Folder::read(&folder).unwrap().assemble_without_model().unwrap());
+        Step::new(pipeline).unwrap().view(&["visit".to_owned()]).unwrap()
+    }
+
+    #[test]
+    fn a_view_that_is_given_up_fails_the_statement_that_reads_it() {
+        let sql = "SELECT count(*) AS n FROM visit";
+        let answer = run_view(sql, view(), &Limits::default()).unwrap().render(Format::Json).unwrap();
+        assert_eq!(answer, r#"[{"n":0}]"#);
+        let view = view();
+        view.end();
+        let error = run_view(sql, view, &Limits::default()).expect_err("it is given up");
+        assert!(matches!(error, QueryError::Tables(StepError::ViewEnded { .. })), "{error}");
+        assert!(error.to_string().starts_with("the view of `visit` was given up"), "{error}");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What a statement runs in: the snapshots, a memory pool, no disk, and no function that makes much out of little.
+//! What a statement runs in: the tables, a memory pool, no disk, and no function that makes much out of little.
 
 use std::sync::Arc;
 
@@ -13,14 +13,12 @@ use datafusion::execution::memory_pool::GreedyMemoryPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::SessionConfig;
 
+use super::tables::Table;
 use super::{CATALOG, SCHEMA};
 use crate::sql::{OneZeroRule, leave_unbounded_out};
 
 /// A session that knows the tables and nothing else.
-pub(super) fn session(
-    tables: Vec<(String, RecordBatch)>,
-    memory_bytes: usize,
-) -> Result<SessionContext, DataFusionError> {
+pub(super) fn session(tables: Vec<Table>, memory_bytes: usize) -> Result<SessionContext, DataFusionError> {
     let runtime = RuntimeEnvBuilder::new()
         .with_memory_pool(Arc::new(GreedyMemoryPool::new(memory_bytes)))
         .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled))
@@ -37,8 +35,9 @@ pub(super) fn session(
     context.remove_optimizer_rule("common_sub_expression_eliminate");
     leave_unbounded_out(&context);
     context.register_function_rewrite(Arc::new(OneZeroRule::new()))?;
-    for (name, batch) in tables {
-        let table = MemTable::try_new(batch.schema(), vec![vec![batch]])?;
+    for (name, batches) in tables {
+        let Some(schema) = batches.first().map(RecordBatch::schema) else { continue };
+        let table = MemTable::try_new(schema, vec![batches])?;
         context.register_table(TableReference::bare(name), Arc::new(table))?;
     }
     Ok(context)

@@ -10,7 +10,7 @@ use datafusion::sql::sqlparser::ast;
 use super::limits::PARSER_DEPTH;
 use super::{CATALOG, Limits, QueryError, SCHEMA, thread};
 
-/// The tables that a statement reads, sorted, each once: what [`run`](super::run()) needs snapshots of.
+/// The tables that a statement reads, sorted, each once: what [`run`](super::run()) has to be given.
 ///
 /// Names as [`run`](super::run()) compares them: in lower case unless quoted. Whether the tables exist is not known here.
 ///

@@ -9,21 +9,12 @@ use arrow::datatypes::TimestampMicrosecondType;
 
 use super::counts::Counts;
 use super::deadletter::{DeadLetter, LATE};
-use crate::bus::{Message, StreamSequence};
+use super::incoming::Incoming;
+use crate::bus::StreamSequence;
 use crate::event::{Decoder, PartitionedWatermark, SeenIds};
-use crate::pipeline::{StreamIndex, StreamPlan};
+use crate::pipeline::StreamPlan;
 use crate::step::StepError;
 use crate::time::EventTime;
-
-/// Messages of one stream, in its order, on their way into a step.
-#[derive(Clone, Copy)]
-pub(super) struct Incoming<'a> {
-    /// Index of the stream.
-    pub(super) stream: StreamIndex,
-    /// Its plan.
-    pub(super) plan: &'a StreamPlan,
-    pub(super) messages: &'a [Message],
-}
 
 /// What is remembered of a stream.
 pub(super) struct StreamState {
@@ -40,7 +31,7 @@ pub(super) struct StreamState {
 /// Events in the order of their stream.
 pub(super) struct Arrival {
     pub(super) batch: RecordBatch,
-    /// For each event, the index of its message.
+    /// For each event, which of the incoming messages it came with, as [`Incoming`] takes it.
     pub(super) origin: Vec<u32>,
     /// When each was received, microseconds: an event of a later time waits in as-of tables until its time has come.
     pub(super) received: Vec<i64>,
@@ -70,23 +61,20 @@ impl StreamState {
         self.watermark.value().unwrap_or(EventTime::BEGINNING)
     }
 
-    /// Decodes messages and drops repeats. `letters` takes what cannot be decoded, where it is wanted.
+    /// Decodes events and drops repeats. `letters` takes what cannot be decoded, where it is wanted.
     pub(super) fn take(
         &mut self,
         incoming: Incoming<'_>,
         counts: &mut Counts,
         letters: Option<&mut Vec<DeadLetter>>,
     ) -> Result<Arrival, StepError> {
-        let Incoming { stream, plan, messages } = incoming;
-        if let Some(last) = messages.last() {
-            self.last = last.sequence;
-        }
-        let decoded = self.decoder.decode(messages)?;
+        let decoded = incoming.decode(&mut self.decoder)?;
+        self.last = incoming.last().unwrap_or(self.last);
         counts.rejected = decoded.rejects.len() as u64;
         if let Some(letters) = letters {
             letters.extend(decoded.rejects.into_iter().map(|reject| DeadLetter {
-                stream,
-                sequence: messages[reject.message as usize].sequence,
+                stream: incoming.stream,
+                sequence: incoming.sequence(reject.message),
                 reason: reject.reason.as_str(),
                 detail: reject.detail,
                 bytes: reject.bytes,
@@ -101,7 +89,7 @@ impl StreamState {
             watermarks: Vec::new(),
             time_index: self.time_index,
         };
-        if let (Some(seen), Some((id, _))) = (self.seen.as_mut(), plan.ids.as_ref())
+        if let (Some(seen), Some((id, _))) = (self.seen.as_mut(), incoming.plan.ids.as_ref())
             && let Some(ids) = arrival.batch.column_by_name(id)
         {
             let first = seen.first_seen(ids)?;
@@ -114,21 +102,18 @@ impl StreamState {
 
     /// The watermark follows event by event.
     fn observe(&mut self, incoming: Incoming<'_>, arrival: &mut Arrival) -> Result<(), StepError> {
-        let Incoming { plan, messages, .. } = incoming;
         let mut watermarks = Vec::with_capacity(arrival.origin.len());
         let (mut message, mut partition) = (u32::MAX, 0);
         for ((time, origin), received) in arrival.times().iter().zip(&arrival.origin).zip(&arrival.received) {
-            let published = &messages[*origin as usize];
             if *origin != message {
                 message = *origin;
-                let name = if plan.partition_by_subject { published.subject.as_str() } else { "" };
                 partition = self
                     .watermark
-                    .number(name)
-                    .map_err(|source| StepError::Partitions { stream: plan.name.clone(), source })?;
+                    .number(incoming.partition(message))
+                    .map_err(|source| StepError::Partitions { stream: incoming.plan.name.clone(), source })?;
             }
             self.furthest = self.furthest.max(Some(EventTime(*time)));
-            self.watermark.observe(partition, EventTime(*time.min(received)), published.published_micros);
+            self.watermark.observe(partition, EventTime(*time.min(received)), incoming.published_micros(message));
             watermarks.push(self.watermark());
         }
         arrival.watermarks = watermarks;
@@ -162,14 +147,13 @@ impl Arrival {
         if let Some(letters) = letters {
             let rows = late.iter().zip(self.times()).zip(self.watermarks_before()).zip(&self.origin);
             for (((_, time), watermark), origin) in rows.filter(|(((late, _), _), _)| **late) {
-                let message = &incoming.messages[*origin as usize];
                 let time = EventTime(*time);
                 letters.push(DeadLetter {
                     stream: incoming.stream,
-                    sequence: message.sequence,
+                    sequence: incoming.sequence(*origin),
                     reason: LATE,
                     detail: format!("event time {time} is older than every window, watermark {watermark}"),
-                    bytes: message.payload.clone(),
+                    bytes: incoming.message(*origin),
                     place: None,
                 });
             }

@@ -29,7 +29,8 @@ pub struct DeadLetter {
     /// Why, in a sentence.
     pub detail: String,
     /// The event's own bytes where it was refused as it was read; the whole message, with its neighbours in it, where the
-    /// event is late, fails or can't be scored, for by then it is a row. Of a row, what it would be computed from, as JSON.
+    /// event is late, fails or can't be scored, for by then it is a row. Where events came as columns both are an Arrow stream.
+    /// Of a row, what it would be computed from, as JSON.
     pub bytes: Bytes,
     /// The expression, where one fails.
     pub place: Option<FailingPlace>,

@@ -15,6 +15,14 @@ pub enum StepError {
     /// Messages could not be decoded at all; single bad events are dead letters instead.
     #[error(transparent)]
     Decoder(#[from] DecoderError),
+    /// Events that came as columns do not have those of their stream.
+    #[error("stream `{stream}`: {source}")]
+    Rows {
+        /// Which stream.
+        stream: String,
+        /// Which column.
+        source: DecoderError,
+    },
     /// Event ids of a type that cannot be compared.
     #[error(transparent)]
     Ids(#[from] SeenIdsError),
@@ -76,6 +84,17 @@ pub enum StepError {
         /// What happened.
         source: SaveError,
     },
+    /// A view of the state holds too much that events have changed since.
+    #[error(
+        "the view of {of} was given up: events have changed more than {limit} bytes of what it holds while it was read; ask \
+         again, or read fewer tables at a time"
+    )]
+    ViewEnded {
+        /// Its tables, or the state.
+        of: String,
+        /// What views may hold so, bytes.
+        limit: usize,
+    },
     /// A plan that was checked does not hold.
     #[error(transparent)]
     Plan(#[from] PlanError),
@@ -90,7 +109,7 @@ pub enum StepError {
 impl Judged for StepError {
     fn judgement(&self) -> Judgement {
         match self {
-            Self::Decoder(error) => error.judgement(),
+            Self::Decoder(error) | Self::Rows { source: error, .. } => error.judgement(),
             Self::Ids(error) => error.judgement(),
             Self::Window { source, .. }
             | Self::Windows(source)
@@ -105,6 +124,8 @@ impl Judged for StepError {
             Self::State { source, .. } => source.judgement(),
             Self::Plan(error) => error.judgement(),
             Self::Snapshot(error) => error.judgement(),
+            // Less is changed while less is read.
+            Self::ViewEnded { .. } => Judgement::PASSES,
             Self::Thread => Judgement::CRASH,
         }
     }
@@ -162,6 +183,7 @@ mod tests {
             (state(full), Judgement::OUTSIDE),
             (PlanError::new("no such column").into(), Judgement::OPERATOR),
             (SnapshotError::Stopped(String::new()).into(), Judgement::CRASH),
+            (StepError::ViewEnded { of: part(), limit: 1 }, Judgement::PASSES),
             (StepError::Thread, Judgement::CRASH),
         ] {
             assert_eq!(StepError::judgement(&error), judgement, "{error}");

@@ -5,8 +5,9 @@ use arrow::array::RecordBatch;
 use arrow::json::LineDelimitedWriter;
 use bytes::Bytes;
 
-use super::arrival::{Arrival, Incoming};
+use super::arrival::Arrival;
 use super::deadletter::{DeadLetter, FAILED, FailingPlace, Owner, RowId};
+use super::incoming::Incoming;
 use super::output::StepOutput;
 use crate::bus::StreamSequence;
 use crate::pipeline::Pipeline;
@@ -31,14 +32,13 @@ impl StepOutput {
             return;
         }
         for (row, failed) in failures.iter() {
-            let message = arrival.origin.get(row).and_then(|origin| incoming.messages.get(*origin as usize));
-            let Some(message) = message else { continue };
+            let Some(origin) = arrival.origin.get(row).copied() else { continue };
             self.dead.push(DeadLetter {
                 stream: incoming.stream,
-                sequence: message.sequence,
+                sequence: incoming.sequence(origin),
                 reason: FAILED,
                 detail: detail(owner, failed, effect),
-                bytes: message.payload.clone(),
+                bytes: incoming.message(origin),
                 place: Some(FailingPlace { owner: owner.clone(), expression: failed.expression.clone(), row: None }),
             });
         }
@@ -82,8 +82,8 @@ fn detail(owner: &Owner, failed: &Failed, effect: &str) -> String {
 /// are cut into steps.
 fn due(at: EventTime, incoming: Incoming<'_>, arrival: &Arrival) -> StreamSequence {
     let event = arrival.watermarks.partition_point(|watermark| *watermark < at);
-    let message = arrival.origin.get(event).and_then(|origin| incoming.messages.get(*origin as usize));
-    message.or(incoming.messages.last()).map_or(StreamSequence(0), |message| message.sequence)
+    let sequence = arrival.origin.get(event).map(|origin| incoming.sequence(*origin));
+    sequence.or(incoming.last()).unwrap_or(StreamSequence(0))
 }
 
 /// A row as JSON; nothing where JSON has no form for it.

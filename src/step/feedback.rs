@@ -3,7 +3,8 @@
 use arrow::array::{ArrayRef, RecordBatch};
 
 use super::arrival::Arrival;
-use crate::bus::{Message, StreamSequence};
+use super::incoming::Incoming;
+use crate::bus::StreamSequence;
 use crate::learn::{JoinKey, join_keys};
 use crate::pipeline::LabelPlan;
 use crate::sql::Failures;
@@ -33,15 +34,15 @@ pub struct Positive {
 }
 
 impl Feedback {
-    /// Reads feedback off events that came with these messages. One that the condition fails on is noted, and is none.
+    /// Reads feedback off events. One that the condition fails on is noted, and is none.
     pub(super) fn of(
         plan: &LabelPlan,
-        messages: &[Message],
+        incoming: Incoming<'_>,
         arrival: &Arrival,
         failures: &mut Failures,
     ) -> Result<Self, StepError> {
         let (batch, times) = (&arrival.batch, arrival.times());
-        let sequences = arrival.origin.iter().map(|index| messages[*index as usize].sequence).collect();
+        let sequences = arrival.origin.iter().map(|origin| incoming.sequence(*origin)).collect();
         let is_positive = plan.positive.rows(batch, failures).map_err(|error| StepError::Positive(error.into()))?;
         let rows: Vec<usize> = is_positive.set_indices().collect();
         let columns = join_columns(&plan.join, batch);

@@ -1,4 +1,4 @@
-//! The state of a step as parts of a snapshot, and back.
+//! The parts that the state of a step is saved as, and back: a [view](super::StepView) writes them.
 //!
 //! ```text
 //!   stream NAME    last message, watermarks of its partitions, ids that were seen
@@ -18,14 +18,16 @@ mod counts;
 mod fit;
 mod stream;
 
-use std::io::{Read, Write};
+use std::io::Read;
 use std::num::NonZero;
 use std::sync::{Arc, Mutex, PoisonError};
 
+pub(super) use self::counts::save_counts;
 pub use self::fit::Misfit;
+pub(super) use self::stream::{StreamView, save_stream};
 
-use self::counts::{restore_counters, restore_counts, save_counts};
-use self::stream::{restore_stream, save_stream};
+use self::counts::{restore_counters, restore_counts};
+use self::stream::restore_stream;
 use super::arrival::StreamState;
 use super::step::Step;
 use super::tables::Tables;
@@ -50,7 +52,7 @@ pub struct Resumed {
 }
 
 /// A part of the state, by its place.
-enum Part {
+pub(super) enum Part {
     Stream(usize),
     Table(usize),
     Group(usize),
@@ -58,12 +60,8 @@ enum Part {
 }
 
 impl Step {
-    /// The names of the parts, each to be saved by [`save_part`](Self::save_part).
-    pub fn parts(&self) -> Vec<String> {
-        self.named_parts().into_iter().map(|(name, _)| name).collect()
-    }
-
-    fn named_parts(&self) -> Vec<(String, Part)> {
+    /// The parts, in the order in which they are saved, each as a [view](super::StepView) has it.
+    pub(super) fn named_parts(&self) -> Vec<(String, Part)> {
         let streams = self.pipeline.streams.iter().enumerate();
         let streams = streams.map(|(index, plan)| (stream_part(plan), Part::Stream(index)));
         let tables = (0..self.pipeline.tables.len())
@@ -77,26 +75,6 @@ impl Step {
     fn groups(&self) -> Vec<Vec<TableIndex>> {
         let Tables { windows, places, .. } = &self.tables;
         windows.groups().iter().map(|group| group.tables().map(|table| places[table.0]).collect()).collect()
-    }
-
-    /// Writes a part of the state, between two steps; nothing for a name that is none.
-    ///
-    /// # Errors
-    /// When the output can't be written.
-    pub fn save_part(&self, name: &str, output: &mut dyn Write) -> Result<(), StepError> {
-        let found = self.named_parts().into_iter().find(|(part, _)| part == name);
-        let Some((_, part)) = found else { return Ok(()) };
-        let Tables { live, windows, late_rows, emitted_rows, .. } = &self.tables;
-        let saved = match part {
-            Part::Stream(index) => save_stream(&self.streams[index], &self.pipeline.streams[index], output),
-            Part::Table(index) => match &live[index] {
-                LiveTable::AsOf(table) => table.save(output).map_err(saving),
-                LiveTable::Windows(rows) => rows.save(output),
-            },
-            Part::Group(index) => windows.groups()[index].save(output),
-            Part::Counts => save_counts(&self.pipeline, (late_rows, emitted_rows), output),
-        };
-        saved.map_err(in_part(name))
     }
 
     /// The state whose parts `read` gives, nothing for one that is not there; several are read at once. Tables that they do
@@ -212,7 +190,7 @@ fn stream_part(plan: &StreamPlan) -> String {
     format!("stream {}", plan.name)
 }
 
-fn table_part(pipeline: &Pipeline, table: TableIndex) -> String {
+pub(super) fn table_part(pipeline: &Pipeline, table: TableIndex) -> String {
     format!("table {}", pipeline.table(table).plan.name())
 }
 
@@ -222,7 +200,7 @@ fn panes_part(pipeline: &Pipeline, tables: &[TableIndex]) -> String {
     format!("{WINDOWS} {first}")
 }
 
-fn in_part(name: &str) -> impl Fn(SaveError) -> StepError {
+pub(super) fn in_part(name: &str) -> impl Fn(SaveError) -> StepError {
     let part = name.to_owned();
     move |source| StepError::State { part: part.clone(), source }
 }

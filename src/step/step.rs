@@ -1,17 +1,18 @@
-//! The step: a batch of messages or requests in; state moved on, vectors, emitted rows and dead letters out.
+//! The step: events or requests in; state moved on, vectors, emitted rows and dead letters out.
 
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
 use bytes::Bytes;
 
-use super::arrival::{Arrival, Incoming, StreamState};
+use super::arrival::{Arrival, StreamState};
 use super::deadletter::{FAILED, Owner};
 use super::feedback::{Feedback, join_columns};
+use super::incoming::{Events, Incoming};
 use super::output::{Emitted, Origin, StepOutput};
 use super::tables::Tables;
 use super::trigger::{Triggered, describe_events, fit, select};
-use crate::bus::Message;
+use super::view::{Ledger, Viewed};
 use crate::feature::{LiveTable, Matrix, VectorReads};
 use crate::learn::{JoinKey, join_keys};
 use crate::pipeline::{Pipeline, StreamIndex, TableIndex};
@@ -36,6 +37,8 @@ pub struct Step {
     references: References,
     /// Whether silence means silence: while the streams are read from their beginning, each at its own speed, it does not.
     is_present: bool,
+    /// Those that are out.
+    pub(super) views: Ledger<Viewed>,
 }
 
 impl Step {
@@ -55,7 +58,8 @@ impl Step {
         pipeline.references.iter().for_each(|reference| references.set(Arc::clone(&reference.table)));
         let mut tables = Tables::new(&pipeline)?;
         tables.set_references(references.clone());
-        Ok(Self { streams: streams?, tables, vector, requests, references, pipeline, is_present: false })
+        let views = Ledger::default();
+        Ok(Self { streams: streams?, tables, vector, requests, references, pipeline, is_present: false, views })
     }
 
     /// The live tables, in the order of the pipeline.
@@ -99,17 +103,17 @@ impl Step {
         self.is_present = is_present;
     }
 
-    /// How many of these messages may be one step. The silence of another stream begins with the end of a step, and it must
-    /// be that of the same message however messages are cut into steps.
-    pub fn until_silence(&self, stream: StreamIndex, messages: &[Message]) -> usize {
+    /// How many of these messages, or of the rows of a batch, may be one step. The silence of another stream begins with the
+    /// end of a step, and it must be that of the same message however messages are cut into steps.
+    pub fn until_silence<'e>(&self, stream: StreamIndex, events: impl Into<Events<'e>>) -> usize {
+        let events = events.into();
         if !self.is_present || self.streams.len() < 2 {
-            return messages.len();
+            return events.len();
         }
         let now = self.published();
         let others = (0..self.streams.len()).map(StreamIndex).filter(|other| *other != stream);
         let next = others.map(|other| self.silent_after(other)).filter(|silent_after| *silent_after >= now).min();
-        let first = next.and_then(|next| messages.iter().position(|message| message.published_micros > next));
-        first.map_or(messages.len(), |first| first + 1)
+        next.map_or(events.len(), |next| events.until(next))
     }
 
     /// The broker's time of the newest message with an event, of all streams.
@@ -140,12 +144,22 @@ impl Step {
         self.vector = None;
     }
 
-    /// Applies messages of a stream, in its order. With `emit` off nothing is scored and no dead letter is made: the state is
-    /// being rebuilt, and what it emits has been published before.
-    pub fn events(&mut self, stream: StreamIndex, messages: &[Message], emit: bool) -> Result<StepOutput, StepError> {
+    /// Applies events of a stream, in its order: messages, or a batch of columns. With `emit` off nothing is scored and no dead
+    /// letter is made: the state is being rebuilt, and what it emits has been published before.
+    pub fn events<'e>(
+        &mut self,
+        stream: StreamIndex,
+        events: impl Into<Events<'e>>,
+        emit: bool,
+    ) -> Result<StepOutput, StepError> {
+        let pipeline = Arc::clone(&self.pipeline);
+        self.take(Incoming { stream, plan: pipeline.stream(stream), events: events.into() }, emit)
+    }
+
+    fn take(&mut self, incoming: Incoming<'_>, emit: bool) -> Result<StepOutput, StepError> {
+        let stream = incoming.stream;
         let mut output = StepOutput { is_replay: !emit, ..StepOutput::default() };
         let pipeline = Arc::clone(&self.pipeline);
-        let incoming = Incoming { stream, plan: pipeline.stream(stream), messages };
         let labels = pipeline.labels.as_ref().filter(|labels| labels.stream == stream);
         let letters = emit.then_some(&mut output.dead);
         let mut arrival = self.streams[stream.0].take(incoming, &mut output.counts, letters)?;
@@ -157,7 +171,7 @@ impl Step {
         output.counts.counted = arrival.batch.num_rows() as u64;
         if let Some(labels) = labels {
             let mut failures = Failures::default();
-            output.feedback = Some(Feedback::of(labels, messages, &arrival, &mut failures)?);
+            output.feedback = Some(Feedback::of(labels, incoming, &arrival, &mut failures)?);
             output.note_failed(&POSITIVE, "the event is no feedback", &failures, incoming, &arrival);
         }
         self.apply(incoming, &arrival, &mut output)?;

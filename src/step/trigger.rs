@@ -6,8 +6,9 @@ use arrow::array::{ArrayRef, RecordBatch, UInt32Array, new_null_array};
 use arrow::compute::take_record_batch;
 use arrow::datatypes::SchemaRef;
 
-use super::arrival::{Arrival, Incoming};
+use super::arrival::Arrival;
 use super::deadletter::{DeadLetter, UNSCORABLE};
+use super::incoming::Incoming;
 use super::output::{Origin, StepOutput};
 use crate::bus::StreamSequence;
 use crate::pipeline::ScorePlan;
@@ -46,16 +47,16 @@ pub(super) fn describe_events(
     triggered: &Triggered,
     output: &mut StepOutput,
 ) {
-    let Incoming { stream, plan, messages } = incoming;
+    let Incoming { stream, plan, .. } = incoming;
     let Triggered { rows, requests } = triggered;
     let (origin, times) = (&arrival.origin, arrival.times());
     let users = score.user.as_deref().and_then(|user| requests.column_by_name(user));
     output.job.items = ItemIds::new(requests.column_by_name(&score.item).cloned());
     let (mut sequence, mut ordinal) = (StreamSequence(0), 0);
     for (request, row) in rows.iter().enumerate() {
-        let message = &messages[origin[*row as usize] as usize];
-        ordinal = if message.sequence == sequence { ordinal + 1 } else { 0 };
-        sequence = message.sequence;
+        let message = origin[*row as usize];
+        let before = std::mem::replace(&mut sequence, incoming.sequence(message));
+        ordinal = if before == sequence { ordinal + 1 } else { 0 };
         let user = users.map(|users| {
             let mut text = Vec::with_capacity(20);
             crate::score::write_json_value(users, request, &mut text);
@@ -66,7 +67,7 @@ pub(super) fn describe_events(
             user,
             at: EventTime(times[*row as usize]),
             shown: EventTime(times[*row as usize]),
-            arrived: EventTime(message.published_micros),
+            arrived: EventTime(incoming.published_micros(message)),
             rows: 1,
         });
         output.origins.push(Origin::Event(sequence));
@@ -75,13 +76,13 @@ pub(super) fn describe_events(
         return;
     }
     let unscorable = output.job.matrix.unscorable.iter().map(|bad| {
-        let message = &messages[origin[rows[bad.row] as usize] as usize];
+        let message = origin[rows[bad.row] as usize];
         DeadLetter {
             stream,
-            sequence: message.sequence,
+            sequence: incoming.sequence(message),
             reason: UNSCORABLE,
             detail: bad.reason.clone(),
-            bytes: message.payload.clone(),
+            bytes: incoming.message(message),
             place: None,
         }
     });

@@ -13,6 +13,7 @@ use datafusion::common::hash_utils::{RandomState, create_hashes};
 use hashbrown::HashTable;
 
 use super::WindowError;
+use super::paged::Paged;
 use crate::event::{finite, one_zero};
 
 /// The slot of a row that has none: filtered out, or an unknown key.
@@ -22,6 +23,9 @@ pub(crate) const NO_SLOT: u32 = u32::MAX;
 fn normalised(keys: &[ArrayRef]) -> Result<Vec<ArrayRef>, ArrowError> {
     keys.iter().map(|key| finite(one_zero(Arc::clone(key))?)).collect()
 }
+
+/// Keys of a view whose hashes are made at once.
+const INDEXED_TOGETHER: usize = 1 << 16;
 
 /// Maps the key of a row to a slot; slots are dense and start at zero.
 pub(crate) struct KeyIndex {
@@ -37,35 +41,48 @@ enum Form {
 }
 
 struct Integers {
-    values: Vec<i64>,
+    values: Paged<i64>,
     /// The slot of NULL, whose value is not looked at.
     null: Option<u32>,
 }
 
-/// Keys one after the other in row format; key `slot` is `bytes[offsets[slot]..offsets[slot + 1]]`.
+/// Keys in row format.
 struct Rows {
+    types: Vec<DataType>,
     converter: RowConverter,
     hashes: Vec<u64>,
-    bytes: Vec<u8>,
-    offsets: Vec<usize>,
+    /// Keys one after the other, so many to a page.
+    pages: Vec<Arc<Page>>,
+    /// Bytes of all keys.
+    bytes: usize,
     scratch: Vec<u64>,
+}
+
+/// Key `i` of a page ends at `ends[i]` and begins where the one before it ends.
+#[derive(Clone, Default)]
+struct Page {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+/// Keys of a page in row format. Views copy a pointer per page, and the first new key after a view the last page.
+const KEYS_OF_PAGE: usize = 1_024;
+
+/// Integers of a page, likewise.
+const INTEGERS_OF_PAGE: usize = 4_096;
+
+impl Integers {
+    fn none() -> Paged<i64> {
+        Paged::of_pages(1, INTEGERS_OF_PAGE)
+    }
 }
 
 impl KeyIndex {
     /// An empty index for keys of these types.
     pub(crate) fn new(types: &[DataType]) -> Result<Self, WindowError> {
         let form = match types {
-            [DataType::Int64] => Form::Integer(Integers { values: Vec::new(), null: None }),
-            _ => {
-                let converter = RowConverter::new(types.iter().cloned().map(SortField::new).collect())?;
-                Form::Rows(Rows {
-                    converter,
-                    hashes: Vec::new(),
-                    bytes: Vec::new(),
-                    offsets: vec![0],
-                    scratch: Vec::new(),
-                })
-            }
+            [DataType::Int64] => Form::Integer(Integers { values: Integers::none(), null: None }),
+            _ => Form::Rows(Rows::new(types)?),
         };
         Ok(Self { form, table: HashTable::new() })
     }
@@ -74,7 +91,7 @@ impl KeyIndex {
     pub(crate) fn len(&self) -> usize {
         match &self.form {
             Form::Integer(keys) => keys.values.len(),
-            Form::Rows(keys) => keys.hashes.len(),
+            Form::Rows(keys) => keys.len(),
         }
     }
 
@@ -82,7 +99,7 @@ impl KeyIndex {
     pub(crate) fn size(&self) -> usize {
         let keys = match &self.form {
             Form::Integer(keys) => 8 * doubled(keys.values.len()),
-            Form::Rows(keys) => doubled(keys.bytes.len()) + 16 * doubled(keys.hashes.len()),
+            Form::Rows(keys) => doubled(keys.bytes) + 16 * doubled(keys.hashes.len()),
         };
         keys + 5 * hashed(self.len())
     }
@@ -151,7 +168,8 @@ impl KeyIndex {
     pub(crate) fn columns(&self, slots: &[u32]) -> Result<Vec<ArrayRef>, WindowError> {
         match &self.form {
             Form::Integer(keys) => {
-                let values = slots.iter().map(|slot| (Some(*slot) != keys.null).then(|| keys.values[*slot as usize]));
+                let values =
+                    slots.iter().map(|slot| (Some(*slot) != keys.null).then(|| *keys.values.get(*slot as usize)));
                 Ok(vec![Arc::new(values.collect::<Int64Array>())])
             }
             Form::Rows(keys) => {
@@ -174,33 +192,76 @@ impl KeyIndex {
         self.table = HashTable::with_capacity(slots as usize);
         match &mut self.form {
             Form::Integer(keys) => {
-                keys.values = kept().map(|slot| keys.values[slot]).collect();
+                let mut values = Integers::none();
+                kept().for_each(|slot| values.push(&[*keys.values.get(slot)]));
+                keys.values = values;
                 keys.null = keys.null.map(|slot| moved[slot as usize]).filter(|slot| *slot != NO_SLOT);
-                for (slot, value) in keys.values.iter().enumerate().filter(|(slot, _)| Some(*slot as u32) != keys.null)
-                {
-                    self.table.insert_unique(hash(*value), slot as u32, |slot| hash(keys.values[*slot as usize]));
-                }
+                keys.index(&mut self.table);
             }
             Form::Rows(keys) => {
-                let (mut bytes, mut offsets, mut hashes) = (Vec::new(), vec![0], Vec::new());
-                for slot in kept() {
-                    bytes.extend_from_slice(keys.key(slot as u32));
-                    offsets.push(bytes.len());
-                    hashes.push(keys.hashes[slot]);
-                }
-                (keys.bytes, keys.offsets, keys.hashes) = (bytes, offsets, hashes);
-                for (slot, hash) in keys.hashes.iter().enumerate() {
-                    self.table.insert_unique(*hash, slot as u32, |slot| keys.hashes[*slot as usize]);
-                }
+                let (pages, hashes) = (std::mem::take(&mut keys.pages), std::mem::take(&mut keys.hashes));
+                keys.bytes = 0;
+                kept().for_each(|slot| keys.push(hashes[slot], key_of(&pages, slot)));
+                keys.index(&mut self.table);
             }
         }
         moved
+    }
+
+    /// A view: these keys by slot, whatever is added here from now on. It finds no key before [`Self::index`].
+    pub(crate) fn share(&mut self) -> Result<Self, WindowError> {
+        let form = match &mut self.form {
+            Form::Integer(keys) => Form::Integer(Integers { values: keys.values.share(), null: keys.null }),
+            Form::Rows(keys) => {
+                let mut shared = Rows::new(&keys.types)?;
+                (shared.pages, shared.bytes) = (keys.pages.clone(), keys.bytes);
+                Form::Rows(shared)
+            }
+        };
+        Ok(Self { form, table: HashTable::new() })
+    }
+
+    /// Makes the keys of a view be found.
+    pub(crate) fn index(&mut self) -> Result<(), WindowError> {
+        if !self.table.is_empty() {
+            return Ok(());
+        }
+        if let Form::Rows(_) = &self.form {
+            let slots: Vec<u32> = (0..self.len() as u32).collect();
+            for slots in slots.chunks(INDEXED_TOGETHER) {
+                let columns = self.columns(slots)?;
+                if let Form::Rows(keys) = &mut self.form {
+                    keys.hash(&columns, slots.len())?;
+                    keys.hashes.extend_from_slice(&keys.scratch);
+                }
+            }
+        }
+        match &self.form {
+            Form::Integer(keys) => keys.index(&mut self.table),
+            Form::Rows(keys) => keys.index(&mut self.table),
+        }
+        Ok(())
+    }
+
+    /// Bytes that were copied because a view held them, since this was last asked.
+    pub(crate) fn take_copied(&mut self) -> usize {
+        match &mut self.form {
+            Form::Integer(keys) => keys.values.take_copied(),
+            // Only the last page, and that grows anyway.
+            Form::Rows(_) => 0,
+        }
     }
 }
 
 impl Integers {
     fn find(&self, table: &HashTable<u32>, value: i64) -> Option<u32> {
-        table.find(hash(value), |slot| self.values[*slot as usize] == value).copied()
+        table.find(hash(value), |slot| *self.values.get(*slot as usize) == value).copied()
+    }
+
+    fn index(&self, table: &mut HashTable<u32>) {
+        for (slot, value) in self.values.iter().enumerate().filter(|(slot, _)| Some(*slot as u32) != self.null) {
+            table.insert_unique(hash(*value), slot as u32, |slot| hash(*self.values.get(*slot as usize)));
+        }
     }
 
     fn intern(&mut self, table: &mut HashTable<u32>, keys: &Int64Array, row: usize) -> Result<u32, WindowError> {
@@ -210,7 +271,7 @@ impl Integers {
                 return Ok(slot);
             }
             let slot = next_slot(self.values.len())?;
-            self.values.push(0);
+            self.values.push(&[0]);
             self.null = Some(slot);
             return Ok(slot);
         }
@@ -218,15 +279,45 @@ impl Integers {
             return Ok(slot);
         }
         let slot = next_slot(self.values.len())?;
-        self.values.push(value);
-        table.insert_unique(hash(value), slot, |slot| hash(self.values[*slot as usize]));
+        self.values.push(&[value]);
+        table.insert_unique(hash(value), slot, |slot| hash(*self.values.get(*slot as usize)));
         Ok(slot)
     }
 }
 
 impl Rows {
+    fn new(types: &[DataType]) -> Result<Self, WindowError> {
+        let converter = RowConverter::new(types.iter().cloned().map(SortField::new).collect())?;
+        let types = types.to_vec();
+        Ok(Self { types, converter, hashes: Vec::new(), pages: Vec::new(), bytes: 0, scratch: Vec::new() })
+    }
+
+    fn len(&self) -> usize {
+        let last = self.pages.last().map_or(0, |page| page.ends.len());
+        self.pages.len().saturating_sub(1) * KEYS_OF_PAGE + last
+    }
+
     fn key(&self, slot: u32) -> &[u8] {
-        &self.bytes[self.offsets[slot as usize]..self.offsets[slot as usize + 1]]
+        key_of(&self.pages, slot as usize)
+    }
+
+    fn push(&mut self, hash: u64, key: &[u8]) {
+        if self.hashes.len().is_multiple_of(KEYS_OF_PAGE) {
+            self.pages.push(Arc::new(Page::default()));
+        }
+        if let Some(page) = self.pages.last_mut() {
+            let page = Arc::make_mut(page);
+            page.bytes.extend_from_slice(key);
+            page.ends.push(page.bytes.len());
+        }
+        self.hashes.push(hash);
+        self.bytes += key.len();
+    }
+
+    fn index(&self, table: &mut HashTable<u32>) {
+        for (slot, hash) in self.hashes.iter().enumerate() {
+            table.insert_unique(*hash, slot as u32, |slot| self.hashes[*slot as usize]);
+        }
     }
 
     fn find(&self, table: &HashTable<u32>, hash: u64, key: &[u8]) -> Option<u32> {
@@ -238,10 +329,8 @@ impl Rows {
         if let Some(slot) = self.find(table, hash, key) {
             return Ok(slot);
         }
-        let slot = next_slot(self.hashes.len())?;
-        self.hashes.push(hash);
-        self.bytes.extend_from_slice(key);
-        self.offsets.push(self.bytes.len());
+        let slot = next_slot(self.len())?;
+        self.push(hash, key);
         table.insert_unique(hash, slot, |slot| self.hashes[*slot as usize]);
         Ok(slot)
     }
@@ -253,6 +342,12 @@ impl Rows {
         create_hashes(keys, &RandomState::with_seed(0), &mut self.scratch)?;
         Ok(())
     }
+}
+
+fn key_of(pages: &[Arc<Page>], slot: usize) -> &[u8] {
+    let (page, place) = (&pages[slot / KEYS_OF_PAGE], slot % KEYS_OF_PAGE);
+    let first = place.checked_sub(1).map_or(0, |before| page.ends[before]);
+    &page.bytes[first..page.ends[place]]
 }
 
 /// Scrambles a word so that all its bits take part in every bit of a hash (the finalizer of splitmix64).

@@ -8,8 +8,10 @@
 //! A row is dropped when HAVING takes it back, and when its window ended longer ago than the retention.
 
 mod save;
+mod view;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, new_null_array};
@@ -18,7 +20,10 @@ use arrow::compute::{interleave, interleave_record_batch};
 use super::WindowError;
 use super::closed::{Emission, WindowPlan};
 use super::keys::{KeyIndex, NO_SLOT};
+use super::paged::Paged;
 use crate::time::EventTime;
+
+pub(crate) use view::RowsView;
 
 /// Batches are rewritten when they hold more rows than this and twice those in use.
 const LEAST_REWRITTEN: usize = 1 << 14;
@@ -29,8 +34,8 @@ pub struct NewestRows {
     retention: i64,
     keys: KeyIndex,
     /// Per slot; a batch without a number is no row.
-    rows: Vec<Row>,
-    batches: BTreeMap<u64, RecordBatch>,
+    rows: Paged<Row>,
+    batches: BTreeMap<u64, Arc<RecordBatch>>,
     next_batch: u64,
     /// Rows in all batches.
     held: usize,
@@ -79,7 +84,7 @@ impl NewestRows {
             keys: KeyIndex::new(&plan.key_types())?,
             plan,
             retention,
-            rows: Vec::new(),
+            rows: Paged::new(1),
             batches: BTreeMap::new(),
             next_batch: 0,
             held: 0,
@@ -95,26 +100,26 @@ impl NewestRows {
         let count = emission.rows.num_rows();
         let mut slots = std::mem::take(&mut self.slots);
         self.keys.intern(&columns(&emission.keys, count), count, |_| true, &mut slots)?;
-        self.rows.resize(self.keys.len(), NO_ROW);
+        self.rows.resize(self.keys.len(), &[NO_ROW]);
         let batch = self.next_batch;
         let mut is_used = false;
         for (row, (slot, (_, end))) in slots.iter().zip(&emission.windows).enumerate() {
-            let known = &mut self.rows[*slot as usize];
+            let known = *self.rows.get(*slot as usize);
             let had_row = known.batch != NO_ROW.batch;
             if emission.is_removal {
                 if had_row && known.end == *end {
-                    *known = NO_ROW;
+                    *self.rows.get_mut(*slot as usize) = NO_ROW;
                     self.used -= 1;
                 }
             } else if *end >= known.end {
-                *known = Row { batch, row: row as u32, end: *end };
+                *self.rows.get_mut(*slot as usize) = Row { batch, row: row as u32, end: *end };
                 self.used += usize::from(!had_row);
                 is_used = true;
             }
         }
         self.slots = slots;
         if is_used {
-            self.batches.insert(batch, emission.rows.clone());
+            self.batches.insert(batch, Arc::new(emission.rows.clone()));
             self.next_batch += 1;
             self.held += count;
         }
@@ -127,7 +132,7 @@ impl NewestRows {
         let mut slots = std::mem::take(&mut self.slots);
         self.keys.intern(&columns(&emission.keys, count), count, |_| true, &mut slots)?;
         self.slots = slots;
-        self.rows.resize(self.keys.len(), NO_ROW);
+        self.rows.resize(self.keys.len(), &[NO_ROW]);
         Ok(())
     }
 
@@ -144,8 +149,9 @@ impl NewestRows {
         }
         self.swept = self.watermark;
         for slot in 0..self.rows.len() {
-            if self.rows[slot].batch != NO_ROW.batch && !self.is_seen(self.rows[slot]) {
-                self.rows[slot] = NO_ROW;
+            let row = *self.rows.get(slot);
+            if row.batch != NO_ROW.batch && !self.is_seen(row) {
+                *self.rows.get_mut(slot) = NO_ROW;
                 self.used -= 1;
             }
         }
@@ -159,14 +165,14 @@ impl NewestRows {
 
     /// Looks up the row of a key as it is now.
     pub fn read(&self, slot: u32, reads: &mut RowReads) {
-        let found = self.rows.get(slot as usize).filter(|row| self.is_seen(**row));
+        let found = self.row(slot).filter(|row| self.is_seen(*row));
         let Some((row, batch)) = found.and_then(|row| Some((row, self.batches.get(&row.batch)?))) else {
             return reads.picks.push((0, 0));
         };
         // Neighbours are often of one batch.
         let known = reads.batches.iter().rposition(|(number, _)| *number == row.batch);
         let place = known.unwrap_or_else(|| {
-            reads.batches.push((row.batch, batch.clone()));
+            reads.batches.push((row.batch, RecordBatch::clone(batch)));
             reads.batches.len() - 1
         });
         reads.picks.push((place + 1, row.row as usize));
@@ -174,7 +180,7 @@ impl NewestRows {
 
     /// Whether the row of a key may hold events later than `t`: its window goes on after it, and the watermark has passed it.
     pub(crate) fn holds_later(&self, slot: u32, t: EventTime) -> bool {
-        let row = self.rows.get(slot as usize).filter(|row| self.is_seen(**row));
+        let row = self.row(slot).filter(|row| self.is_seen(*row));
         row.is_some_and(|row| t.micros() < row.end.min(self.watermark))
     }
 
@@ -199,11 +205,22 @@ impl NewestRows {
 
     /// The rows of all keys, in the order in which the keys came.
     pub fn scan(&self) -> Result<RecordBatch, WindowError> {
+        self.scan_slots(0..u32::MAX)
+    }
+
+    /// The rows of the keys with these slots, likewise.
+    fn scan_slots(&self, slots: Range<u32>) -> Result<RecordBatch, WindowError> {
         let mut reads = RowReads::default();
-        for slot in (0..self.rows.len()).filter(|slot| self.is_seen(self.rows[*slot])) {
-            self.read(slot as u32, &mut reads);
+        let end = slots.end.min(self.rows.len() as u32);
+        for slot in (slots.start..end).filter(|slot| self.is_seen(*self.rows.get(*slot as usize))) {
+            self.read(slot, &mut reads);
         }
         self.evaluate(&reads)
+    }
+
+    /// The row of a slot; none for one that is no key's.
+    fn row(&self, slot: u32) -> Option<Row> {
+        ((slot as usize) < self.rows.len()).then(|| *self.rows.get(slot as usize))
     }
 
     /// Keys with a row.
@@ -213,8 +230,8 @@ impl NewestRows {
 
     /// Memory held, bytes.
     pub fn size(&self) -> usize {
-        let batches: usize = self.batches.values().map(RecordBatch::get_array_memory_size).sum();
-        batches + self.keys.size() + size_of::<Row>() * self.rows.capacity()
+        let batches: usize = self.batches.values().map(|batch| batch.get_array_memory_size()).sum();
+        batches + self.keys.size() + size_of::<Row>() * self.rows.len()
     }
 
     fn is_seen(&self, row: Row) -> bool {
@@ -233,16 +250,17 @@ impl NewestRows {
         for row in self.rows.iter().filter(|row| row.batch != NO_ROW.batch) {
             picks.extend(places.get(&row.batch).map(|place| (*place, row.row as usize)));
         }
-        let batches: Vec<&RecordBatch> = self.batches.values().collect();
+        let batches: Vec<&RecordBatch> = self.batches.values().map(Arc::as_ref).collect();
         let copied = if picks.is_empty() { None } else { Some(interleave_record_batch(&batches, &picks)?) };
         let moved = self.keys.retain(&alive);
-        let mut rows = vec![NO_ROW; self.keys.len()];
+        let mut rows = Paged::new(1);
+        // In the order of the new slots.
         for (row, slot) in self.rows.iter().zip(&moved).filter(|(_, slot)| **slot != NO_SLOT) {
-            rows[*slot as usize] = Row { batch: self.next_batch, row: *slot, end: row.end };
+            rows.push(&[Row { batch: self.next_batch, row: *slot, end: row.end }]);
         }
         self.rows = rows;
         self.batches.clear();
-        self.batches.extend(copied.map(|copied| (self.next_batch, copied)));
+        self.batches.extend(copied.map(|copied| (self.next_batch, Arc::new(copied))));
         self.next_batch += 1;
         self.held = self.used;
         Ok(())

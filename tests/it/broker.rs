@@ -125,9 +125,10 @@ async fn a_restart_rebuilds_features_and_publishes_no_ranking_again() {
     let run = start(&pipeline, &bus).await;
     publish(&bus, "shop.behavior", [behavior(3, "pv", 1_511_658_060)]).await;
     through(&run, &bus, &pipeline).await;
-    let rows = run.snapshots().take(vec!["user_activity".to_owned()]).await.unwrap();
+    let view = run.views().take(vec!["user_activity".to_owned()]).await.unwrap();
     let answer =
-        query::run("SELECT views_1h FROM user_activity WHERE user_id = 3", rows, &query::Limits::default()).unwrap();
+        query::run_view("SELECT views_1h FROM user_activity WHERE user_id = 3", view, &query::Limits::default())
+            .unwrap();
     let rendered = answer.render(query::Format::Json).unwrap();
     assert_eq!(serde_json::from_str::<Value>(&rendered).unwrap(), json!([{ "views_1h": 501 }]));
     run.stop().await.unwrap();
@@ -142,7 +143,7 @@ async fn requests_are_ranked_or_refused_one_by_one() {
     let (server, bus) = server(folder.path()).await;
     let pipeline = pipeline("recommend");
     let run = start(&pipeline, &bus).await;
-    let _sql = query::serve_sql(&bus, &pipeline.name, run.snapshots()).await.unwrap();
+    let _sql = query::serve_sql(&bus, &pipeline.name, run.views()).await.unwrap();
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as u64;
     let click = |id: u64| {
         let click = json!({"event_id": format!("e{id}"), "user_id": 1, "item_id": id % 3, "category_id": 1, "kind": "view", "price": 9.5, "ts": now});

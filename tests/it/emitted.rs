@@ -46,8 +46,8 @@ async fn rows_are_published_once_through_a_restart_and_can_be_queried() {
     publish(&bus, "shop.clicks.eu", clicks()).await;
     through(&run, &bus, &pipeline).await;
     let sql = "SELECT count(*) AS items, sum(views) AS views FROM item_minute";
-    let rows = run.snapshots().take(query::table_names(sql).unwrap()).await.unwrap();
-    let answer = query::run(sql, rows, &query::Limits::default()).unwrap().render(query::Format::Json).unwrap();
+    let view = run.views().take(query::table_names(sql).unwrap()).await.unwrap();
+    let answer = query::run_view(sql, view, &query::Limits::default()).unwrap().render(query::Format::Json).unwrap();
     assert_eq!(answer, r#"[{"items":5,"views":240}]"#, "the newest minute of each item that has closed");
     run.stop().await.unwrap();
 

@@ -40,4 +40,5 @@ mod taobao;
 mod training;
 mod typed;
 mod unscorable;
+mod views;
 mod windows;

@@ -73,8 +73,8 @@ async fn click(run: &Run, bus: &Bus, pipeline: &Pipeline) {
 
 /// Of each item how many clicks found a price.
 async fn priced(run: &Run) -> Vec<u64> {
-    let rows = run.snapshots().take(vec!["item".to_owned()]).await.unwrap();
-    let answer = query::run("SELECT priced FROM item ORDER BY item_id", rows, &query::Limits::default()).unwrap();
+    let view = run.views().take(vec!["item".to_owned()]).await.unwrap();
+    let answer = query::run_view("SELECT priced FROM item ORDER BY item_id", view, &query::Limits::default()).unwrap();
     let rows: Value = serde_json::from_str(&answer.render(query::Format::Json).unwrap()).unwrap();
     rows.as_array().unwrap().iter().map(|row| row["priced"].as_u64().unwrap()).collect()
 }

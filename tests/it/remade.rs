@@ -101,11 +101,11 @@ async fn through(run: &Run, bus: &Bus, pipeline: &Pipeline) {
 /// The rows of all tables, as lines, once all are there.
 async fn rows(run: &Run, pipeline: &Pipeline) -> Vec<BTreeSet<String>> {
     let names: Vec<String> = pipeline.tables.iter().map(|table| table.plan.name().to_owned()).collect();
-    let tables = until("the tables", async || run.snapshots().take(names.clone()).await.ok()).await;
+    let view = until("the tables", async || run.views().take(names.clone()).await.ok()).await;
     let lines = |rows: &RecordBatch| {
         pretty_format_batches(std::slice::from_ref(rows)).unwrap().to_string().lines().map(str::to_owned).collect()
     };
-    tables.iter().map(|(_, rows)| lines(rows)).collect()
+    view.into_batches().unwrap().map(|rows| lines(&rows.unwrap().1)).collect()
 }
 
 /// What has been published of windows after a message.

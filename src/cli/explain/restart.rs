@@ -107,11 +107,12 @@ mod tests {
 
     async fn save(pipeline: &Arc<Pipeline>, state: &Path) {
         let store = SnapshotStore::open(&Location::folder(state.join("snapshots"))).await.unwrap();
-        let (step, mut draft) = (Step::new(Arc::clone(pipeline)).unwrap(), store.begin().unwrap());
+        let view = Step::new(Arc::clone(pipeline)).unwrap().view_of_parts().unwrap();
+        let mut draft = store.begin().unwrap();
         let draft = tokio::task::spawn_blocking(move || {
-            for name in step.parts() {
-                let mut part = draft.part(&name).unwrap();
-                step.save_part(&name, &mut part).unwrap();
+            for name in view.parts() {
+                let mut part = draft.part(name).unwrap();
+                view.save_part(name, &mut part).unwrap();
                 part.finish().unwrap();
             }
             draft

@@ -73,6 +73,7 @@ impl Startup<'_> {
             is_present: false,
             has_changed: true,
             save_wanted: Arc::clone(&save_wanted),
+            storing: None,
         };
         run.spawn_thread("step", move || thread.run(ends.inputs))?;
         let (publish, publications) = mpsc::channel(QUEUED_STEPS);

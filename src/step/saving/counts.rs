@@ -22,7 +22,7 @@ pub(super) struct Counted {
     pub(super) emitted: Vec<u64>,
 }
 
-pub(super) fn save_counts(
+pub(in crate::step) fn save_counts(
     pipeline: &Pipeline,
     (late, emitted): (&[u64], &[u64]),
     output: &mut dyn Write,

@@ -10,7 +10,7 @@ use arrow::datatypes::Int64Type;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::bus::StreamSequence;
-use crate::event::{SavedPartition, SavedWatermark, SeenIds};
+use crate::event::{Hashes, SavedPartition, SavedWatermark, SeenIds};
 use crate::pipeline::StreamPlan;
 use crate::snapshot::{Header, SaveError, SectionReader, SectionWriter};
 use crate::step::arrival::StreamState;
@@ -32,9 +32,33 @@ pub(super) fn check_stream(plan: &StreamPlan, header: &Header) -> Result<(), Sav
     header.check(STREAM, &[stream_fingerprint(plan)])
 }
 
-pub(super) fn save_stream(stream: &StreamState, plan: &StreamPlan, output: &mut dyn Write) -> Result<(), SaveError> {
+/// What is saved of a stream, as it was at a moment.
+pub(in crate::step) struct StreamView {
+    last: StreamSequence,
+    watermark: SavedWatermark,
+    furthest: Option<EventTime>,
+    seen: Option<[Hashes; 2]>,
+}
+
+impl StreamView {
+    /// The stream as it is now.
+    pub(in crate::step) fn of(stream: &StreamState) -> Self {
+        Self {
+            last: stream.last,
+            watermark: stream.watermark.save(),
+            furthest: stream.furthest,
+            seen: stream.seen.as_ref().map(SeenIds::hashes),
+        }
+    }
+}
+
+pub(in crate::step) fn save_stream(
+    stream: &StreamView,
+    plan: &StreamPlan,
+    output: &mut dyn Write,
+) -> Result<(), SaveError> {
     let mut writer = SectionWriter::new(output, STREAM, stream_fingerprint(plan))?;
-    let saved = stream.watermark.save();
+    let saved = &stream.watermark;
     let micros = |time: Option<EventTime>| time.map_or(i64::MIN, EventTime::micros);
     let numbers = [
         stream.last.0.cast_signed(),
@@ -59,7 +83,7 @@ pub(super) fn save_stream(stream: &StreamState, plan: &StreamPlan, output: &mut 
         &[batch("partitions", ["name", "newest", "published", "takes_part"].into_iter().zip(columns))?],
     )?;
     if let Some(seen) = &stream.seen {
-        for (name, hashes) in ["older ids", "younger ids"].into_iter().zip(seen.hashes()) {
+        for (name, hashes) in ["older ids", "younger ids"].into_iter().zip(seen) {
             writer.section(name, &[batch(name, [("hash", hashes_column(hashes))])?])?;
         }
     }
@@ -117,9 +141,9 @@ fn batch<'a>(section: &str, columns: impl IntoIterator<Item = (&'a str, ArrayRef
         .map_err(|source| SaveError::Batch { section: section.to_owned(), source })
 }
 
-fn hashes_column(hashes: &[u128]) -> ArrayRef {
+fn hashes_column(hashes: &Hashes) -> ArrayRef {
     let mut bytes = Vec::with_capacity(hashes.len() * HASH);
-    for hash in hashes {
+    for hash in hashes.pages().flatten() {
         bytes.extend_from_slice(&hash.to_le_bytes());
     }
     Arc::new(FixedSizeBinaryArray::new(HASH as i32, bytes.into(), None))

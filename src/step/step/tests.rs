@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::*;
-use crate::bus::{Encoding, StreamSequence, Subject};
+use crate::bus::{Encoding, Message, StreamSequence, Subject};
 use crate::config::Folder;
 
 const CONTRACT: &str = r#"{"type": "object", "properties": {"user_id": {"type": "integer"}, "kind": {"type": "string"},

@@ -12,29 +12,29 @@
 //! that bound is more than a trifle of the sum, or the sum is not a number any more: it cannot drift. When the largest
 //! value leaves an extreme, the next one is looked up in the tiles by the first read that wants it; `i64::MIN`, the rank
 //! of nothing, stands for *unknown* while the count beside it is not zero.
+//!
+//! What a tail passes is subtracted when it passes, or, of many keys, [a few keys after each step](leaving).
 
+mod leaving;
 mod saved;
 
 use std::hint::black_box;
 
-use super::column::{Column, Combine};
-use super::horizon_cells::{CellPlan, HorizonCells, subtract_float, value};
+use self::leaving::Leaving;
+use super::column::Combine;
+use super::horizon_cells::{CellPlan, HorizonCells, value};
 use super::level::Levels;
 use super::plan::{CellRef, FeaturePlan};
 use super::recent::{Recent, RecentBatch};
 use super::tile::Segment;
 use crate::window::keys::NO_SLOT;
+use crate::window::paged::Paged;
 
 /// Tail of a table that has seen no event.
 pub(super) const NO_TAIL: i64 = i64::MIN;
 
-/// Records per page: a table grows page by page, without copying.
-const PAGE: usize = 4_096;
-
-/// Rows of a tile that are subtracted together, column after column, while the records are in the cache.
-const CHUNK: usize = 512;
-
 /// Tiles and recent rows: what cells follow.
+#[derive(Clone, Copy)]
 pub(super) struct Sources<'a> {
     pub(super) levels: &'a Levels,
     pub(super) recent: &'a Recent,
@@ -46,11 +46,22 @@ pub(super) struct RunningCells {
     width: usize,
     /// Records of a new key.
     blank: Vec<i64>,
-    pages: Vec<Vec<i64>>,
-    slots: usize,
+    records: Paged<i64>,
+    /// What tails have passed and some records still hold, at most one for each horizon.
+    leaving: Vec<Leaving>,
     /// The newest time up to which no tail moves.
     tails_hold_until: i64,
-    scratch: Vec<i64>,
+    /// Per cell of a horizon, what rows have of it.
+    decoded: Vec<Vec<i64>>,
+}
+
+/// What a read needs room for.
+#[derive(Default)]
+pub(super) struct CellScratch {
+    /// A record as of the time that was read.
+    record: Vec<i64>,
+    /// The record as of the newest time, where it still holds what has left.
+    current: Vec<i64>,
     segments: Vec<Segment>,
 }
 
@@ -76,7 +87,8 @@ impl RunningCells {
                 word: *word,
                 count: words[*count],
             });
-            let (extremes, sums) = cells.partition(|cell| cell.combine == Combine::Largest);
+            let (extremes, mut sums): (Vec<_>, Vec<_>) = cells.partition(|cell| cell.combine == Combine::Largest);
+            sums.sort_by_key(|cell| cell.combine == Combine::AddFloat);
             let offset = width;
             width += words.len();
             horizons.push(HorizonCells { horizon: part.horizon, tail: NO_TAIL, offset, sums, extremes, words });
@@ -84,13 +96,40 @@ impl RunningCells {
         Self {
             horizons,
             width,
+            records: Paged::new(blank.len()),
             blank,
-            pages: Vec::new(),
-            slots: 0,
+            leaving: Vec::new(),
             tails_hold_until: i64::MIN,
-            scratch: Vec::new(),
-            segments: Vec::new(),
+            decoded: Vec::new(),
         }
+    }
+
+    /// A view: these cells, whatever comes after.
+    pub(super) fn share(&mut self) -> Self {
+        Self {
+            horizons: self.horizons.clone(),
+            width: self.width,
+            blank: self.blank.clone(),
+            records: self.records.share(),
+            leaving: self.leaving.clone(),
+            tails_hold_until: self.tails_hold_until,
+            decoded: Vec::new(),
+        }
+    }
+
+    /// Gives back the records of slots below this one.
+    pub(super) fn release_below(&mut self, slot: u32) {
+        self.records.release_below(slot as usize);
+    }
+
+    /// Bytes that were copied because a view held them, since they were last [taken](Self::take_copied).
+    pub(super) fn copied(&self) -> usize {
+        self.records.copied()
+    }
+
+    /// Bytes that were copied because a view held them, since this was last asked.
+    pub(super) fn take_copied(&mut self) -> usize {
+        self.records.take_copied()
     }
 
     /// Cells of one key, as many as a read gives.
@@ -110,24 +149,15 @@ impl RunningCells {
 
     /// Makes room for keys up to `slots`.
     pub(super) fn resize(&mut self, slots: usize) {
-        while self.slots < slots {
-            if self.slots.is_multiple_of(PAGE) {
-                self.pages.push(Vec::with_capacity(PAGE * self.blank.len()));
-            }
-            if let Some(page) = self.pages.last_mut() {
-                page.extend_from_slice(&self.blank);
-            }
-            self.slots += 1;
-        }
+        self.records.resize(slots, &self.blank);
     }
 
     pub(super) fn record(&self, slot: u32) -> &[i64] {
-        let first = slot as usize % PAGE * self.blank.len();
-        &self.pages[slot as usize / PAGE][first..first + self.blank.len()]
+        self.records.row(slot as usize)
     }
 
     fn record_mut(&mut self, slot: u32) -> &mut [i64] {
-        record_of(&mut self.pages, self.blank.len(), slot)
+        self.records.row_mut(slot as usize)
     }
 
     /// Brings the records of a step's keys into the cache: as independent loads they overlap, one by one they would not.
@@ -154,7 +184,7 @@ impl RunningCells {
     }
 
     /// Moves the tails after the newest event time of the table; whether any moved.
-    pub(super) fn advance(&mut self, newest: i64, sources: &Sources) -> bool {
+    pub(super) fn advance(&mut self, newest: i64, sources: Sources) -> bool {
         if newest < self.tails_hold_until {
             return false;
         }
@@ -176,96 +206,17 @@ impl RunningCells {
         self.tails_hold_until = next.min().unwrap_or(i64::MAX);
     }
 
-    /// Adds one event.
+    /// Adds one event, of a key whose record has [caught up](Self::catch_up).
     pub(super) fn apply(&mut self, batch: &RecentBatch, row: usize) {
         let (slot, ts) = (batch.slots[row], batch.times[row]);
         if slot == NO_SLOT {
             return;
         }
-        let record = record_of(&mut self.pages, self.blank.len(), slot);
+        let record = self.records.row_mut(slot as usize);
         record[0] = record[0].max(ts);
         for part in self.horizons.iter().filter(|part| ts > part.tail) {
             part.add(record, |aggregate, _| batch.running[aggregate][row]);
         }
-    }
-
-    /// Subtracts what lies in `(from, to]`.
-    fn leave(&mut self, horizon: usize, from: i64, to: i64, sources: &Sources) {
-        let mut drifted = Vec::new();
-        for run in sources.levels.between(horizon, from, to) {
-            let mut first = 0;
-            while first < run.slots.len() {
-                let rows = first..run.slots.len().min(first + CHUNK);
-                first = rows.end;
-                self.subtract(horizon, &run.slots[rows.clone()], &mut drifted, |cell, decoded| {
-                    match &run.columns[cell.aggregate] {
-                        Some(column) => column.decode(rows.clone(), cell.combine.empty(), decoded),
-                        None => Column::Empty.decode(rows.clone(), cell.combine.empty(), decoded),
-                    }
-                });
-            }
-        }
-        let mut slots = Vec::new();
-        sources.recent.between(from, to, |batch, rows| {
-            for rows in rows.chunks(CHUNK) {
-                slots.clear();
-                slots.extend(rows.iter().map(|row| batch.slots[*row as usize]));
-                self.subtract(horizon, &slots, &mut drifted, |cell, decoded| {
-                    decoded.clear();
-                    decoded.extend(rows.iter().map(|row| batch.running[cell.aggregate][*row as usize]));
-                });
-            }
-        });
-        // Only after all has left is it known what is left.
-        drifted.sort_unstable();
-        drifted.dedup();
-        for (slot, word) in drifted {
-            if self.record(slot)[word] == 0 && self.record(slot)[word + 1] == 0 {
-                continue;
-            }
-            let tail = self.horizons[horizon].tail;
-            self.total(slot, horizon, tail, i64::MAX, sources);
-            let pair = [self.scratch[word], self.scratch[word + 1]];
-            self.record_mut(slot)[word..word + 2].copy_from_slice(&pair);
-        }
-    }
-
-    fn subtract(
-        &mut self,
-        horizon: usize,
-        slots: &[u32],
-        drifted: &mut Vec<(u32, usize)>,
-        decode: impl Fn(&CellPlan, &mut Vec<i64>),
-    ) {
-        let (part, width) = (&self.horizons[horizon], self.blank.len());
-        let mut decoded = std::mem::take(&mut self.scratch);
-        // Counts go first: they tell sums and extremes whether anything is left.
-        for cell in part.sums.iter().filter(|cell| cell.combine == Combine::Add) {
-            decode(cell, &mut decoded);
-            for (slot, value) in slots.iter().zip(&decoded) {
-                let word = &mut record_of(&mut self.pages, width, *slot)[cell.word];
-                *word = word.wrapping_sub(*value);
-            }
-        }
-        for cell in part.sums.iter().filter(|cell| cell.combine == Combine::AddFloat) {
-            decode(cell, &mut decoded);
-            for (slot, value) in slots.iter().zip(&decoded) {
-                let record = record_of(&mut self.pages, width, *slot);
-                if !subtract_float(record, cell, *value) {
-                    drifted.push((*slot, cell.word));
-                }
-            }
-        }
-        for cell in &part.extremes {
-            decode(cell, &mut decoded);
-            for (slot, value) in slots.iter().zip(&decoded) {
-                let record = record_of(&mut self.pages, width, *slot);
-                if record[cell.count] == 0 || *value == record[cell.word] {
-                    record[cell.word] = i64::MIN;
-                }
-            }
-        }
-        self.scratch = decoded;
     }
 
     /// Whether the cells of a key over one horizon hold its values as of `t`: it has no event after `t`, and the tail is
@@ -275,40 +226,69 @@ impl RunningCells {
         self.newest(slot) <= t && part.horizon.tail(t) == part.tail
     }
 
-    /// Pushes the cells of a key over one horizon as of `t`, floats as their bits and extremes as their ranks.
-    pub(super) fn read(&mut self, slot: u32, horizon: usize, t: i64, sources: &Sources, cells: &mut Vec<i64>) {
+    /// Pushes the cells of a key over one horizon as of `t`, floats as their bits and extremes as their ranks. True when that
+    /// has made extremes known, which `scratch` holds then and [`Self::learn`] takes.
+    pub(super) fn read(
+        &self,
+        slot: u32,
+        horizon: usize,
+        t: i64,
+        sources: Sources,
+        scratch: &mut CellScratch,
+        cells: &mut Vec<i64>,
+    ) -> bool {
         let is_current = self.is_current(slot, horizon, t);
-        if is_current && self.horizons[horizon].knows(self.record(slot)) {
-            let record = self.record(slot);
-            cells.extend(self.horizons[horizon].words.iter().map(|word| record[*word]));
-            return;
-        }
-        let tail = self.horizons[horizon].horizon.tail(t);
-        if is_current || !self.undo(slot, horizon, t, sources) {
-            self.total(slot, horizon, tail, t, sources);
-        }
-        let part = &self.horizons[horizon];
-        cells.extend(part.words.iter().map(|word| self.scratch[*word]));
-        if is_current {
-            let record = record_of(&mut self.pages, self.blank.len(), slot);
-            for cell in &part.extremes {
-                record[cell.word] = self.scratch[cell.word];
+        let behind = self.leaving.iter().find(|leaving| leaving.horizon() == horizon && leaving.concerns(slot));
+        let mut current = std::mem::take(&mut scratch.current);
+        let record = match behind {
+            Some(leaving) => {
+                current.clear();
+                current.extend_from_slice(self.record(slot));
+                self.take_out(leaving, slot, &mut current, sources);
+                &current[..]
             }
+            None => self.record(slot),
+        };
+        let part = &self.horizons[horizon];
+        let is_known = is_current && part.knows(record);
+        if is_known {
+            cells.extend(part.words.iter().map(|word| record[*word]));
+        } else {
+            let tail = part.horizon.tail(t);
+            if is_current || !self.undo(record, (slot, horizon), t, sources, &mut scratch.record) {
+                self.total((slot, horizon), (tail, t), sources, scratch);
+            }
+            cells.extend(part.words.iter().map(|word| scratch.record[*word]));
+        }
+        scratch.current = current;
+        is_current && !is_known && behind.is_none()
+    }
+
+    /// Takes over the extremes that a read has made known.
+    pub(super) fn learn(&mut self, slot: u32, horizon: usize, scratch: &CellScratch) {
+        let record = self.records.row_mut(slot as usize);
+        for cell in &self.horizons[horizon].extremes {
+            record[cell.word] = scratch.record[cell.word];
         }
     }
 
-    /// Makes the record as of `t` in `self.scratch` by undoing what came after `t` and moving the tail; false when the
-    /// cells do not tell.
-    fn undo(&mut self, slot: u32, horizon: usize, t: i64, sources: &Sources) -> bool {
-        let mut record = std::mem::take(&mut self.scratch);
+    /// Makes the record as of `t` by undoing what came after `t` and moving the tail; false when the cells do not tell.
+    fn undo(
+        &self,
+        current: &[i64],
+        (slot, horizon): (u32, usize),
+        t: i64,
+        sources: Sources,
+        record: &mut Vec<i64>,
+    ) -> bool {
         record.clear();
-        record.extend_from_slice(self.record(slot));
+        record.extend_from_slice(current);
         let part = &self.horizons[horizon];
         let (now, tail) = (part.tail, part.horizon.tail(t));
         let mut is_known = true;
         for (batch, row) in sources.recent.of_key_since(slot, t) {
             if batch.times[row] > t.max(now) {
-                is_known &= part.subtract(&mut record, |aggregate, _| batch.running[aggregate][row]);
+                is_known &= part.subtract(record, |aggregate, _| batch.running[aggregate][row]);
             }
         }
         let (from, to) = (now.min(tail), now.max(tail));
@@ -321,68 +301,61 @@ impl RunningCells {
             let tiles = runs.filter_map(|run| Some((run, run.find(slot)?)));
             if now < tail {
                 for (run, row) in tiles {
-                    is_known &= part.subtract(&mut record, |aggregate, empty| value(run, row, aggregate, empty));
+                    is_known &= part.subtract(record, |aggregate, empty| value(run, row, aggregate, empty));
                 }
                 for (_, batch, row) in rows {
-                    is_known &= part.subtract(&mut record, |aggregate, _| batch.running[aggregate][row]);
+                    is_known &= part.subtract(record, |aggregate, _| batch.running[aggregate][row]);
                 }
             } else {
                 for (run, row) in tiles {
-                    part.add(&mut record, |aggregate, empty| value(run, row, aggregate, empty));
+                    part.add(record, |aggregate, empty| value(run, row, aggregate, empty));
                 }
                 for (_, batch, row) in rows {
-                    part.add(&mut record, |aggregate, _| batch.running[aggregate][row]);
+                    part.add(record, |aggregate, _| batch.running[aggregate][row]);
                 }
             }
         }
-        is_known &= part.knows(&record);
-        self.scratch = record;
-        is_known
+        is_known && part.knows(record)
     }
 
-    /// Makes the record in `self.scratch` by adding up everything in `(tail, t]`.
-    fn total(&mut self, slot: u32, horizon: usize, tail: i64, t: i64, sources: &Sources) {
-        self.scratch.clone_from(&self.blank);
+    /// Makes the record by adding up everything in `(tail, t]`.
+    fn total(
+        &self,
+        (slot, horizon): (u32, usize),
+        (tail, t): (i64, i64),
+        sources: Sources,
+        CellScratch { record, segments, .. }: &mut CellScratch,
+    ) {
+        record.clone_from(&self.blank);
         let part = &self.horizons[horizon];
-        sources.levels.cover(horizon, tail, &mut self.segments);
-        for segment in &self.segments {
+        sources.levels.cover(horizon, tail, segments);
+        for segment in segments {
             for (_, run) in sources.levels.all()[segment.level].between(segment.from, segment.to) {
                 if let Some(row) = run.find(slot) {
-                    part.add(&mut self.scratch, |aggregate, empty| value(run, row, aggregate, empty));
+                    part.add(record, |aggregate, empty| value(run, row, aggregate, empty));
                 }
             }
         }
         for (_, batch, row) in sources.recent.of_key(slot) {
             if tail < batch.times[row] && batch.times[row] <= t {
-                part.add(&mut self.scratch, |aggregate, _| batch.running[aggregate][row]);
+                part.add(record, |aggregate, _| batch.running[aggregate][row]);
             }
         }
     }
 
-    /// Gives every key its new slot.
+    /// Gives every key its new slot; nothing is leaving.
     pub(super) fn rename(&mut self, moved: &[u32], slots: usize) {
-        let mut renamed = Vec::new();
-        std::mem::swap(&mut renamed, &mut self.pages);
-        self.slots = 0;
+        let mut before = std::mem::replace(&mut self.records, Paged::new(self.blank.len()));
         self.resize(slots);
-        let width = self.blank.len();
-        // New slots are in the order of the old ones, and pages are given back as soon as they are moved.
-        for (number, page) in renamed.into_iter().enumerate() {
-            for (record, slot) in
-                page.chunks_exact(width).zip(&moved[number * PAGE..]).filter(|(_, slot)| **slot != NO_SLOT)
-            {
-                record_of(&mut self.pages, width, *slot).copy_from_slice(record);
-            }
+        for (slot, to) in moved.iter().enumerate().filter(|(_, to)| **to != NO_SLOT) {
+            self.records.row_mut(*to as usize).copy_from_slice(before.row(slot));
+            // New slots are in the order of the old ones, and pages are given back as soon as they are moved.
+            before.release_below(slot);
         }
     }
 
     /// Memory held, bytes.
     pub(super) fn size(&self) -> usize {
-        8 * self.slots * self.blank.len()
+        8 * self.records.len() * self.blank.len()
     }
-}
-
-fn record_of(pages: &mut [Vec<i64>], width: usize, slot: u32) -> &mut [i64] {
-    let first = slot as usize % PAGE * width;
-    &mut pages[slot as usize / PAGE][first..first + width]
 }

@@ -11,51 +11,71 @@
 //!
 //! Merging sets costs as much as they hold, at every read and every roll-up; this costs a look-up per event.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use hashbrown::{HashMap, HashTable};
+use hashbrown::HashMap;
 
 use super::cells::NO_TAIL;
-use super::distinct_values::{Aggregate, CountedHorizon, ENTRY_BYTES, NONE, Seen};
+use super::distinct_values::{Aggregate, CountedHorizon, ENTRY_BYTES, LeavingValues, NONE, Seen};
 use super::plan::FeaturePlan;
 use super::recent::{Recent, RecentBatch};
-use super::tile::Horizon;
 use crate::window::keys::NO_SLOT;
+use crate::window::paged::Paged;
+
+/// Values that leave the counts at once; of more, some after each step.
+const AT_ONCE: usize = if cfg!(test) { 2 } else { 4_096 };
 
 pub(super) struct RunningDistinct {
     aggregates: Vec<Aggregate>,
     width: usize,
-    /// Per slot, its counts.
-    counts: Vec<i64>,
-    slots: usize,
+    /// Per slot, its counts. Those of [values that leave](LeavingValues) are still in them.
+    counts: Paged<i64>,
+    /// The counts of a new key.
+    blank: Vec<i64>,
 }
 
 impl RunningDistinct {
     pub(super) fn new(plan: &FeaturePlan) -> Self {
         let mut width = 0;
         let aggregates = plan.distinct.iter().map(|distinct| {
-            let horizons = distinct.horizons.iter().map(|index| plan.horizons[*index].horizon);
+            let horizons = distinct.horizons.iter().map(|index| CountedHorizon {
+                index: *index,
+                horizon: plan.horizons[*index].horizon,
+                tail: NO_TAIL,
+                leaving: LeavingValues::default(),
+            });
             let offset = width;
             width += distinct.horizons.len();
-            Aggregate {
-                offset,
-                step: horizons.clone().map(Horizon::step_micros).min().unwrap_or(1),
-                horizons: distinct
-                    .horizons
-                    .iter()
-                    .zip(horizons)
-                    .map(|(index, horizon)| CountedHorizon { index: *index, horizon, tail: NO_TAIL })
-                    .collect(),
-                entries: Vec::new(),
-                free: Vec::new(),
-                table: HashTable::new(),
-                heads: Vec::new(),
-                buckets: BTreeMap::new(),
-                expired: i64::MIN,
-            }
+            Aggregate::new(offset, horizons.collect())
         });
         let aggregates = aggregates.collect();
-        Self { aggregates, width, counts: Vec::new(), slots: 0 }
+        Self { aggregates, width, counts: Paged::new(width), blank: vec![0; width.max(1)] }
+    }
+
+    /// A view: these counts and values, whatever comes after. It is read as of the newest event, and saved.
+    pub(super) fn share(&mut self) -> Self {
+        Self {
+            aggregates: self.aggregates.iter_mut().map(Aggregate::share).collect(),
+            width: self.width,
+            counts: self.counts.share(),
+            blank: self.blank.clone(),
+        }
+    }
+
+    /// Gives back the counts of slots below this one.
+    pub(super) fn release_below(&mut self, slot: u32) {
+        self.counts.release_below(slot as usize);
+    }
+
+    /// Bytes of counts that were copied because a view held them, since they were last [taken](Self::take_copied).
+    pub(super) fn copied(&self) -> usize {
+        self.counts.copied()
+    }
+
+    /// Bytes that were copied because a view held them, since this was last asked.
+    pub(super) fn take_copied(&mut self) -> usize {
+        let entries: usize = self.aggregates.iter_mut().map(|aggregate| aggregate.entries.take_copied()).sum();
+        self.counts.take_copied() + entries
     }
 
     /// Counts per read.
@@ -65,8 +85,7 @@ impl RunningDistinct {
 
     /// Makes room for keys up to `slots`.
     pub(super) fn resize(&mut self, slots: usize) {
-        self.slots = slots;
-        self.counts.resize(slots * self.width, 0);
+        self.counts.resize(slots, &self.blank);
         for aggregate in &mut self.aggregates {
             aggregate.heads.resize(slots, NONE);
         }
@@ -76,8 +95,40 @@ impl RunningDistinct {
     pub(super) fn advance(&mut self, newest: i64) {
         for aggregate in &mut self.aggregates {
             for place in 0..aggregate.horizons.len() {
-                aggregate.advance(place, newest, self.width, &mut self.counts);
+                let mut slots = aggregate.advance(place, newest);
+                if slots.is_empty() {
+                    continue;
+                }
+                let horizon = &mut aggregate.horizons[place];
+                take_off(&mut self.counts, aggregate.offset + place, &mut horizon.leaving, usize::MAX);
+                slots.sort_unstable();
+                let at_once = if slots.len() <= AT_ONCE { usize::MAX } else { 0 };
+                horizon.leaving = LeavingValues { slots: Arc::new(slots), done: 0 };
+                take_off(&mut self.counts, aggregate.offset + place, &mut horizon.leaving, at_once);
             }
+        }
+    }
+
+    /// Whether values that have left are still in some counts.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.aggregates.iter().flat_map(|aggregate| &aggregate.horizons).any(|one| !one.leaving.slots.is_empty())
+    }
+
+    /// Takes the next few of the values that have left off the counts.
+    pub(super) fn go_on(&mut self, values: usize) {
+        for aggregate in &mut self.aggregates {
+            for (place, horizon) in aggregate.horizons.iter_mut().enumerate() {
+                if !horizon.leaving.slots.is_empty() {
+                    return take_off(&mut self.counts, aggregate.offset + place, &mut horizon.leaving, values);
+                }
+            }
+        }
+    }
+
+    /// Takes everything off the counts that has left.
+    pub(super) fn finish(&mut self) {
+        while self.is_leaving() {
+            self.go_on(usize::MAX);
         }
     }
 
@@ -93,8 +144,8 @@ impl RunningDistinct {
             }
             let before = aggregate.see(slot, input.values.words[row], ts);
             input.before[row] = before;
-            let first = slot as usize * self.width + aggregate.offset;
-            for (count, horizon) in self.counts[first..].iter_mut().zip(&aggregate.horizons) {
+            let counts = &mut self.counts.row_mut(slot as usize)[aggregate.offset..];
+            for (count, horizon) in counts.iter_mut().zip(&aggregate.horizons) {
                 *count += i64::from(ts > horizon.tail && before <= horizon.tail);
             }
         }
@@ -128,15 +179,15 @@ impl RunningDistinct {
         for (number, aggregate) in self.aggregates.iter().enumerate() {
             let mut later = None;
             for (place, horizon) in aggregate.horizons.iter().enumerate() {
+                let running = self.counts.row(slot as usize)[aggregate.offset + place] - horizon.leaving.of(slot);
                 counts.push(if is_current(horizon.index) {
-                    self.counts[slot as usize * self.width + aggregate.offset + place]
+                    running
                 } else {
                     let later = later.get_or_insert_with(|| seen(slot, t, recent, number));
                     let (now, tail) = (horizon.tail, horizon.horizon.tail(t));
                     if tail > now {
                         aggregate.count(slot, tail, later)
                     } else {
-                        let running = self.counts[slot as usize * self.width + aggregate.offset + place];
                         running + aggregate.undone(slot, (tail, now), later)
                     }
                 });
@@ -169,14 +220,14 @@ impl RunningDistinct {
         }
     }
 
-    /// Gives every key its new slot.
+    /// Gives every key its new slot; nothing is leaving.
     pub(super) fn rename(&mut self, moved: &[u32], slots: usize) {
-        let mut counts = vec![0; slots * self.width];
+        let mut before = std::mem::replace(&mut self.counts, Paged::new(self.width));
+        self.counts.resize(slots, &self.blank);
         for (slot, to) in moved.iter().enumerate().filter(|(_, to)| **to != NO_SLOT) {
-            let (from, to) = (slot * self.width, *to as usize * self.width);
-            counts[to..to + self.width].copy_from_slice(&self.counts[from..from + self.width]);
+            self.counts.row_mut(*to as usize).copy_from_slice(before.row(slot));
+            before.release_below(slot);
         }
-        (self.counts, self.slots) = (counts, slots);
         for aggregate in &mut self.aggregates {
             aggregate.rename(moved, slots);
         }
@@ -189,12 +240,12 @@ impl RunningDistinct {
 
     /// How many entries an aggregate has.
     pub(super) fn entry_count(&self, aggregate: usize) -> usize {
-        self.aggregates[aggregate].table.len()
+        self.aggregates[aggregate].count
     }
 
     /// The entries of an aggregate (slot, value, newest time) from the oldest step of time to the newest.
     pub(super) fn entries(&self, aggregate: usize) -> impl Iterator<Item = (u32, i64, i64)> {
-        self.aggregates[aggregate].by_time().map(|entry| (entry.slot, entry.value, entry.newest))
+        self.aggregates[aggregate].ordered().map(|entry| (entry.slot, entry.value, entry.newest))
     }
 
     /// Makes room for so many entries.
@@ -202,9 +253,9 @@ impl RunningDistinct {
         let aggregate = &mut self.aggregates[aggregate];
         // A damaged count must not ask for more memory than there are bytes.
         let entries = entries.min(1 << 20);
-        aggregate.entries.reserve(entries);
-        let Aggregate { table, entries: all, .. } = aggregate;
-        table.reserve(entries, |id| all[*id as usize].hash());
+        let Aggregate { table, entries: all, links, .. } = aggregate;
+        links.reserve(entries);
+        table.reserve(entries, |id| all.get(*id as usize).hash());
     }
 
     /// Takes over saved entries as of `newest`, into a table of that many slots.
@@ -215,7 +266,6 @@ impl RunningDistinct {
         expired: i64,
         entries: impl Iterator<Item = (u32, i64, i64)>,
     ) {
-        let width = self.width;
         let aggregate = &mut self.aggregates[aggregate];
         for horizon in &mut aggregate.horizons {
             horizon.tail = horizon.horizon.tail(newest);
@@ -223,8 +273,8 @@ impl RunningDistinct {
         aggregate.expired = expired;
         for (slot, value, seen) in entries {
             aggregate.see(slot, value, seen);
-            let first = slot as usize * width + aggregate.offset;
-            for (count, horizon) in self.counts[first..].iter_mut().zip(&aggregate.horizons) {
+            let counts = &mut self.counts.row_mut(slot as usize)[aggregate.offset..];
+            for (count, horizon) in counts.iter_mut().zip(&aggregate.horizons) {
                 *count += i64::from(seen > horizon.tail);
             }
         }
@@ -234,7 +284,7 @@ impl RunningDistinct {
     pub(super) fn restore_left(&mut self, watermark: i64) {
         for aggregate in &mut self.aggregates {
             for place in 0..aggregate.horizons.len() {
-                let CountedHorizon { horizon, tail, .. } = aggregate.horizons[place];
+                let CountedHorizon { horizon, tail, .. } = aggregate.horizons[place].clone();
                 aggregate.leave(horizon.tail(watermark), tail, |_| ());
             }
         }
@@ -247,7 +297,7 @@ impl RunningDistinct {
 
     /// Entries per key, added to `weights` as bytes.
     pub(super) fn weigh(&self, weights: &mut [u64]) {
-        for entry in self.aggregates.iter().flat_map(|aggregate| &aggregate.entries) {
+        for entry in self.aggregates.iter().flat_map(Aggregate::held) {
             if let Some(weight) = weights.get_mut(entry.slot as usize) {
                 *weight += ENTRY_BYTES as u64;
             }
@@ -256,9 +306,15 @@ impl RunningDistinct {
 
     /// Memory held, bytes.
     pub(super) fn size(&self) -> usize {
-        let entries: usize = self.aggregates.iter().map(|aggregate| ENTRY_BYTES * aggregate.table.len()).sum();
-        entries + self.slots * (8 * self.width + 4 * self.aggregates.len())
+        let entries: usize = self.aggregates.iter().map(|aggregate| ENTRY_BYTES * aggregate.count).sum();
+        entries + self.counts.len() * (8 * self.width + 4 * self.aggregates.len())
     }
+}
+
+/// Takes the next few of the values that have left off the counts at a place.
+fn take_off(counts: &mut Paged<i64>, place: usize, leaving: &mut LeavingValues, values: usize) {
+    let (slots, range) = leaving.take(values);
+    slots[range].iter().for_each(|slot| counts.row_mut(*slot as usize)[place] -= 1);
 }
 
 /// The values of the rows of the key that arrived since something was newer than `t`.

@@ -7,12 +7,14 @@ use super::tile::Horizon;
 /// The bound on the error of a float sum, in units of 2^-53 of the sum, at which it is made anew: 7e-12 of the sum.
 const MOST_ERROR: f64 = 65_536.0;
 
+#[derive(Clone)]
 pub(super) struct HorizonCells {
     pub(super) horizon: Horizon,
     /// Tail as of the newest event of the table.
     pub(super) tail: i64,
     /// Place of the first cell among the cells of a key.
     pub(super) offset: usize,
+    /// Counts and sums of integers go first: when rows are taken out, they tell the others whether anything is left.
     pub(super) sums: Vec<CellPlan>,
     pub(super) extremes: Vec<CellPlan>,
     /// The word of each cell, in the order of the plan.
@@ -57,18 +59,30 @@ impl HorizonCells {
     /// Takes a row out; false when some cell is not known then.
     pub(super) fn subtract(&self, record: &mut [i64], value: impl Fn(usize, i64) -> i64) -> bool {
         let mut is_known = true;
+        self.take_out(record, value, |_| is_known = false);
+        is_known
+    }
+
+    /// Takes a row out, and names the words of the sums that are not exact enough then.
+    pub(super) fn take_out(
+        &self,
+        record: &mut [i64],
+        value: impl Fn(usize, i64) -> i64,
+        mut drifted: impl FnMut(usize),
+    ) {
         for cell in self.sums.iter().filter(|cell| cell.combine == Combine::Add) {
             record[cell.word] = record[cell.word].wrapping_sub(value(cell.aggregate, 0));
         }
         for cell in self.sums.iter().filter(|cell| cell.combine == Combine::AddFloat) {
-            is_known &= subtract_float(record, cell, value(cell.aggregate, 0));
+            if !subtract_float(record, cell, value(cell.aggregate, 0)) {
+                drifted(cell.word);
+            }
         }
         for cell in &self.extremes {
             if record[cell.count] == 0 || value(cell.aggregate, i64::MIN) == record[cell.word] {
                 record[cell.word] = i64::MIN;
             }
         }
-        is_known
     }
 
     /// Whether no extreme is unknown.

@@ -9,9 +9,13 @@ use arrow::datatypes::DataType;
 use super::plan::FeaturePlan;
 use super::recent::{Recent, RecentBatch};
 use crate::window::keys::NO_SLOT;
+use crate::window::paged::Paged;
 
 /// Time and value.
 type Entry = (i64, i64);
+
+/// Lists of a page: a copied page makes a list each anew.
+const LISTS_OF_PAGE: usize = 8;
 
 pub(super) struct RunningLast {
     lists: Vec<Lists>,
@@ -21,7 +25,11 @@ pub(super) struct RunningLast {
 
 struct Lists {
     most: usize,
-    keys: Vec<Vec<Entry>>,
+    keys: Paged<Vec<Entry>>,
+}
+
+fn no_lists() -> Paged<Vec<Entry>> {
+    Paged::of_pages(1, LISTS_OF_PAGE)
 }
 
 impl RunningLast {
@@ -31,7 +39,7 @@ impl RunningLast {
     }
 
     pub(super) fn new(plan: &FeaturePlan) -> Self {
-        let lists = plan.last.iter().map(|last| Lists { most: last.most, keys: Vec::new() });
+        let lists = plan.last.iter().map(|last| Lists { most: last.most, keys: no_lists() });
         Self { lists: lists.collect(), slots: 0, entries_size: 0 }
     }
 
@@ -39,8 +47,24 @@ impl RunningLast {
     pub(super) fn resize(&mut self, slots: usize) {
         self.slots = slots;
         for lists in &mut self.lists {
-            lists.keys.resize_with(slots, Vec::new);
+            lists.keys.resize(slots, &[Vec::new()]);
         }
+    }
+
+    /// A view: these lists, whatever comes after.
+    pub(super) fn share(&mut self) -> Self {
+        let lists = self.lists.iter_mut().map(|lists| Lists { most: lists.most, keys: lists.keys.share() });
+        Self { lists: lists.collect(), slots: self.slots, entries_size: self.entries_size }
+    }
+
+    /// Gives back the lists of slots below this one.
+    pub(super) fn release_below(&mut self, slot: u32) {
+        self.lists.iter_mut().for_each(|lists| lists.keys.release_below(slot as usize));
+    }
+
+    /// Bytes that were copied because a view held them, since this was last asked.
+    pub(super) fn take_copied(&mut self) -> usize {
+        self.lists.iter_mut().map(|lists| lists.keys.take_copied()).sum()
     }
 
     /// Adds one event, and notes in the row what it pushed out.
@@ -53,7 +77,7 @@ impl RunningLast {
             if !input.values.is_valid.value(row) {
                 continue;
             }
-            let list = &mut lists.keys[slot as usize];
+            let list = lists.keys.get_mut(slot as usize);
             let before = capacity(list.len(), lists.most);
             let evicted = push(list, lists.most, (ts, input.values.words[row]));
             self.entries_size += 16 * (capacity(list.len(), lists.most) - before);
@@ -75,7 +99,7 @@ impl RunningLast {
         words: &mut Vec<i64>,
     ) -> usize {
         let lists = &self.lists[list];
-        let entries = &lists.keys[slot as usize];
+        let entries = lists.keys.get(slot as usize);
         let before = words.len();
         if is_newest {
             let first = entries.partition_point(|(ts, _)| *ts <= tail);
@@ -105,13 +129,13 @@ impl RunningLast {
         self.slots = slots;
         self.entries_size = 0;
         for lists in &mut self.lists {
-            let mut keys = Vec::new();
-            keys.resize_with(slots, Vec::new);
-            for (list, slot) in lists.keys.drain(..).zip(moved).filter(|(_, slot)| **slot != NO_SLOT) {
+            let mut before = std::mem::replace(&mut lists.keys, no_lists());
+            lists.keys.resize(slots, &[Vec::new()]);
+            for (slot, to) in moved.iter().enumerate().filter(|(_, to)| **to != NO_SLOT) {
+                let list = std::mem::take(before.get_mut(slot));
                 self.entries_size += 16 * capacity(list.len(), lists.most);
-                keys[*slot as usize] = list;
+                *lists.keys.get_mut(*to as usize) = list;
             }
-            lists.keys = keys;
         }
     }
 
@@ -122,25 +146,25 @@ impl RunningLast {
 
     /// The list of a key.
     pub(super) fn entries(&self, list: usize, slot: usize) -> &[Entry] {
-        &self.lists[list].keys[slot]
+        self.lists[list].keys.get(slot)
     }
 
     /// Takes over the saved list of a key.
     pub(super) fn restore(&mut self, list: usize, slot: usize, entries: impl Iterator<Item = Entry>) {
         let lists = &mut self.lists[list];
-        let known = &mut lists.keys[slot];
+        let known = lists.keys.get_mut(slot);
         let most = entries.size_hint().1.unwrap_or(0).min(lists.most);
         known.reserve_exact(capacity(most, lists.most));
         for entry in entries {
             push(known, lists.most, entry);
         }
-        self.entries_size += 16 * capacity(lists.keys[slot].len(), lists.most);
+        self.entries_size += 16 * capacity(known.len(), lists.most);
     }
 
     /// Lists per key, added to `weights` as bytes.
     pub(super) fn weigh(&self, weights: &mut [u64]) {
         for lists in &self.lists {
-            for (weight, list) in weights.iter_mut().zip(&lists.keys) {
+            for (weight, list) in weights.iter_mut().zip(lists.keys.iter()) {
                 *weight += 16 * capacity(list.len(), lists.most) as u64;
             }
         }

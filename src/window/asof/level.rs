@@ -11,6 +11,7 @@
 //! count is gone from a ten-second tile minutes after it was rolled up.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use super::plan::FeaturePlan;
 use super::run::{Held, Run, RunBuilder};
@@ -21,6 +22,7 @@ use crate::window::WindowError;
 const MOST_RUNS_OF_A_TILE: usize = 8;
 
 /// The runs of one tile width, ordered by start and, within a tile, by arrival.
+#[derive(Clone)]
 pub(super) struct Level {
     bounds: LevelBounds,
     held: Held,
@@ -28,7 +30,7 @@ pub(super) struct Level {
     keep: Vec<i64>,
     keep_merged: Vec<i64>,
     longest: i64,
-    runs: VecDeque<Run>,
+    runs: VecDeque<Arc<Run>>,
     /// Bytes of all runs.
     size: usize,
 }
@@ -38,16 +40,16 @@ impl Level {
         self.bounds
     }
 
-    pub(super) fn runs(&self) -> &VecDeque<Run> {
+    pub(super) fn runs(&self) -> &VecDeque<Arc<Run>> {
         &self.runs
     }
 
     pub(super) fn run(&self, index: usize) -> Option<&Run> {
-        self.runs.get(index)
+        self.runs.get(index).map(Arc::as_ref)
     }
 
     /// The runs that start in `from..to`, oldest tile first, with their indices.
-    pub(super) fn between(&self, from: i64, to: i64) -> impl Iterator<Item = (usize, &Run)> {
+    pub(super) fn between(&self, from: i64, to: i64) -> impl Iterator<Item = (usize, &Arc<Run>)> {
         let first = self.runs.partition_point(|run| run.start < from);
         self.runs
             .range(first..)
@@ -73,20 +75,20 @@ impl Level {
         let start = run.start;
         let end = self.runs.partition_point(|other| other.start <= start);
         self.size += run.size();
-        self.runs.insert(end, run);
+        self.runs.insert(end, Arc::new(run));
         let first = self.runs.partition_point(|other| other.start < start);
         if end + 1 - first >= MOST_RUNS_OF_A_TILE {
-            let parts: Vec<Run> = self.runs.drain(first..=end).collect();
-            self.size -= parts.iter().map(Run::size).sum::<usize>();
+            let parts: Vec<Arc<Run>> = self.runs.drain(first..=end).collect();
+            self.size -= size(&parts);
             // Columns that some part has given up are not made up from the others.
             let mut held = self.held.clone();
             for part in &parts {
                 held.running.iter_mut().zip(&part.columns).for_each(|(held, column)| *held &= column.is_some());
                 held.merged.iter_mut().zip(&part.merged).for_each(|(held, states)| *held &= states.is_some());
             }
-            let merged = builder.merge(plan, &parts.iter().collect::<Vec<_>>(), start, &held)?;
+            let merged = builder.merge(plan, &parts.iter().map(Arc::as_ref).collect::<Vec<_>>(), start, &held)?;
             self.size += merged.size();
-            self.runs.insert(first, merged);
+            self.runs.insert(first, Arc::new(merged));
         }
         Ok(())
     }
@@ -104,7 +106,8 @@ impl Level {
             return Ok(());
         }
         let width = self.bounds.width;
-        let runs: Vec<&Run> = finer.between(self.bounds.closed_until, closed).map(|(_, run)| run).collect();
+        let runs = finer.between(self.bounds.closed_until, closed);
+        let runs: Vec<&Run> = runs.map(|(_, run)| run.as_ref()).collect();
         for runs in runs.chunk_by(|left, right| floor(left.start, width) == floor(right.start, width)) {
             let Some(first) = runs.first() else { continue };
             let run = builder.merge(plan, runs, floor(first.start, width), &self.held)?;
@@ -121,8 +124,14 @@ impl Level {
         while let Some(run) = self.runs.pop_front_if(|run| is_over(run.start, self.longest)) {
             self.size -= run.size();
         }
-        for run in &mut self.runs {
+        let is_held = |run: &Run| {
+            let columns = run.columns.iter().zip(&self.keep).filter(|(column, _)| column.is_some());
+            let states = run.merged.iter().zip(&self.keep_merged).filter(|(states, _)| states.is_some());
+            columns.map(|(_, keep)| keep).chain(states.map(|(_, keep)| keep)).any(|keep| is_over(run.start, *keep))
+        };
+        for run in self.runs.iter_mut().filter(|run| is_held(run)) {
             let before = run.size();
+            let run = Arc::make_mut(run);
             for (column, keep) in run.columns.iter_mut().zip(&self.keep) {
                 column.take_if(|_| is_over(run.start, *keep));
             }
@@ -143,17 +152,17 @@ impl Level {
     pub(super) fn rename(&mut self, plan: &FeaturePlan, moved: &[u32]) -> Result<(), WindowError> {
         let mut runs = VecDeque::with_capacity(self.runs.len());
         for run in self.runs.drain(..) {
-            runs.extend(run.renamed(plan, moved)?);
+            runs.extend(run.renamed(plan, moved)?.map(Arc::new));
         }
-        self.size = runs.iter().map(Run::size).sum();
+        self.size = size(&runs);
         self.runs = runs;
         Ok(())
     }
 
     /// Takes over saved runs, which are in order.
-    pub(super) fn restore(&mut self, closed_until: i64, runs: VecDeque<Run>) {
+    pub(super) fn restore(&mut self, closed_until: i64, runs: VecDeque<Arc<Run>>) {
         self.bounds.closed_until = closed_until;
-        self.size = runs.iter().map(Run::size).sum();
+        self.size = size(&runs);
         self.runs = runs;
     }
 
@@ -163,7 +172,12 @@ impl Level {
     }
 }
 
-/// All levels of a table, narrow to wide.
+fn size<'a>(runs: impl IntoIterator<Item = &'a Arc<Run>>) -> usize {
+    runs.into_iter().map(|run| run.size()).sum()
+}
+
+/// All levels of a table, narrow to wide. A clone costs a pointer per run.
+#[derive(Clone)]
 pub(super) struct Levels {
     levels: Vec<Level>,
     /// Per horizon, the level whose width is its step, and the widest level that it reads.
@@ -290,7 +304,7 @@ impl Levels {
     }
 
     /// The runs that hold everything sealed in `(from, to]`, both of which are tails of this horizon.
-    pub(super) fn between(&self, horizon: usize, from: i64, to: i64) -> impl Iterator<Item = &Run> {
+    pub(super) fn between(&self, horizon: usize, from: i64, to: i64) -> impl Iterator<Item = &Arc<Run>> {
         let mut position = from;
         let levels = self.levels[..=self.reach[horizon].0].iter().rev();
         levels.flat_map(move |level| {

@@ -5,6 +5,7 @@
 //! what it displaced in the structures that only know the newest state, so that a read of an earlier time can undo it.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::buffer::BooleanBuffer;
@@ -29,6 +30,7 @@ impl Place {
 }
 
 /// The rows of one step with everything evaluated that the table needs of them.
+#[derive(Clone)]
 pub(super) struct RecentBatch {
     pub(super) times: Vec<i64>,
     pub(super) slots: Vec<u32>,
@@ -48,17 +50,20 @@ pub(super) struct RecentBatch {
 }
 
 /// Values, where they are there and the filter lets them through.
+#[derive(Clone)]
 pub(super) struct Values {
     pub(super) words: Vec<i64>,
     pub(super) is_valid: BooleanBuffer,
 }
 
+#[derive(Clone)]
 pub(super) struct DistinctInput {
     pub(super) values: Values,
     /// When the value was last seen before this row; `i64::MIN` when never.
     pub(super) before: Vec<i64>,
 }
 
+#[derive(Clone)]
 pub(super) struct LastInput {
     pub(super) values: Values,
     /// Time of the value that this row pushed out (its own, when it was too old to enter); `i64::MIN` when none.
@@ -66,6 +71,7 @@ pub(super) struct LastInput {
     pub(super) evicted_words: Vec<i64>,
 }
 
+#[derive(Clone)]
 pub(super) struct MergedInput {
     pub(super) arguments: Vec<ArrayRef>,
     pub(super) filter: Option<BooleanArray>,
@@ -226,7 +232,10 @@ fn words(column: &ArrayRef, rows: usize) -> Vec<i64> {
 #[derive(Default)]
 pub(super) struct Recent {
     first: u32,
-    batches: VecDeque<RecentBatch>,
+    batches: VecDeque<Arc<RecentBatch>>,
+    /// The batch whose rows are being applied, behind the others.
+    open: Option<RecentBatch>,
+    /// Per slot, the newest row. A view has none before [`Self::chain`].
     heads: Vec<Place>,
     rows: usize,
     /// Rows of the newest batch that were linked: those before it in that batch.
@@ -236,13 +245,39 @@ pub(super) struct Recent {
 impl Recent {
     /// Adds a batch whose rows are linked one by one with [`Self::link`].
     pub(super) fn push(&mut self, mut batch: RecentBatch, slots: usize) {
+        self.close();
         self.heads.resize(slots, Place::NONE);
         self.rows += batch.slots.len();
         self.linked = 0;
         if let Some(last) = self.batches.back() {
             batch.newest_so_far = batch.newest.max(last.newest_so_far);
         }
-        self.batches.push_back(batch);
+        self.open = Some(batch);
+    }
+
+    /// Ends a step: the rows of its batch change no more.
+    pub(super) fn close(&mut self) {
+        self.batches.extend(self.open.take().map(Arc::new));
+    }
+
+    /// A view, between two steps. Its rows are found by key after [`Self::chain`].
+    pub(super) fn share(&self) -> Self {
+        let Self { first, rows, linked, .. } = *self;
+        Self { first, batches: self.batches.clone(), open: None, heads: Vec::new(), rows, linked }
+    }
+
+    /// Makes the rows of a view be found, of so many keys.
+    pub(super) fn chain(&mut self, slots: usize) {
+        if self.heads.len() == slots {
+            return;
+        }
+        self.heads.resize(slots, Place::NONE);
+        for (index, batch) in self.batches.iter().enumerate() {
+            let number = self.first.wrapping_add(index as u32);
+            for (row, slot) in batch.slots.iter().enumerate().filter(|(_, slot)| **slot != NO_SLOT) {
+                self.heads[*slot as usize] = Place { batch: number, row: row as u32 };
+            }
+        }
     }
 
     /// Room for the chains of so many keys, when no batch has come yet.
@@ -250,12 +285,13 @@ impl Recent {
         self.heads.resize(slots, Place::NONE);
     }
 
+    /// The batch whose rows are being applied.
     pub(super) fn newest(&self) -> Option<&RecentBatch> {
-        self.batches.back()
+        self.open.as_ref()
     }
 
     pub(super) fn newest_mut(&mut self) -> Option<&mut RecentBatch> {
-        self.batches.back_mut()
+        self.open.as_mut()
     }
 
     pub(super) fn rows(&self) -> usize {
@@ -263,18 +299,18 @@ impl Recent {
     }
 
     pub(super) fn batches(&self) -> impl Iterator<Item = &RecentBatch> {
-        self.batches.iter()
+        self.batches.iter().map(Arc::as_ref).chain(&self.open)
     }
 
     /// Oldest time among the rows.
     pub(super) fn oldest(&self) -> Option<i64> {
-        self.batches.iter().map(|batch| batch.oldest).min()
+        self.batches().map(|batch| batch.oldest).min()
     }
 
     /// Makes row `row` of the newest batch visible to reads.
     pub(super) fn link(&mut self, row: usize) {
-        let number = self.first.wrapping_add(self.batches.len() as u32).wrapping_sub(1);
-        if let Some(batch) = self.batches.back_mut() {
+        let number = self.first.wrapping_add(self.batches.len() as u32);
+        if let Some(batch) = &mut self.open {
             self.linked = row + 1;
             let slot = batch.slots[row];
             if slot != NO_SLOT {
@@ -289,6 +325,7 @@ impl Recent {
         for row in 0..self.newest().map_or(0, |batch| batch.slots.len()) {
             self.link(row);
         }
+        self.close();
     }
 
     /// The key's rows, newest arrival first, with the batch's index.
@@ -296,7 +333,7 @@ impl Recent {
         let mut place = self.heads.get(slot as usize).copied().unwrap_or(Place::NONE);
         std::iter::from_fn(move || {
             let index = place.batch.wrapping_sub(self.first) as usize;
-            let batch = self.batches.get(index)?;
+            let batch = self.batch(index)?;
             let row = place.row as usize;
             place = batch.previous[row];
             Some((index, batch, row))
@@ -311,11 +348,12 @@ impl Recent {
     /// Visible rows of any key with `from < ts <= to`, batch by batch.
     pub(super) fn between(&self, from: i64, to: i64, mut visit: impl FnMut(&RecentBatch, &[u32])) {
         let mut rows = Vec::new();
-        for (index, batch) in self.batches.iter().enumerate() {
+        let count = self.batches.len() + usize::from(self.open.is_some());
+        for (index, batch) in self.batches().enumerate() {
             if batch.oldest > to || batch.newest <= from {
                 continue;
             }
-            let visible = if index + 1 == self.batches.len() { self.linked } else { batch.times.len() };
+            let visible = if index + 1 == count { self.linked } else { batch.times.len() };
             rows.clear();
             let times = batch.times[..visible].iter().zip(&batch.slots).enumerate();
             let within = times.filter(|(_, (ts, slot))| from < **ts && **ts <= to && **slot != NO_SLOT);
@@ -327,7 +365,10 @@ impl Recent {
     }
 
     pub(super) fn batch(&self, index: usize) -> Option<&RecentBatch> {
-        self.batches.get(index)
+        match self.batches.get(index) {
+            Some(batch) => Some(batch),
+            None => self.open.as_ref().filter(|_| index == self.batches.len()),
+        }
     }
 
     /// How many batches, from the oldest, hold only rows up to `watermark`, and how many rows these are.
@@ -337,7 +378,7 @@ impl Recent {
     }
 
     /// Removes the oldest `batches`.
-    pub(super) fn take(&mut self, batches: usize) -> Vec<RecentBatch> {
+    pub(super) fn take(&mut self, batches: usize) -> Vec<Arc<RecentBatch>> {
         self.first = self.first.wrapping_add(batches as u32);
         let taken: Vec<_> = self.batches.drain(..batches).collect();
         self.rows -= taken.iter().map(|batch| batch.slots.len()).sum::<usize>();
@@ -346,14 +387,15 @@ impl Recent {
 
     /// Marks the keys that have recent rows.
     pub(super) fn mark_alive(&self, alive: &mut [bool]) {
-        for slot in self.batches.iter().flat_map(|batch| &batch.slots).filter(|slot| **slot != NO_SLOT) {
+        for slot in self.batches().flat_map(|batch| &batch.slots).filter(|slot| **slot != NO_SLOT) {
             alive[*slot as usize] = true;
         }
     }
 
     /// Gives every key its new slot; the rows of forgotten keys belong to no key any more.
     pub(super) fn rename(&mut self, moved: &[u32], slots: usize) {
-        for slot in self.batches.iter_mut().flat_map(|batch| &mut batch.slots).filter(|slot| **slot != NO_SLOT) {
+        let closed = self.batches.iter_mut().map(Arc::make_mut);
+        for slot in closed.chain(&mut self.open).flat_map(|batch| &mut batch.slots).filter(|slot| **slot != NO_SLOT) {
             *slot = moved[*slot as usize];
         }
         self.heads = renamed(&self.heads, moved, slots, Place::NONE);

@@ -127,7 +127,7 @@ impl RunBuilder {
     pub(super) fn seal(
         &mut self,
         plan: &FeaturePlan,
-        batches: &[RecentBatch],
+        batches: &[Arc<RecentBatch>],
         width: i64,
         held: &Held,
     ) -> Result<Vec<Run>, WindowError> {
@@ -171,7 +171,7 @@ impl RunBuilder {
     fn seal_tile(
         &mut self,
         plan: &FeaturePlan,
-        batches: &[RecentBatch],
+        batches: &[Arc<RecentBatch>],
         entries: &mut [Entry],
         start: i64,
         held: &Held,

@@ -4,7 +4,7 @@
 //!  table     newest time, disorder, counters, and how many of everything that follows
 //!  keys      the key columns by slot                          (parts of 65,536 keys)
 //!  cells     the records by slot, horizon by horizon          (parts of 65,536 keys)
-//!  distinct  slot, value, newest time, by that                 (parts)
+//!  distinct  slot, value, newest time, by the step of that     (parts)
 //!  last      lengths by slot; times and words of all          (parts of 65,536 keys)
 //!  recent    one section per batch: rows as they were evaluated, and what they displaced
 //!  waiting   one section per step: rows as they were evaluated, whose time is yet to come
@@ -32,6 +32,7 @@ use arrow::datatypes::{DataType, Int16Type, Int32Type, Int64Type, UInt8Type};
 use columns::{Columns, unexpected};
 use rows::{read_recent, recent_columns};
 
+use super::cells::Sources;
 use super::column::Column;
 use super::plan::FeaturePlan;
 use super::run::Run;
@@ -51,11 +52,12 @@ impl FeatureTable {
     /// # Errors
     /// When the output cannot be written.
     pub fn save(&self, output: &mut dyn Write) -> Result<(), WindowError> {
+        let sources = Sources { levels: &self.levels, recent: &self.recent };
         let mut writer = SectionWriter::new(output, KIND, self.plan.fingerprint())?;
         let recent = self.recent.batches().count();
         let distinct: Vec<usize> = (0..self.distinct.len()).map(|index| self.distinct.entry_count(index)).collect();
         let mut numbers = vec![self.newest, self.disorder, self.compacted as i64, self.evicted.cast_signed()];
-        let waiting = self.waiting.saved()?;
+        let waiting = self.waiting.saved(self.newest)?;
         numbers.extend([self.keys.len() as i64, recent as i64, waiting.len() as i64]);
         numbers.extend(distinct.iter().map(|entries| *entries as i64));
         numbers.extend(self.distinct.expired());
@@ -68,7 +70,7 @@ impl FeatureTable {
         }
         for (part, slots) in parts(self.keys.len()) {
             for (index, words) in self.cells.record_parts().iter().enumerate() {
-                let saved = longs(self.cells.save(words, slots.clone()));
+                let saved = longs(self.cells.save(words, slots.clone(), sources));
                 write(&mut writer, &format!("cells {part}.{index}"), numbered("words", [saved]))?;
             }
         }
@@ -171,7 +173,7 @@ impl FeatureTable {
             let mut names = RunNames::default();
             for start in &numbers[1..] {
                 let name = names.next(index, *start);
-                restored.push_back(read_run(&mut reader, &table.plan, &name, *start, keys)?);
+                restored.push_back(Arc::new(read_run(&mut reader, &table.plan, &name, *start, keys)?));
             }
             if let Some(level) = table.levels.all_mut().get_mut(index) {
                 level.restore(numbers[0], restored);

@@ -1,10 +1,11 @@
 //! A live feature table: events in, rows as of an event time out.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
 
-use super::cells::{RunningCells, Sources};
+use super::cells::{CellScratch, RunningCells, Sources};
 use super::distinct::RunningDistinct;
 use super::last::RunningLast;
 use super::level::Levels;
@@ -25,6 +26,12 @@ use crate::window::{Budget, WindowError};
 const SEAL_ROWS: usize = 1 << 16;
 const SEAL_MERGED_ROWS: usize = 1 << 12;
 
+/// Rows of tiles, and distinct values, that leave with a step where more have left than leave at once: so many, a few at a
+/// time, or fewer where views hold their pages.
+const LEFT_PER_STEP: usize = if cfg!(test) { 1 } else { 2_048 };
+const LEFT_AT_A_TIME: usize = if cfg!(test) { 1 } else { 128 };
+const COPIED_PER_STEP: usize = 512 << 10;
+
 /// Keys are not compacted below this many.
 const COMPACT_KEYS: usize = 1 << 16;
 
@@ -41,16 +48,17 @@ pub struct FeatureTable {
     pub(super) levels: Levels,
     pub(super) waiting: Waiting,
     /// The order of this step's rows, where it is not that of its events.
-    turns: Option<Turns>,
-    builder: RunBuilder,
+    pub(super) turns: Option<Turns>,
+    pub(super) builder: RunBuilder,
     /// The newest event time, as far as the broker's had come.
     pub(super) newest: i64,
     /// Keys after the last compaction; the next one is due at twice as many.
     pub(super) compacted: usize,
     pub(super) evicted: u64,
     /// Events applied since the table was made or restored.
-    applied: u64,
-    segments: Vec<Segment>,
+    pub(super) applied: u64,
+    pub(super) scratch: CellScratch,
+    pub(super) segments: Vec<Segment>,
 }
 
 impl FeatureTable {
@@ -73,6 +81,7 @@ impl FeatureTable {
             compacted: 0,
             evicted: 0,
             applied: 0,
+            scratch: CellScratch::default(),
             segments: Vec::new(),
             disorder: disorder_micros,
             budget,
@@ -161,13 +170,18 @@ impl FeatureTable {
         if newest > self.newest {
             self.newest = newest;
             let sources = Sources { levels: &self.levels, recent: &self.recent };
-            if self.cells.advance(newest, &sources) {
+            if self.cells.advance(newest, sources) {
                 self.distinct.advance(newest);
             }
         }
     }
 
     fn apply_row(&mut self, row: usize) {
+        if self.cells.is_leaving()
+            && let Some(slot) = self.recent.newest().map(|batch| batch.slots[row]).filter(|slot| *slot != NO_SLOT)
+        {
+            self.cells.catch_up(slot, Sources { levels: &self.levels, recent: &self.recent });
+        }
         if let Some(batch) = self.recent.newest_mut() {
             self.cells.apply(batch, row);
             self.distinct.apply(batch, row);
@@ -181,15 +195,19 @@ impl FeatureTable {
     /// # Errors
     /// When a kernel fails, or the table has reached a limit at which it stops.
     pub fn settle(&mut self) -> Result<(), WindowError> {
+        self.recent.close();
         if self.turns.take().is_some() {
             self.waiting.settle();
         }
+        self.leave_some();
         let watermark = self.watermark();
         let (batches, rows) = self.recent.passed(watermark);
         let finest = self.levels.finest_width();
         let is_tile_over = self.recent.oldest().is_some_and(|oldest| watermark.saturating_sub(finest) >= oldest);
         let enough = if self.plan.merged.is_empty() { SEAL_ROWS } else { SEAL_MERGED_ROWS };
         if batches > 0 && (rows >= enough || is_tile_over) {
+            // Tiles stay as they are, and rows where they are, until everything has left that lay in them.
+            self.cells.finish(Sources { levels: &self.levels, recent: &self.recent });
             let passed = self.recent.take(batches);
             if let Some(held) = self.levels.finest_held() {
                 for run in self.builder.seal(&self.plan, &passed, finest, held)? {
@@ -207,6 +225,18 @@ impl FeatureTable {
         self.stay_within_budget(0)
     }
 
+    /// Takes some of what tails have passed out of what follows the events.
+    fn leave_some(&mut self) {
+        let before = self.cells.copied() + self.distinct.copied();
+        for _ in 0..LEFT_PER_STEP / LEFT_AT_A_TIME {
+            self.cells.go_on(LEFT_AT_A_TIME, Sources { levels: &self.levels, recent: &self.recent });
+            self.distinct.go_on(LEFT_AT_A_TIME);
+            if self.cells.copied() + self.distinct.copied() > before + COPIED_PER_STEP {
+                return;
+            }
+        }
+    }
+
     /// Slots of keys for [`Self::read`], one per row of the key columns; unknown keys get a slot that reads as missing.
     pub fn look_up(&mut self, keys: &[ArrayRef], rows: usize, slots: &mut Vec<u32>) -> Result<(), WindowError> {
         self.keys.look_up(keys, rows, slots)
@@ -219,6 +249,14 @@ impl FeatureTable {
 
     /// Looks up a key as of [that moment](Self::moment), with the events applied so far.
     pub fn read(&mut self, slot: u32, t: EventTime, reads: &mut Reads) {
+        if slot != NO_SLOT {
+            self.cells.catch_up(slot, Sources { levels: &self.levels, recent: &self.recent });
+        }
+        self.look(slot, t, reads, true);
+    }
+
+    /// [`Self::read`], remembering what it has found out where it `learns`.
+    pub(super) fn look(&mut self, slot: u32, t: EventTime, reads: &mut Reads, learns: bool) {
         let t = self.moment(t).micros();
         let read = reads.slots.len() as u32;
         let state = (t, self.applied);
@@ -240,10 +278,14 @@ impl FeatureTable {
             reads.last_lengths.resize(reads.last_lengths.len() + lists, 0);
             return;
         }
-        let sources = Sources { levels: &self.levels, recent: &self.recent };
+        let mut scratch = std::mem::take(&mut self.scratch);
         for horizon in 0..self.plan.horizons.len() {
-            self.cells.read(slot, horizon, t, &sources, &mut reads.cells);
+            let sources = Sources { levels: &self.levels, recent: &self.recent };
+            if self.cells.read(slot, horizon, t, sources, &mut scratch, &mut reads.cells) && learns {
+                self.cells.learn(slot, horizon, &scratch);
+            }
         }
+        self.scratch = scratch;
         let cells = &self.cells;
         let is_current = |horizon| cells.is_current(slot, horizon, t);
         self.distinct.read(slot, t, &self.recent, is_current, &mut reads.distinct);
@@ -309,11 +351,19 @@ impl FeatureTable {
 
     /// The rows of the keys with slots in `slots` as of the newest event that is not of the future; keys without a row are left
     /// out. A value that can't be computed is NULL, and the log says so.
-    pub fn scan(&mut self, slots: std::ops::Range<u32>) -> Result<RecordBatch, WindowError> {
+    pub fn scan(&mut self, slots: Range<u32>) -> Result<RecordBatch, WindowError> {
+        self.scan_as(slots, true)
+    }
+
+    /// [`Self::scan`], remembering what it has found out where it `learns`.
+    pub(super) fn scan_as(&mut self, slots: Range<u32>, learns: bool) -> Result<RecordBatch, WindowError> {
         let end = slots.end.min(self.keys.len() as u32);
         let mut reads = Reads::default();
         for slot in slots.start.min(end)..end {
-            self.read(slot, EventTime(self.newest), &mut reads);
+            match learns {
+                true => self.read(slot, EventTime(self.newest), &mut reads),
+                false => self.look(slot, EventTime(self.newest), &mut reads, false),
+            }
         }
         let mut failed = Vec::new();
         let rows = self.evaluate_noting(&reads, &mut failed)?;
@@ -377,6 +427,8 @@ impl FeatureTable {
 
     /// Forgets all other keys.
     pub(super) fn keep(&mut self, alive: &[bool]) -> Result<(), WindowError> {
+        self.cells.finish(Sources { levels: &self.levels, recent: &self.recent });
+        self.distinct.finish();
         let moved = self.keys.retain(alive);
         let slots = self.keys.len();
         self.recent.rename(&moved, slots);

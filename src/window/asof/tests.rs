@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::array::{Array, ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::ipc::writer::StreamWriter;
 use proptest::prelude::*;
 
@@ -139,6 +139,44 @@ proptest! {
                 (Err(left), Err(right)) => prop_assert_eq!(left.to_string(), right.to_string()),
                 (left, right) => prop_assert!(false, "{:?} and {:?}", left.err(), right.err()),
             }
+        }
+    }
+
+    #[test]
+    fn a_view_stays_what_the_table_was_while_it_goes_on(
+        events in events(9),
+        size in 1_usize..40,
+        views in prop::collection::vec(any::<prop::sample::Index>(), 1..6),
+        backs in prop::collection::vec(0_i64..6 * SECOND, 2),
+    ) {
+        let plan = plan(SQL);
+        let mut table = FeatureTable::new(Arc::clone(&plan), DISORDER, Budget::UNLIMITED).unwrap();
+        let mut alone = FeatureTable::new(plan, DISORDER, Budget::UNLIMITED).unwrap();
+        let mut held = Vec::new();
+        let steps = events.len().div_ceil(size);
+        for (number, events) in events.chunks(size).enumerate() {
+            let (with, without) = (step(&mut table, events, &backs), step(&mut alone, events, &backs));
+            prop_assert!(with.unwrap() == without.unwrap(), "a view changes nothing, step {}", number);
+            if views.iter().any(|view| view.index(steps) == number) {
+                held.push((table.view().unwrap(), save(&table), alone.scan(0..u32::MAX).unwrap()));
+            }
+        }
+        let users: ArrayRef = Arc::new(Int64Array::from_iter_values(0..9));
+        for (mut view, saved, rows) in held {
+            let mut bytes = Vec::new();
+            view.save(&mut bytes).unwrap();
+            prop_assert!(bytes == saved);
+            let mut slots = Vec::new();
+            view.look_up(&[Arc::clone(&users)], 9, &mut slots).unwrap();
+            for slot in slots.into_iter().filter(|slot| *slot != u32::MAX) {
+                let row = view.read(&[slot]).unwrap();
+                prop_assert_eq!(view.scan(slot..slot + 1).unwrap(), row.slice(0, usize::from(row.column(0).is_valid(0))));
+            }
+            let half = view.slots() / 2;
+            let first = view.scan(0..half).unwrap();
+            view.release_below(half);
+            let second = view.scan(half..u32::MAX).unwrap();
+            prop_assert_eq!(arrow::compute::concat_batches(&rows.schema(), [&first, &second]).unwrap(), rows);
         }
     }
 

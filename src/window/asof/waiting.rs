@@ -11,6 +11,7 @@
 //! A step with such a row is put in the order in which its rows are applied; any other step is applied as it came.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::buffer::BooleanBuffer;
@@ -37,8 +38,9 @@ pub(super) struct Waiting {
 }
 
 /// The rows of one step, those included whose time has come meanwhile.
+#[derive(Clone)]
 struct Held {
-    rows: RecentBatch,
+    rows: Arc<RecentBatch>,
     waiting: usize,
 }
 
@@ -136,7 +138,7 @@ impl Waiting {
         if !kept.is_empty() {
             let places: Vec<_> = kept.iter().map(|row| (0, *row)).collect();
             let rows = RecentBatch::gathered(&batch, &[], &places)?;
-            self.steps.insert(step, Held { rows, waiting: kept.len() - released });
+            self.steps.insert(step, Held { rows: Arc::new(rows), waiting: kept.len() - released });
             self.next_step = step.wrapping_add(1);
         }
         Ok((arranged, Some(Turns { turns, ends, done: 0 })))
@@ -150,7 +152,7 @@ impl Waiting {
             .iter()
             .filter(|(step, _)| steps.contains(step))
             .enumerate()
-            .map(|(place, (step, held))| (*step, (1 + place, &held.rows)))
+            .map(|(place, (step, held))| (*step, (1 + place, held.rows.as_ref())))
             .collect();
         let others: Vec<_> = held.values().map(|(_, rows)| *rows).collect();
         let place = |(step, row): &(Option<u32>, usize)| {
@@ -188,7 +190,7 @@ impl Waiting {
 
     /// The rows that came with a step.
     pub(super) fn batch(&self, step: u32) -> Option<&RecentBatch> {
-        self.steps.get(&step).map(|held| &held.rows)
+        self.steps.get(&step).map(|held| held.rows.as_ref())
     }
 
     /// Adds the rows of a key that wait until `t` to its cells as of then.
@@ -232,7 +234,7 @@ impl Waiting {
     /// Gives every key its new slot, and forgets the rows of forgotten keys; between two steps.
     pub(super) fn rename(&mut self, moved: &[u32]) {
         for held in self.steps.values_mut() {
-            for slot in held.rows.slots.iter_mut().filter(|slot| **slot != NO_SLOT) {
+            for slot in Arc::make_mut(&mut held.rows).slots.iter_mut().filter(|slot| **slot != NO_SLOT) {
                 *slot = moved[*slot as usize];
             }
         }
@@ -250,13 +252,18 @@ impl Waiting {
         self.settle();
     }
 
-    /// The rows that wait, as batches to be saved: those of a step in one, by arrival.
-    pub(super) fn saved(&self) -> Result<Vec<RecentBatch>, WindowError> {
-        let mut rows: BTreeMap<u32, Vec<(usize, usize)>> = BTreeMap::new();
-        self.due.iter().for_each(|due| rows.entry(due.step).or_default().push((0, due.row as usize)));
-        let gathered = rows.into_iter().filter_map(|(step, mut rows)| {
-            rows.sort_unstable();
-            Some(RecentBatch::gathered(self.batch(step)?, &[], &rows))
+    /// A view, between two steps: what is saved of these rows.
+    pub(super) fn share(&self) -> Self {
+        Self { steps: self.steps.clone(), ..Self::default() }
+    }
+
+    /// The rows that wait for a time after `newest`, as batches to be saved: those of a step in one, by arrival.
+    pub(super) fn saved(&self, newest: i64) -> Result<Vec<RecentBatch>, WindowError> {
+        let gathered = self.steps.values().filter_map(|Held { rows, .. }| {
+            let of_row = rows.times.iter().zip(&rows.slots).enumerate();
+            let waiting = of_row.filter(|(_, (ts, slot))| **ts > newest && **slot != NO_SLOT);
+            let waiting: Vec<_> = waiting.map(|(row, _)| (0, row)).collect();
+            (!waiting.is_empty()).then(|| RecentBatch::gathered(rows, &[], &waiting))
         });
         gathered.collect()
     }
@@ -271,7 +278,7 @@ impl Waiting {
             self.due.insert(due);
             self.of_key.insert((*slot, due));
         }
-        self.steps.insert(step, Held { rows, waiting: self.due.len() - before });
+        self.steps.insert(step, Held { rows: Arc::new(rows), waiting: self.due.len() - before });
         self.next_step = step.wrapping_add(1);
     }
 

@@ -43,12 +43,12 @@ impl NewestRows {
             let all: Vec<u32> = (slots.start as u32..slots.end as u32).collect();
             let columns = self.keys.columns(&all).map_err(|error| error.in_section(&name))?;
             writer.section(&name, &[batch(&name, columns)?])?;
-            let rows = self.rows.get(slots).unwrap_or_default();
+            let rows: Vec<Row> = slots.map(|slot| *self.rows.get(slot)).collect();
             let ends: Int64Array = rows.iter().map(|row| has_row(row).then_some(row.end)).collect();
             let name = format!("ends {part}");
             writer.section(&name, &[batch(&name, vec![Arc::new(ends)])?])?;
             let name = format!("rows {part}");
-            let in_use = self.in_use(rows).map_err(|source| SaveError::Batch { section: name.clone(), source })?;
+            let in_use = self.in_use(&rows).map_err(|source| SaveError::Batch { section: name.clone(), source })?;
             writer.section(&name, in_use.as_slice())?;
         }
         writer.finish()
@@ -102,7 +102,7 @@ impl NewestRows {
         let ends = ends.ok_or_else(|| unexpected(&name, "the end of a window for each key"))?;
         let mut used = 0;
         for end in ends {
-            self.rows.push(end.map_or(NO_ROW, |end| Row { batch: self.next_batch, row: used, end }));
+            self.rows.push(&[end.map_or(NO_ROW, |end| Row { batch: self.next_batch, row: used, end })]);
             used += u32::from(end.is_some());
         }
         let name = format!("rows {part}");
@@ -114,7 +114,7 @@ impl NewestRows {
             // Under the plan's own schema, which the columns must fit.
             let rows = RecordBatch::try_new(Arc::clone(self.plan.schema()), rows.columns().to_vec());
             let rows = rows.map_err(|source| SaveError::Batch { section: name.clone(), source })?;
-            self.batches.insert(self.next_batch, rows);
+            self.batches.insert(self.next_batch, Arc::new(rows));
             self.next_batch += 1;
         }
         self.used += used as usize;
@@ -128,7 +128,7 @@ impl NewestRows {
         for row in rows.iter().filter(|row| has_row(row)) {
             let Some(batch) = self.batches.get(&row.batch) else { continue };
             let place = *places.entry(row.batch).or_insert_with(|| {
-                batches.push(batch);
+                batches.push(batch.as_ref());
                 batches.len() - 1
             });
             picks.push((place, row.row as usize));

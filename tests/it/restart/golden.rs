@@ -112,7 +112,7 @@ fn what_is_written_is_of_this_version() {
     for files in ALL {
         let parts = read(VERSION, files);
         let pipeline = files.pipeline();
-        let passage = Passage { step: restore(&pipeline, &parts).unwrap(), ..Passage::new(&pipeline) };
+        let mut passage = Passage { step: restore(&pipeline, &parts).unwrap(), ..Passage::new(&pipeline) };
         for (name, bytes) in passage.save() {
             assert!(parts[&name] == bytes, "{}: part {name} is written in another way", files.name);
         }

@@ -7,6 +7,7 @@
 //!     └────▶ steps ─▶ save, restore ─▶ other steps ─▶ save, restore ─▶ ... ─▶ everything that came out
 //! ```
 
+mod batches;
 mod damage;
 mod folders;
 mod goes_on;
@@ -14,3 +15,4 @@ mod golden;
 pub mod passage;
 mod rebuilt;
 mod shop;
+mod viewed;

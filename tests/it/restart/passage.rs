@@ -10,7 +10,7 @@ use tidewheel::pipeline::Pipeline;
 use tidewheel::pipeline::StreamIndex;
 use tidewheel::pipeline::TableIndex;
 use tidewheel::step::StepError;
-use tidewheel::step::{Counts, Misfit, Resumed, Step, StepOutput};
+use tidewheel::step::{Counts, Events, Misfit, Resumed, Step, StepOutput, StepView};
 use tidewheel::time::EventTime;
 use tidewheel::window::References;
 
@@ -65,10 +65,16 @@ impl Passage {
             for part in run.chunks(size.max(1)) {
                 let stream = part[0].0;
                 let batch: Vec<Message> = part.iter().map(|(_, message)| message.clone()).collect();
-                let output = self.step.events(StreamIndex(stream), &batch, true)?;
-                self.note(stream, output);
+                self.take(stream, &batch)?;
             }
         }
+        Ok(())
+    }
+
+    /// One step.
+    pub fn take<'e>(&mut self, stream: usize, events: impl Into<Events<'e>>) -> Result<(), StepError> {
+        let output = self.step.events(StreamIndex(stream), events, true)?;
+        self.note(stream, output);
         Ok(())
     }
 
@@ -139,13 +145,8 @@ impl Passage {
         self.out.described.sort();
     }
 
-    pub fn save(&self) -> Parts {
-        let save = |name: String| {
-            let mut bytes = Vec::new();
-            self.step.save_part(&name, &mut bytes).unwrap();
-            (name, bytes)
-        };
-        self.step.parts().into_iter().map(save).collect()
+    pub fn save(&mut self) -> Parts {
+        saved(&self.step.view_of_parts().unwrap())
     }
 
     /// Goes on with a step that was restored from what this one saves.
@@ -170,6 +171,16 @@ pub fn pass(pipeline: &Arc<Pipeline>, messages: &[Message], size: usize) -> Out 
     passage.end()
 }
 
+/// All parts of a view.
+pub fn saved(view: &StepView) -> Parts {
+    let save = |name: &String| {
+        let mut bytes = Vec::new();
+        view.save_part(name, &mut bytes).unwrap();
+        (name.clone(), bytes)
+    };
+    view.parts().iter().map(save).collect()
+}
+
 /// The step that was saved; a part of something else is an error.
 pub fn restore(pipeline: &Arc<Pipeline>, parts: &Parts) -> Result<Step, StepError> {
     let Resumed { step, misfits } = resume(pipeline, parts)?;
@@ -191,7 +202,7 @@ pub fn references(pipeline: &Pipeline) -> References {
 }
 
 /// Rows as text; floats as Rust prints them, which tells all bits but those of NaN apart.
-fn lines(rows: &RecordBatch) -> Vec<String> {
+pub fn lines(rows: &RecordBatch) -> Vec<String> {
     let options = FormatOptions::default().with_null("NULL");
     let columns = rows.columns().iter().map(|column| ArrayFormatter::try_new(column.as_ref(), &options).unwrap());
     let columns: Vec<_> = columns.collect();

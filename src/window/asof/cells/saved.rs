@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::RunningCells;
+use super::{RunningCells, Sources};
 
 impl RunningCells {
     /// The parts of a record: the newest time, and the cells of each horizon. A tail that moves changes those of its own.
@@ -13,11 +13,20 @@ impl RunningCells {
         starts.windows(2).map(|pair| pair[0]..pair[1]).collect()
     }
 
-    /// A part of the records of some keys, one after the other.
-    pub(in crate::window::asof) fn save(&self, part: &Range<usize>, slots: Range<usize>) -> Vec<i64> {
+    /// A part of the records of some keys, one after the other, without what has left.
+    pub(in crate::window::asof) fn save(&self, part: &Range<usize>, slots: Range<usize>, sources: Sources) -> Vec<i64> {
         let mut words = Vec::with_capacity(slots.len() * part.len());
-        for slot in slots {
-            words.extend_from_slice(&self.record(slot as u32)[part.clone()]);
+        let is_here = |horizon: usize| self.horizons[horizon].words.first() == Some(&part.start);
+        let leaving = self.leaving.iter().find(|leaving| is_here(leaving.horizon()));
+        for slot in slots.start as u32..slots.end as u32 {
+            match leaving.filter(|leaving| leaving.concerns(slot)) {
+                Some(leaving) => {
+                    let mut record = self.record(slot).to_vec();
+                    self.take_out(leaving, slot, &mut record, sources);
+                    words.extend_from_slice(&record[part.clone()]);
+                }
+                None => words.extend_from_slice(&self.record(slot)[part.clone()]),
+            }
         }
         words
     }

@@ -90,7 +90,7 @@ pub const TARGET: Target = Target {
         Box::new(move |input| {
             let sql = String::from_utf8_lossy(input);
             let names = table_names(&sql);
-            let answer = run(&sql, vec![("users".to_owned(), events(20))], &limits);
+            let answer = run(&sql, vec![("users".to_owned(), vec![events(20)])], &limits);
             let is_crash = |error: &QueryError| matches!(error, QueryError::Crashed);
             assert!(
                 !names.as_ref().is_err_and(is_crash) && !answer.as_ref().is_err_and(is_crash),
