@@ -124,9 +124,8 @@ impl StepThread {
                     true
                 }
                 Input::View { tables, reply } => {
-                    let view = self.view(&tables);
                     // Whoever asked may have gone away; that is no fault of the pipeline.
-                    let _gone = reply.send(view).is_err();
+                    let _gone = reply.send(self.view(&tables)).is_err();
                     true
                 }
                 Input::Remade => {
@@ -218,7 +217,7 @@ impl StepThread {
         Ok(())
     }
 
-    /// A view of tables.
+    /// A view of tables, none of which is being made again.
     fn view(&mut self, names: &[String]) -> Result<StepView, EngineError> {
         if let Some(remaking) = &self.remaking {
             remaking.refuse(&self.pipeline, names)?;
@@ -226,8 +225,8 @@ impl StepThread {
         Ok(taking(&self.pipeline.name, ViewCause::Query, || self.step.view(names))?)
     }
 
-    /// Hands on what a snapshot is made of. While the state or a table is being made again, or when it is as it was saved, there
-    /// is none.
+    /// Hands on what a snapshot is made of. While the state or a table is being made again, or when the
+    /// state is as it was saved, there is none.
     fn save(&mut self, mut save: Box<Save>) -> bool {
         let is_wanted = self.has_changed || self.was_given_up();
         if self.replay.rebuilt.is_some() || self.remaking.is_some() || !is_wanted {

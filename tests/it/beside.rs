@@ -188,7 +188,8 @@ async fn newest_snapshot(location: &Location) -> u64 {
 /// Rows of a table of a running pipeline.
 async fn take(run: &Run, table: &str) -> Result<RecordBatch, String> {
     let view = run.views().take(vec![table.to_owned()]).await.map_err(|error| error.to_string())?;
-    Ok(view.into_batches().unwrap().next().unwrap().unwrap().1)
+    let mut rows = view.into_batches().unwrap().map(Result::unwrap);
+    Ok(rows.next().unwrap().1)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
