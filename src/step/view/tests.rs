@@ -90,14 +90,16 @@ fn over_the_limit_the_oldest_view_ends_and_the_step_goes_on() {
     pass(&mut step, 0..100);
     let oldest = step.view_of_parts().unwrap();
     pass(&mut step, 100..200);
-    step.views.note(LEAST_LIMIT);
+    // Beside what the events have made it copy.
+    let nearly = LEAST_LIMIT - (1 << 20);
+    step.views.note(nearly);
     let newest = step.view(&names()).unwrap();
     let settled = step.settle_views();
     assert_eq!((settled.held.views, settled.given_up), (2, 0));
-    assert!(settled.held.bytes >= LEAST_LIMIT);
+    assert!(settled.held.bytes > nearly, "{:?}", settled.held);
 
     pass(&mut step, 200..300);
-    step.views.note(1);
+    step.views.note(1 << 20);
     let settled = step.settle_views();
     assert_eq!((settled.held.views, settled.given_up, settled.ended.is_empty()), (1, 1, false));
     let error = oldest.save_part("table user", &mut Vec::new()).unwrap_err().to_string();
