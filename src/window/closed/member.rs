@@ -93,7 +93,11 @@ impl Member {
             return i64::MIN + 1;
         }
         let tick = self.every().map_or(i64::MAX, |every| floor(watermark, every).saturating_add(every));
-        tick.min(self.plan.spec.end_after(watermark))
+        let last_taken = match self.settings().lateness {
+            0 => i64::MAX,
+            lateness => self.plan.spec.end_after(watermark.saturating_sub(lateness)).saturating_add(lateness),
+        };
+        tick.min(self.plan.spec.end_after(watermark)).min(last_taken)
     }
 
     /// Whether no window takes an event at `ts` any more.
@@ -166,8 +170,10 @@ impl Member {
     ) -> Result<(), WindowError> {
         let ticked =
             self.every().filter(|every| before == i64::MIN || floor(watermark, *every) > floor(before, *every));
-        if ticked.is_some() && !self.behind.is_empty() {
-            self.emit_behind(gather, watermark, out)?;
+        // A window that takes no more events is told at once: what comes later may be of its panes, and of later windows only.
+        let told_until = if ticked.is_some() { i64::MAX } else { watermark.saturating_sub(self.settings().lateness) };
+        if !self.behind.is_empty() {
+            self.emit_behind(gather, told_until, watermark, out)?;
         }
         while let Some((_, end)) = self.running.window.filter(|(_, end)| *end <= watermark) {
             self.close(gather, out)?;
@@ -254,9 +260,15 @@ impl Member {
         Ok(())
     }
 
-    /// Emits the rows of closed windows that have changed.
-    fn emit_behind(&mut self, gather: &mut Gather<'_>, at: i64, out: &mut Vec<Emission>) -> Result<(), WindowError> {
-        let mut changed = std::mem::take(&mut self.behind);
+    /// Emits the rows of closed windows that have changed, of those that end at `until` or before.
+    fn emit_behind(
+        &mut self,
+        gather: &mut Gather<'_>,
+        until: i64,
+        at: i64,
+        out: &mut Vec<Emission>,
+    ) -> Result<(), WindowError> {
+        let mut changed: Vec<_> = self.behind.extract_if(.., |(end, _)| *end <= until).collect();
         changed.sort_unstable();
         changed.dedup();
         for rows in changed.chunk_by(|one, two| one.0 == two.0) {
