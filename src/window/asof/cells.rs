@@ -190,6 +190,10 @@ impl RunningCells {
         }
         for index in 0..self.horizons.len() {
             let (from, to) = (self.horizons[index].tail, self.horizons[index].horizon.tail(newest));
+            if from < to {
+                // What has left before is taken out as of the tail that it left with.
+                self.finish_horizon(index, sources);
+            }
             self.horizons[index].tail = to;
             if from != NO_TAIL && from < to {
                 self.leave(index, from, to, sources);

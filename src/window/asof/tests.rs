@@ -142,6 +142,42 @@ proptest! {
         }
     }
 
+    /// Many keys that are silent while tails pass their tiles, and sums that have to be made anew then.
+    #[test]
+    fn sums_are_those_of_the_events_within_their_horizons_however_many_keys_leave_at_once(
+        rows in prop::collection::vec((0_i64..12, 1_i64..1_000, any::<bool>(), 0_i64..4), 50..400),
+        size in 1_usize..60,
+    ) {
+        let sql = "SELECT user_id, sum(price) FILTER (WHERE within(ts, '30 seconds')) AS spent, count(*) AS events FROM clicks
+            GROUP BY user_id";
+        let mut table = FeatureTable::new(plan(sql), 0, Budget::UNLIMITED).unwrap();
+        let mut now = START;
+        let events: Vec<Event> = rows.into_iter().map(|(user, price, is_huge, gap)| {
+            now += gap * SECOND;
+            let price = price as f64 * if is_huge { 1e7 } else { 0.01 };
+            Event { user: Some(user), item: 1, kind: Some("view"), price: Some(price), ts: now }
+        }).collect();
+        for (number, part) in events.chunks(size).enumerate() {
+            table.begin(&batch(part), &mut Failures::default()).unwrap();
+            (0..part.len()).for_each(|row| table.apply(row));
+            table.settle().unwrap();
+            let tail = Horizon::new(30 * SECOND).tail(table.newest);
+            let mut view = table.view().unwrap();
+            for rows in [view.scan(0..u32::MAX).unwrap(), table.scan(0..u32::MAX).unwrap()] {
+                let users = rows.column(0).as_any().downcast_ref::<Int64Array>().unwrap();
+                let sums = rows.column(1).as_any().downcast_ref::<Float64Array>().unwrap();
+                for (user, spent) in users.iter().zip(sums) {
+                    let so_far = events[..(number * size + part.len())].iter();
+                    let within = so_far.filter(|event| event.user == user && event.ts > tail);
+                    let expected: Vec<f64> = within.map(|event| event.price.unwrap()).collect();
+                    let total: f64 = expected.iter().sum();
+                    prop_assert_eq!(spent.is_some(), !expected.is_empty());
+                    prop_assert!((spent.unwrap_or(0.0) - total).abs() <= 1e-9 * total, "{user:?}: {spent:?}, not {total}");
+                }
+            }
+        }
+    }
+
     #[test]
     fn a_view_stays_what_the_table_was_while_it_goes_on(
         events in events(9),

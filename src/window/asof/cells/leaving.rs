@@ -51,17 +51,17 @@ struct LateRows {
 
 impl LateRows {
     fn between(from: i64, to: i64, sources: Sources) -> Self {
-        let (mut rows, mut width) = (Vec::new(), 0);
-        sources.recent.between(from, to, |batch, found| {
+        let (mut order, mut values, mut width) = (Vec::new(), Vec::new(), 0);
+        sources.recent.between(from, to, |batch, rows| {
             width = batch.running.len();
-            rows.extend(found.iter().map(|row| {
-                let values: Vec<i64> = batch.running.iter().map(|column| column[*row as usize]).collect();
-                (batch.slots[*row as usize], values)
-            }));
+            for row in rows.iter().map(|row| *row as usize) {
+                order.push((batch.slots[row], order.len()));
+                values.extend(batch.running.iter().map(|column| column[row]));
+            }
         });
-        rows.sort_by_key(|(slot, _)| *slot);
-        let slots = rows.iter().map(|(slot, _)| *slot).collect();
-        Self { slots, values: rows.into_iter().flat_map(|(_, values)| values).collect(), width }
+        order.sort_unstable();
+        let in_order = order.iter().flat_map(|(_, row)| &values[row * width..(row + 1) * width]).copied().collect();
+        Self { slots: order.into_iter().map(|(slot, _)| slot).collect(), values: in_order, width }
     }
 
     /// The rows of a key.
@@ -92,9 +92,6 @@ impl Leaving {
 impl RunningCells {
     /// Takes out what lies in `(from, to]`, or sets it apart.
     pub(super) fn leave(&mut self, horizon: usize, from: i64, to: i64, sources: Sources) {
-        if self.leaving.iter().any(|leaving| leaving.horizon == horizon) {
-            self.finish(sources);
-        }
         let runs: Vec<_> = sources.levels.between(horizon, from, to).map(|run| (Arc::clone(run), 0)).collect();
         let late = LateRows::between(from, to, sources);
         let rows = late.slots.len() + runs.iter().map(|(run, _)| run.slots.len()).sum::<usize>();
@@ -111,7 +108,20 @@ impl RunningCells {
 
     /// Takes the next few rows out of their records.
     pub(in crate::window::asof) fn go_on(&mut self, rows: usize, sources: Sources) {
-        let Some(mut leaving) = self.leaving.pop() else { return };
+        if let Some(leaving) = self.leaving.pop() {
+            self.take_out_next(leaving, rows, sources);
+        }
+    }
+
+    /// Takes everything out that has left a horizon, whose tail is still where it was then.
+    pub(super) fn finish_horizon(&mut self, horizon: usize, sources: Sources) {
+        if let Some(place) = self.leaving.iter().position(|leaving| leaving.horizon == horizon) {
+            let leaving = self.leaving.swap_remove(place);
+            self.take_out_next(leaving, usize::MAX, sources);
+        }
+    }
+
+    fn take_out_next(&mut self, mut leaving: Leaving, rows: usize, sources: Sources) {
         let cursor = leaving.next_cursor(rows);
         let mut drifted = Vec::new();
         self.take_out_until(&mut leaving, cursor, &mut drifted);
