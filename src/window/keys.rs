@@ -3,17 +3,19 @@
 //! DataFusion's own interner cannot look a key up without adding it, and a look-up for an unknown user must not grow
 //! the state. This one keeps each key once, in Arrow's row format, and answers both.
 
+mod integers;
+mod rows;
+
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
+use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Int64Type};
 use arrow::error::ArrowError;
-use arrow::row::{RowConverter, SortField};
-use datafusion::common::hash_utils::{RandomState, create_hashes};
 use hashbrown::HashTable;
 
+use self::integers::Integers;
+use self::rows::Rows;
 use super::WindowError;
-use super::paged::Paged;
 use crate::event::{finite, one_zero};
 
 /// The slot of a row that has none: filtered out, or an unknown key.
@@ -24,9 +26,6 @@ fn normalised(keys: &[ArrayRef]) -> Result<Vec<ArrayRef>, ArrowError> {
     keys.iter().map(|key| finite(one_zero(Arc::clone(key))?)).collect()
 }
 
-/// Keys of a view whose hashes are made at once.
-const INDEXED_TOGETHER: usize = 1 << 16;
-
 /// Maps the key of a row to a slot; slots are dense and start at zero.
 pub(crate) struct KeyIndex {
     form: Form,
@@ -34,54 +33,15 @@ pub(crate) struct KeyIndex {
 }
 
 enum Form {
-    /// A single 64-bit integer: by far the most frequent key, and it needs no encoding.
     Integer(Integers),
-    /// Anything else.
     Rows(Rows),
-}
-
-struct Integers {
-    values: Paged<i64>,
-    /// The slot of NULL, whose value is not looked at.
-    null: Option<u32>,
-}
-
-/// Keys in row format.
-struct Rows {
-    types: Vec<DataType>,
-    converter: RowConverter,
-    hashes: Vec<u64>,
-    /// Keys one after the other, so many to a page.
-    pages: Vec<Arc<Page>>,
-    /// Bytes of all keys.
-    bytes: usize,
-    scratch: Vec<u64>,
-}
-
-/// Key `i` of a page ends at `ends[i]` and begins where the one before it ends.
-#[derive(Clone, Default)]
-struct Page {
-    bytes: Vec<u8>,
-    ends: Vec<usize>,
-}
-
-/// Keys of a page in row format. Views copy a pointer per page, and the first new key after a view the last page.
-const KEYS_OF_PAGE: usize = 1_024;
-
-/// Integers of a page, likewise.
-const INTEGERS_OF_PAGE: usize = 4_096;
-
-impl Integers {
-    fn none() -> Paged<i64> {
-        Paged::of_pages(1, INTEGERS_OF_PAGE)
-    }
 }
 
 impl KeyIndex {
     /// An empty index for keys of these types.
     pub(crate) fn new(types: &[DataType]) -> Result<Self, WindowError> {
         let form = match types {
-            [DataType::Int64] => Form::Integer(Integers { values: Integers::none(), null: None }),
+            [DataType::Int64] => Form::Integer(Integers::new()),
             _ => Form::Rows(Rows::new(types)?),
         };
         Ok(Self { form, table: HashTable::new() })
@@ -90,7 +50,7 @@ impl KeyIndex {
     /// How many keys are known; every slot is below it.
     pub(crate) fn len(&self) -> usize {
         match &self.form {
-            Form::Integer(keys) => keys.values.len(),
+            Form::Integer(keys) => keys.len(),
             Form::Rows(keys) => keys.len(),
         }
     }
@@ -98,8 +58,8 @@ impl KeyIndex {
     /// Memory held, bytes: a function of the keys alone, so that a restored index counts the same.
     pub(crate) fn size(&self) -> usize {
         let keys = match &self.form {
-            Form::Integer(keys) => 8 * doubled(keys.values.len()),
-            Form::Rows(keys) => doubled(keys.bytes) + 16 * doubled(keys.hashes.len()),
+            Form::Integer(keys) => 8 * doubled(keys.len()),
+            Form::Rows(keys) => doubled(keys.bytes()) + 16 * doubled(keys.len()),
         };
         keys + 5 * hashed(self.len())
     }
@@ -125,7 +85,7 @@ impl KeyIndex {
             Form::Rows(known) => {
                 let keys = &normalised(keys)?;
                 known.hash(keys, rows)?;
-                let encoded = known.converter.convert_columns(keys)?;
+                let encoded = known.encode(keys)?;
                 for row in 0..rows {
                     let key = encoded.row(row);
                     let key = key.as_ref();
@@ -152,8 +112,8 @@ impl KeyIndex {
             Form::Rows(known) => {
                 let keys = &normalised(keys)?;
                 known.hash(keys, rows)?;
-                let encoded = known.converter.convert_columns(keys)?;
-                slots.extend(known.scratch.iter().enumerate().map(|(row, hash)| {
+                let encoded = known.encode(keys)?;
+                slots.extend(known.hashes_at_hand().iter().enumerate().map(|(row, hash)| {
                     let key = encoded.row(row);
                     let is_null = keys.iter().any(|column| column.is_null(row));
                     let found = (!is_null).then(|| known.find(&self.table, *hash, key.as_ref())).flatten();
@@ -167,16 +127,8 @@ impl KeyIndex {
     /// The key columns of these slots.
     pub(crate) fn columns(&self, slots: &[u32]) -> Result<Vec<ArrayRef>, WindowError> {
         match &self.form {
-            Form::Integer(keys) => {
-                let values =
-                    slots.iter().map(|slot| (Some(*slot) != keys.null).then(|| *keys.values.get(*slot as usize)));
-                Ok(vec![Arc::new(values.collect::<Int64Array>())])
-            }
-            Form::Rows(keys) => {
-                let parser = keys.converter.parser();
-                let rows = slots.iter().map(|slot| parser.parse(keys.key(*slot)));
-                Ok(keys.converter.convert_rows(rows)?)
-            }
+            Form::Integer(keys) => Ok(vec![Arc::new(keys.column(slots))]),
+            Form::Rows(keys) => Ok(keys.columns(slots)?),
         }
     }
 
@@ -188,20 +140,14 @@ impl KeyIndex {
             *moved = slots;
             slots += 1;
         }
-        let kept = || moved.iter().enumerate().filter(|(_, to)| **to != NO_SLOT).map(|(slot, _)| slot);
         self.table = HashTable::with_capacity(slots as usize);
         match &mut self.form {
             Form::Integer(keys) => {
-                let mut values = Integers::none();
-                kept().for_each(|slot| values.push(&[*keys.values.get(slot)]));
-                keys.values = values;
-                keys.null = keys.null.map(|slot| moved[slot as usize]).filter(|slot| *slot != NO_SLOT);
+                keys.retain(&moved);
                 keys.index(&mut self.table);
             }
             Form::Rows(keys) => {
-                let (pages, hashes) = (std::mem::take(&mut keys.pages), std::mem::take(&mut keys.hashes));
-                keys.bytes = 0;
-                kept().for_each(|slot| keys.push(hashes[slot], key_of(&pages, slot)));
+                keys.retain(&moved);
                 keys.index(&mut self.table);
             }
         }
@@ -211,12 +157,8 @@ impl KeyIndex {
     /// A view: these keys by slot, whatever is added here from now on. It finds no key before [`Self::index`].
     pub(crate) fn share(&mut self) -> Result<Self, WindowError> {
         let form = match &mut self.form {
-            Form::Integer(keys) => Form::Integer(Integers { values: keys.values.share(), null: keys.null }),
-            Form::Rows(keys) => {
-                let mut shared = Rows::new(&keys.types)?;
-                (shared.pages, shared.bytes) = (keys.pages.clone(), keys.bytes);
-                Form::Rows(shared)
-            }
+            Form::Integer(keys) => Form::Integer(keys.share()),
+            Form::Rows(keys) => Form::Rows(keys.share()?),
         };
         Ok(Self { form, table: HashTable::new() })
     }
@@ -226,19 +168,12 @@ impl KeyIndex {
         if !self.table.is_empty() {
             return Ok(());
         }
-        if let Form::Rows(_) = &self.form {
-            let slots: Vec<u32> = (0..self.len() as u32).collect();
-            for slots in slots.chunks(INDEXED_TOGETHER) {
-                let columns = self.columns(slots)?;
-                if let Form::Rows(keys) = &mut self.form {
-                    keys.hash(&columns, slots.len())?;
-                    keys.hashes.extend_from_slice(&keys.scratch);
-                }
-            }
-        }
-        match &self.form {
+        match &mut self.form {
             Form::Integer(keys) => keys.index(&mut self.table),
-            Form::Rows(keys) => keys.index(&mut self.table),
+            Form::Rows(keys) => {
+                keys.hash_all()?;
+                keys.index(&mut self.table);
+            }
         }
         Ok(())
     }
@@ -246,108 +181,11 @@ impl KeyIndex {
     /// Bytes that were copied because a view held them, since this was last asked.
     pub(crate) fn take_copied(&mut self) -> usize {
         match &mut self.form {
-            Form::Integer(keys) => keys.values.take_copied(),
+            Form::Integer(keys) => keys.take_copied(),
             // Only the last page, and that grows anyway.
             Form::Rows(_) => 0,
         }
     }
-}
-
-impl Integers {
-    fn find(&self, table: &HashTable<u32>, value: i64) -> Option<u32> {
-        table.find(hash(value), |slot| *self.values.get(*slot as usize) == value).copied()
-    }
-
-    fn index(&self, table: &mut HashTable<u32>) {
-        for (slot, value) in self.values.iter().enumerate().filter(|(slot, _)| Some(*slot as u32) != self.null) {
-            table.insert_unique(hash(*value), slot as u32, |slot| hash(*self.values.get(*slot as usize)));
-        }
-    }
-
-    fn intern(&mut self, table: &mut HashTable<u32>, keys: &Int64Array, row: usize) -> Result<u32, WindowError> {
-        let value = keys.value(row);
-        if keys.is_null(row) {
-            if let Some(slot) = self.null {
-                return Ok(slot);
-            }
-            let slot = next_slot(self.values.len())?;
-            self.values.push(&[0]);
-            self.null = Some(slot);
-            return Ok(slot);
-        }
-        if let Some(slot) = self.find(table, value) {
-            return Ok(slot);
-        }
-        let slot = next_slot(self.values.len())?;
-        self.values.push(&[value]);
-        table.insert_unique(hash(value), slot, |slot| hash(*self.values.get(*slot as usize)));
-        Ok(slot)
-    }
-}
-
-impl Rows {
-    fn new(types: &[DataType]) -> Result<Self, WindowError> {
-        let converter = RowConverter::new(types.iter().cloned().map(SortField::new).collect())?;
-        let types = types.to_vec();
-        Ok(Self { types, converter, hashes: Vec::new(), pages: Vec::new(), bytes: 0, scratch: Vec::new() })
-    }
-
-    fn len(&self) -> usize {
-        let last = self.pages.last().map_or(0, |page| page.ends.len());
-        self.pages.len().saturating_sub(1) * KEYS_OF_PAGE + last
-    }
-
-    fn key(&self, slot: u32) -> &[u8] {
-        key_of(&self.pages, slot as usize)
-    }
-
-    fn push(&mut self, hash: u64, key: &[u8]) {
-        if self.hashes.len().is_multiple_of(KEYS_OF_PAGE) {
-            self.pages.push(Arc::new(Page::default()));
-        }
-        if let Some(page) = self.pages.last_mut() {
-            let page = Arc::make_mut(page);
-            page.bytes.extend_from_slice(key);
-            page.ends.push(page.bytes.len());
-        }
-        self.hashes.push(hash);
-        self.bytes += key.len();
-    }
-
-    fn index(&self, table: &mut HashTable<u32>) {
-        for (slot, hash) in self.hashes.iter().enumerate() {
-            table.insert_unique(*hash, slot as u32, |slot| self.hashes[*slot as usize]);
-        }
-    }
-
-    fn find(&self, table: &HashTable<u32>, hash: u64, key: &[u8]) -> Option<u32> {
-        table.find(hash, |slot| self.key(*slot) == key).copied()
-    }
-
-    fn intern(&mut self, table: &mut HashTable<u32>, key: &[u8], row: usize) -> Result<u32, WindowError> {
-        let hash = self.scratch[row];
-        if let Some(slot) = self.find(table, hash, key) {
-            return Ok(slot);
-        }
-        let slot = next_slot(self.len())?;
-        self.push(hash, key);
-        table.insert_unique(hash, slot, |slot| self.hashes[*slot as usize]);
-        Ok(slot)
-    }
-
-    fn hash(&mut self, keys: &[ArrayRef], rows: usize) -> Result<(), WindowError> {
-        self.scratch.clear();
-        self.scratch.resize(rows, 0);
-        // A fixed seed: the same input gives the same state on every run.
-        create_hashes(keys, &RandomState::with_seed(0), &mut self.scratch)?;
-        Ok(())
-    }
-}
-
-fn key_of(pages: &[Arc<Page>], slot: usize) -> &[u8] {
-    let (page, place) = (&pages[slot / KEYS_OF_PAGE], slot % KEYS_OF_PAGE);
-    let first = place.checked_sub(1).map_or(0, |before| page.ends[before]);
-    &page.bytes[first..page.ends[place]]
 }
 
 /// Scrambles a word so that all its bits take part in every bit of a hash (the finalizer of splitmix64).
@@ -367,10 +205,6 @@ pub(crate) fn hashed(length: usize) -> usize {
     if length == 0 { 0 } else { doubled(length + length / 7) }
 }
 
-fn hash(value: i64) -> u64 {
-    mix(value.cast_unsigned())
-}
-
 fn next_slot(keys: usize) -> Result<u32, WindowError> {
     u32::try_from(keys).ok().filter(|slot| *slot != NO_SLOT).ok_or(WindowError::TooManyKeys)
 }
@@ -381,7 +215,7 @@ fn not_integers() -> Result<(), WindowError> {
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::StringArray;
+    use arrow::array::{Int64Array, StringArray};
 
     use super::*;
 

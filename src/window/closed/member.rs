@@ -1,14 +1,15 @@
 //! One table over shared panes: which window it follows, when it emits, and what.
 
+mod emitting;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::BooleanArray;
 use hashbrown::HashMap;
 
 use super::aggregate::{Aggregates, OutputSource, Places};
-use super::emit::{Emission, EmissionKind, Rows, WindowIndex};
-use super::gather::{Gather, Range};
+use super::emit::{Emission, WindowIndex};
+use super::gather::Gather;
 use super::group::Panes;
 use super::plan::{Emit, WindowPlan, WindowSettings};
 use super::running::Running;
@@ -19,10 +20,6 @@ use crate::window::slot_hash::SlotHash;
 
 /// Event time between two looks at late events of windows that have closed, microseconds.
 const LATE_EVERY: i64 = 1_000_000;
-
-/// Rows that are read and made together, where that costs nothing: their columns stay in the cache, and memory that was
-/// given back is used again instead of being asked of the system, which has to clear it.
-const TOGETHER: usize = 4_096;
 
 /// Keys whose rows of an open window were emitted, and whether they still are as they were told.
 pub(super) type Told = HashMap<u32, bool, SlotHash>;
@@ -218,118 +215,6 @@ impl Member {
         self.running.window = Some((next_start, end));
         self.forget_changes();
         self.mark_panes(panes, closed, end);
-    }
-
-    /// Emits the window that closes.
-    fn close(&mut self, gather: &mut Gather<'_>, out: &mut Vec<Emission>) -> Result<(), WindowError> {
-        let Some(window) = self.running.window else { return Ok(()) };
-        gather.include_until(&mut self.running, window.1);
-        gather.catch_up(&mut self.running, window);
-        let mut slots = self.running.active().to_vec();
-        if matches!(self.settings().emit, Emit::OnUpdate { .. }) {
-            // What was emitted and has not changed since is final without being said again.
-            let told = self.told.get(&window.1);
-            let is_final = |slot: u32| told.and_then(|told| told.get(&slot)).copied().unwrap_or(false);
-            slots.retain(|slot| self.is_dirty[*slot as usize] || !is_final(*slot));
-        }
-        self.emit(gather, Range::Running(window), &slots, (EmissionKind::Final, window.1), out)?;
-        self.told.remove(&window.1);
-        Ok(())
-    }
-
-    /// Emits the keys that have changed in the open window.
-    fn emit_changes(&mut self, gather: &mut Gather<'_>, at: i64, out: &mut Vec<Emission>) -> Result<(), WindowError> {
-        let Some(window) = self.running.window.filter(|_| !self.dirty.is_empty()) else { return Ok(()) };
-        gather.catch_up(&mut self.running, window);
-        let slots = std::mem::take(&mut self.dirty);
-        for slot in &slots {
-            self.is_dirty[*slot as usize] = false;
-        }
-        let range = Range::Running(window);
-        for slots in slots.chunks(self.together(range)) {
-            let passing = self.emit_part(gather, range, slots, (EmissionKind::Early, at), out)?;
-            let told = self.told.entry(window.1).or_default();
-            for (row, slot) in slots.iter().enumerate() {
-                if passing.as_ref().is_none_or(|passing| passing.value(row)) {
-                    told.insert(*slot, true);
-                } else {
-                    told.remove(slot);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Emits the rows of closed windows that have changed, of those that end at `until` or before.
-    fn emit_behind(
-        &mut self,
-        gather: &mut Gather<'_>,
-        until: i64,
-        at: i64,
-        out: &mut Vec<Emission>,
-    ) -> Result<(), WindowError> {
-        let mut changed: Vec<_> = self.behind.extract_if(.., |(end, _)| *end <= until).collect();
-        changed.sort_unstable();
-        changed.dedup();
-        for rows in changed.chunk_by(|one, two| one.0 == two.0) {
-            let end = rows[0].0;
-            let slots: Vec<u32> = rows.iter().map(|(_, slot)| *slot).collect();
-            let window = (self.plan.spec.start_of(end), end);
-            self.emit(gather, Range::Closed(window), &slots, (EmissionKind::Late, at), out)?;
-        }
-        Ok(())
-    }
-
-    /// How many keys are read together. What is not read key by key, but by going through what a window holds, is read in
-    /// one go for all of them.
-    fn together(&self, range: Range) -> usize {
-        let is_merged =
-            |output: &OutputSource| matches!(output, OutputSource::Merged { .. } | OutputSource::Decayed { .. });
-        match range {
-            Range::Running(_) if !self.outputs.iter().any(is_merged) => TOGETHER,
-            _ => usize::MAX,
-        }
-    }
-
-    fn emit(
-        &self,
-        gather: &mut Gather<'_>,
-        range: Range,
-        slots: &[u32],
-        why: (EmissionKind, i64),
-        out: &mut Vec<Emission>,
-    ) -> Result<(), WindowError> {
-        for slots in slots.chunks(self.together(range)) {
-            self.emit_part(gather, range, slots, why, out)?;
-        }
-        Ok(())
-    }
-
-    /// Tells which rows HAVING lets through, all without a mask.
-    fn emit_part(
-        &self,
-        gather: &mut Gather<'_>,
-        range: Range,
-        slots: &[u32],
-        (kind, at): (EmissionKind, i64),
-        out: &mut Vec<Emission>,
-    ) -> Result<Option<BooleanArray>, WindowError> {
-        let values = gather.values(&self.running, range, slots, &self.outputs)?;
-        let (start, end) = range.window();
-        // What a window that has closed has emitted is not remembered.
-        let was_emitted = |slot: &u32| match kind {
-            EmissionKind::Late => true,
-            _ => self.told.get(&end).is_some_and(|told| told.contains_key(slot)),
-        };
-        let rows = Rows {
-            table: self.table,
-            kind,
-            at,
-            slots,
-            windows: vec![(start, end); slots.len()],
-            was_emitted: slots.iter().map(was_emitted).collect(),
-        };
-        rows.emit(&self.plan, &self.outputs, gather.keys, &values, out)
     }
 
     fn mark(&mut self, slot: u32) {
