@@ -258,7 +258,7 @@ impl NewestRows {
         for (row, slot) in self.rows.iter().zip(&moved).filter(|(_, slot)| **slot != NO_SLOT) {
             rows.push(&[Row { batch: self.next_batch, row: *slot, end: row.end }]);
         }
-        self.rows = rows;
+        drop(self.rows.replace(rows));
         self.batches.clear();
         self.batches.extend(copied.map(|copied| (self.next_batch, Arc::new(copied))));
         self.next_batch += 1;

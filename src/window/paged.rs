@@ -30,14 +30,16 @@ pub(crate) struct Paged<T> {
     /// A page has `1 << shift` rows.
     shift: u32,
     rows: usize,
+    /// Bytes of a value where they are not all in the page.
+    weigh: Option<fn(&T) -> usize>,
     /// Bytes of pages that were copied because a view held them.
     copied: usize,
 }
 
-/// The pages of a chunk: those of the table, or a list that a view has too.
+/// The pages of a chunk: those of the table, or, all of them shared, a list that a view has too.
 struct Chunk<T> {
     own: Vec<Page<T>>,
-    shared: Option<Arc<Vec<Arc<[T]>>>>,
+    shared: Option<Arc<Vec<Page<T>>>>,
 }
 
 enum Page<T> {
@@ -55,29 +57,37 @@ impl<T> Page<T> {
             Self::Moved => &[],
         }
     }
+
+    /// The same page for somebody else, if it is shared.
+    fn shared(&self) -> Self {
+        if let Self::Shared(values) = self { Self::Shared(Arc::clone(values)) } else { Self::Moved }
+    }
+
+    /// Whether somebody else has it too.
+    fn is_held(&self) -> bool {
+        if let Self::Shared(values) = self { !values.is_unique() } else { false }
+    }
+
+    fn share(&mut self) {
+        if let Self::Own(_) = self
+            && let Self::Own(values) = replace(self, Self::Moved)
+        {
+            *self = Self::Shared(values.shareable());
+        }
+    }
 }
 
 impl<T> Chunk<T> {
     const EMPTY: Self = Self { own: Vec::new(), shared: None };
 
-    fn page(&self, page: usize) -> &[T] {
-        match &self.shared {
-            Some(shared) => &shared[page],
-            None => self.own[page].values(),
-        }
-    }
-
-    fn len(&self) -> usize {
-        self.shared.as_ref().map_or(self.own.len(), |shared| shared.len())
+    fn pages(&self) -> &[Page<T>] {
+        self.shared.as_deref().unwrap_or(&self.own)
     }
 
     /// The pages, to be written.
     fn own(&mut self) -> &mut Vec<Page<T>> {
         if let Some(shared) = self.shared.take() {
-            self.own = match Arc::try_unwrap(shared) {
-                Ok(pages) => pages.into_iter().map(Page::Shared).collect(),
-                Err(shared) => shared.iter().cloned().map(Page::Shared).collect(),
-            };
+            self.own = Arc::try_unwrap(shared).unwrap_or_else(|shared| shared.iter().map(Page::shared).collect());
         }
         &mut self.own
     }
@@ -85,12 +95,8 @@ impl<T> Chunk<T> {
     fn share(&mut self) -> Self {
         let own = &mut self.own;
         let shared = self.shared.get_or_insert_with(|| {
-            let pages = take(own).into_iter().filter_map(|page| match page {
-                Page::Own(values) => Some(values.shareable()),
-                Page::Shared(values) => Some(values),
-                Page::Moved => None,
-            });
-            Arc::new(pages.collect())
+            own.iter_mut().for_each(Page::share);
+            Arc::new(take(own))
         });
         Self { own: Vec::new(), shared: Some(Arc::clone(shared)) }
     }
@@ -104,7 +110,12 @@ impl<T: Clone> Paged<T> {
 
     /// As [`Self::new`], with about so many rows to a page: where copying a value costs more than its bytes.
     pub(crate) fn of_pages(width: usize, rows: usize) -> Self {
-        Self { chunks: Vec::new(), width: width.max(1), shift: rows.max(1).ilog2(), rows: 0, copied: 0 }
+        Self { chunks: Vec::new(), width: width.max(1), shift: rows.max(1).ilog2(), rows: 0, weigh: None, copied: 0 }
+    }
+
+    /// The same, of values that have more bytes elsewhere: so many in all.
+    pub(crate) fn weighed(self, weigh: fn(&T) -> usize) -> Self {
+        Self { weigh: Some(weigh), ..self }
     }
 
     /// How many rows there are.
@@ -121,7 +132,7 @@ impl<T: Clone> Paged<T> {
     /// The values of a row.
     pub(crate) fn row(&self, row: usize) -> &[T] {
         let (chunk, page, first) = self.place(row);
-        &self.chunks[chunk].page(page)[first..first + self.width]
+        &self.chunks[chunk].pages()[page].values()[first..first + self.width]
     }
 
     /// The values of a row, to be written.
@@ -129,7 +140,7 @@ impl<T: Clone> Paged<T> {
         let (chunk, page, first) = self.place(row);
         let page = &mut self.chunks[chunk].own()[page];
         if let Page::Shared(_) = page {
-            self.copied += make_own(page);
+            self.copied += make_own(page, self.weigh);
         }
         match page {
             Page::Own(values) => &mut values[first..first + self.width],
@@ -171,7 +182,7 @@ impl<T: Clone> Paged<T> {
     /// Adds a page for the row that comes next, full of rows like it; whether there had to be one.
     fn open(&mut self, row: &[T]) -> bool {
         let (chunk, page, first) = self.place(self.rows);
-        if first > 0 || self.chunks.get(chunk).is_some_and(|chunk| chunk.len() > page) {
+        if first > 0 || self.chunks.get(chunk).is_some_and(|chunk| chunk.pages().len() > page) {
             return false;
         }
         if page == 0 {
@@ -185,13 +196,43 @@ impl<T: Clone> Paged<T> {
     /// A view: the same rows, whatever is written here from now on.
     pub(crate) fn share(&mut self) -> Self {
         let chunks = self.chunks.iter_mut().map(Chunk::share).collect();
-        Self { chunks, width: self.width, shift: self.shift, rows: self.rows, copied: 0 }
+        Self { chunks, copied: 0, ..*self }
+    }
+
+    /// The only value of a row that is not looked at any more.
+    pub(crate) fn take(&mut self, row: usize) -> T
+    where
+        T: Default,
+    {
+        let (chunk, page, first) = self.place(row);
+        match &mut self.chunks[chunk].own()[page] {
+            Page::Own(values) => take(&mut values[first]),
+            page => page.values()[first].clone(),
+        }
+    }
+
+    /// Puts other rows in the place of these, which are given. What views hold of them is held for views alone from now on.
+    pub(crate) fn replace(&mut self, rows: Self) -> Self {
+        let copied = self.copied + self.held();
+        let before = replace(self, rows);
+        self.copied += copied;
+        before
+    }
+
+    /// Bytes of pages that views hold.
+    fn held(&self) -> usize {
+        let chunks = self.chunks.iter().map(|chunk| {
+            let is_held = chunk.shared.as_ref().is_some_and(|shared| !shared.is_unique());
+            let held = chunk.pages().iter().filter(|page| is_held || page.is_held());
+            held.map(|page| bytes(page.values(), self.weigh)).sum::<usize>()
+        });
+        chunks.sum()
     }
 
     /// Gives back the pages of rows below this one, which are not looked at any more.
     pub(crate) fn release_below(&mut self, row: usize) {
         let until = self.place(row).0.min(self.chunks.len());
-        let held = self.chunks[..until].iter_mut().rev().take_while(|chunk| chunk.len() > 0);
+        let held = self.chunks[..until].iter_mut().rev().take_while(|chunk| !chunk.pages().is_empty());
         held.for_each(|chunk| *chunk = Chunk::EMPTY);
     }
 
@@ -206,12 +247,16 @@ impl<T: Clone> Paged<T> {
     }
 }
 
+fn bytes<T>(values: &[T], weigh: Option<fn(&T) -> usize>) -> usize {
+    weigh.map_or_else(|| size_of_val(values), |weigh| values.iter().map(weigh).sum())
+}
+
 /// Makes a shared page the table's own, and gives the bytes that were copied: none if no view holds it any more.
-fn make_own<T: Clone>(page: &mut Page<T>) -> usize {
+fn make_own<T: Clone>(page: &mut Page<T>, weigh: Option<fn(&T) -> usize>) -> usize {
     let Page::Shared(values) = replace(page, Page::Moved) else { return 0 };
     let (own, copied) = match Arc::try_unique(values) {
         Ok(values) => (values, 0),
-        Err(values) => (values.iter().cloned().collect(), size_of_val::<[T]>(&values)),
+        Err(values) => (values.iter().cloned().collect(), bytes(&values, weigh)),
     };
     *page = Page::Own(own);
     copied
@@ -297,6 +342,23 @@ mod tests {
         drop(view);
         *rows.get_mut(90_000) = 1;
         assert_eq!(rows.take_copied(), 0, "nobody holds it any more");
+    }
+
+    #[test]
+    fn what_values_hold_elsewhere_counts_and_so_do_rows_that_were_replaced_under_a_view() {
+        let mut rows = Paged::of_pages(1, 2).weighed(|list: &Vec<u8>| list.len());
+        rows.resize(5, &[vec![1; 100]]);
+        let view = rows.share();
+        rows.get_mut(0).push(2);
+        assert_eq!(rows.take_copied(), 200);
+        let before = rows.replace(Paged::of_pages(1, 2).weighed(|list: &Vec<u8>| list.len()));
+        // Rows 2 to 5 and the blank one beside the last; the first two are the table's own.
+        assert_eq!((rows.take_copied(), before.len(), view.len()), (400, 5, 5));
+        drop(before);
+        let mut rows = Paged::of_pages(1, 2);
+        rows.resize(3, &[vec![7_u8]]);
+        let held = rows.share();
+        assert_eq!((rows.take(0), held.get(0)), (vec![7], &vec![7]));
     }
 
     #[test]

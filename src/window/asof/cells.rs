@@ -349,7 +349,7 @@ impl RunningCells {
 
     /// Gives every key its new slot; nothing is leaving.
     pub(super) fn rename(&mut self, moved: &[u32], slots: usize) {
-        let mut before = std::mem::replace(&mut self.records, Paged::new(self.blank.len()));
+        let mut before = self.records.replace(Paged::new(self.blank.len()));
         self.resize(slots);
         for (slot, to) in moved.iter().enumerate().filter(|(_, to)| **to != NO_SLOT) {
             self.records.row_mut(*to as usize).copy_from_slice(before.row(slot));

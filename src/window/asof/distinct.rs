@@ -222,7 +222,7 @@ impl RunningDistinct {
 
     /// Gives every key its new slot; nothing is leaving.
     pub(super) fn rename(&mut self, moved: &[u32], slots: usize) {
-        let mut before = std::mem::replace(&mut self.counts, Paged::new(self.width));
+        let mut before = self.counts.replace(Paged::new(self.width));
         self.counts.resize(slots, &self.blank);
         for (slot, to) in moved.iter().enumerate().filter(|(_, to)| **to != NO_SLOT) {
             self.counts.row_mut(*to as usize).copy_from_slice(before.row(slot));

@@ -289,7 +289,7 @@ impl Aggregate {
     }
 
     pub(super) fn rename(&mut self, moved: &[u32], slots: usize) {
-        let entries = std::mem::replace(&mut self.entries, Paged::new(1));
+        let entries = self.entries.replace(Paged::new(1));
         (self.links, self.free, self.count) = (Vec::new(), Vec::new(), 0);
         (self.table, self.buckets) = (HashTable::new(), BTreeMap::new());
         self.heads = renamed(&[], &[], slots, NONE);

@@ -14,7 +14,8 @@ use crate::window::paged::Paged;
 /// Time and value.
 type Entry = (i64, i64);
 
-/// Lists of a page: a copied page makes a list each anew.
+/// Bytes of the lists of a page, and lists: a copied page makes each anew.
+const PAGE_BYTES: usize = 2_048;
 const LISTS_OF_PAGE: usize = 8;
 
 pub(super) struct RunningLast {
@@ -28,8 +29,10 @@ struct Lists {
     keys: Paged<Vec<Entry>>,
 }
 
-fn no_lists() -> Paged<Vec<Entry>> {
-    Paged::of_pages(1, LISTS_OF_PAGE)
+/// No lists, of at most so many entries.
+fn no_lists(most: usize) -> Paged<Vec<Entry>> {
+    let lists = PAGE_BYTES / size_of::<Entry>() / most.max(1);
+    Paged::of_pages(1, lists.min(LISTS_OF_PAGE)).weighed(|list| size_of::<Vec<Entry>>() + size_of_val(&list[..]))
 }
 
 impl RunningLast {
@@ -39,7 +42,7 @@ impl RunningLast {
     }
 
     pub(super) fn new(plan: &FeaturePlan) -> Self {
-        let lists = plan.last.iter().map(|last| Lists { most: last.most, keys: no_lists() });
+        let lists = plan.last.iter().map(|last| Lists { most: last.most, keys: no_lists(last.most) });
         Self { lists: lists.collect(), slots: 0, entries_size: 0 }
     }
 
@@ -129,10 +132,10 @@ impl RunningLast {
         self.slots = slots;
         self.entries_size = 0;
         for lists in &mut self.lists {
-            let mut before = std::mem::replace(&mut lists.keys, no_lists());
+            let mut before = lists.keys.replace(no_lists(lists.most));
             lists.keys.resize(slots, &[Vec::new()]);
             for (slot, to) in moved.iter().enumerate().filter(|(_, to)| **to != NO_SLOT) {
-                let list = std::mem::take(before.get_mut(slot));
+                let list = before.take(slot);
                 self.entries_size += 16 * capacity(list.len(), lists.most);
                 *lists.keys.get_mut(*to as usize) = list;
             }
