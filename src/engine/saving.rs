@@ -125,7 +125,11 @@ pub(crate) async fn store_all(
 async fn write_state(mut draft: Draft, state: Option<StepView>) -> Result<Draft, EngineError> {
     let Some(state) = state else { return Ok(draft) };
     let written = tokio::task::spawn_blocking(move || {
-        save_parts(&mut draft, state.parts(), |part, output| state.save_part(part, output))?;
+        save_parts(&mut draft, state.parts(), |part, output| {
+            state.save_part(part, output)?;
+            state.release_part(part);
+            Ok(())
+        })?;
         Ok(draft)
     });
     written.await.unwrap_or(Err(EngineError::Thread("save")))

@@ -162,6 +162,12 @@ impl StepView {
         }
     }
 
+    /// Gives back what is held of a part that has been saved; it can't be read any more.
+    pub fn release_part(&self, name: &str) {
+        // Freed after the view is given back to whoever ends it.
+        drop(self.lease.with(|viewed| viewed.take(name)));
+    }
+
     /// The slots of a table, in pieces.
     fn pieces(&self, table: TableIndex) -> Result<Vec<Range<u32>>, StepError> {
         let part = table_part(&self.pipeline, table);

@@ -7,8 +7,9 @@
 //! ```
 //!
 //! What is copied while views are out is counted for the newest of them, which holds it for certain; when that one is given
-//! back, for the one before it, which may. So the count is never too small, and ending the oldest view frees what is counted
-//! for it.
+//! back, for the one before it, which may. So what is counted is there at most, and ending the oldest view frees what is counted
+//! for it. Pages are counted, and what stood in the place of those that a rewrite of all keys made anew; tiles and batches of
+//! rows that were rolled up since are not, which a view holds until it is read.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};

@@ -24,6 +24,12 @@ impl Viewed {
         self.0.iter_mut().find(|(part, _)| part == name).map(|(_, held)| held)
     }
 
+    /// The part of this name, which the view is rid of.
+    pub(super) fn take(&mut self, name: &str) -> Option<Held> {
+        let place = self.0.iter().position(|(part, _)| part == name)?;
+        Some(self.0.swap_remove(place).1)
+    }
+
     /// The table whose part has this name.
     pub(super) fn table(&mut self, part: &str) -> Option<&mut TableView> {
         match self.part(part) {
