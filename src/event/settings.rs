@@ -110,7 +110,7 @@ pub enum DecoderError {
         name: String,
     },
     /// Rows that are columns already do not have the contract's.
-    #[error("rows must have the columns of their stream's contract: {detail}")]
+    #[error("rows can't be read by the contract of their stream: {detail}")]
     Rows {
         /// The column, what was expected and what was found.
         detail: String,

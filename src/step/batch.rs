@@ -1,9 +1,11 @@
 //! Events that are columns already, from an archive or a file, and where each of them stands in its stream.
 
 use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
 
 use arrow::array::{Array, RecordBatch, StringArray};
 use arrow::buffer::ScalarBuffer;
+use bytes::Bytes;
 
 use crate::bus::{StreamSequence, Subject};
 use crate::fault::{Judged, Judgement};
@@ -19,7 +21,12 @@ pub struct EventBatch {
     sequences: ScalarBuffer<u64>,
     published_micros: ScalarBuffer<i64>,
     subjects: Subjects,
+    written: Written,
 }
+
+/// The message that was written out last, by its first row: its rows are neighbours, and so are dead letters about them.
+#[derive(Debug, Default)]
+struct Written(Mutex<Option<(usize, Bytes)>>);
 
 /// What events were published to: where a stream is partitioned by subject, each has a watermark of its own.
 #[derive(Debug, Clone)]
@@ -61,6 +68,12 @@ pub enum BatchError {
     },
 }
 
+impl Clone for Written {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
 impl EventBatch {
     /// Rows with the stream sequence and the broker's time of each, microseconds since 1970 in UTC.
     ///
@@ -87,7 +100,7 @@ impl EventBatch {
         if let Some((pair, row)) = pairs.find(|(pair, _)| pair[1] < pair[0]) {
             return Err(BatchError::Order { row, sequence: pair[1], before: pair[0] });
         }
-        Ok(Self { rows, sequences, published_micros, subjects })
+        Ok(Self { rows, sequences, published_micros, subjects, written: Written::default() })
     }
 
     /// How many events there are.
@@ -111,6 +124,7 @@ impl EventBatch {
                 Subjects::One(subject) => Subjects::One(subject.clone()),
                 Subjects::Each(subjects) => Subjects::Each(subjects.slice(start, length)),
             },
+            written: Written::default(),
         }
     }
 
@@ -144,6 +158,22 @@ impl EventBatch {
             first as u32
         });
         rows.collect()
+    }
+
+    /// The message that begins with this row, as `write` writes its rows.
+    pub(super) fn written<E>(
+        &self,
+        first: usize,
+        write: impl FnOnce(&RecordBatch) -> Result<Bytes, E>,
+    ) -> Result<Bytes, E> {
+        let mut last = self.written.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, bytes)) = last.as_ref().filter(|(of, _)| *of == first) {
+            return Ok(bytes.clone());
+        }
+        let rows = self.message(first);
+        let bytes = write(&self.rows.slice(rows.start, rows.len()))?;
+        *last = Some((first, bytes.clone()));
+        Ok(bytes)
     }
 
     /// The rows of the message that begins with this one.

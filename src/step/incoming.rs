@@ -101,10 +101,13 @@ impl<'a> Incoming<'a> {
         match self.events {
             Events::Messages(messages) => messages[origin as usize].payload.clone(),
             Events::Batch(batch) => {
-                let rows = batch.message(origin as usize);
-                let rows = batch.rows().slice(rows.start, rows.len());
-                // What could be decoded can be written. If not, the letter still says where the message is.
-                stream_of(&self.plan.contract, &rows).unwrap_or_default()
+                // What could be decoded can be written.
+                let written = batch.written(origin as usize, |rows| stream_of(&self.plan.contract, rows));
+                written.unwrap_or_else(|error| {
+                    let (stream, sequence) = (&self.plan.name, self.sequence(origin).0);
+                    tracing::error!(stream, sequence, %error, "a dead letter has no message, as its rows can't be written");
+                    Bytes::new()
+                })
             }
         }
     }

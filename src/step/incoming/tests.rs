@@ -67,7 +67,7 @@ fn columns_that_are_not_the_contract_s_are_an_error_and_move_nothing() {
         let error = step.events(StreamIndex(0), &batch(columns), true).err().unwrap();
         assert_eq!(
             error.to_string(),
-            format!("stream `clicks`: rows must have the columns of their stream's contract: {what}")
+            format!("stream `clicks`: rows can't be read by the contract of their stream: {what}")
         );
         assert!(matches!(&error, StepError::Rows { source: DecoderError::Rows { .. }, .. }));
         assert_eq!(error.judgement(), Judgement::DATA);
