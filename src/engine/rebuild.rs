@@ -124,9 +124,10 @@ impl Begun {
             let _gone = sender.send(Input::Replayed).await.is_err();
         }
         drop(sender);
-        let Work { step: made, tables, history, .. } = thread.await.unwrap_or(Err(EngineError::Thread("rebuild")))?;
+        let Work { step: mut made, tables, history, .. } =
+            thread.await.unwrap_or(Err(EngineError::Thread("rebuild")))?;
         read?;
-        step.take_over(made, &tables);
+        step.take_over(&mut made, &tables);
         Ok(history)
     }
 }

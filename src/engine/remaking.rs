@@ -29,6 +29,7 @@ use super::input::Input;
 use super::rebuild::{Begun, QUEUED, Work};
 use super::replay::{compare, replay};
 use super::telemetry::record_incomplete;
+use super::viewing::free;
 use crate::commit::{OnLoss, Progress, Run};
 use crate::pipeline::{Pipeline, TableIndex};
 use crate::reference::ReferenceTable;
@@ -103,7 +104,8 @@ impl Remaking {
         drop(changes);
         let Ok(mut made) = made.blocking_recv() else { return Ok(false) };
         compare(&mut made.progress, progress, on_loss)?;
-        step.take_over(made.step, &self.tables);
+        step.take_over(&mut made.step, &self.tables);
+        free(made);
         Ok(true)
     }
 

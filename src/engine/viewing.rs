@@ -38,11 +38,15 @@ impl Viewing {
             "views are given up: events have changed too much of what they hold"
         );
         if !ended.is_empty() {
-            // Freeing them takes milliseconds, and nobody waits for it. Without a thread they are freed here.
-            let _freed = start_thread("views", move || {
-                drop(ended);
-                Ok(())
-            });
+            free(ended);
         }
     }
+}
+
+/// Frees what takes milliseconds, on a thread that nobody waits for. Without a thread it is freed here.
+pub(super) fn free(held: impl Send + 'static) {
+    let _freed = start_thread("free", move || {
+        drop(held);
+        Ok(())
+    });
 }

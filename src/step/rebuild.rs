@@ -42,9 +42,9 @@ impl Step {
         }
     }
 
-    /// Takes these tables from a state that has read the same messages.
-    pub fn take_over(&mut self, from: Self, tables: &[TableIndex]) {
-        self.tables.take_over(from.tables, tables);
+    /// Takes these tables from a state that has read the same messages, and leaves it its own.
+    pub fn take_over(&mut self, from: &mut Self, tables: &[TableIndex]) {
+        self.tables.take_over(&mut from.tables, tables);
     }
 }
 
@@ -67,7 +67,7 @@ impl Tables {
         }
     }
 
-    fn take_over(&mut self, mut from: Self, tables: &[TableIndex]) {
+    fn take_over(&mut self, from: &mut Self, tables: &[TableIndex]) {
         for table in tables.iter().map(|table| table.0) {
             mem::swap(&mut self.live[table], &mut from.live[table]);
             self.late_rows[table] = from.late_rows[table];

@@ -160,7 +160,8 @@ impl Step {
         let stream = incoming.stream;
         let mut output = StepOutput { is_replay: !emit, ..StepOutput::default() };
         let pipeline = Arc::clone(&self.pipeline);
-        let labels = pipeline.labels.as_ref().filter(|labels| labels.stream == stream);
+        // Feedback is of use where vectors are.
+        let labels = pipeline.labels.as_ref().filter(|labels| self.vector.is_some() && labels.stream == stream);
         let letters = emit.then_some(&mut output.dead);
         let mut arrival = self.streams[stream.0].take(incoming, &mut output.counts, letters)?;
         output.newest = self.streams[stream.0].watermark.newest();
@@ -280,7 +281,7 @@ impl Step {
         let trigger = pipeline.score.as_ref().and_then(|score| score.trigger.as_ref());
         // The label join remembers vectors that were shown before a restart, so they are made again.
         let wanted = !output.is_replay || pipeline.labels.is_some();
-        let trigger = trigger.filter(|trigger| wanted && trigger.stream == stream);
+        let trigger = trigger.filter(|trigger| wanted && vector.is_some() && trigger.stream == stream);
         let mut failures = Failures::default();
         let triggered = trigger.map(|trigger| trigger.condition.rows(batch, &mut failures));
         let triggered = triggered.transpose().map_err(|error| StepError::Trigger(error.into()))?;

@@ -102,7 +102,7 @@ fn restart(reading: &Reading, parts: &Parts, pipeline: &Arc<Pipeline>) -> (Vec<T
     let Resumed { mut step, misfits } = resume(pipeline, parts).unwrap();
     let tables: Vec<TableIndex> = misfits.iter().flat_map(|misfit| misfit.tables.clone()).collect();
     let alone = Step::of_tables(pipeline, references(pipeline), &tables).unwrap();
-    step.take_over(reading.again(alone, 0..reading.before), &tables);
+    step.take_over(&mut reading.again(alone, 0..reading.before), &tables);
     (tables, Passage { step, ..Passage::new(pipeline) })
 }
 
@@ -235,7 +235,7 @@ fn make_beside(
     for range in [0..first, first..first + second] {
         alone = reading.again(alone, range);
     }
-    beside.step.take_over(alone, &tables);
+    beside.step.take_over(&mut alone, &tables);
     let (found, whole) = (reading.rest(beside, first + second), reading.rest(fresh, first + second));
     prop_assert_eq!(&found.rows, &whole.rows);
     prop_assert_eq!(&found.vectors, &whole.vectors);
