@@ -60,6 +60,18 @@ pub enum ModelError {
         /// Rounds of a loop times those of the loops around it.
         limit: u64,
     },
+    /// A division of whole numbers by numbers that are not bounded.
+    #[error(
+        "node {node:?} divides whole numbers by {divisor:?}, which inputs can make any number, and for some of them ONNX Runtime \
+         ends the whole process: cast both to float32 before, or bound the divisor in the model, for example with \
+         Max({divisor}, 1)"
+    )]
+    UnboundedDivisor {
+        /// The node.
+        node: String,
+        /// What it divides by.
+        divisor: String,
+    },
     /// An operator that needs a library of its own.
     #[error("operator {operator:?} of node {node:?} is from domain {domain:?}: only {known} are supported")]
     UnknownDomain {

@@ -13,6 +13,7 @@ impl Judged for ModelError {
             | Self::Unsupported { .. }
             | Self::ExternalData { .. }
             | Self::UnboundedLoop { .. }
+            | Self::UnboundedDivisor { .. }
             | Self::UnknownDomain { .. }
             | Self::Load { .. }
             | Self::InputsDoNotFit { .. }

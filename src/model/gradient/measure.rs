@@ -22,6 +22,7 @@ use crate::model::{
             GraphProto, NodeProto, TensorProto, ValueInfoProto, data_type::INT64, tensor_shape_proto::dimension,
             type_proto,
         },
+        whole_values,
     },
     session::{Computation, Feed, Output, Values},
     signature::Signature,
@@ -170,15 +171,10 @@ fn combine(graph: &GraphProto, values: &[String], steady: &HashSet<&str>, first:
     measured
 }
 
-/// The values of a small int64 tensor, in either of the two encodings of the format.
+/// The values of a small int64 tensor.
 fn whole_numbers(tensor: &TensorProto) -> Option<Vec<i64>> {
     let elements = tensor.dims.iter().fold(1, |product: i64, dim| product.saturating_mul(*dim));
-    if tensor.data_type() != INT64 || elements > MAX_CONSTANT as i64 {
-        return None;
-    }
-    let raw = tensor.raw_data().as_chunks::<8>().0;
-    let raw = raw.iter().map(|bytes| i64::from_le_bytes(*bytes));
-    Some(tensor.int64_data.iter().copied().chain(raw).collect())
+    if tensor.data_type() == INT64 && elements <= MAX_CONSTANT as i64 { whole_values(tensor) } else { None }
 }
 
 /// The values that nodes compute, as far as they are surely tensors.

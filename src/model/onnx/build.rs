@@ -2,7 +2,7 @@
 
 use super::proto::{
     AttributeProto, GraphProto, NodeProto, TensorProto, TensorShapeProto, TypeProto, ValueInfoProto, attribute_type,
-    data_type::{FLOAT, INT64},
+    data_type::{FLOAT, INT32, INT64},
     tensor_shape_proto::{self, dimension},
     type_proto,
 };
@@ -119,6 +119,23 @@ pub(crate) fn float_values(tensor: &TensorProto) -> Vec<f32> {
     match &tensor.raw_data {
         Some(raw) => raw.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect(),
         None => tensor.float_data.clone(),
+    }
+}
+
+/// The values of an int64 or int32 tensor, in either of the format's two forms.
+#[must_use]
+pub(crate) fn whole_values(tensor: &TensorProto) -> Option<Vec<i64>> {
+    let raw = tensor.raw_data.as_deref();
+    match tensor.data_type() {
+        INT64 => Some(raw.map_or_else(
+            || tensor.int64_data.clone(),
+            |raw| raw.as_chunks::<8>().0.iter().map(|bytes| i64::from_le_bytes(*bytes)).collect(),
+        )),
+        INT32 => Some(raw.map_or_else(
+            || tensor.int32_data.iter().copied().map(i64::from).collect(),
+            |raw| raw.as_chunks::<4>().0.iter().map(|bytes| i64::from(i32::from_le_bytes(*bytes))).collect(),
+        )),
+        _ => None,
     }
 }
 

@@ -16,12 +16,13 @@
 
 mod build;
 mod compare;
+mod division;
 mod document;
 mod policy;
 pub mod proto;
 mod wire;
 
-pub(crate) use build::{Attribute, declaration, float_tensor, float_values, int_tensor, node};
+pub(crate) use build::{Attribute, declaration, float_tensor, float_values, int_tensor, node, whole_values};
 pub use build::{Dimension, GraphBuilder};
 pub use compare::weight_changes;
 pub use document::Document;

@@ -5,8 +5,10 @@
 //! A `Loop` must say in the file how often it runs at most, because nothing can stop a session that does not end. `Scan`
 //! goes through a tensor, and ends with it.
 
-use super::proto::{
-    AttributeProto, DATA_LOCATION_EXTERNAL, GraphProto, NodeProto, SparseTensorProto, TensorProto, data_type,
+use super::{
+    division,
+    proto::{AttributeProto, DATA_LOCATION_EXTERNAL, GraphProto, NodeProto, SparseTensorProto, TensorProto},
+    whole_values,
 };
 use crate::model::ModelError;
 
@@ -19,7 +21,8 @@ const MOST_ROUNDS: u64 = 1_000_000;
 
 /// Refuses a graph, or a graph inside one of its nodes, that breaks a rule above.
 pub(super) fn check(graph: &GraphProto) -> Result<(), ModelError> {
-    check_within(&Scope { graph, around: None, rounds: 1 })
+    check_within(&Scope { graph, around: None, rounds: 1 })?;
+    division::check(graph)
 }
 
 /// A graph, and the graphs that it stands in: their values can be used in it.
@@ -38,13 +41,13 @@ impl Scope<'_> {
             let node = self.graph.node.iter().find(|node| node.output.iter().any(|output| output == name))?;
             node.attribute.iter().filter(|_| node.op_type() == "Constant").find_map(|attribute| {
                 match attribute.name() {
-                    "value" => whole_number(attribute.t.as_deref()?),
+                    "value" => first(attribute.t.as_deref()?),
                     "value_int" => attribute.i,
                     _ => None,
                 }
             })
         };
-        let here = initializer.map_or_else(node, whole_number);
+        let here = initializer.map_or_else(node, first);
         here.or_else(|| self.around.and_then(|scope| scope.constant(name)))
     }
 
@@ -61,9 +64,8 @@ impl Scope<'_> {
     }
 }
 
-fn whole_number(tensor: &TensorProto) -> Option<i64> {
-    let raw = || Some(i64::from_le_bytes(*tensor.raw_data.as_deref()?.first_chunk::<8>()?));
-    if tensor.data_type() == data_type::INT64 { tensor.int64_data.first().copied().or_else(raw) } else { None }
+fn first(tensor: &TensorProto) -> Option<i64> {
+    whole_values(tensor)?.first().copied()
 }
 
 fn check_within(scope: &Scope<'_>) -> Result<(), ModelError> {
