@@ -7,11 +7,13 @@
 //!      │       files written and on the disk, once
 //!      │                   │
 //!      │                   ▼
-//!      └── the same writer won ── commit of files and (writer, version) ── done, on the disk
+//!      └── the same writer won, or files were removed ── commit of files and (writer, version) ── done, on the disk
 //! ```
 //!
 //! A crash before the commit leaves files that nobody lists; [`History::vacuum`](super::History::vacuum) removes them when
-//! they are a week old. Commits of other writers don't get into the way: the log takes both, one after the other.
+//! they are a week old. Commits of other writers don't get into the way: the log takes both, one after the other. Where
+//! upkeep removes files beside a commit, deltalake-core 1.1.3 takes that for one that had read them; it has not, and is made
+//! again.
 
 use std::path::PathBuf;
 
@@ -114,7 +116,7 @@ impl History {
         Ok(added)
     }
 
-    /// Makes files part of the table; nothing when the same writer has committed since it was last looked at.
+    /// Makes files part of the table; nothing when the same writer has committed since it was last looked at, or upkeep has.
     async fn commit(&self, files: Vec<Add>, writer: &str, version: i64) -> Result<Option<u64>, HistoryError> {
         let snapshot = self.delta().snapshot().map_err(|error| self.failed(error))?;
         // Otherwise each commit would list the whole log for entries to remove, which upkeep does once a day.
@@ -137,7 +139,10 @@ impl History {
                 Ok(Some(commit))
             }
             Err(DeltaTableError::Transaction {
-                source: TransactionError::CommitConflict(CommitConflictError::ConcurrentTransaction),
+                source:
+                    TransactionError::CommitConflict(
+                        CommitConflictError::ConcurrentTransaction | CommitConflictError::ConcurrentDeleteRead,
+                    ),
             }) => Ok(None),
             Err(error) => Err(self.failed(error)),
         }
@@ -190,6 +195,22 @@ mod tests {
         assert_eq!(texts(&history), ["a", "b", "c", "d"]);
         assert_eq!(history.append(&[rows(0, &[])], "w", 7).await.unwrap(), Appended::Nothing);
         assert_eq!(history.append(&[], "w", 7).await.unwrap(), Appended::Nothing);
+    }
+
+    #[tokio::test]
+    async fn files_that_are_removed_beside_an_append_are_in_nobody_s_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut history = open(folder.path()).await.unwrap();
+        history.append(&[rows(0, &["old"]), rows(5, &["a"])], "w", 1).await.unwrap();
+        let mut upkeep = open(folder.path()).await.unwrap();
+        // The moment between looking at the table and the commit.
+        let files = history.write_files(&[rows(5, &["b"])]).await.unwrap();
+        assert_eq!(upkeep.drop_before(3).await.unwrap(), 1);
+        assert_eq!(history.commit(files.clone(), "w", 2).await.unwrap(), None);
+        history.refresh().await.unwrap();
+        assert!(history.commit(files, "w", 2).await.unwrap().is_some());
+        history.refresh().await.unwrap();
+        assert_eq!(texts(&history), ["a", "b"]);
     }
 
     #[test]
