@@ -23,6 +23,7 @@ const CHUNK: usize = 64;
 const PAGE_BYTES: usize = 2_048 - size_of::<usize>();
 
 /// Rows of some values each, all of one width.
+#[derive(Clone)]
 pub(crate) struct Paged<T> {
     chunks: Vec<Chunk<T>>,
     /// Values of a row.
@@ -74,6 +75,23 @@ impl<T> Page<T> {
         {
             *self = Self::Shared(values.shareable());
         }
+    }
+}
+
+impl<T: Clone> Clone for Page<T> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Own(values) => Self::Own(values.iter().cloned().collect()),
+            Self::Shared(values) => Self::Shared(Arc::clone(values)),
+            Self::Moved => Self::Moved,
+        }
+    }
+}
+
+/// Costs the pages that are not shared: see [`Paged::freeze`].
+impl<T: Clone> Clone for Chunk<T> {
+    fn clone(&self) -> Self {
+        Self { own: self.own.clone(), shared: self.shared.clone() }
     }
 }
 
@@ -158,15 +176,45 @@ impl<T: Clone> Paged<T> {
         &mut self.row_mut(row)[0]
     }
 
-    /// The only values of the rows, in their order.
+    /// The values of all rows, in their order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
-        (0..self.rows).map(|row| self.get(row))
+        let pages = self.chunks.iter().flat_map(Chunk::pages);
+        pages.flat_map(Page::values).take(self.rows * self.width)
+    }
+
+    /// The same, to be written: what views hold of them is copied first.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        let (weigh, copied, values) = (self.weigh, &mut self.copied, self.rows * self.width);
+        let pages = self.chunks.iter_mut().flat_map(Chunk::own);
+        let pages = pages.flat_map(move |page| {
+            if let Page::Shared(_) = page {
+                *copied += make_own(page, weigh);
+            }
+            match page {
+                Page::Own(values) => &mut values[..],
+                Page::Shared(_) | Page::Moved => &mut [],
+            }
+        });
+        pages.take(values)
+    }
+
+    /// Puts these values in the place of all rows; a row has one.
+    pub(crate) fn fill(&mut self, values: impl IntoIterator<Item = T>) {
+        let mut rows = Self { chunks: Vec::new(), rows: 0, copied: 0, ..*self };
+        values.into_iter().for_each(|value| rows.push(std::slice::from_ref(&value)));
+        self.replace(rows);
     }
 
     /// Adds such rows up to `rows`.
     pub(crate) fn resize(&mut self, rows: usize, blank: &[T]) {
         while self.rows < rows {
-            self.push(blank);
+            if self.open(blank) {
+                // All of the page is such rows.
+                self.rows = rows.min(self.rows + (1 << self.shift));
+            } else {
+                self.rows += 1;
+                self.row_mut(self.rows - 1).clone_from_slice(blank);
+            }
         }
     }
 
@@ -197,6 +245,11 @@ impl<T: Clone> Paged<T> {
     pub(crate) fn share(&mut self) -> Self {
         let chunks = self.chunks.iter_mut().map(Chunk::share).collect();
         Self { chunks, copied: 0, ..*self }
+    }
+
+    /// Makes clones cost a few pointers, until the next write.
+    pub(crate) fn freeze(&mut self) {
+        self.chunks.iter_mut().for_each(|chunk| drop(chunk.share()));
     }
 
     /// The only value of a row that is not looked at any more.
@@ -247,6 +300,15 @@ impl<T: Clone> Paged<T> {
     }
 }
 
+/// Rows of one value.
+impl<T: Clone> FromIterator<T> for Paged<T> {
+    fn from_iter<I: IntoIterator<Item = T>>(values: I) -> Self {
+        let mut rows = Self::new(1);
+        rows.fill(values);
+        rows
+    }
+}
+
 fn bytes<T>(values: &[T], weigh: Option<fn(&T) -> usize>) -> usize {
     weigh.map_or_else(|| size_of_val(values), |weigh| values.iter().map(weigh).sum())
 }
@@ -273,6 +335,7 @@ mod tests {
         Push(i64),
         Write(prop::sample::Index, i64),
         Resize(usize),
+        WriteAll,
         View,
         Drop(prop::sample::Index),
     }
@@ -283,6 +346,7 @@ mod tests {
             4 => any::<i64>().prop_map(Action::Push),
             8 => (place(), any::<i64>()).prop_map(|(row, value)| Action::Write(row, value)),
             2 => (0_usize..300).prop_map(Action::Resize),
+            1 => Just(Action::WriteAll),
             2 => Just(Action::View),
             1 => place().prop_map(Action::Drop),
         ]
@@ -313,6 +377,10 @@ mod tests {
                     Action::Resize(more) => {
                         rows.resize(naive.len() + more, &[7, 8]);
                         naive.resize(naive.len() + more, [7, 8]);
+                    }
+                    Action::WriteAll => {
+                        rows.iter_mut().for_each(|value| *value = value.wrapping_mul(3));
+                        naive.as_flattened_mut().iter_mut().for_each(|value| *value = value.wrapping_mul(3));
                     }
                     Action::View => views.push((rows.share(), naive.clone())),
                     Action::Drop(view) if !views.is_empty() => {
@@ -351,9 +419,12 @@ mod tests {
         let view = rows.share();
         rows.get_mut(0).push(2);
         assert_eq!(rows.take_copied(), 200);
+        rows.iter_mut().take(4).for_each(|list| list.push(3));
+        // Of rows 2 and 3 alone.
+        assert_eq!((rows.take_copied(), view.get(2).len()), (200, 100));
         let before = rows.replace(Paged::of_pages(1, 2).weighed(|list: &Vec<u8>| list.len()));
-        // Rows 2 to 5 and the blank one beside the last; the first two are the table's own.
-        assert_eq!((rows.take_copied(), before.len(), view.len()), (400, 5, 5));
+        // Row 4 and the blank one beside it; the others are the table's own.
+        assert_eq!((rows.take_copied(), before.len(), view.len()), (200, 5, 5));
         drop(before);
         let mut rows = Paged::of_pages(1, 2);
         rows.resize(3, &[vec![7_u8]]);

@@ -8,7 +8,6 @@ use arrow::compute::{filter, filter_record_batch, not};
 use arrow::datatypes::{Float64Type, TimestampMicrosecondType};
 
 use super::aggregate::OutputSource;
-use super::pane::Column;
 use super::plan::{GroupColumn, WindowPlan};
 use crate::event::{finite_rows, one_zero};
 use crate::sql::{Failed, Failures, both, decayed};
@@ -72,6 +71,13 @@ impl Emission {
         let Self { table, kind, at, rows, keys, windows, is_removal, failed } = self;
         Emission { table: name(table), kind, at, rows, keys, windows, is_removal, failed }
     }
+}
+
+/// One value per row.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Column {
+    Integers(Vec<i64>),
+    Floats(Vec<f64>),
 }
 
 /// Aggregates of some keys: one entry per row.

@@ -1,11 +1,11 @@
 //! Giving up keys: those that no pane has any more, and at the limit of memory those that were quiet for longest.
 
-use arrow::array::UInt32Array;
+use arrow::array::{ArrayRef, UInt32Array};
 use arrow::compute::take_arrays;
 
 use super::group::PaneGroup;
-use super::pane::{Column, Pane};
-use super::partial::Partial;
+use super::pane::{Content, Pairs, Pane};
+use super::partial::{Chunk, Partial, Rows};
 use crate::window::WindowError;
 use crate::window::budget::{AtLimit, Budget};
 use crate::window::keys::NO_SLOT;
@@ -24,7 +24,7 @@ impl PaneGroup {
         }
         let mut alive = vec![false; self.keys.len()];
         for pane in self.panes.by_start.values() {
-            pane.slots.iter().for_each(|slot| alive[*slot as usize] = true);
+            pane.content().slots.iter().for_each(|slot| alive[*slot as usize] = true);
         }
         self.members.iter().for_each(|member| member.mark_alive(&mut alive));
         self.keep(&alive)?;
@@ -64,7 +64,7 @@ impl PaneGroup {
         while self.size() as f64 > target && self.keys.len() > 0 {
             let mut newest = vec![i64::MIN; self.keys.len()];
             for (start, pane) in &self.panes.by_start {
-                pane.slots.iter().for_each(|slot| newest[*slot as usize] = *start);
+                pane.content().slots.iter().for_each(|slot| newest[*slot as usize] = *start);
             }
             let mut coldest: Vec<usize> = (0..newest.len()).collect();
             coldest.sort_by_key(|slot| (newest[*slot], *slot));
@@ -89,7 +89,7 @@ impl PaneGroup {
         for pane in self.panes.by_start.values_mut() {
             pane.keep(&moved)?;
         }
-        self.panes.by_start.retain(|_, pane| !pane.slots.is_empty());
+        self.panes.by_start.retain(|_, pane| !pane.content().slots.is_empty());
         for partial in self.panes.tiles.partials_mut() {
             partial.keep(&moved)?;
         }
@@ -102,21 +102,17 @@ impl PaneGroup {
 impl Pane {
     /// Gives keys their new slots and drops the rows of those that have none.
     fn keep(&mut self, moved: &[u32]) -> Result<(), WindowError> {
-        let kept = kept(&self.slots, moved);
-        let is_whole = kept.len() == self.slots.len();
-        self.slots = renamed(&self.slots, &kept, moved);
-        for column in self.additive.iter_mut().filter(|_| !is_whole) {
-            match column {
-                Column::Integers(values) => *values = kept.iter().map(|row| values[*row as usize]).collect(),
-                Column::Floats(values) => *values = kept.iter().map(|row| values[*row as usize]).collect(),
-            }
+        let Content { slots, additive, distinct, merged } = self.content_mut();
+        let before = slots.take();
+        let rows = kept(&before, moved);
+        *slots = renamed(&before, &rows, moved).into_iter().collect();
+        additive.iter_mut().filter(|_| rows.len() < before.len()).for_each(|column| column.keep(&rows));
+        for pairs in distinct {
+            let (slots, values) = pairs.split_off(0);
+            let kept = kept(&slots, moved);
+            *pairs = Pairs::of(renamed(&slots, &kept, moved), kept.iter().map(|row| values[*row as usize]));
         }
-        for pairs in &mut self.distinct {
-            let kept = self::kept(&pairs.slots, moved);
-            pairs.values = kept.iter().map(|row| pairs.values[*row as usize]).collect();
-            pairs.slots = renamed(&pairs.slots, &kept, moved);
-        }
-        for partial in &mut self.merged {
+        for partial in merged {
             partial.keep(moved)?;
         }
         self.index();
@@ -126,21 +122,28 @@ impl Pane {
 
 impl Partial {
     pub(super) fn keep(&mut self, moved: &[u32]) -> Result<(), WindowError> {
-        let mut chunks = std::mem::take(&mut self.chunks);
-        let mut waiting = std::mem::take(&mut self.waiting);
-        let parts = chunks.iter_mut().map(|chunk| (&mut chunk.slots, &mut chunk.states));
-        for (slots, columns) in parts.chain(waiting.iter_mut().map(|rows| (&mut rows.slots, &mut rows.arguments))) {
-            let kept = kept(slots, moved);
-            if kept.len() < slots.len() {
-                *columns = take_arrays(columns, &UInt32Array::from(kept.clone()), None)?;
-            }
-            *slots = renamed(slots, &kept, moved);
+        let (mut chunks, mut waiting) = (Vec::new(), Vec::new());
+        for chunk in &self.chunks {
+            let (slots, states) = kept_rows(&chunk.slots, &chunk.states, moved)?;
+            chunks.push(Chunk { slots, states });
+        }
+        for rows in &self.waiting {
+            let (slots, arguments) = kept_rows(&rows.slots, &rows.arguments, moved)?;
+            waiting.push(Rows { slots, arguments });
         }
         chunks.retain(|chunk| !chunk.slots.is_empty());
         waiting.retain(|rows| !rows.slots.is_empty());
         *self = Self::from_parts(chunks, waiting);
         Ok(())
     }
+}
+
+fn kept_rows(slots: &[u32], columns: &[ArrayRef], moved: &[u32]) -> Result<(Vec<u32>, Vec<ArrayRef>), WindowError> {
+    let kept = kept(slots, moved);
+    let renamed = renamed(slots, &kept, moved);
+    let is_whole = kept.len() == slots.len();
+    let columns = if is_whole { columns.to_vec() } else { take_arrays(columns, &UInt32Array::from(kept), None)? };
+    Ok((renamed, columns))
 }
 
 /// The rows whose keys have a new slot.

@@ -5,10 +5,11 @@ use datafusion::logical_expr::EmitTo;
 use hashbrown::HashSet;
 
 use super::aggregate::{AdditiveAggregate, Aggregates, OutputSource};
-use super::emit::Values;
+use super::emit::{Column, Values};
 use super::group::Panes;
-use super::pane::Column;
-use super::running::{Running, Totals};
+use super::pane::PaneColumn;
+use super::running::Running;
+use super::totals::Sums;
 use crate::window::WindowError;
 use crate::window::keys::KeyIndex;
 
@@ -53,7 +54,7 @@ impl Gather<'_> {
     pub(super) fn catch_up(&mut self, running: &mut Running, (start, end): (i64, i64)) {
         let width = self.panes.width;
         for (start, pane) in self.panes.by_start.range_mut(start..end) {
-            running.catch_up(*start, start.div_euclid(width) as u32, &mut pane.distinct, self.owned);
+            running.catch_up(*start, start.div_euclid(width) as u32, pane, self.owned);
         }
     }
 
@@ -98,24 +99,24 @@ impl Gather<'_> {
         let begin = |(index, one): (usize, &AdditiveAggregate)| {
             needed[index].then(|| match totals.get(index) {
                 Some(Some(totals)) => totals.of(slots),
-                _ => Totals::zero(one.kind, slots.len()),
+                _ => Sums::zero(one.kind, slots.len()),
             })
         };
-        let mut sums: Vec<Option<Totals>> = self.aggregates.additive.iter().enumerate().map(begin).collect();
+        let mut sums: Vec<Option<Sums>> = self.aggregates.additive.iter().enumerate().map(begin).collect();
         let mut rows: Vec<Option<usize>> = Vec::with_capacity(slots.len());
         for (_, pane) in self.panes.by_start.range(from..end.max(from)) {
             rows.clear();
             rows.extend(slots.iter().map(|slot| pane.row_of(*slot)));
-            for (sums, column) in sums.iter_mut().zip(&pane.additive) {
+            for (sums, column) in sums.iter_mut().zip(&pane.content().additive) {
                 if let Some(sums) = sums {
                     sums.add_rows(&rows, column);
                 }
             }
         }
-        let finish = |(index, sums): (usize, Option<Totals>)| match sums {
+        let finish = |(index, sums): (usize, Option<Sums>)| match sums {
             None => Column::Integers(Vec::new()),
-            Some(Totals::Integers(sums)) => Column::Integers(sums),
-            Some(Totals::Floats(sums)) => {
+            Some(Sums::Integers(sums)) => Column::Integers(sums),
+            Some(Sums::Floats(sums)) => {
                 let value = |((sum, _), slot): (&(f64, f64), &u32)| {
                     if sum.is_finite() { *sum } else { self.plain_sum(index, (start, end), *slot) }
                 };
@@ -128,9 +129,9 @@ impl Gather<'_> {
     /// A sum with infinities or NaN in it, which can't be taken away again: from the panes.
     fn plain_sum(&self, index: usize, (start, end): (i64, i64), slot: u32) -> f64 {
         let panes = self.panes.by_start.range(start..end).map(|(_, pane)| pane);
-        let values = panes.filter_map(|pane| match &pane.additive[index] {
-            Column::Floats(column) => pane.row_of(slot).map(|row| column[row]),
-            Column::Integers(_) => None,
+        let values = panes.filter_map(|pane| match &pane.content().additive[index] {
+            PaneColumn::Floats(column) => pane.row_of(slot).map(|row| *column.get(row)),
+            PaneColumn::Integers(_) => None,
         });
         values.sum()
     }
@@ -139,8 +140,10 @@ impl Gather<'_> {
         let wanted: HashSet<u32> = slots.iter().copied().collect();
         let mut pairs: HashSet<(u32, i64)> = HashSet::new();
         let mut counts: hashbrown::HashMap<u32, i64> = hashbrown::HashMap::new();
-        for pane in self.panes.by_start.range(start..end).map(|(_, pane)| &pane.distinct[index]) {
-            for (slot, value) in pane.slots.iter().zip(&pane.values).filter(|(slot, _)| wanted.contains(*slot)) {
+        for pane in self.panes.by_start.range(start..end).map(|(_, pane)| &pane.content().distinct[index]) {
+            for (slot, value) in
+                pane.slots().iter().zip(pane.values().iter()).filter(|(slot, _)| wanted.contains(*slot))
+            {
                 if pairs.insert((*slot, *value)) {
                     *counts.entry(*slot).or_default() += 1;
                 }

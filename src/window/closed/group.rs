@@ -31,7 +31,7 @@ use crate::window::keys::{KeyIndex, NO_SLOT};
 /// See the module.
 pub(super) struct PaneGroup {
     pub(super) members: Vec<Member>,
-    pub(super) aggregates: Aggregates,
+    pub(super) aggregates: Arc<Aggregates>,
     pub(super) panes: Panes,
     pub(super) keys: KeyIndex,
     pub(super) watermark: i64,
@@ -40,6 +40,8 @@ pub(super) struct PaneGroup {
     pub(super) compacted: usize,
     scratch: Scratch,
     pub(super) groups: Vec<u32>,
+    /// Views have it too.
+    views: Arc<()>,
 }
 
 /// The panes by their start.
@@ -50,6 +52,11 @@ pub(super) struct Panes {
 }
 
 impl Panes {
+    fn share(&mut self) -> Self {
+        let by_start = self.by_start.iter_mut().map(|(start, pane)| (*start, pane.share())).collect();
+        Self { width: self.width, by_start, tiles: self.tiles.clone() }
+    }
+
     /// The number of a pane, modulo 2^32.
     pub(super) fn number(&self, start: i64) -> u32 {
         start.div_euclid(self.width) as u32
@@ -78,7 +85,7 @@ impl PaneGroup {
         let tiles = Tiles::new(width, size, &aggregates);
         Ok(Self {
             members,
-            aggregates,
+            aggregates: Arc::new(aggregates),
             panes: Panes { width, by_start: BTreeMap::new(), tiles },
             keys: KeyIndex::new(&types)?,
             watermark: i64::MIN,
@@ -86,7 +93,41 @@ impl PaneGroup {
             compacted: 0,
             scratch: Scratch::default(),
             groups: Vec::new(),
+            views: Arc::default(),
         })
+    }
+
+    /// A view: what is saved, as it is now, whatever comes after.
+    ///
+    /// # Errors
+    /// When the keys have a type that has no row format, which the group itself would not have been made with.
+    pub(super) fn share(&mut self) -> Result<Self, WindowError> {
+        // Nobody has asked for what was copied for views that are no more.
+        self.copied();
+        Ok(Self {
+            members: self.members.iter_mut().map(Member::share).collect(),
+            aggregates: Arc::clone(&self.aggregates),
+            panes: self.panes.share(),
+            keys: self.keys.share()?,
+            watermark: self.watermark,
+            evicted_keys: self.evicted_keys,
+            compacted: self.compacted,
+            scratch: Scratch::default(),
+            groups: Vec::new(),
+            views: Arc::clone(&self.views),
+        })
+    }
+
+    /// Bytes that were copied because views hold what they were copied from, since this was last asked.
+    pub(super) fn take_copied(&mut self) -> usize {
+        // There may be thousands of panes to ask.
+        if Arc::strong_count(&self.views) == 1 { 0 } else { self.copied() }
+    }
+
+    fn copied(&mut self) -> usize {
+        let members: usize = self.members.iter_mut().map(Member::take_copied).sum();
+        let panes: usize = self.panes.by_start.values_mut().map(Pane::take_copied).sum();
+        members + panes + self.keys.take_copied()
     }
 
     /// Takes in rows of the source. `watermarks` are as of after each row; they never go back. Clears the bits in `late`

@@ -1,11 +1,10 @@
 //! One table over shared panes: which window it follows, when it emits, and what.
 
 mod emitting;
+mod told;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-use hashbrown::HashMap;
 
 use super::aggregate::{Aggregates, OutputSource, Places};
 use super::emit::{Emission, WindowIndex};
@@ -15,14 +14,13 @@ use super::plan::{Emit, WindowPlan, WindowSettings};
 use super::running::Running;
 use crate::window::WindowError;
 use crate::window::asof::floor;
-use crate::window::keys::{NO_SLOT, doubled, hashed};
-use crate::window::slot_hash::SlotHash;
+use crate::window::keys::{NO_SLOT, doubled};
+use crate::window::paged::Paged;
+
+pub(super) use self::told::Told;
 
 /// Event time between two looks at late events of windows that have closed, microseconds.
 const LATE_EVERY: i64 = 1_000_000;
-
-/// Keys whose rows of an open window were emitted, and whether they still are as they were told.
-pub(super) type Told = HashMap<u32, bool, SlotHash>;
 
 /// See the module.
 pub(super) struct Member {
@@ -33,9 +31,9 @@ pub(super) struct Member {
     /// Rows that no open window of this table holds.
     pub(super) late_rows: u64,
     /// Keys whose row in the window that closes next has changed since it was emitted.
-    pub(super) dirty: Vec<u32>,
+    pub(super) dirty: Paged<u32>,
     is_dirty: Vec<bool>,
-    /// Per end of a window that is open: the keys whose rows were emitted, and whether they still are as they were told.
+    /// Per end of a window that is open, the keys whose rows were emitted.
     pub(super) told: BTreeMap<i64, Told>,
     /// Ends of closed windows and keys that have changed since.
     pub(super) behind: Vec<(i64, u32)>,
@@ -54,7 +52,7 @@ impl Member {
             plan,
             outputs,
             late_rows: 0,
-            dirty: Vec::new(),
+            dirty: Paged::new(1),
             is_dirty: Vec::new(),
             told: BTreeMap::new(),
             behind: Vec::new(),
@@ -140,7 +138,7 @@ impl Member {
                 }
                 if has_others {
                     for (_, told) in self.told.iter_mut().filter(|(told, _)| **told != end) {
-                        told.entry(slot).and_modify(|is_current| *is_current = false);
+                        told.change(slot);
                     }
                 }
             }
@@ -219,7 +217,7 @@ impl Member {
 
     fn mark(&mut self, slot: u32) {
         if !std::mem::replace(&mut self.is_dirty[slot as usize], true) {
-            self.dirty.push(slot);
+            self.dirty.push(&[slot]);
         }
     }
 
@@ -227,23 +225,27 @@ impl Member {
     fn mark_panes(&mut self, panes: &Panes, from: i64, to: i64) {
         if self.follows_changes() {
             for pane in panes.by_start.range(from..to).map(|(_, pane)| pane) {
-                pane.slots.iter().for_each(|slot| self.mark(*slot));
+                pane.content().slots.iter().for_each(|slot| self.mark(*slot));
             }
         }
     }
 
     fn forget_changes(&mut self) {
-        for slot in self.dirty.drain(..) {
-            self.is_dirty[slot as usize] = false;
-        }
+        self.take_changes();
+    }
+
+    /// The keys that have changed, which counts no more.
+    fn take_changes(&mut self) -> Vec<u32> {
+        let changed: Vec<u32> = self.dirty.iter().copied().collect();
+        self.dirty.fill([]);
+        changed.iter().for_each(|slot| self.is_dirty[*slot as usize] = false);
+        changed
     }
 
     /// The window that ends at `end` is not followed for now: what has changed in it since it was told is noted.
     fn note_changes(&mut self, end: i64) {
         if let Some(told) = self.told.get_mut(&end) {
-            for slot in &self.dirty {
-                told.entry(*slot).and_modify(|is_current| *is_current = false);
-            }
+            self.dirty.iter().for_each(|slot| told.change(*slot));
         }
     }
 
@@ -270,25 +272,42 @@ impl Member {
         });
         if self.follows_changes() {
             for told in self.told.values_mut() {
-                let renamed = told.drain().filter_map(|(slot, is_current)| {
-                    let slot = moved[slot as usize];
-                    (slot != NO_SLOT).then_some((slot, is_current))
-                });
-                *told = renamed.collect::<Vec<_>>().into_iter().collect();
+                let renamed = told.iter().map(|(slot, is_current)| (moved[slot as usize], is_current));
+                let mut to = Told::default();
+                renamed.filter(|(slot, _)| *slot != NO_SLOT).for_each(|(slot, is_current)| to.insert(slot, is_current));
+                told.replace(to);
             }
+            let changed = self.dirty.iter().map(|slot| moved[*slot as usize]).filter(|slot| *slot != NO_SLOT);
+            let changed: Vec<u32> = changed.collect();
+            self.dirty.fill([]);
             self.is_dirty = vec![false; slots];
-            self.dirty.retain_mut(|slot| {
-                *slot = moved[*slot as usize];
-                *slot != NO_SLOT
-            });
-            for slot in &self.dirty {
-                self.is_dirty[*slot as usize] = true;
-            }
+            self.set_changed(changed);
         }
     }
 
+    /// A view: what is saved of it, as it is now.
+    pub(super) fn share(&mut self) -> Self {
+        Self {
+            table: self.table,
+            plan: Arc::clone(&self.plan),
+            outputs: Vec::new(),
+            running: self.running.share(),
+            late_rows: self.late_rows,
+            dirty: self.dirty.share(),
+            is_dirty: Vec::new(),
+            told: self.told.iter_mut().map(|(end, told)| (*end, told.share())).collect(),
+            behind: self.behind.clone(),
+        }
+    }
+
+    /// Bytes that were copied because a view held them, since this was last asked.
+    pub(super) fn take_copied(&mut self) -> usize {
+        let told: usize = self.told.values_mut().map(Told::take_copied).sum();
+        self.running.take_copied() + self.dirty.take_copied() + told
+    }
+
     pub(super) fn size(&self) -> usize {
-        let told: usize = self.told.values().map(|told| 9 * hashed(told.len())).sum();
+        let told = self.told.values().filter(|told| told.len() > 0).count() * self.is_dirty.len();
         let changes = 4 * doubled(self.dirty.len()) + doubled(self.is_dirty.len()) + told;
         self.running.size() + changes + 16 * doubled(self.behind.len())
     }

@@ -35,11 +35,12 @@ mod session;
 mod spec;
 mod tables;
 mod tiles;
+mod totals;
 
 pub use emit::{Emission, EmissionKind, WindowIndex};
 pub use plan::{Emit, WindowPlan, WindowSettings};
 pub(super) use rewrite::{WindowBound, take_window};
 pub(crate) use spec::WindowSpec;
-pub(crate) use tables::TableGroup;
 pub use tables::WindowTables;
+pub(crate) use tables::{GroupView, TableGroup};
 pub(super) use tables::{earlier_fingerprint, fingerprint};

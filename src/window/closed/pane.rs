@@ -1,87 +1,77 @@
 //! A pane: what the events of one slice of time give per key, whatever windows are over it.
+//!
+//! What it gives is shared with views, and made its own again by the first write after one: pointers to pages, not the pages.
+
+mod column;
+
+use std::sync::Arc;
 
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
 
-use super::aggregate::{Additive, Aggregates};
-use super::input::{Contribution, Input};
+use super::aggregate::Aggregates;
+use super::input::Input;
 use super::partial::Partial;
 use crate::window::WindowError;
 use crate::window::keys::{doubled, hashed};
+use crate::window::log::Log;
 use crate::window::slot_hash::SlotHash;
 
-/// One value per row of a pane.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Column {
-    Integers(Vec<i64>),
-    Floats(Vec<f64>),
-}
-
-impl Column {
-    pub(super) fn new(kind: Additive) -> Self {
-        match kind {
-            Additive::Count | Additive::Integer(_) => Self::Integers(Vec::new()),
-            Additive::Float => Self::Floats(Vec::new()),
-        }
-    }
-
-    fn with_capacity(kind: Additive, rows: usize) -> Self {
-        match kind {
-            Additive::Count | Additive::Integer(_) => Self::Integers(Vec::with_capacity(rows)),
-            Additive::Float => Self::Floats(Vec::with_capacity(rows)),
-        }
-    }
-
-    fn resize(&mut self, rows: usize) {
-        match self {
-            Self::Integers(values) => values.resize(rows, 0),
-            Self::Floats(values) => values.resize(rows, 0.0),
-        }
-    }
-
-    fn add(&mut self, part: &Contribution, events: &[u32], rows: &[u32]) {
-        let pairs = events.iter().zip(rows);
-        match (self, part) {
-            (Self::Integers(values), Contribution::Ones) => {
-                for row in rows {
-                    values[*row as usize] += 1;
-                }
-            }
-            (Self::Integers(values), Contribution::Integers(part)) => {
-                for (event, row) in pairs {
-                    let value = &mut values[*row as usize];
-                    *value = value.wrapping_add(part[*event as usize]);
-                }
-            }
-            (Self::Floats(values), Contribution::Floats(part)) => {
-                for (event, row) in pairs {
-                    values[*row as usize] += part[*event as usize];
-                }
-            }
-            _ => debug_assert!(false, "the contributions of an aggregate have its type"),
-        }
-    }
-
-    fn size(&self) -> usize {
-        match self {
-            Self::Integers(values) => 8 * doubled(values.len()),
-            Self::Floats(values) => 8 * doubled(values.len()),
-        }
-    }
-}
+pub(super) use self::column::PaneColumn;
 
 /// The values that a distinct count has seen, each with its key, in the order of arrival; possibly more than once.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Pairs {
-    pub(super) slots: Vec<u32>,
-    pub(super) values: Vec<i64>,
+    slots: Log<u32>,
+    values: Log<i64>,
+}
+
+impl Pairs {
+    /// Values and their keys, of which there are as many.
+    pub(super) fn of(slots: impl IntoIterator<Item = u32>, values: impl IntoIterator<Item = i64>) -> Self {
+        Self { slots: slots.into_iter().collect(), values: values.into_iter().collect() }
+    }
+
+    pub(super) fn push(&mut self, slot: u32, value: i64) {
+        self.slots.push(slot);
+        self.values.push(value);
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    pub(super) fn slots(&self) -> &Log<u32> {
+        &self.slots
+    }
+
+    pub(super) fn values(&self) -> &Log<i64> {
+        &self.values
+    }
+
+    /// Keys and values of some pairs, in pieces.
+    pub(super) fn pieces(&self, range: std::ops::Range<usize>) -> impl Iterator<Item = (&[u32], &[i64])> {
+        self.slots.pieces(range.clone()).zip(self.values.pieces(range))
+    }
+
+    /// Takes away the pairs from a place on.
+    pub(super) fn split_off(&mut self, first: usize) -> (Vec<u32>, Vec<i64>) {
+        (self.slots.split_off(first), self.values.split_off(first))
+    }
 }
 
 /// See the module.
 pub(super) struct Pane {
     rows: HashMap<u32, u32, SlotHash>,
-    pub(super) slots: Vec<u32>,
-    pub(super) additive: Vec<Column>,
+    content: Arc<Content>,
+}
+
+/// What a pane gives: everything but where the row of a key is.
+#[derive(Clone)]
+pub(super) struct Content {
+    /// The key of each row.
+    pub(super) slots: Log<u32>,
+    pub(super) additive: Vec<PaneColumn>,
     pub(super) distinct: Vec<Pairs>,
     pub(super) merged: Vec<Partial>,
 }
@@ -94,29 +84,40 @@ pub(super) struct Scratch {
 
 impl Pane {
     pub(super) fn new(aggregates: &Aggregates) -> Self {
-        Self {
-            rows: HashMap::default(),
-            slots: Vec::new(),
-            additive: aggregates.additive.iter().map(|one| Column::new(one.kind)).collect(),
+        Self::of(Content {
+            slots: Log::default(),
+            additive: aggregates.additive.iter().map(|one| PaneColumn::new(one.kind)).collect(),
             distinct: aggregates.distinct.iter().map(|_| Pairs::default()).collect(),
             merged: aggregates.merged.iter().map(|_| Partial::default()).collect(),
-        }
+        })
     }
 
-    /// A pane that will hold about as much as another: it need not be copied from smaller memory to larger as it grows.
+    /// A pane that will hold about as much as another: its index need not grow.
     pub(super) fn like(other: &Self, aggregates: &Aggregates) -> Self {
-        let rows = other.slots.len();
-        let pairs = |pairs: &Pairs| Pairs {
-            slots: Vec::with_capacity(pairs.slots.len()),
-            values: Vec::with_capacity(pairs.values.len()),
-        };
-        Self {
-            rows: HashMap::with_capacity_and_hasher(rows, SlotHash),
-            slots: Vec::with_capacity(rows),
-            additive: aggregates.additive.iter().map(|one| Column::with_capacity(one.kind, rows)).collect(),
-            distinct: other.distinct.iter().map(pairs).collect(),
-            ..Self::new(aggregates)
-        }
+        let rows = HashMap::with_capacity_and_hasher(other.content.slots.len(), SlotHash);
+        Self { rows, ..Self::new(aggregates) }
+    }
+
+    /// A pane that gives this.
+    pub(super) fn of(content: Content) -> Self {
+        let mut pane = Self { rows: HashMap::default(), content: Arc::new(content) };
+        pane.index();
+        pane
+    }
+
+    /// Finds rows by their keys again, after those have changed.
+    pub(super) fn index(&mut self) {
+        self.rows = self.content.slots.iter().zip(0..).map(|(slot, row)| (*slot, row)).collect();
+    }
+
+    /// What it gives.
+    pub(super) fn content(&self) -> &Content {
+        &self.content
+    }
+
+    /// What it gives, to be changed. Who changes keys makes the [index](Self::index) again.
+    pub(super) fn content_mut(&mut self) -> &mut Content {
+        Arc::make_mut(&mut self.content)
     }
 
     /// Adds events, given by their place in the input; each has a key.
@@ -127,24 +128,32 @@ impl Pane {
         events: &[u32],
         scratch: &mut Scratch,
     ) -> Result<(), WindowError> {
+        let content = Arc::make_mut(&mut self.content);
         scratch.rows.clear();
         for event in events {
-            scratch.rows.push(self.row(input.slots[*event as usize]));
+            let slot = input.slots[*event as usize];
+            scratch.rows.push(match self.rows.entry(slot) {
+                Entry::Occupied(known) => *known.get(),
+                Entry::Vacant(new) => {
+                    let row = content.slots.len() as u32;
+                    content.slots.push(slot);
+                    *new.insert(row)
+                }
+            });
         }
-        for (column, part) in self.additive.iter_mut().zip(&input.additive) {
-            column.resize(self.slots.len());
+        for (column, part) in content.additive.iter_mut().zip(&input.additive) {
+            column.resize(content.slots.len());
             column.add(part, events, &scratch.rows);
         }
-        for (pairs, part) in self.distinct.iter_mut().zip(&input.distinct) {
+        for (pairs, part) in content.distinct.iter_mut().zip(&input.distinct) {
             for event in events {
                 let event = *event as usize;
                 if part.counts.as_ref().is_none_or(|counts| counts.value(event)) {
-                    pairs.slots.push(input.slots[event]);
-                    pairs.values.push(part.values[event]);
+                    pairs.push(input.slots[event], part.values[event]);
                 }
             }
         }
-        for ((partial, part), aggregate) in self.merged.iter_mut().zip(&input.merged).zip(&aggregates.merged) {
+        for ((partial, part), aggregate) in content.merged.iter_mut().zip(&input.merged).zip(&aggregates.merged) {
             partial.push(aggregate, part, &input.slots, events)?;
         }
         Ok(())
@@ -155,47 +164,35 @@ impl Pane {
         self.rows.get(&slot).map(|row| *row as usize)
     }
 
-    fn row(&mut self, slot: u32) -> u32 {
-        match self.rows.entry(slot) {
-            Entry::Occupied(known) => *known.get(),
-            Entry::Vacant(new) => {
-                let row = self.slots.len() as u32;
-                self.slots.push(slot);
-                *new.insert(row)
-            }
-        }
-    }
-
     /// No more events are expected: states are merged into one batch.
     pub(super) fn close(&mut self, aggregates: &Aggregates) -> Result<(), WindowError> {
-        for (partial, aggregate) in self.merged.iter_mut().zip(&aggregates.merged) {
+        for (partial, aggregate) in self.content_mut().merged.iter_mut().zip(&aggregates.merged) {
             partial.close(aggregate)?;
         }
         Ok(())
     }
 
-    /// A pane of saved parts.
-    pub(super) fn from_parts(
-        slots: Vec<u32>,
-        additive: Vec<Column>,
-        distinct: Vec<Pairs>,
-        merged: Vec<Partial>,
-    ) -> Self {
-        let mut pane = Self { rows: HashMap::default(), slots, additive, distinct, merged };
-        pane.index();
-        pane
+    /// A view: what it gives now, whatever is added from now on. It finds no row by its key.
+    pub(super) fn share(&mut self) -> Self {
+        if let Some(content) = Arc::get_mut(&mut self.content) {
+            content.additive.iter_mut().for_each(PaneColumn::freeze);
+        }
+        Self { rows: HashMap::default(), content: Arc::clone(&self.content) }
     }
 
-    /// Finds rows by their keys again, after those have changed.
-    pub(super) fn index(&mut self) {
-        self.rows = self.slots.iter().zip(0..).map(|(slot, row)| (*slot, row)).collect();
+    /// Bytes that were copied because a view held them, since this was last asked.
+    pub(super) fn take_copied(&mut self) -> usize {
+        // What a view has too has not been written since.
+        let content = Arc::get_mut(&mut self.content);
+        content.map_or(0, |content| content.additive.iter_mut().map(PaneColumn::take_copied).sum())
     }
 
     /// Memory held, bytes: a function of the content, the same after a restart.
     pub(super) fn size(&self) -> usize {
-        let additive: usize = self.additive.iter().map(Column::size).sum();
-        let distinct: usize = self.distinct.iter().map(|pairs| 12 * doubled(pairs.slots.len())).sum();
-        let merged: usize = self.merged.iter().map(Partial::size).sum();
-        additive + distinct + merged + 4 * doubled(self.slots.len()) + 9 * hashed(self.slots.len())
+        let Content { slots, additive, distinct, merged } = &*self.content;
+        let additive: usize = additive.iter().map(PaneColumn::size).sum();
+        let distinct: usize = distinct.iter().map(|pairs| 12 * doubled(pairs.len())).sum();
+        let merged: usize = merged.iter().map(Partial::size).sum();
+        additive + distinct + merged + 4 * doubled(slots.len()) + 9 * hashed(slots.len())
     }
 }

@@ -4,6 +4,8 @@
 //! rows wait until there are exactly [`CHUNK_ROWS`], which are drained into an immutable chunk: neither the size of a
 //! step nor a save in between changes a bit of the result.
 
+use std::sync::Arc;
+
 use arrow::array::{Array, ArrayRef, UInt32Array};
 use arrow::compute::{concat, take_arrays};
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
@@ -18,12 +20,12 @@ use crate::window::slot_hash::SlotHash;
 /// Rows that are drained together.
 const CHUNK_ROWS: usize = 4_096;
 
-/// See the module.
-#[derive(Default)]
+/// See the module. A clone has a pointer to each chunk.
+#[derive(Clone, Default)]
 pub(super) struct Partial {
-    pub(super) chunks: Vec<Chunk>,
+    pub(super) chunks: Vec<Arc<Chunk>>,
     /// Rows that wait, in the order of arrival.
-    pub(super) waiting: Vec<Rows>,
+    pub(super) waiting: Vec<Arc<Rows>>,
     waiting_rows: usize,
 }
 
@@ -43,7 +45,8 @@ impl Partial {
     /// A partial of saved parts.
     pub(super) fn from_parts(chunks: Vec<Chunk>, waiting: Vec<Rows>) -> Self {
         let waiting_rows = waiting.iter().map(|rows| rows.slots.len()).sum();
-        Self { chunks, waiting, waiting_rows }
+        let (chunks, waiting) = (chunks.into_iter().map(Arc::new), waiting.into_iter().map(Arc::new));
+        Self { chunks: chunks.collect(), waiting: waiting.collect(), waiting_rows }
     }
 
     /// Takes the events of a batch that are given by their places.
@@ -62,16 +65,16 @@ impl Partial {
         let slots: Vec<u32> = events.iter().map(|event| slots[*event as usize]).collect();
         self.waiting_rows += slots.len();
         let arguments = take_arrays(&part.arguments, &UInt32Array::from(events), None)?;
-        self.waiting.push(Rows { slots, arguments });
+        self.waiting.push(Arc::new(Rows { slots, arguments }));
         while self.waiting_rows >= CHUNK_ROWS {
             let all = self.waiting()?;
             let chunk = all.slice(0, CHUNK_ROWS);
             let rest = all.slice(CHUNK_ROWS, all.slots.len() - CHUNK_ROWS);
-            self.chunks.push(chunk.drain(aggregate)?);
+            self.chunks.push(Arc::new(chunk.drain(aggregate)?));
             self.waiting_rows = rest.slots.len();
             self.waiting.clear();
             if self.waiting_rows > 0 {
-                self.waiting.push(rest);
+                self.waiting.push(Arc::new(rest));
             }
         }
         Ok(())
@@ -79,7 +82,7 @@ impl Partial {
 
     /// Takes over the rows that wait in another partial, after its own.
     pub(super) fn take_waiting(&mut self, other: &Self) {
-        self.waiting.extend(other.waiting.iter().map(|rows| rows.slice(0, rows.slots.len())));
+        self.waiting.extend(other.waiting.iter().cloned());
         self.waiting_rows += other.waiting_rows;
     }
 
@@ -87,13 +90,13 @@ impl Partial {
     pub(super) fn close(&mut self, aggregate: &MergedAggregate) -> Result<(), WindowError> {
         if self.waiting_rows > 0 {
             let chunk = self.waiting()?.drain(aggregate)?;
-            self.chunks.push(chunk);
+            self.chunks.push(Arc::new(chunk));
             self.waiting.clear();
             self.waiting_rows = 0;
         }
         if self.chunks.len() > 1 {
-            let merged = Chunk::merge(aggregate, self.chunks.iter())?;
-            self.chunks = vec![merged];
+            let merged = Chunk::merge(aggregate, self.chunks.iter().map(Arc::as_ref))?;
+            self.chunks = vec![Arc::new(merged)];
         }
         Ok(())
     }

@@ -9,11 +9,13 @@ use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, RecordBat
 use arrow::compute::{concat, take_arrays};
 use arrow::datatypes::{Field, Float64Type, Int64Type, Schema, UInt32Type};
 
+use super::aggregate::Additive;
+use super::emit::Column;
 use super::group::{PaneGroup, Panes};
 use super::member::Member;
-use super::pane::{Column, Pairs, Pane};
+use super::pane::{Content, Pairs, Pane, PaneColumn};
 use super::partial::{Chunk, Partial, Rows};
-use super::running::Totals;
+use super::totals::Totals;
 use crate::snapshot::{SaveError, SectionReader, SectionWriter};
 
 impl PaneGroup {
@@ -43,14 +45,16 @@ impl PaneGroup {
 
     /// All panes in a few sections: there may be many of them.
     fn save_panes(&self, writer: &mut SectionWriter<'_>) -> Result<(), SaveError> {
-        let panes: Vec<&Pane> = self.panes.by_start.values().collect();
+        let panes: Vec<&Content> = self.panes.by_start.values().map(Pane::content).collect();
         writer.section("starts", &[batch("starts", vec![numbers(self.panes.by_start.keys().copied())])?])?;
-        let rows = panes.iter().map(|pane| Part { slots: &pane.slots, columns: pane.columns() }).collect::<Vec<_>>();
-        save_parts("rows", &rows, writer)?;
+        let rows =
+            panes.iter().map(|pane| Part { slots: pane.slots.iter().copied().collect(), columns: pane.columns() });
+        save_parts("rows", &rows.collect::<Vec<_>>(), writer)?;
         for place in 0..self.aggregates.distinct.len() {
             let pairs = panes.iter().map(|pane| {
                 let pairs = &pane.distinct[place];
-                Part { slots: &pairs.slots, columns: vec![numbers(pairs.values.iter().copied())] }
+                let values = numbers(pairs.values().iter().copied());
+                Part { slots: pairs.slots().iter().copied().collect(), columns: vec![values] }
             });
             save_parts("distinct", &pairs.collect::<Vec<_>>(), writer)?;
         }
@@ -71,7 +75,7 @@ impl PaneGroup {
                     true => Vec::new(),
                     false => integers("distinct", &batch("distinct", part.columns)?, 0)?,
                 };
-                pane.push(Pairs { slots: part.slots, values });
+                pane.push(Pairs::of(part.slots, values));
             }
         }
         let mut merged: Vec<Vec<Partial>> = starts.iter().map(|_| Vec::new()).collect();
@@ -84,12 +88,13 @@ impl PaneGroup {
             let columns = batch("rows", part.columns)?;
             let mut additive = Vec::with_capacity(self.aggregates.additive.len());
             for (aggregate, index) in self.aggregates.additive.iter().zip(0..) {
-                additive.push(match Column::new(aggregate.kind) {
-                    Column::Integers(_) => Column::Integers(integers("rows", &columns, index)?),
-                    Column::Floats(_) => Column::Floats(floats("rows", &columns, index)?),
-                });
+                additive.push(PaneColumn::restored(match aggregate.kind {
+                    Additive::Float => Column::Floats(floats("rows", &columns, index)?),
+                    Additive::Count | Additive::Integer(_) => Column::Integers(integers("rows", &columns, index)?),
+                }));
             }
-            self.panes.by_start.insert(start, Pane::from_parts(part.slots, additive, distinct, merged));
+            let slots = part.slots.into_iter().collect();
+            self.panes.by_start.insert(start, Pane::of(Content { slots, additive, distinct, merged }));
         }
         Ok(())
     }
@@ -136,13 +141,12 @@ impl Member {
         let is_open = i64::from(self.running.window.is_some());
         let state = [self.late_rows.cast_signed(), is_open, start, end, self.running.included_until];
         writer.numbers("table", &state)?;
-        writer.section("changed", &[batch("changed", vec![slots_column(&self.dirty)])?])?;
+        let changed: Vec<u32> = self.dirty.iter().copied().collect();
+        writer.section("changed", &[batch("changed", vec![slots_column(&changed)])?])?;
         let mut told: Vec<(i64, u32, bool)> = Vec::new();
         for (end, keys) in &self.told {
-            told.extend(keys.iter().map(|(slot, is_current)| (*end, *slot, *is_current)));
+            told.extend(keys.iter().map(|(slot, is_current)| (*end, slot, is_current)));
         }
-        // The order of a hash map must not show.
-        told.sort_unstable();
         let keys: Vec<u32> = told.iter().map(|(_, slot, _)| *slot).collect();
         let ends = numbers(told.iter().map(|(end, ..)| *end));
         let current = numbers(told.iter().map(|(.., is_current)| i64::from(*is_current)));
@@ -151,16 +155,16 @@ impl Member {
         let keys: ArrayRef = Arc::new(self.behind.iter().map(|(_, slot)| Some(*slot)).collect::<UInt32Array>());
         writer.section("behind", &[batch("behind", vec![ends, keys])?])?;
         let active = self.running.all_active();
-        let mut totals = vec![slots_column(active)];
+        let mut totals = vec![slots_column(&active)];
         let rows = || active.iter().map(|slot| *slot as usize);
         for column in self.running.additive.iter().flatten() {
             match column {
                 Totals::Integers(values) => {
-                    totals.push(Arc::new(Int64Array::from_iter_values(rows().map(|slot| values[slot]))));
+                    totals.push(Arc::new(Int64Array::from_iter_values(rows().map(|slot| *values.get(slot)))));
                 }
                 Totals::Floats(values) => {
-                    totals.push(Arc::new(Float64Array::from_iter_values(rows().map(|slot| values[slot].0))));
-                    totals.push(Arc::new(Float64Array::from_iter_values(rows().map(|slot| values[slot].1))));
+                    totals.push(Arc::new(Float64Array::from_iter_values(rows().map(|slot| values.get(slot).0))));
+                    totals.push(Arc::new(Float64Array::from_iter_values(rows().map(|slot| values.get(slot).1))));
                 }
             }
         }
@@ -189,7 +193,7 @@ impl Member {
         for (row, start) in integers("caught", &saved, 0)?.into_iter().enumerate() {
             let caught = counts.iter().map(|counts| counts[row].max(0) as usize).collect();
             let pane = panes.by_start.get(&start).ok_or_else(damaged)?;
-            if !self.running.restore_caught(start, panes.number(start), &pane.distinct, caught) {
+            if !self.running.restore_caught(start, panes.number(start), &pane.content().distinct, caught) {
                 return Err(damaged());
             }
         }
@@ -217,31 +221,31 @@ impl Member {
             match column {
                 Totals::Integers(values) => {
                     for (slot, value) in active.iter().zip(integers("totals", &totals, next)?) {
-                        values[*slot as usize] = value;
+                        *values.get_mut(*slot as usize) = value;
                     }
                 }
                 Totals::Floats(values) => {
                     let (high, low) = (floats("totals", &totals, next)?, floats("totals", &totals, next + 1)?);
                     next += 1;
                     for (slot, pair) in active.iter().zip(high.into_iter().zip(low)) {
-                        values[*slot as usize] = pair;
+                        *values.get_mut(*slot as usize) = pair;
                     }
                 }
             }
         }
-        self.running.set_active(active);
+        self.running.set_active(&active);
         self.running.window = (numbers[1] == 1).then_some((numbers[2], numbers[3]));
         self.running.included_until = numbers[4];
         Ok(())
     }
 }
 
-impl Pane {
+impl Content {
     fn columns(&self) -> Vec<ArrayRef> {
-        let column = |column: &Column| -> ArrayRef {
+        let column = |column: &PaneColumn| -> ArrayRef {
             match column {
-                Column::Integers(values) => numbers(values.iter().copied()),
-                Column::Floats(values) => Arc::new(Float64Array::from(values.clone())),
+                PaneColumn::Integers(values) => numbers(values.iter().copied()),
+                PaneColumn::Floats(values) => Arc::new(Float64Array::from_iter_values(values.iter().copied())),
             }
         };
         self.additive.iter().map(column).collect()
@@ -249,8 +253,8 @@ impl Pane {
 }
 
 /// Keys and the columns beside them.
-struct Part<'a> {
-    slots: &'a [u32],
+struct Part {
+    slots: Vec<u32>,
     columns: Vec<ArrayRef>,
 }
 
@@ -261,13 +265,13 @@ struct ReadPart {
 }
 
 /// Writes parts of the same columns behind one another.
-fn save_parts(section: &str, parts: &[Part<'_>], writer: &mut SectionWriter<'_>) -> Result<(), SaveError> {
+fn save_parts(section: &str, parts: &[Part], writer: &mut SectionWriter<'_>) -> Result<(), SaveError> {
     let failed = |source| SaveError::Batch { section: section.to_owned(), source };
     let lengths = numbers(parts.iter().map(|part| part.slots.len() as i64));
     writer.section(section, &[batch(section, vec![lengths])?])?;
-    let filled: Vec<&Part<'_>> = parts.iter().filter(|part| !part.slots.is_empty()).collect();
+    let filled: Vec<&Part> = parts.iter().filter(|part| !part.slots.is_empty()).collect();
     let Some(first) = filled.first() else { return writer.section(section, &[]) };
-    let slots: Vec<u32> = filled.iter().flat_map(|part| part.slots).copied().collect();
+    let slots: Vec<u32> = filled.iter().flat_map(|part| &part.slots).copied().collect();
     let mut columns = vec![slots_column(&slots)];
     for index in 0..first.columns.len() {
         let pieces: Vec<&dyn Array> = filled.iter().map(|part| part.columns[index].as_ref()).collect();
@@ -313,10 +317,10 @@ fn save_partials(partials: &[&Partial], writer: &mut SectionWriter<'_>) -> Resul
     let counts = vec![counts(&|partial| partial.chunks.len()), counts(&|partial| partial.waiting.len())];
     writer.section("partials", &[batch("partials", counts)?])?;
     let chunks = partials.iter().flat_map(|partial| &partial.chunks);
-    let chunks = chunks.map(|chunk| Part { slots: &chunk.slots, columns: chunk.states.clone() });
+    let chunks = chunks.map(|chunk| Part { slots: chunk.slots.clone(), columns: chunk.states.clone() });
     save_parts("chunks", &chunks.collect::<Vec<_>>(), writer)?;
     let waiting = partials.iter().flat_map(|partial| &partial.waiting);
-    let waiting = waiting.map(|rows| Part { slots: &rows.slots, columns: rows.arguments.clone() });
+    let waiting = waiting.map(|rows| Part { slots: rows.slots.clone(), columns: rows.arguments.clone() });
     save_parts("waiting", &waiting.collect::<Vec<_>>(), writer)
 }
 

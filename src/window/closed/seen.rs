@@ -3,6 +3,8 @@
 //! A pane that comes adds one for each pair that is not there yet; a pane that leaves takes one away for each pair that no
 //! later pane has. So a pair costs two look-ups, however many windows it is in.
 
+use std::ops::Range;
+
 use super::pair_table::{PairTable, TOGETHER, hash};
 use super::pane::Pairs;
 use crate::window::keys::{NO_SLOT, doubled};
@@ -31,8 +33,8 @@ impl Seen {
     }
 
     /// Takes in pairs of a pane; repeated ones change nothing.
-    pub(super) fn take_in(&mut self, slots: &[u32], values: &[i64], pane: u32) {
-        for (slots, values) in slots.chunks(TOGETHER).zip(values.chunks(TOGETHER)) {
+    pub(super) fn take_in(&mut self, pairs: &Pairs, range: Range<usize>, pane: u32) {
+        for (slots, values) in together(pairs, range) {
             let hashes = self.warm(slots, values);
             for ((slot, value), hash) in slots.iter().zip(values).zip(hashes) {
                 self.see(hash, (*slot, *value), pane);
@@ -42,20 +44,15 @@ impl Seen {
 
     /// Takes in the pairs from the `first`th on, and drops those from the pane that it has already.
     pub(super) fn take_in_first(&mut self, pairs: &mut Pairs, first: usize, pane: u32) {
-        let mut kept = first;
-        for start in (first..pairs.slots.len()).step_by(TOGETHER) {
-            let end = (start + TOGETHER).min(pairs.slots.len());
-            let hashes = self.warm(&pairs.slots[start..end], &pairs.values[start..end]);
-            for (index, hash) in (start..end).zip(hashes) {
-                let pair = (pairs.slots[index], pairs.values[index]);
-                if self.see(hash, pair, pane) {
-                    (pairs.slots[kept], pairs.values[kept]) = pair;
-                    kept += 1;
+        let (slots, values) = pairs.split_off(first);
+        for (slots, values) in slots.chunks(TOGETHER).zip(values.chunks(TOGETHER)) {
+            let hashes = self.warm(slots, values);
+            for ((slot, value), hash) in slots.iter().zip(values).zip(hashes) {
+                if self.see(hash, (*slot, *value), pane) {
+                    pairs.push(*slot, *value);
                 }
             }
         }
-        pairs.slots.truncate(kept);
-        pairs.values.truncate(kept);
     }
 
     /// The hashes of at most [`TOGETHER`] pairs, which will be looked up now.
@@ -79,9 +76,9 @@ impl Seen {
         known != Some(pane)
     }
 
-    /// Takes away the pairs of the pane that leaves.
-    pub(super) fn forget(&mut self, slots: &[u32], values: &[i64], pane: u32) {
-        for (slots, values) in slots.chunks(TOGETHER).zip(values.chunks(TOGETHER)) {
+    /// Takes away the first pairs of the pane that leaves.
+    pub(super) fn forget(&mut self, pairs: &Pairs, until: usize, pane: u32) {
+        for (slots, values) in together(pairs, 0..until) {
             let hashes = self.warm(slots, values);
             for ((slot, value), hash) in slots.iter().zip(values).zip(hashes) {
                 if self.last.remove(hash, (*slot, *value), pane) {
@@ -116,4 +113,9 @@ impl Seen {
     pub(super) fn size(&self) -> usize {
         PairTable::size_of(self.last.len()) + 4 * doubled(self.counts.len())
     }
+}
+
+/// Keys and values of pairs that are looked up together.
+fn together(pairs: &Pairs, range: Range<usize>) -> impl Iterator<Item = (&[u32], &[i64])> {
+    pairs.pieces(range).flat_map(|(slots, values)| slots.chunks(TOGETHER).zip(values.chunks(TOGETHER)))
 }

@@ -1,6 +1,7 @@
 //! All tables of windows of a pipeline, and the watermarks of the streams that they read.
 
 mod save;
+mod view;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use crate::window::failed::FailedEvent;
 use crate::window::source::References;
 
 pub(in crate::window) use save::{earlier_fingerprint, fingerprint};
+pub(crate) use view::GroupView;
 
 /// The state of several [`WindowPlan`]s.
 pub struct WindowTables {

@@ -12,6 +12,7 @@
 //! the tiles that hold the pane.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::aggregate::Aggregates;
 use super::input::Input;
@@ -23,11 +24,13 @@ use crate::window::asof::floor;
 /// Tiles of a level hold so many of the level before.
 const FANOUT: i64 = 4;
 
-/// The tiles of all widths, narrow to wide.
+/// The tiles of all widths, narrow to wide. A clone has a pointer to each state.
+#[derive(Clone)]
 pub(super) struct Tiles {
     pub(super) levels: Vec<Level>,
 }
 
+#[derive(Clone)]
 pub(super) struct Level {
     pub(super) width: i64,
     /// Tiles that end up to here have been made, if they have events.
@@ -74,12 +77,14 @@ impl Tiles {
                         Some(narrower) => {
                             parts.iter().filter_map(|start| narrower.by_start.get(start)?.get(place)).collect()
                         }
-                        None => parts.iter().filter_map(|start| panes.get(start)?.merged.get(place)).collect(),
+                        None => {
+                            parts.iter().filter_map(|start| panes.get(start)?.content().merged.get(place)).collect()
+                        }
                     };
                     let mut merged = Partial::default();
-                    let chunks = partials.iter().flat_map(|partial| &partial.chunks);
+                    let chunks = partials.iter().flat_map(|partial| &partial.chunks).map(Arc::as_ref);
                     if chunks.clone().next().is_some() {
-                        merged.chunks.push(Chunk::merge(aggregate, chunks)?);
+                        merged.chunks.push(Arc::new(Chunk::merge(aggregate, chunks)?));
                     }
                     for partial in partials {
                         merged.take_waiting(partial);
@@ -145,7 +150,7 @@ impl Tiles {
                     position = tile_end;
                 }
                 None => {
-                    cover.extend(pane.merged.get(place));
+                    cover.extend(pane.content().merged.get(place));
                     position = next.saturating_add(width);
                 }
             }

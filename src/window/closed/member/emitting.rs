@@ -19,11 +19,11 @@ impl Member {
         let Some(window) = self.running.window else { return Ok(()) };
         gather.include_until(&mut self.running, window.1);
         gather.catch_up(&mut self.running, window);
-        let mut slots = self.running.active().to_vec();
+        let mut slots = self.running.active();
         if matches!(self.settings().emit, Emit::OnUpdate { .. }) {
             // What was emitted and has not changed since is final without being said again.
             let told = self.told.get(&window.1);
-            let is_final = |slot: u32| told.and_then(|told| told.get(&slot)).copied().unwrap_or(false);
+            let is_final = |slot: u32| told.and_then(|told| told.get(slot)).unwrap_or(false);
             slots.retain(|slot| self.is_dirty[*slot as usize] || !is_final(*slot));
         }
         self.emit(gather, Range::Running(window), &slots, (EmissionKind::Final, window.1), out)?;
@@ -38,12 +38,9 @@ impl Member {
         at: i64,
         out: &mut Vec<Emission>,
     ) -> Result<(), WindowError> {
-        let Some(window) = self.running.window.filter(|_| !self.dirty.is_empty()) else { return Ok(()) };
+        let Some(window) = self.running.window.filter(|_| self.dirty.len() > 0) else { return Ok(()) };
         gather.catch_up(&mut self.running, window);
-        let slots = std::mem::take(&mut self.dirty);
-        for slot in &slots {
-            self.is_dirty[*slot as usize] = false;
-        }
+        let slots = self.take_changes();
         let range = Range::Running(window);
         for slots in slots.chunks(self.together(range)) {
             let passing = self.emit_part(gather, range, slots, (EmissionKind::Early, at), out)?;
@@ -52,7 +49,7 @@ impl Member {
                 if passing.as_ref().is_none_or(|passing| passing.value(row)) {
                     told.insert(*slot, true);
                 } else {
-                    told.remove(slot);
+                    told.remove(*slot);
                 }
             }
         }
@@ -118,7 +115,7 @@ impl Member {
         // What a window that has closed has emitted is not remembered.
         let was_emitted = |slot: &u32| match kind {
             EmissionKind::Late => true,
-            _ => self.told.get(&end).is_some_and(|told| told.contains_key(slot)),
+            _ => self.told.get(&end).is_some_and(|told| told.get(*slot).is_some()),
         };
         let rows = Rows {
             table: self.table,

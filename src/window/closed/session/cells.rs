@@ -1,18 +1,25 @@
 //! Counts and sums of sessions: one row of cells per session.
 
 use crate::window::closed::aggregate::{Additive, Aggregates};
+use crate::window::closed::emit::Column;
 use crate::window::closed::input::Contribution;
-use crate::window::closed::pane::Column;
-use crate::window::closed::running::add;
+use crate::window::closed::totals::add;
+use crate::window::paged::Paged;
 
 /// See the module.
 pub(super) struct Cells {
     places: Vec<Place>,
-    /// How many integers and floats a session has.
-    widths: (usize, usize),
-    integers: Vec<i64>,
+    integers: Rows<i64>,
     /// High and low part of each sum.
-    floats: Vec<(f64, f64)>,
+    floats: Rows<(f64, f64)>,
+}
+
+/// The cells of one type, a row per session.
+struct Rows<T> {
+    /// The row of a new session.
+    blank: Vec<T>,
+    /// Nothing where rows have no cells.
+    rows: Option<Paged<T>>,
 }
 
 /// Where an aggregate is in the row of a session.
@@ -36,45 +43,47 @@ impl Cells {
             places.push(if is_float { Place::Float(widths.1) } else { Place::Integer(widths.0) });
             *(if is_float { &mut widths.1 } else { &mut widths.0 }) += 1;
         }
-        Self { places, widths, integers: Vec::new(), floats: Vec::new() }
+        Self { places, integers: Rows::new(widths.0, 0), floats: Rows::new(widths.1, (0.0, 0.0)) }
+    }
+
+    /// A view: these cells, whatever comes after.
+    pub(super) fn share(&mut self) -> Self {
+        Self { places: self.places.clone(), integers: self.integers.share(), floats: self.floats.share() }
+    }
+
+    /// Bytes that were copied because a view held them, since this was last asked.
+    pub(super) fn take_copied(&mut self) -> usize {
+        self.integers.take_copied() + self.floats.take_copied()
     }
 
     /// Room for so many sessions; new ones have nothing.
     pub(super) fn resize(&mut self, sessions: usize) {
-        self.integers.resize(sessions * self.widths.0, 0);
-        self.floats.resize(sessions * self.widths.1, (0.0, 0.0));
+        self.integers.resize(sessions);
+        self.floats.resize(sessions);
     }
 
     pub(super) fn clear(&mut self, session: u32) {
-        let (integers, floats) = self.starts(session);
-        self.integers[integers..integers + self.widths.0].fill(0);
-        self.floats[floats..floats + self.widths.1].fill((0.0, 0.0));
+        self.integers.row_mut(session).fill(0);
+        self.floats.row_mut(session).fill((0.0, 0.0));
     }
 
     /// Keeps the cells of some sessions, in their order.
     pub(super) fn keep(&mut self, sessions: &[u32]) {
-        let (mut integers, mut floats) = (Vec::new(), Vec::new());
-        for session in sessions {
-            let (first_integer, first_float) = self.starts(*session);
-            integers.extend_from_slice(&self.integers[first_integer..first_integer + self.widths.0]);
-            floats.extend_from_slice(&self.floats[first_float..first_float + self.widths.1]);
-        }
-        (self.integers, self.floats) = (integers, floats);
+        self.integers.keep(sessions);
+        self.floats.keep(sessions);
     }
 
     /// Adds what a row of the input gives.
     pub(super) fn add(&mut self, session: u32, input: &[Contribution], row: usize) {
-        let (integers, floats) = self.starts(session);
+        let (integers, floats) = (self.integers.row_mut(session), self.floats.row_mut(session));
         for (place, part) in self.places.iter().zip(input) {
             match (*place, part) {
-                (Place::Integer(place), Contribution::Ones) => self.integers[integers + place] += 1,
+                (Place::Integer(place), Contribution::Ones) => integers[place] += 1,
                 (Place::Integer(place), Contribution::Integers(part)) => {
-                    let cell = &mut self.integers[integers + place];
-                    *cell = cell.wrapping_add(part[row]);
+                    integers[place] = integers[place].wrapping_add(part[row]);
                 }
                 (Place::Float(place), Contribution::Floats(part)) => {
-                    let cell = &mut self.floats[floats + place];
-                    *cell = sum(*cell, part[row]);
+                    floats[place] = sum(floats[place], part[row]);
                 }
                 _ => debug_assert!(false, "the contributions of an aggregate have its type"),
             }
@@ -83,15 +92,14 @@ impl Cells {
 
     /// Adds the cells of `from` to those of `into`.
     pub(super) fn join(&mut self, into: u32, from: u32) {
-        let ((into_integers, into_floats), (from_integers, from_floats)) = (self.starts(into), self.starts(from));
-        for place in 0..self.widths.0 {
-            let part = self.integers[from_integers + place];
-            let cell = &mut self.integers[into_integers + place];
+        for place in 0..self.integers.width() {
+            let part = self.integers.row(from)[place];
+            let cell = &mut self.integers.row_mut(into)[place];
             *cell = cell.wrapping_add(part);
         }
-        for place in 0..self.widths.1 {
-            let (high, low) = self.floats[from_floats + place];
-            let cell = &mut self.floats[into_floats + place];
+        for place in 0..self.floats.width() {
+            let (high, low) = self.floats.row(from)[place];
+            let cell = &mut self.floats.row_mut(into)[place];
             *cell = sum(sum(*cell, high), low);
         }
     }
@@ -99,11 +107,11 @@ impl Cells {
     /// The values of each additive aggregate.
     pub(super) fn columns(&self, sessions: &[u32]) -> Vec<Column> {
         let column = |place: &Place| match *place {
-            Place::Integer(place) => Column::Integers(
-                sessions.iter().map(|session| self.integers[self.starts(*session).0 + place]).collect(),
-            ),
+            Place::Integer(place) => {
+                Column::Integers(sessions.iter().map(|session| self.integers.row(*session)[place]).collect())
+            }
             Place::Float(place) => {
-                Column::Floats(sessions.iter().map(|session| self.floats[self.starts(*session).1 + place].0).collect())
+                Column::Floats(sessions.iter().map(|session| self.floats.row(*session)[place].0).collect())
             }
         };
         self.places.iter().map(column).collect()
@@ -112,11 +120,11 @@ impl Cells {
     /// The cells of each additive aggregate, with nothing left out.
     pub(super) fn save(&self, sessions: &[u32]) -> Vec<Saved> {
         let floats = |place: usize, part: fn((f64, f64)) -> f64| {
-            sessions.iter().map(|session| part(self.floats[self.starts(*session).1 + place])).collect()
+            sessions.iter().map(|session| part(self.floats.row(*session)[place])).collect()
         };
         let column = |place: &Place| match *place {
             Place::Integer(place) => {
-                Saved::Integers(sessions.iter().map(|session| self.integers[self.starts(*session).0 + place]).collect())
+                Saved::Integers(sessions.iter().map(|session| self.integers.row(*session)[place]).collect())
             }
             Place::Float(place) => Saved::Floats(floats(place, |pair| pair.0), floats(place, |pair| pair.1)),
         };
@@ -125,17 +133,16 @@ impl Cells {
 
     /// Fills the cells of the first sessions; whether the columns are those of these aggregates.
     pub(super) fn restore(&mut self, saved: &[Saved]) -> bool {
-        let widths = self.widths;
         for (place, saved) in self.places.iter().zip(saved) {
             match (*place, saved) {
                 (Place::Integer(place), Saved::Integers(values)) => {
-                    for (cells, value) in self.integers.chunks_exact_mut(widths.0).zip(values) {
-                        cells[place] = *value;
+                    for (session, value) in (0..self.integers.len()).zip(values) {
+                        self.integers.row_mut(session)[place] = *value;
                     }
                 }
                 (Place::Float(place), Saved::Floats(high, low)) => {
-                    for (cells, pair) in self.floats.chunks_exact_mut(widths.1).zip(high.iter().zip(low)) {
-                        cells[place] = (*pair.0, *pair.1);
+                    for (session, pair) in (0..self.floats.len()).zip(high.iter().zip(low)) {
+                        self.floats.row_mut(session)[place] = (*pair.0, *pair.1);
                     }
                 }
                 _ => return false,
@@ -146,11 +153,52 @@ impl Cells {
 
     /// Memory of one session's cells, bytes.
     pub(super) fn session_size(&self) -> usize {
-        8 * self.widths.0 + 16 * self.widths.1
+        8 * self.integers.width() + 16 * self.floats.width()
+    }
+}
+
+impl<T: Copy> Rows<T> {
+    fn new(width: usize, blank: T) -> Self {
+        Self { blank: vec![blank; width], rows: (width > 0).then(|| Paged::new(width)) }
     }
 
-    fn starts(&self, session: u32) -> (usize, usize) {
-        (session as usize * self.widths.0, session as usize * self.widths.1)
+    fn width(&self) -> usize {
+        self.blank.len()
+    }
+
+    /// How many there are; none where they have no cells.
+    fn len(&self) -> u32 {
+        self.rows.as_ref().map_or(0, |rows| rows.len() as u32)
+    }
+
+    fn row(&self, session: u32) -> &[T] {
+        self.rows.as_ref().map_or(&[], |rows| rows.row(session as usize))
+    }
+
+    fn row_mut(&mut self, session: u32) -> &mut [T] {
+        self.rows.as_mut().map_or(&mut [], |rows| rows.row_mut(session as usize))
+    }
+
+    fn resize(&mut self, sessions: usize) {
+        if let Some(rows) = &mut self.rows {
+            rows.resize(sessions, &self.blank);
+        }
+    }
+
+    fn keep(&mut self, sessions: &[u32]) {
+        if let Some(rows) = &mut self.rows {
+            let mut kept = Paged::new(self.blank.len());
+            sessions.iter().for_each(|session| kept.push(rows.row(*session as usize)));
+            drop(rows.replace(kept));
+        }
+    }
+
+    fn share(&mut self) -> Self {
+        Self { blank: self.blank.clone(), rows: self.rows.as_mut().map(Paged::share) }
+    }
+
+    fn take_copied(&mut self) -> usize {
+        self.rows.as_mut().map_or(0, Paged::take_copied)
     }
 }
 

@@ -9,6 +9,9 @@
 //! sorting the numbers when the rows are read. Small parts are put together, so a row is copied a few times at most; what
 //! no session has any more goes when its part is empty or when it is half of all.
 
+use std::slice::from_ref;
+use std::sync::Arc;
+
 use arrow::array::{Array, ArrayRef};
 use arrow::compute::{concat, interleave};
 use arrow::error::ArrowError;
@@ -16,6 +19,7 @@ use arrow::error::ArrowError;
 use super::layout::Layout;
 use crate::window::closed::input::Input;
 use crate::window::content::row_size;
+use crate::window::paged::Paged;
 
 /// Parts are put together up to so many rows.
 const PART_ROWS: usize = 8_192;
@@ -42,7 +46,7 @@ impl Default for Chain {
 
 /// See the module.
 pub(super) struct Evaluated {
-    pub(super) layout: Layout,
+    pub(super) layout: Arc<Layout>,
     parts: Vec<Part>,
     /// The number of the next row.
     next: u64,
@@ -50,13 +54,16 @@ pub(super) struct Evaluated {
     linked: usize,
     linked_bytes: usize,
     stored: usize,
+    /// Bytes that parts which are no more had copied beneath views, or left to them.
+    copied: usize,
 }
 
 struct Part {
     first: u64,
-    columns: Vec<ArrayRef>,
+    /// One pointer for all, since a view has every part.
+    columns: Arc<[ArrayRef]>,
     /// Per row, the one before it in its session.
-    previous: Vec<u64>,
+    previous: Paged<u64>,
     linked: usize,
 }
 
@@ -64,11 +71,48 @@ impl Part {
     fn end(&self) -> u64 {
         self.first + self.previous.len() as u64
     }
+
+    fn has(&self, row: u64) -> bool {
+        self.first <= row && row < self.end()
+    }
+
+    /// The row before one of its rows.
+    fn before(&self, row: u64) -> u64 {
+        *self.previous.get((row - self.first) as usize)
+    }
+
+    /// The part is no more: the bytes that it had copied beneath views, with those that views alone hold from now on.
+    fn give_up(&mut self) -> usize {
+        drop(self.previous.replace(Paged::new(1)));
+        self.previous.take_copied()
+    }
+
+    fn share(&mut self) -> Self {
+        Self {
+            first: self.first,
+            columns: Arc::clone(&self.columns),
+            previous: self.previous.share(),
+            linked: self.linked,
+        }
+    }
 }
 
 impl Evaluated {
     pub(super) fn new(layout: Layout) -> Self {
-        Self { layout, parts: Vec::new(), next: 0, linked: 0, linked_bytes: 0, stored: 0 }
+        let layout = Arc::new(layout);
+        Self { layout, parts: Vec::new(), next: 0, linked: 0, linked_bytes: 0, stored: 0, copied: 0 }
+    }
+
+    /// A view: these rows, whatever comes after.
+    pub(super) fn share(&mut self) -> Self {
+        let (layout, parts) = (Arc::clone(&self.layout), self.parts.iter_mut().map(Part::share).collect());
+        Self { layout, parts, copied: 0, ..*self }
+    }
+
+    /// Bytes that were copied because a view held them, since this was last asked.
+    pub(super) fn take_copied(&mut self) -> usize {
+        let parts = self.parts.iter_mut().map(|part| part.previous.take_copied());
+        parts.sum::<usize>() + std::mem::take(&mut self.copied)
     }
 
     /// Keeps the rows of a batch and gives the number of the first; no session has them yet.
@@ -81,7 +125,9 @@ impl Evaluated {
     pub(super) fn append_columns(&mut self, columns: Vec<ArrayRef>, rows: usize) -> u64 {
         let first = self.next;
         if !self.layout.is_empty() {
-            self.parts.push(Part { first, columns, previous: vec![NONE; rows], linked: 0 });
+            let mut previous = Paged::new(1);
+            previous.resize(rows, &[NONE]);
+            self.parts.push(Part { first, columns: columns.into(), previous, linked: 0 });
             self.next += rows as u64;
             self.stored += rows;
         }
@@ -90,9 +136,8 @@ impl Evaluated {
 
     /// Adds a row of the newest part to a session.
     pub(super) fn link(&mut self, chain: &mut Chain, row: u64) {
-        let Some(part) = self.parts.last_mut() else { return };
-        let Some(previous) = part.previous.get_mut((row - part.first) as usize) else { return };
-        *previous = chain.newest;
+        let Some(part) = self.parts.last_mut().filter(|part| part.has(row)) else { return };
+        *part.previous.get_mut((row - part.first) as usize) = chain.newest;
         part.linked += 1;
         self.linked += 1;
         self.linked_bytes += row_size(&part.columns, (row - part.first) as usize);
@@ -113,10 +158,8 @@ impl Evaluated {
             return;
         }
         let part = self.part_of(chain.oldest);
-        if let Some(part) = self.parts.get_mut(part)
-            && let Some(previous) = part.previous.get_mut((chain.oldest - part.first) as usize)
-        {
-            *previous = other.newest;
+        if let Some(part) = self.parts.get_mut(part).filter(|part| part.has(chain.oldest)) {
+            *part.previous.get_mut((chain.oldest - part.first) as usize) = other.newest;
             chain.oldest = other.oldest;
             chain.length += other.length;
         }
@@ -132,7 +175,7 @@ impl Evaluated {
             part.linked -= 1;
             self.linked -= 1;
             self.linked_bytes -= row_size(&part.columns, (row - part.first) as usize);
-            row = part.previous[(row - part.first) as usize];
+            row = part.before(row);
         }
     }
 
@@ -145,7 +188,7 @@ impl Evaluated {
             numbers.push(row);
             at = self.part_near(at, row);
             let Some(part) = self.parts.get(at) else { break };
-            row = part.previous[(row - part.first) as usize];
+            row = part.before(row);
         }
         let numbers = &mut numbers[first..];
         numbers.reverse();
@@ -185,15 +228,19 @@ impl Evaluated {
     /// Puts small parts together and drops what no session has.
     pub(super) fn tidy<'a>(&mut self, chains: impl Iterator<Item = &'a mut Chain>) -> Result<(), ArrowError> {
         // Nothing refers to the newest rows when no session has one: their numbers are given again.
-        while let Some(part) = self.parts.pop_if(|part| part.linked == 0) {
+        while let Some(mut part) = self.parts.pop_if(|part| part.linked == 0) {
             self.next = part.first;
             self.stored -= part.previous.len();
+            self.copied += part.give_up();
         }
         // A small part that went would leave a gap between neighbours that could be put together otherwise.
-        let stored = &mut self.stored;
-        self.parts.retain(|part| {
+        let (stored, copied) = (&mut self.stored, &mut self.copied);
+        self.parts.retain_mut(|part| {
             let is_kept = part.linked > 0 || part.previous.len() < PART_ROWS / 2;
-            *stored -= if is_kept { 0 } else { part.previous.len() };
+            if !is_kept {
+                *stored -= part.previous.len();
+                *copied += part.give_up();
+            }
             is_kept
         });
         while let [.., one, two] = self.parts.as_slice()
@@ -201,15 +248,17 @@ impl Evaluated {
             && one.previous.len() + two.previous.len() <= PART_ROWS
             && one.end() == two.first
         {
-            let columns = one.columns.iter().zip(&two.columns);
-            let columns: Result<Vec<_>, _> = columns.map(|(one, two)| concat(&[one.as_ref(), two.as_ref()])).collect();
+            let columns = one.columns.iter().zip(two.columns.iter());
+            let columns: Result<Arc<[_]>, _> =
+                columns.map(|(one, two)| concat(&[one.as_ref(), two.as_ref()])).collect();
             let columns = columns?;
-            if let Some(two) = self.parts.pop()
+            if let Some(mut two) = self.parts.pop()
                 && let Some(one) = self.parts.last_mut()
             {
                 one.columns = columns;
-                one.previous.extend(two.previous);
+                two.previous.iter().for_each(|before| one.previous.push(from_ref(before)));
                 one.linked += two.linked;
+                self.copied += two.give_up();
             }
         }
         if self.stored > 2 * self.linked + LOOSE_ROWS { self.compact(chains) } else { Ok(()) }
@@ -260,9 +309,13 @@ impl Evaluated {
             }
             let columns = self.interleave(places, from..to + 1)?;
             let first = parts.last().map_or(0, Part::end);
-            parts.push(Part { first, columns, linked: previous.len(), previous: previous.to_vec() });
+            let linked = previous.len();
+            let mut paged = Paged::new(1);
+            paged.fill(previous.iter().copied());
+            parts.push(Part { first, columns: columns.into(), previous: paged, linked });
         }
         self.next = parts.last().map_or(0, Part::end);
+        self.copied += self.parts.iter_mut().map(Part::give_up).sum::<usize>();
         (self.parts, self.stored) = (parts, previous.len());
         Ok(())
     }
@@ -281,7 +334,7 @@ impl Evaluated {
     /// The part that has a row, which may well be the same as for another row.
     fn part_near(&self, near: usize, row: u64) -> usize {
         match self.parts.get(near) {
-            Some(part) if part.first <= row && row < part.end() => near,
+            Some(part) if part.has(row) => near,
             _ => self.part_of(row),
         }
     }

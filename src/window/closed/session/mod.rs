@@ -18,9 +18,11 @@
 //!   watermark of the key's first event, is late too: a final session may have been there.
 //! - A row that was emitted under bounds that are no longer those of a session is removed: key and window say which row,
 //!   its aggregates are NULL. Removals and rows of closed sessions that have changed wait for the next tick.
+//! - A view, which is there to be saved on another thread, shares pages with the table. It costs a pointer per chunk of
+//!   pages and per part of evaluated rows when it is taken, and later a copy of each page that is written beneath it.
 //! - Rows of one moment are ordered by their end, then by the arrival of the session's first event.
 //!
-//! Sums of floats are pairs (see [`add`](super::running::add)): it does not show in which order sessions were joined.
+//! Sums of floats are pairs (see [`add`](super::totals::add)): it does not show in which order sessions were joined.
 //! Distinct counts and all other aggregates are computed when a row is emitted, over the rows of the session in the order
 //! of arrival, in one vectorised call for all sessions of the moment. So neither the size of a step nor a save changes a
 //! bit of them; the price is memory for the rows of the sessions that are not final, and a session of many rows that is

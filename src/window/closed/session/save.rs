@@ -29,7 +29,7 @@ impl SessionTable {
         let [late_rows, evicted_keys, compacted] = counts;
         let next_born = self.sessions.next_born.cast_signed();
         writer.numbers("table", &[self.watermark, late_rows, evicted_keys, compacted, next_born])?;
-        writer.section("barriers", &[batch("barriers", vec![numbers(self.sessions.barriers().iter().copied())])?])?;
+        writer.section("barriers", &[batch("barriers", vec![numbers(self.sessions.barriers())])?])?;
         let handles = self.sessions.handles();
         let ids: Vec<u32> = handles.iter().map(|handle| handle.id).collect();
         writer.section("sessions", &[self.session_columns(&ids)?])?;

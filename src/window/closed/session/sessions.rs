@@ -4,6 +4,7 @@ use super::cells::Cells;
 use super::evaluated::Chain;
 use crate::window::closed::aggregate::Aggregates;
 use crate::window::keys::{NO_SLOT, doubled};
+use crate::window::paged::Paged;
 
 /// No session.
 pub(super) const NONE: u32 = u32::MAX;
@@ -70,12 +71,12 @@ pub(super) struct Handle {
 /// See the module.
 pub(super) struct Sessions {
     gap: i64,
-    all: Vec<Session>,
+    all: Paged<Session>,
     free: Vec<u32>,
-    /// Per key, its newest session.
+    /// Per key, its newest session. Not in pages that views share: a save has no use for it.
     newest: Vec<u32>,
     /// Per key, the time before which its sessions are final.
-    barriers: Vec<i64>,
+    barriers: Paged<i64>,
     pub(super) cells: Cells,
     pub(super) next_born: u64,
 }
@@ -97,32 +98,51 @@ impl Sessions {
     pub(super) fn new(gap: i64, aggregates: &Aggregates) -> Self {
         Self {
             gap,
-            all: Vec::new(),
+            all: Paged::new(1),
             free: Vec::new(),
             newest: Vec::new(),
-            barriers: Vec::new(),
+            barriers: Paged::new(1),
             cells: Cells::new(aggregates),
             next_born: 0,
         }
     }
 
+    /// A view to be saved: these sessions, whatever comes after. It finds none by its key and has no place for another.
+    pub(super) fn share(&mut self) -> Self {
+        Self {
+            gap: self.gap,
+            all: self.all.share(),
+            free: Vec::new(),
+            newest: Vec::new(),
+            barriers: self.barriers.share(),
+            cells: self.cells.share(),
+            next_born: self.next_born,
+        }
+    }
+
+    /// Bytes that were copied because a view held them, since this was last asked.
+    pub(super) fn take_copied(&mut self) -> usize {
+        self.all.take_copied() + self.barriers.take_copied() + self.cells.take_copied()
+    }
+
     /// Room for so many keys.
     pub(super) fn resize_keys(&mut self, slots: usize) {
         self.newest.resize(slots, NONE);
-        self.barriers.resize(slots, i64::MIN);
+        self.barriers.resize(slots, &[i64::MIN]);
     }
 
     pub(super) fn get(&self, id: u32) -> &Session {
-        &self.all[id as usize]
+        self.all.get(id as usize)
     }
 
     pub(super) fn get_mut(&mut self, id: u32) -> &mut Session {
-        &mut self.all[id as usize]
+        self.all.get_mut(id as usize)
     }
 
     /// The session, unless it is no more.
     pub(super) fn find(&self, handle: Handle) -> Option<&Session> {
-        self.all.get(handle.id as usize).filter(|session| session.born == handle.born)
+        let session = ((handle.id as usize) < self.all.len()).then(|| self.get(handle.id));
+        session.filter(|session| session.born == handle.born)
     }
 
     pub(super) fn handle(&self, id: u32) -> Handle {
@@ -136,12 +156,14 @@ impl Sessions {
 
     /// The time before which all sessions of a key are final.
     pub(super) fn barrier(&self, slot: u32) -> i64 {
-        self.barriers[slot as usize]
+        *self.barriers.get(slot as usize)
     }
 
     pub(super) fn raise_barrier(&mut self, slot: u32, to: i64) {
-        let barrier = &mut self.barriers[slot as usize];
-        *barrier = to.max(*barrier);
+        // A page that a view holds is not copied for nothing.
+        if to > self.barrier(slot) {
+            *self.barriers.get_mut(slot as usize) = to;
+        }
     }
 
     pub(super) fn has_sessions(&self, slot: u32) -> bool {
@@ -200,7 +222,7 @@ impl Sessions {
                 id
             }
             None => {
-                self.all.push(session);
+                self.all.push(&[session]);
                 self.cells.resize(self.all.len());
                 self.all.len() as u32 - 1
             }
@@ -257,7 +279,7 @@ impl Sessions {
                 session.older = std::mem::replace(&mut self.newest[session.slot as usize], id);
             }
         }
-        self.all = sessions;
+        self.all.fill(sessions);
         self.cells.resize(count);
     }
 
@@ -270,7 +292,8 @@ impl Sessions {
         }
         let to = |id: u32| moved.get(id as usize).copied().unwrap_or(NONE);
         let kept = handles.iter().map(|handle| self.get(handle.id).clone());
-        self.all = kept.map(|session| Session { older: to(session.older), ..session }).collect();
+        let kept: Vec<Session> = kept.map(|session| Session { older: to(session.older), ..session }).collect();
+        self.all.fill(kept);
         self.newest.iter_mut().for_each(|newest| *newest = to(*newest));
         let ids: Vec<u32> = handles.iter().map(|handle| handle.id).collect();
         self.cells.keep(&ids);
@@ -278,14 +301,14 @@ impl Sessions {
     }
 
     /// Per key, the time before which its sessions are final.
-    pub(super) fn barriers(&self) -> &[i64] {
-        &self.barriers
+    pub(super) fn barriers(&self) -> impl Iterator<Item = i64> {
+        self.barriers.iter().copied()
     }
 
     /// Marks the keys that have a session, or whose barrier keeps an event out that nothing else would.
     pub(super) fn mark_alive(&self, keep: i64, alive: &mut [bool]) {
-        for (alive, (newest, barrier)) in alive.iter_mut().zip(self.newest.iter().zip(&self.barriers)) {
-            *alive |= *newest != NONE || *barrier > keep;
+        for (alive, (newest, barrier)) in alive.iter_mut().zip(self.newest.iter().zip(self.barriers())) {
+            *alive |= *newest != NONE || barrier > keep;
         }
         for session in self.all.iter().filter(|session| session.born != FREE) {
             alive[session.slot as usize] = true;
@@ -297,9 +320,10 @@ impl Sessions {
         let (mut newest, mut barriers) = (vec![NONE; slots], vec![i64::MIN; slots]);
         for (slot, to) in moved.iter().enumerate().filter(|(_, to)| **to != NO_SLOT) {
             newest[*to as usize] = self.newest[slot];
-            barriers[*to as usize] = self.barriers[slot];
+            barriers[*to as usize] = *self.barriers.get(slot);
         }
-        (self.newest, self.barriers) = (newest, barriers);
+        self.newest = newest;
+        self.barriers.fill(barriers);
         for session in self.all.iter_mut().filter(|session| session.born != FREE) {
             session.slot = moved[session.slot as usize];
         }

@@ -72,6 +72,32 @@ impl SessionTable {
         })
     }
 
+    /// The table as it is now, for [`Self::save`] alone: nothing of it can go on. It shares pages with this one, which copies
+    /// what it writes from then on.
+    pub(in crate::window::closed) fn share(&mut self) -> Result<Self, WindowError> {
+        Ok(Self {
+            table: self.table,
+            plan: Arc::clone(&self.plan),
+            keys: self.keys.share()?,
+            sessions: self.sessions.share(),
+            evaluated: self.evaluated.share(),
+            schedule: BinaryHeap::new(),
+            changed: self.changed.clone(),
+            removals: self.removals.clone(),
+            pending: Vec::new(),
+            pending_rows: 0,
+            watermark: self.watermark,
+            late_rows: self.late_rows,
+            evicted_keys: self.evicted_keys,
+            compacted: self.compacted,
+        })
+    }
+
+    /// Bytes that were copied because views hold what they were copied from, since this was last asked.
+    pub(in crate::window::closed) fn take_copied(&mut self) -> usize {
+        self.keys.take_copied() + self.sessions.take_copied() + self.evaluated.take_copied()
+    }
+
     /// Takes in rows of the source. `watermarks` are as of after each row; they never go back. Clears the bits in `late`
     /// of the rows that are taken or that WHERE keeps out. Rows in `failures`, and those that fail here, are left out.
     pub(in crate::window::closed) fn push(

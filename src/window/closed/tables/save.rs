@@ -79,7 +79,7 @@ impl WindowTables {
 
 impl TableGroup {
     /// Writes everything that later output depends on.
-    pub(crate) fn save(&self, output: &mut dyn Write) -> Result<(), SaveError> {
+    pub(super) fn save(&self, output: &mut dyn Write) -> Result<(), SaveError> {
         let mut writer = SectionWriter::new(output, KIND, self.fingerprint())?;
         self.write(&mut writer)?;
         writer.finish()

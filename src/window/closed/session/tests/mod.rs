@@ -1,8 +1,9 @@
-//! Sessions against a model that sorts and cuts, and scripts of single behaviours.
+//! Sessions against a model that sorts and cuts, and scripts of single behaviours; and what views save.
 
 mod model;
 mod scripts;
 mod speed;
+mod views;
 
 use std::sync::Arc;
 

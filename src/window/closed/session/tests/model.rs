@@ -12,7 +12,7 @@ use crate::window::closed::{Emission, EmissionKind, Emit, WindowSettings};
 
 const GAP: i64 = 60 * SECOND;
 
-const SQL: &str = "SELECT user_id, window_start, window_end,
+pub(super) const SQL: &str = "SELECT user_id, window_start, window_end,
     count(*) AS events, count(price) AS priced, sum(item_id) AS items, sum(price) AS spent, avg(price) AS mean,
     min(price) AS least, max(kind) AS kind, count(DISTINCT item_id) AS distincts,
     count(DISTINCT kind) AS kinds, count(DISTINCT item_id) FILTER (WHERE kind = 'buy') AS bought,
@@ -188,12 +188,13 @@ fn expected_late(events: &[Event], watermarks: &[i64], lateness: i64) -> Vec<boo
     late
 }
 
-fn events() -> impl Strategy<Value = Vec<Event>> {
+/// Fewer than `most` events of so many users.
+pub(super) fn events(users: i64, most: usize) -> impl Strategy<Value = Vec<Event>> {
     let gap = prop_oneof![6 => 0_i64..8, 3 => 0_i64..40, 1 => 0_i64..300];
     let back = prop_oneof![6 => Just(0_i64), 3 => 0_i64..10, 1 => 0_i64..250];
     let kind = prop_oneof![5 => Just("view"), 2 => Just("cart"), 1 => Just("buy")];
     let price = prop_oneof![4 => (1_i64..1_000).prop_map(|cents| Some(cents as f64 / 8.0)), 1 => Just(None)];
-    prop::collection::vec((0_i64..4, 10_i64..20, kind, price, gap, back), 1..160).prop_map(|rows| {
+    prop::collection::vec((0..users, 10_i64..20, kind, price, gap, back), 1..most).prop_map(|rows| {
         let mut now = -300 * SECOND;
         rows.into_iter()
             .map(|(user, item, kind, price, gap, back)| {
@@ -205,7 +206,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
     })
 }
 
-fn watermarks(events: &[Event], disorder: i64) -> Vec<i64> {
+pub(super) fn watermarks(events: &[Event], disorder: i64) -> Vec<i64> {
     let newest = events.iter().scan(i64::MIN, |newest, event| {
         *newest = event.ts.max(*newest);
         Some(*newest - disorder)
@@ -213,7 +214,7 @@ fn watermarks(events: &[Event], disorder: i64) -> Vec<i64> {
     newest.collect()
 }
 
-fn settings() -> impl Strategy<Value = WindowSettings> {
+pub(super) fn settings() -> impl Strategy<Value = WindowSettings> {
     let emit = prop_oneof![
         Just(Emit::OnClose),
         (1_i64..40).prop_map(|every| Emit::Early { every: every * SECOND }),
@@ -228,7 +229,7 @@ proptest! {
 
     #[test]
     fn emissions_add_up_to_the_sessions_of_sorted_and_cut_events(
-        events in events(),
+        events in events(4, 160),
         settings in settings(),
         has_having in any::<bool>(),
         disorder in 0_i64..20,
@@ -250,7 +251,7 @@ proptest! {
 
     #[test]
     fn emissions_depend_neither_on_steps_nor_on_saves(
-        events in events(),
+        events in events(4, 160),
         settings in settings(),
         has_having in any::<bool>(),
         disorder in 0_i64..20,
