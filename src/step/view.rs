@@ -1,15 +1,14 @@
 //! Views: the state as it was at the end of a step, read on another thread while steps go on.
 //!
 //! ```text
-//!   Step ─ view of some tables ──▶ StepView ─▶ SQL, piece by piece
+//!   Step ─ view of some tables ──▶ StepView ─▶ SQL, piece by piece; rows by their keys
 //!     │ └─ view of all parts ────▶ StepView ─▶ a snapshot, part by part
 //!     │                               ▲ ends when ...
 //!     └─ settles the views: what was copied because of them, over the limit?
 //! ```
 //!
 //! Taking one copies pointers, and so takes the step's thread next to no time however large the tables are; what a step then
-//! changes is copied first, once for all views that hold it. Groups of windows have no such view yet: where all parts are
-//! wanted they are written into memory at once.
+//! changes is copied first, once for all views that hold it. The few counts that are a part of their own are written at once.
 //!
 //! A view is the same to its end, or gives [`StepError::ViewEnded`]: when what was copied for views is more than half of what
 //! the tables hold, and more than 64 MiB, the oldest of them ends. No step waits for a view or fails with one.
@@ -21,7 +20,7 @@ use std::io::Write;
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{ArrayRef, RecordBatch};
 
 use self::lease::{Lease, limit};
 use self::viewed::{Held, Until};
@@ -33,6 +32,7 @@ use crate::feature::LiveTable;
 use crate::pipeline::{Pipeline, StreamIndex, TableIndex};
 use crate::snapshot::SaveError;
 use crate::step::StepError;
+use crate::window::TableGroup;
 
 pub use self::lease::HeldViews;
 pub(super) use self::lease::Ledger;
@@ -77,7 +77,7 @@ impl Step {
     /// A view of the whole state, as of the end of the last step: what a snapshot is made of.
     ///
     /// # Errors
-    /// As [`view`](Self::view), and when a part that is written at once can't be.
+    /// As [`view`](Self::view), and when the part that is written at once can't be.
     pub fn view_of_parts(&mut self) -> Result<StepView, StepError> {
         self.hold(self.named_parts())
     }
@@ -86,14 +86,16 @@ impl Step {
     pub fn settle_views(&mut self) -> SettledViews {
         self.note_copies();
         let Self { views, tables, .. } = self;
-        let (given_up, ended) = views.end_oldest(|| limit(tables.live.iter().map(LiveTable::size).sum()));
+        let (given_up, ended) =
+            views.end_oldest(|| limit(tables.live.iter().map(LiveTable::size).sum::<usize>() + tables.windows.size()));
         SettledViews { held: views.held(), given_up, ended: EndedViews(ended) }
     }
 
     fn note_copies(&mut self) {
         let tables: usize = self.tables.live.iter_mut().map(LiveTable::take_copied).sum();
+        let groups: usize = self.tables.windows.groups_mut().iter_mut().map(TableGroup::take_copied).sum();
         let ids = self.streams.iter_mut().filter_map(|stream| stream.seen.as_mut());
-        self.views.note(tables + ids.map(SeenIds::held_bytes).sum::<usize>());
+        self.views.note(tables + groups + ids.map(SeenIds::held_bytes).sum::<usize>());
     }
 
     fn hold(&mut self, parts: Vec<(String, Part)>) -> Result<StepView, StepError> {
@@ -110,7 +112,11 @@ impl Step {
                     let view = live[index].view();
                     Held::Table(view.map_err(|source| StepError::Window { table: table.to_owned(), source })?)
                 }
-                Part::Group(index) => write(&name, |output| windows.groups()[index].save(output))?,
+                Part::Group(index) => {
+                    let view = windows.groups_mut()[index].view();
+                    let view = view.map_err(|source| StepError::Window { table: name.clone(), source })?;
+                    Held::Group(Box::new(view))
+                }
                 Part::Counts => write(&name, |output| save_counts(&self.pipeline, (late_rows, emitted_rows), output))?,
             };
             names.push(name.clone());
@@ -145,6 +151,20 @@ impl StepView {
             pieces.extend(self.pieces(table)?.into_iter().map(|slots| (table, slots)));
         }
         Ok(pieces.into_iter().filter_map(move |(table, slots)| self.take(table, slots).transpose()))
+    }
+
+    /// The rows of these keys of a table, one each, as of its newest event: NULL in all columns for a key without one, and
+    /// where there is no finite number. `None` for a table that the view is not of. It can be asked as often as one likes.
+    ///
+    /// # Errors
+    /// When the keys are of other types than the table's, or the view was given up.
+    pub fn read(&self, table: &str, keys: &[ArrayRef]) -> Result<Option<RecordBatch>, StepError> {
+        let index = self.tables.iter().find(|index| self.pipeline.table(**index).plan.name() == table);
+        let Some(part) = index.map(|index| table_part(&self.pipeline, *index)) else { return Ok(None) };
+        let rows = keys.first().map_or(0, |key| key.len());
+        let read = self.lease.with(|viewed| viewed.table(&part).map(|view| view.read(keys, rows)).transpose());
+        let read = read.map_err(|limit| self.given_up(limit))?;
+        read.map_err(|source| StepError::Window { table: table.to_owned(), source })
     }
 
     /// Writes a part; nothing for a name that is none.

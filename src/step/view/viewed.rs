@@ -6,6 +6,7 @@ use crate::feature::TableView;
 use crate::pipeline::{Pipeline, StreamIndex};
 use crate::snapshot::SaveError;
 use crate::step::saving::{StreamView, save_stream};
+use crate::window::GroupView;
 
 /// The parts of the state that a view is of, by their names.
 pub(in crate::step) struct Viewed(pub(super) Vec<(String, Held)>);
@@ -14,6 +15,7 @@ pub(in crate::step) struct Viewed(pub(super) Vec<(String, Held)>);
 pub(super) enum Held {
     Stream(StreamIndex, Box<StreamView>),
     Table(TableView),
+    Group(Box<GroupView>),
     /// Written while the view was taken: it has no view of its own.
     Written(Vec<u8>),
 }
@@ -51,6 +53,7 @@ impl Held {
         match self {
             Self::Stream(stream, view) => save_stream(view, pipeline.stream(*stream), output),
             Self::Table(table) => table.save(output),
+            Self::Group(group) => group.save(output),
             Self::Written(bytes) => output.write_all(bytes).map_err(|source| SaveError::Io {
                 what: "written",
                 section: "whole".to_owned(),

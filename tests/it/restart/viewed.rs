@@ -1,5 +1,8 @@
 //! A view that is held while the step goes on: it stays what it was, and what is saved from it goes on as the step did.
 
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, RecordBatch};
 use tidewheel::step::StepView;
 
 use super::folders::ALL;
@@ -43,6 +46,38 @@ fn a_view_is_the_state_at_its_moment_whatever_comes_after() {
         again.pass(after, 20).unwrap();
         again.look(seed, after.last().unwrap().1.published_micros / 1_000);
         assert!(again.end() == passage.end(), "{}: what was saved goes on as the step did", files.name);
+    }
+}
+
+#[test]
+fn a_view_is_read_by_key_while_the_step_goes_on() {
+    for (files, seed) in ALL.into_iter().zip(3..) {
+        let pipeline = files.pipeline();
+        let messages = messages(seed, 600, pipeline.streams.len());
+        let names: Vec<String> = pipeline.tables.iter().map(|table| table.plan.name().to_owned()).collect();
+        let mut passage = Passage::new(&pipeline);
+        passage.pass(&messages[..400], 20).unwrap();
+        let scanned = passage.step.view(&names).unwrap().into_batches().unwrap();
+        let scanned: Vec<(String, RecordBatch)> = scanned.collect::<Result<_, _>>().unwrap();
+        let view = passage.step.view(&names).unwrap();
+        passage.pass(&messages[400..], 20).unwrap();
+        std::thread::spawn(move || {
+            for (name, rows) in scanned {
+                let table = pipeline.tables.iter().find(|table| table.plan.name() == name).unwrap();
+                let keys = table.plan.keys().unwrap().into_iter().map(|(_, column)| Arc::clone(rows.column(column)));
+                let keys: Vec<ArrayRef> = keys.collect();
+                let read = view.read(&name, &keys).unwrap().unwrap();
+                assert!(rows.num_rows() > 0, "{}: {name} has rows", files.name);
+                for (row, (read, scanned)) in lines(&read).into_iter().zip(lines(&rows)).enumerate() {
+                    // NULL equals no key.
+                    let is_found = keys.iter().all(|key| key.is_valid(row));
+                    assert!(!is_found || read == scanned, "{}: {name}: {read} is {scanned}", files.name);
+                }
+            }
+            assert!(view.read("nobody", &[]).unwrap().is_none());
+        })
+        .join()
+        .unwrap();
     }
 }
 
