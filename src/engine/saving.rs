@@ -27,8 +27,8 @@ use crate::commit::{CommitError, Committed, FORMAT, Head, Place, Progress, Save,
 use crate::snapshot::{Draft, Figures, SnapshotStore};
 use crate::step::{Shown, StepView};
 
-/// Saving stops the step, for its groups of windows, and the scoring thread, for the label join; it may take this share of
-/// the time at most, whatever the interval says.
+/// Saving stops the scoring thread, for the label join; it may take this share of the time at most, whatever the interval
+/// says.
 const MOST_SHARE: u32 = 20;
 
 /// Asks for a snapshot now and then, until told to stop.

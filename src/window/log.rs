@@ -37,6 +37,7 @@ impl<T: Copy> Log<T> {
     }
 
     /// Adds a value.
+    #[inline]
     pub(crate) fn push(&mut self, value: T) {
         if self.open.len() == PART {
             self.full.push(Arc::new(replace(&mut self.open, Vec::with_capacity(PART))));

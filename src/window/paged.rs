@@ -51,6 +51,7 @@ enum Page<T> {
 }
 
 impl<T> Page<T> {
+    #[inline]
     fn values(&self) -> &[T] {
         match self {
             Self::Own(values) => values,
@@ -98,16 +99,26 @@ impl<T: Clone> Clone for Chunk<T> {
 impl<T> Chunk<T> {
     const EMPTY: Self = Self { own: Vec::new(), shared: None };
 
+    #[inline]
     fn pages(&self) -> &[Page<T>] {
         self.shared.as_deref().unwrap_or(&self.own)
     }
 
     /// The pages, to be written.
+    #[inline]
     fn own(&mut self) -> &mut Vec<Page<T>> {
+        if self.shared.is_some() {
+            self.leave();
+        }
+        &mut self.own
+    }
+
+    /// Makes a list of its own of the shared one.
+    #[cold]
+    fn leave(&mut self) {
         if let Some(shared) = self.shared.take() {
             self.own = Arc::try_unwrap(shared).unwrap_or_else(|shared| shared.iter().map(Page::shared).collect());
         }
-        &mut self.own
     }
 
     fn share(&mut self) -> Self {
@@ -142,18 +153,21 @@ impl<T: Clone> Paged<T> {
     }
 
     /// Where a row is: its chunk, its page in there, its first value in that.
+    #[inline]
     fn place(&self, row: usize) -> (usize, usize, usize) {
         let page = row >> self.shift;
         (page / CHUNK, page % CHUNK, (row & ((1 << self.shift) - 1)) * self.width)
     }
 
     /// The values of a row.
+    #[inline]
     pub(crate) fn row(&self, row: usize) -> &[T] {
         let (chunk, page, first) = self.place(row);
         &self.chunks[chunk].pages()[page].values()[first..first + self.width]
     }
 
     /// The values of a row, to be written.
+    #[inline]
     pub(crate) fn row_mut(&mut self, row: usize) -> &mut [T] {
         let (chunk, page, first) = self.place(row);
         let page = &mut self.chunks[chunk].own()[page];
@@ -167,11 +181,13 @@ impl<T: Clone> Paged<T> {
     }
 
     /// The only value of a row.
+    #[inline]
     pub(crate) fn get(&self, row: usize) -> &T {
         &self.row(row)[0]
     }
 
     /// The only value of a row, to be written.
+    #[inline]
     pub(crate) fn get_mut(&mut self, row: usize) -> &mut T {
         &mut self.row_mut(row)[0]
     }
@@ -314,6 +330,7 @@ fn bytes<T>(values: &[T], weigh: Option<fn(&T) -> usize>) -> usize {
 }
 
 /// Makes a shared page the table's own, and gives the bytes that were copied: none if no view holds it any more.
+#[cold]
 fn make_own<T: Clone>(page: &mut Page<T>, weigh: Option<fn(&T) -> usize>) -> usize {
     let Page::Shared(values) = replace(page, Page::Moved) else { return 0 };
     let (own, copied) = match Arc::try_unique(values) {
