@@ -180,7 +180,7 @@ impl Explained {
     /// Adds what becomes of the tables at the next start.
     fn tell(&mut self, pipeline: &Pipeline, restart: &Restart) {
         for table in &mut self.tables {
-            table.at_restart = pipeline.table_named(&table.name).map(|index| restart.of(index));
+            table.at_restart = pipeline.table_named(&table.name).map(|index| restart.of(pipeline, index));
         }
     }
 }

@@ -26,7 +26,6 @@ use super::source::Source;
 use crate::bus::{Bus, Message, ReadLimits, StreamSequence};
 use crate::clock;
 use crate::commit::{Input as InputStream, Marker, OnLoss, Progress, Run, Stretch, from_nothing, steps_between};
-use crate::feature::LivePlan;
 use crate::pipeline::{Pipeline, StreamIndex, TableIndex};
 use crate::step::{Misfit, Step};
 use crate::window::References;
@@ -99,12 +98,6 @@ impl Rebuild<'_> {
 }
 
 impl Begun {
-    /// Whether it can be done beside the step: what is late for windows, and what they emit, can't be told without them.
-    pub(super) fn can_be_beside(&self, pipeline: &Pipeline) -> bool {
-        let is_as_of = |table: &TableIndex| matches!(pipeline.table(*table).plan, LivePlan::AsOf(_));
-        self.work.tables.iter().all(is_as_of)
-    }
-
     /// Makes the tables again in `step`, and gives the queue of rows back.
     ///
     /// # Errors

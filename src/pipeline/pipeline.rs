@@ -10,7 +10,7 @@ use super::state::{OutputPlan, StatePlan};
 use super::stream::StreamPlan;
 use super::table::TablePlan;
 use super::train::TrainPlan;
-use crate::feature::VectorPlan;
+use crate::feature::{LivePlan, VectorPlan};
 
 /// Everything a [`Step`](crate::step::Step) and a [`Run`](crate::engine::Run) need to know.
 pub struct Pipeline {
@@ -68,6 +68,12 @@ impl Pipeline {
     pub(crate) fn labels_what_it_scores(&self) -> bool {
         let trigger = self.score.as_ref().and_then(|score| score.trigger.as_ref());
         self.labels.as_ref().zip(trigger).is_some_and(|(labels, trigger)| labels.stream == trigger.stream)
+    }
+
+    /// Whether events and requests can go on while these tables are made again: what is late for windows, and what they
+    /// emit, can't be told without them.
+    pub(crate) fn goes_on_without(&self, tables: &[TableIndex]) -> bool {
+        tables.iter().all(|table| matches!(self.table(*table).plan, LivePlan::AsOf(_)))
     }
 
     /// Whether vectors read a table.

@@ -25,11 +25,19 @@ enum Kept {
 
 impl Restart {
     /// What becomes of a table, in words.
-    pub(super) fn of(&self, table: TableIndex) -> String {
+    pub(super) fn of(&self, pipeline: &Pipeline, table: TableIndex) -> String {
         match &self.kept {
             Kept::Nothing(reason) => format!("made again from the streams, as everything is: {reason}"),
             Kept::AllBut(misfits) => match misfits.iter().find(|misfit| misfit.tables.contains(&table)) {
-                Some(misfit) => format!("made again from the streams: {misfit}"),
+                Some(misfit) => {
+                    let all: Vec<TableIndex> = misfits.iter().flat_map(|misfit| &misfit.tables).copied().collect();
+                    let meanwhile = match (pipeline.state.answers_while_rebuilding, pipeline.goes_on_without(&all)) {
+                        (true, true) => "while requests are answered as if it had never seen anything",
+                        (true, false) => "and requests wait for it, as tables of windows are made again too",
+                        (false, _) => "and requests wait for it",
+                    };
+                    format!("made again from the streams, {meanwhile}: {misfit}")
+                }
                 None => format!("kept, from snapshot {}", self.number),
             },
         }
@@ -129,7 +137,7 @@ mod tests {
             let tables = pipeline.tables.iter().enumerate();
             Some(
                 tables
-                    .map(|(index, table)| format!("{}: {}", table.plan.name(), restart.of(TableIndex(index))))
+                    .map(|(index, table)| format!("{}: {}", table.plan.name(), restart.of(pipeline, TableIndex(index))))
                     .collect(),
             )
         };
@@ -144,7 +152,8 @@ mod tests {
         let after = trends(Some(("features/visit.sql", "AS dearest", "AS most")));
         let told_then = told(&after).await.unwrap();
         assert_eq!(told_then[..2], [format!("category_trend: {kept}"), format!("item_minute: {kept}")]);
-        let made = "visit: made again from the streams: part windows visit of the state: saved state has the plan";
+        let made = "visit: made again from the streams, and requests wait for it: the SQL or settings of part windows visit of \
+                    the state have changed since it was saved (plan fingerprint";
         assert!(told_then[2].starts_with(made), "{told_then:?}");
         let slower = trends(Some(("pipeline.toml", "disorder", "# disorder")));
         let all = told(&slower).await.unwrap();

@@ -113,7 +113,7 @@ impl Startup<'_> {
         if !self.pipeline.state.answers_while_rebuilding {
             return false;
         }
-        let answers = begun.can_be_beside(&self.pipeline);
+        let answers = self.pipeline.goes_on_without(&begun.work.tables);
         match answers {
             true => tracing::warn!("requests are answered meanwhile, as if these tables had never seen anything"),
             false => tracing::warn!("requests wait for them: tables of windows are among them"),

@@ -31,7 +31,14 @@ pub struct Misfit {
 
 impl fmt::Display for Misfit {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "part {} of the state: {}", self.part, self.why)
+        match &self.why {
+            SaveError::Foreign { what, found, expected } => write!(
+                formatter,
+                "the SQL or settings of part {} of the state have changed since it was saved ({what} {found}, now {expected})",
+                self.part
+            ),
+            why => write!(formatter, "part {} of the state: {why}", self.part),
+        }
     }
 }
 
