@@ -183,4 +183,27 @@ mod tests {
         push(&mut tables, &[(19_000, 2, 2.0, 100)]);
         assert_eq!(copied(&mut tables), [0, 0], "nobody holds the others any more");
     }
+
+    /// `cargo test --release speed_of_group_views -- --ignored --nocapture`
+    #[test]
+    #[ignore = "measures time"]
+    fn speed_of_group_views() {
+        let mut tables = tables(Budget::UNLIMITED);
+        for step in 0..100_i64 {
+            let user = |nth: i64| (nth * 7_919 + step * 104_729) % 500_000;
+            let events: Vec<Click> = (0..20_000).map(|nth| (user(nth), nth % 50, 1.0, 100 + step / 20)).collect();
+            push(&mut tables, &events);
+        }
+        println!("{} MB in {} groups", tables.size() >> 20, tables.groups().len());
+        for round in 0..5 {
+            for group in tables.groups_mut() {
+                let start = std::time::Instant::now();
+                let view = group.view().unwrap();
+                let taken = start.elapsed();
+                let bytes = saved(&view).len() >> 20;
+                println!("round {round}: taken in {taken:?}, {bytes} MB saved after {:?}", start.elapsed());
+            }
+            push(&mut tables, &[(round, 1, 1.0, 105)]);
+        }
+    }
 }
