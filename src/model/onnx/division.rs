@@ -57,7 +57,8 @@ impl<'a> Scopes<'a> {
 
     /// What is known of a value where it is used.
     fn fact(&self, scope: usize, name: &str) -> Fact {
-        let mut around = Some(scope);
+        // An input that is left out.
+        let mut around = (!name.is_empty()).then_some(scope);
         while let Some(scope) = around.map(|place| &self.0[place]) {
             if let Some(fact) = scope.facts.get(name) {
                 return *fact;
@@ -79,12 +80,16 @@ impl<'a> Scopes<'a> {
                     is_new |= self.hand_in(node, &inputs, *inner);
                 }
                 let results: Vec<Vec<Fact>> = inside.iter().map(|inner| self.results(*inner)).collect();
-                for (nth, output) in node.output.iter().enumerate() {
+                for (nth, output) in node.output.iter().enumerate().filter(|(_, output)| !output.is_empty()) {
                     let fact = match results.as_slice() {
                         [] => facts::of_output(node, &inputs, nth),
                         results => facts::of_result(node, &inputs, results, nth),
                     };
-                    is_new |= self.0[place].facts.insert(output, fact) != Some(fact);
+                    let known = self.0[place].facts.entry(output).or_default();
+                    // Only ever more, so that this ends.
+                    let more = known.and(fact);
+                    is_new |= *known != more;
+                    *known = more;
                 }
             }
         }

@@ -6,7 +6,7 @@
 
 use super::{AttributeProto, NodeProto, TensorProto};
 use crate::model::onnx::{
-    proto::data_type::{INT32, INT64},
+    proto::data_type::{BOOL, DOUBLE, FLOAT, INT32, INT64},
     whole_values,
 };
 
@@ -35,13 +35,25 @@ pub(super) enum Bound {
 }
 
 impl Fact {
+    /// Of what is true or false: 1 or 0 as a number.
+    const TRUTH: Self = Self { is_whole: false, bound: Bound::Size };
+
     fn whole(bound: Bound) -> Self {
         Self { is_whole: true, bound }
     }
 
     /// Of any value of this element type.
     pub(super) fn of_type(element: i32) -> Self {
-        Self { is_whole: matches!(element, INT32 | INT64) || NARROW_OR_UNSIGNED.contains(&element), bound: Bound::Any }
+        match element {
+            BOOL => Self::TRUTH,
+            INT32 | INT64 => Self::whole(Bound::Any),
+            _ => Self { is_whole: NARROW_OR_UNSIGNED.contains(&element), bound: Bound::Any },
+        }
+    }
+
+    /// What is known of a value that both say something of.
+    pub(super) fn and(self, other: Self) -> Self {
+        Self { is_whole: self.is_whole || other.is_whole, bound: self.bound.max(other.bound) }
     }
 
     pub(super) fn constant(tensor: &TensorProto) -> Self {
@@ -68,8 +80,11 @@ pub(super) fn of_output(node: &NodeProto, inputs: &[Fact], output: usize) -> Fac
         "" | "ai.onnx" => standard(node, inputs, output),
         "ai.onnx.ml" => match (node.op_type(), output) {
             ("ArrayFeatureExtractor", _) => input(0),
+            ("Binarizer" | "Imputer", _) => Fact { bound: Bound::Any, ..input(0) },
             ("LabelEncoder", _) if has(node, &["values_int64s"]) => Fact::whole(Bound::Any),
-            ("CategoryMapper", _) if !has(node, &["default_string"]) => Fact::whole(Bound::Any),
+            ("LabelEncoder", _) => tensor(node, "values_tensor").map(Fact::constant).unwrap_or_default(),
+            // From texts to numbers, or back.
+            ("CategoryMapper", _) => Fact { is_whole: !input(0).is_whole, bound: Bound::Any },
             (_, 0) if has(node, &["classlabels_int64s", "classlabels_ints"]) => Fact::whole(Bound::Any),
             _ => Fact::default(),
         },
@@ -95,16 +110,25 @@ fn standard(node: &NodeProto, inputs: &[Fact], output: usize) -> Fact {
         | ("DynamicQuantizeLinear", 2)
         | ("QLinearConv" | "QLinearMatMul", _) => Fact::whole(Bound::Any),
         (
-            "And" | "BlackmanWindow" | "DequantizeLinear" | "Equal" | "Greater" | "GreaterOrEqual" | "HammingWindow"
-            | "HannWindow" | "IsInf" | "IsNaN" | "Less" | "LessOrEqual" | "MelWeightMatrix" | "Not" | "Or"
-            | "RegexFullMatch" | "TfIdfVectorizer" | "Xor",
+            "And" | "Equal" | "Greater" | "GreaterOrEqual" | "IsInf" | "IsNaN" | "Less" | "LessOrEqual" | "Not" | "Or"
+            | "RegexFullMatch" | "Xor",
             _,
         )
-        | ("DynamicQuantizeLinear" | "Dropout", 1) => Fact::default(),
+        | ("Dropout", 1) => Fact::TRUTH,
+        (
+            "BlackmanWindow" | "DequantizeLinear" | "HammingWindow" | "HannWindow" | "MelWeightMatrix"
+            | "TfIdfVectorizer",
+            _,
+        )
+        | ("DynamicQuantizeLinear", 1) => Fact::default(),
         ("Cast", _) => {
-            let kept = if first.bound == Bound::Size { first.bound } else { Bound::Any };
-            Fact { bound: kept, ..Fact::of_type(number(node, "to").unwrap_or_default()) }
+            let to = number(node, "to").unwrap_or_default();
+            // Narrower types do not hold every size.
+            let is_kept = first.bound == Bound::Size && matches!(to, INT32 | INT64 | FLOAT | DOUBLE);
+            let known = Fact::of_type(to);
+            if is_kept { Fact { bound: Bound::Size, ..known } } else { known }
         }
+        ("SequenceEmpty", _) => number(node, "dtype").map(Fact::of_type).unwrap_or_default(),
         ("CastLike", _) => Fact { bound: Bound::Any, ..input(1) },
         ("Bernoulli" | "EyeLike" | "RandomNormalLike" | "RandomUniformLike", _) => {
             number(node, "dtype").map_or(with(Bound::Any), Fact::of_type)
@@ -115,9 +139,18 @@ fn standard(node: &NodeProto, inputs: &[Fact], output: usize) -> Fact {
         ("OneHot", _) => input(2),
         ("Concat" | "Min", _) => with(least),
         ("Max", _) => with(if most >= Bound::NotNegative { least.max(Bound::NotNegative) } else { Bound::Any }),
-        ("Clip", _) => with(if input(1).bound >= Bound::NotNegative { Bound::NotNegative } else { Bound::Any }),
+        ("Clip", _) => {
+            let most = inputs.get(2).filter(|_| node.input.get(2).is_some_and(|name| !name.is_empty()));
+            let is_bounded = |fact: &Fact| fact.bound >= Bound::NotNegative;
+            with(if is_bounded(&input(1)) && most.is_none_or(is_bounded) { Bound::NotNegative } else { Bound::Any })
+        }
+        // The remainder has the sign of the divisor, unless it is that of C.
+        ("Mod", _) if input(1).bound >= Bound::NotNegative && number(node, "fmod").unwrap_or(0) == 0 => {
+            with(Bound::NotNegative)
+        }
         ("Relu", _) => with(Bound::NotNegative),
-        ("Add" | "Mul" | "ReduceProd" | "ReduceSum", _) if least == Bound::Size => with(Bound::Size),
+        ("Add" | "Mul", _) if least == Bound::Size => with(Bound::Size),
+        ("ReduceProd" | "ReduceSum", _) if first.bound == Bound::Size => first,
         ("Div", _) if least >= Bound::NotNegative => with(least),
         (
             "Compress" | "Expand" | "Flatten" | "Gather" | "GatherElements" | "GatherND" | "Identity" | "ReduceMax"
@@ -133,8 +166,13 @@ pub(super) fn of_result(node: &NodeProto, inputs: &[Fact], results: &[Vec<Fact>]
     // A loop's graph also says whether it goes on.
     let place = if node.op_type() == "Loop" { output + 1 } else { output };
     let all = results.iter().filter_map(|results| results.get(place));
-    // A loop that doesn't run gives what it was given.
-    let given = inputs.get(output + 2).filter(|_| node.op_type() == "Loop");
+    // What is carried along is what it was where nothing runs.
+    let states = match node.op_type() {
+        "Loop" => 2..inputs.len(),
+        "Scan" => 0..inputs.len().saturating_sub(number(node, "num_scan_inputs").unwrap_or(0).max(0) as usize),
+        _ => 0..0,
+    };
+    let given = inputs.get(states).and_then(|states| states.get(output));
     let all = all.chain(given).copied();
     all.reduce(|one, other| Fact { is_whole: one.is_whole || other.is_whole, bound: one.bound.min(other.bound) })
         .unwrap_or_default()
