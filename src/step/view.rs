@@ -11,7 +11,7 @@
 //! changes is copied first, once for all views that hold it. The few counts that are a part of their own are written at once.
 //!
 //! A view is the same to its end, or gives [`StepError::ViewEnded`]: when what was copied for views is more than half of what
-//! the tables hold, and more than 64 MiB, the oldest of them ends. No step waits for a view or fails with one.
+//! the tables hold, all of it for tables of windows, and more than 64 MiB, the oldest of them ends. No step waits for a view or fails with one.
 
 mod lease;
 mod viewed;
@@ -87,7 +87,7 @@ impl Step {
         self.note_copies();
         let Self { views, tables, .. } = self;
         let (given_up, ended) =
-            views.end_oldest(|| limit(tables.live.iter().map(LiveTable::size).sum::<usize>() + tables.windows.size()));
+            views.end_oldest(|| limit(tables.live.iter().map(LiveTable::size).sum(), tables.windows.size()));
         SettledViews { held: views.held(), given_up, ended: EndedViews(ended) }
     }
 

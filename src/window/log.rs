@@ -64,12 +64,12 @@ impl<T: Copy> Log<T> {
     /// Takes away the values from a place on.
     pub(crate) fn split_off(&mut self, first: usize) -> Vec<T> {
         let rest = self.pieces(first..self.len()).flatten().copied().collect();
-        let part = first / PART;
-        if part < self.full.len() {
-            let open = self.full.drain(part..).next();
-            self.open = open.map(|part| part[..first - part_start(first)].to_vec()).unwrap_or_default();
-        } else {
-            self.open.truncate(first - part * PART);
+        match first.checked_sub(self.full.len() * PART) {
+            Some(kept) => self.open.truncate(kept),
+            None => {
+                let open = self.full.drain(first / PART..).next();
+                self.open = open.map(|part| part[..first % PART].to_vec()).unwrap_or_default();
+            }
         }
         rest
     }
@@ -79,10 +79,6 @@ impl<T: Copy> Log<T> {
         let taken = take(self);
         taken.iter().copied().collect()
     }
-}
-
-fn part_start(place: usize) -> usize {
-    place / PART * PART
 }
 
 impl<T: Copy> FromIterator<T> for Log<T> {
@@ -134,6 +130,7 @@ mod tests {
     fn a_part_that_is_just_full_is_there_once() {
         let mut log: Log<usize> = (0..PART).collect();
         assert!(log.pieces(PART..PART).next().is_none() && !log.is_empty());
+        assert_eq!((log.split_off(PART).len(), log.len()), (0, PART));
         log.push(PART);
         assert_eq!(log.split_off(PART), [PART]);
         assert_eq!((log.len(), log.take().len(), log.len()), (PART, PART, 0));

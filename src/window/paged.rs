@@ -22,6 +22,9 @@ const CHUNK: usize = 64;
 /// Bytes of a page at most, unless a single row is larger: with its counter it takes two kilobytes.
 const PAGE_BYTES: usize = 2_048 - size_of::<usize>();
 
+/// Rows of the first page at first.
+const FIRST_ROWS: usize = 4;
+
 /// Rows of some values each, all of one width.
 #[derive(Clone)]
 pub(crate) struct Paged<T> {
@@ -224,37 +227,52 @@ impl<T: Clone> Paged<T> {
     /// Adds such rows up to `rows`.
     pub(crate) fn resize(&mut self, rows: usize, blank: &[T]) {
         while self.rows < rows {
-            if self.open(blank) {
-                // All of the page is such rows.
-                self.rows = rows.min(self.rows + (1 << self.shift));
-            } else {
-                self.rows += 1;
-                self.row_mut(self.rows - 1).clone_from_slice(blank);
+            match self.open(blank) {
+                0 => {
+                    self.rows += 1;
+                    self.row_mut(self.rows - 1).clone_from_slice(blank);
+                }
+                more => self.rows = rows.min(self.rows + more),
             }
         }
     }
 
     /// Adds a row.
     pub(crate) fn push(&mut self, row: &[T]) {
-        let is_there = self.open(row);
+        let is_there = self.open(row) > 0;
         self.rows += 1;
         if !is_there {
             self.row_mut(self.rows - 1).clone_from_slice(row);
         }
     }
 
-    /// Adds a page for the row that comes next, full of rows like it; whether there had to be one.
-    fn open(&mut self, row: &[T]) -> bool {
+    /// Makes room for the rows that come next, where there is none, and fills it with such rows; gives how many.
+    fn open(&mut self, row: &[T]) -> usize {
         let (chunk, page, first) = self.place(self.rows);
-        if first > 0 || self.chunks.get(chunk).is_some_and(|chunk| chunk.pages().len() > page) {
-            return false;
+        let known = self.chunks.get(chunk).and_then(|chunk| chunk.pages().get(page));
+        let held = known.map(|page| page.values().len() / self.width);
+        // The first page grows: many tables are small.
+        let rows = match held {
+            Some(held) if first < held * self.width => return 0,
+            Some(held) => held,
+            None if self.rows == 0 => FIRST_ROWS.min(1 << self.shift),
+            None => 1 << self.shift,
+        };
+        let rows: UniqueArc<[T]> = (0..rows * self.width).map(|value| row[value % self.width].clone()).collect();
+        let (held, more) = (held.unwrap_or(0), rows.len() / self.width);
+        if held > 0 {
+            // Beneath views this is a copy of the page, as a write is.
+            self.row_mut(self.rows - 1);
+            let pages = self.chunks[chunk].own();
+            let values = pages[page].values().iter().chain(rows.iter()).cloned().collect::<Vec<T>>();
+            pages[page] = Page::Own(values.into_iter().collect());
+        } else {
+            if page == 0 {
+                self.chunks.push(Chunk::EMPTY);
+            }
+            self.chunks[chunk].own().push(Page::Own(rows));
         }
-        if page == 0 {
-            self.chunks.push(Chunk::EMPTY);
-        }
-        let rows = std::iter::repeat_n(row, 1 << self.shift);
-        self.chunks[chunk].own().push(Page::Own(rows.flatten().cloned().collect()));
-        true
+        more
     }
 
     /// A view: the same rows, whatever is written here from now on.
@@ -375,9 +393,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn views_stay_what_they_were_and_the_rest_is_a_vector(actions in prop::collection::vec(action(), 1..200)) {
-            // Two rows to a page, so that chunks fill up.
-            let mut rows = Paged::of_pages(2, 2);
+        fn views_stay_what_they_were_and_the_rest_is_a_vector(
+            actions in prop::collection::vec(action(), 1..200),
+            // Few rows to a page, so that chunks fill up.
+            page in prop::sample::select(vec![2, 32]),
+        ) {
+            let mut rows = Paged::of_pages(2, page);
             let mut naive: Vec<[i64; 2]> = Vec::new();
             let mut views: Vec<(Paged<i64>, Vec<[i64; 2]>)> = Vec::new();
             for action in actions {
@@ -447,6 +468,22 @@ mod tests {
         rows.resize(3, &[vec![7_u8]]);
         let held = rows.share();
         assert_eq!((rows.take(0), held.get(0)), (vec![7], &vec![7]));
+    }
+
+    #[test]
+    fn a_few_rows_have_a_small_page_that_grows() {
+        let mut rows = Paged::new(1);
+        let mut bytes = Vec::new();
+        for row in 0..130_i64 {
+            rows.push(&[row]);
+            let view = rows.share();
+            *rows.get_mut(0) = -1;
+            bytes.push(rows.take_copied());
+            drop(view);
+        }
+        // The page of the first row alone is copied, of 4 rows, then 8, and 128 at most.
+        assert_eq!([bytes[0], bytes[3], bytes[4], bytes[63], bytes[64], bytes[129]], [32, 32, 64, 512, 1_024, 1_024]);
+        assert!(rows.iter().skip(1).copied().eq(1..130));
     }
 
     #[test]

@@ -153,7 +153,7 @@ mod tests {
         let told_then = told(&after).await.unwrap();
         assert_eq!(told_then[..2], [format!("category_trend: {kept}"), format!("item_minute: {kept}")]);
         let made = "visit: made again from the streams, and requests wait for it: the SQL or settings of part windows visit of \
-                    the state have changed since it was saved (plan fingerprint";
+                    the state have changed since it was saved (the plan fingerprint";
         assert!(told_then[2].starts_with(made), "{told_then:?}");
         let slower = trends(Some(("pipeline.toml", "disorder", "# disorder")));
         let all = told(&slower).await.unwrap();

@@ -17,12 +17,13 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 /// What views may make the state hold whatever the tables do, bytes.
 pub(super) const LEAST_LIMIT: usize = 64 << 20;
 
-/// The limit is the tables' own bytes divided by this.
+/// The limit is the as-of tables' own bytes divided by this, and those of tables of windows.
 const SHARE: usize = 2;
 
-/// What views may make the state hold beside tables of so many bytes: half of that, and 64 MiB at least.
-pub(super) fn limit(table_bytes: usize) -> usize {
-    LEAST_LIMIT.max(table_bytes / SHARE)
+/// What views may make the state hold beside as-of tables and tables of windows of so many bytes: half of the former, all of
+/// the latter, because a window that closes changes every key, and 64 MiB at least.
+pub(super) fn limit(as_of_bytes: usize, window_bytes: usize) -> usize {
+    LEAST_LIMIT.max(as_of_bytes / SHARE + window_bytes)
 }
 
 /// A view that is out, as whoever reads it has it.
@@ -227,6 +228,6 @@ mod tests {
 
     #[test]
     fn half_of_what_the_tables_hold_may_be_held_and_some_in_any_case() {
-        assert_eq!((limit(0), limit(1 << 30)), (64 << 20, 1 << 29));
+        assert_eq!((limit(0, 0), limit(1 << 30, 0), limit(1 << 30, 1 << 30)), (64 << 20, 1 << 29, 3 << 29));
     }
 }

@@ -87,6 +87,8 @@ impl PaneGroup {
         let moved = self.keys.retain(alive);
         let slots = self.keys.len();
         for pane in self.panes.by_start.values_mut() {
+            // Columns count what is left of them to views themselves.
+            self.left_to_views += pane.left_to_views().saturating_sub(pane.content().columns_size());
             pane.keep(&moved)?;
         }
         self.panes.by_start.retain(|_, pane| !pane.content().slots.is_empty());

@@ -42,6 +42,8 @@ pub(super) struct PaneGroup {
     pub(super) groups: Vec<u32>,
     /// Views have it too.
     views: Arc<()>,
+    /// Bytes that views alone have since this was last asked for.
+    pub(super) left_to_views: usize,
 }
 
 /// The panes by their start.
@@ -94,6 +96,7 @@ impl PaneGroup {
             scratch: Scratch::default(),
             groups: Vec::new(),
             views: Arc::default(),
+            left_to_views: 0,
         })
     }
 
@@ -115,6 +118,7 @@ impl PaneGroup {
             scratch: Scratch::default(),
             groups: Vec::new(),
             views: Arc::clone(&self.views),
+            left_to_views: 0,
         })
     }
 
@@ -125,9 +129,10 @@ impl PaneGroup {
     }
 
     fn copied(&mut self) -> usize {
+        let left = std::mem::take(&mut self.left_to_views);
         let members: usize = self.members.iter_mut().map(Member::take_copied).sum();
         let panes: usize = self.panes.by_start.values_mut().map(Pane::take_copied).sum();
-        members + panes + self.keys.take_copied()
+        left + members + panes + self.keys.take_copied()
     }
 
     /// Takes in rows of the source. `watermarks` are as of after each row; they never go back. Clears the bits in `late`
@@ -188,7 +193,7 @@ impl PaneGroup {
             if members.iter().any(|member| member.needs(*first.key(), watermark)) {
                 break;
             }
-            first.remove();
+            self.left_to_views += first.remove().left_to_views();
         }
         self.panes.tiles.expire(self.panes.by_start.first_key_value().map_or(watermark, |(start, _)| *start));
         Ok(())

@@ -37,6 +37,8 @@ pub(super) struct Member {
     pub(super) told: BTreeMap<i64, Told>,
     /// Ends of closed windows and keys that have changed since.
     pub(super) behind: Vec<(i64, u32)>,
+    /// Bytes that views alone have since this was last asked for.
+    left_to_views: usize,
 }
 
 impl Member {
@@ -56,6 +58,7 @@ impl Member {
             is_dirty: Vec::new(),
             told: BTreeMap::new(),
             behind: Vec::new(),
+            left_to_views: 0,
         }
     }
 
@@ -297,13 +300,15 @@ impl Member {
             is_dirty: Vec::new(),
             told: self.told.iter_mut().map(|(end, told)| (*end, told.share())).collect(),
             behind: self.behind.clone(),
+            left_to_views: 0,
         }
     }
 
     /// Bytes that were copied because a view held them, since this was last asked.
     pub(super) fn take_copied(&mut self) -> usize {
         let told: usize = self.told.values_mut().map(Told::take_copied).sum();
-        self.running.take_copied() + self.dirty.take_copied() + told
+        let left = std::mem::take(&mut self.left_to_views);
+        self.running.take_copied() + self.dirty.take_copied() + told + left
     }
 
     pub(super) fn size(&self) -> usize {

@@ -64,6 +64,8 @@ impl Pairs {
 pub(super) struct Pane {
     rows: HashMap<u32, u32, SlotHash>,
     content: Arc<Content>,
+    /// Whether it may have changed since a view of it was taken: of the many panes of a wide window few do.
+    is_written: bool,
 }
 
 /// What a pane gives: everything but where the row of a key is.
@@ -100,7 +102,7 @@ impl Pane {
 
     /// A pane that gives this.
     pub(super) fn of(content: Content) -> Self {
-        let mut pane = Self { rows: HashMap::default(), content: Arc::new(content) };
+        let mut pane = Self { rows: HashMap::default(), content: Arc::new(content), is_written: true };
         pane.index();
         pane
     }
@@ -117,6 +119,7 @@ impl Pane {
 
     /// What it gives, to be changed. Who changes keys makes the [index](Self::index) again.
     pub(super) fn content_mut(&mut self) -> &mut Content {
+        self.is_written = true;
         Arc::make_mut(&mut self.content)
     }
 
@@ -128,6 +131,7 @@ impl Pane {
         events: &[u32],
         scratch: &mut Scratch,
     ) -> Result<(), WindowError> {
+        self.is_written = true;
         let content = Arc::make_mut(&mut self.content);
         scratch.rows.clear();
         for event in events {
@@ -174,25 +178,44 @@ impl Pane {
 
     /// A view: what it gives now, whatever is added from now on. It finds no row by its key.
     pub(super) fn share(&mut self) -> Self {
-        if let Some(content) = Arc::get_mut(&mut self.content) {
+        if std::mem::take(&mut self.is_written)
+            && let Some(content) = Arc::get_mut(&mut self.content)
+        {
             content.additive.iter_mut().for_each(PaneColumn::freeze);
         }
-        Self { rows: HashMap::default(), content: Arc::clone(&self.content) }
+        Self { rows: HashMap::default(), content: Arc::clone(&self.content), is_written: false }
     }
 
     /// Bytes that were copied because a view held them, since this was last asked.
     pub(super) fn take_copied(&mut self) -> usize {
+        if !self.is_written {
+            return 0;
+        }
         // What a view has too has not been written since.
         let content = Arc::get_mut(&mut self.content);
         content.map_or(0, |content| content.additive.iter_mut().map(PaneColumn::take_copied).sum())
     }
 
+    /// Bytes that views alone have once the pane is dropped.
+    pub(super) fn left_to_views(&self) -> usize {
+        if Arc::strong_count(&self.content) > 1 { self.content.size() } else { 0 }
+    }
+
     /// Memory held, bytes: a function of the content, the same after a restart.
     pub(super) fn size(&self) -> usize {
-        let Content { slots, additive, distinct, merged } = &*self.content;
-        let additive: usize = additive.iter().map(PaneColumn::size).sum();
-        let distinct: usize = distinct.iter().map(|pairs| 12 * doubled(pairs.len())).sum();
-        let merged: usize = merged.iter().map(Partial::size).sum();
-        additive + distinct + merged + 4 * doubled(slots.len()) + 9 * hashed(slots.len())
+        self.content.size() + 9 * hashed(self.content.slots.len())
+    }
+}
+
+impl Content {
+    fn size(&self) -> usize {
+        let distinct: usize = self.distinct.iter().map(|pairs| 12 * doubled(pairs.len())).sum();
+        let merged: usize = self.merged.iter().map(Partial::size).sum();
+        self.columns_size() + distinct + merged + 4 * doubled(self.slots.len())
+    }
+
+    /// Bytes of counts and sums.
+    pub(super) fn columns_size(&self) -> usize {
+        self.additive.iter().map(PaneColumn::size).sum()
     }
 }

@@ -129,7 +129,7 @@ impl PaneGroup {
                     tile.push(partial);
                 }
             }
-            level.by_start = starts.into_iter().zip(tiles).collect();
+            level.by_start = starts.into_iter().zip(tiles.into_iter().map(Arc::new)).collect();
         }
         Ok(())
     }

@@ -36,7 +36,7 @@ pub(super) struct Level {
     /// Tiles that end up to here have been made, if they have events.
     pub(super) made_until: i64,
     /// Per merged aggregate, its states.
-    pub(super) by_start: BTreeMap<i64, Vec<Partial>>,
+    pub(super) by_start: BTreeMap<i64, Arc<Vec<Partial>>>,
 }
 
 impl Tiles {
@@ -91,7 +91,7 @@ impl Tiles {
                     }
                     tile.push(merged);
                 }
-                level.by_start.insert(floor(parts[0], level.width), tile);
+                level.by_start.insert(floor(parts[0], level.width), Arc::new(tile));
             }
             level.made_until = end;
         }
@@ -118,8 +118,10 @@ impl Tiles {
                 continue;
             }
             let tile = level.by_start.entry(start);
-            let tile = tile.or_insert_with(|| aggregates.merged.iter().map(|_| Partial::default()).collect());
-            for ((partial, part), aggregate) in tile.iter_mut().zip(&input.merged).zip(&aggregates.merged) {
+            let tile = tile.or_insert_with(|| Arc::new(aggregates.merged.iter().map(|_| Partial::default()).collect()));
+            for ((partial, part), aggregate) in
+                Arc::make_mut(tile).iter_mut().zip(&input.merged).zip(&aggregates.merged)
+            {
                 partial.push(aggregate, part, &input.slots, &[row])?;
             }
         }
@@ -170,11 +172,12 @@ impl Tiles {
 
     /// All states, for changes of keys.
     pub(super) fn partials_mut(&mut self) -> impl Iterator<Item = &mut Partial> {
-        self.levels.iter_mut().flat_map(|level| level.by_start.values_mut()).flatten()
+        self.levels.iter_mut().flat_map(|level| level.by_start.values_mut()).flat_map(Arc::make_mut)
     }
 
     /// Memory held, bytes.
     pub(super) fn size(&self) -> usize {
-        self.levels.iter().flat_map(|level| level.by_start.values()).flatten().map(Partial::size).sum()
+        let tiles = self.levels.iter().flat_map(|level| level.by_start.values());
+        tiles.flat_map(|tile| tile.as_slice()).map(Partial::size).sum()
     }
 }

@@ -2,7 +2,7 @@
 
 use arrow::array::BooleanArray;
 
-use super::Member;
+use super::{Member, Told};
 use crate::window::WindowError;
 use crate::window::closed::aggregate::OutputSource;
 use crate::window::closed::emit::{Emission, EmissionKind, Rows};
@@ -27,7 +27,10 @@ impl Member {
             slots.retain(|slot| self.is_dirty[*slot as usize] || !is_final(*slot));
         }
         self.emit(gather, Range::Running(window), &slots, (EmissionKind::Final, window.1), out)?;
-        self.told.remove(&window.1);
+        if let Some(mut told) = self.told.remove(&window.1) {
+            told.replace(Told::default());
+            self.left_to_views += told.take_copied();
+        }
         Ok(())
     }
 
