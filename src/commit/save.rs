@@ -11,17 +11,19 @@ use tokio::sync::oneshot;
 use crate::bus::StreamSequence;
 use crate::commit::Progress;
 use crate::snapshot::Draft;
-use crate::step::{Shown, StepView};
+use crate::step::{LabelsView, Shown, StepView};
 
 /// Changes when the meaning of a head or the set of parts does.
 pub(crate) const FORMAT: u32 = 1;
 
 /// A snapshot on its way.
 pub(crate) struct Save {
-    /// Has the parts of the scoring thread; those of the step are written once they are committed.
+    /// Parts are written into it once they are committed.
     pub(crate) draft: Draft,
     /// The step as it was.
     pub(crate) state: Option<StepView>,
+    /// What waits for feedback, as it was.
+    pub(crate) labels: Option<LabelsView>,
     pub(crate) progress: Progress,
     pub(crate) impressions: Shown,
     /// Told when Delta tables hold everything up to here.

@@ -43,7 +43,7 @@
 //!   input, step_thread      what the step's thread takes, and the thread
 //!   serve/, train/          models and the scoring thread; the training thread
 //!   viewing                 views of the state, taken on the step's thread and counted there
-//!   saving, parts           snapshots, written from views
+//!   saving                  snapshots, written from views
 //!   keeping, upkeep         Delta tables
 //!   references              tables of facts, and their changes
 //!   silence                 when the clock closes labels, because no event does
@@ -54,7 +54,6 @@
 mod error;
 mod input;
 mod keeping;
-mod parts;
 mod past;
 mod patience;
 mod rebuild;

@@ -12,6 +12,7 @@
 //! A snapshot that cannot be stored is reported and left, and so is one whose view holds too much of what events have changed
 //! meanwhile: the pipeline goes on, the next interval tries again, and a restart until then replays more.
 
+use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,15 +21,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::EngineError;
 use super::input::Input;
-use super::parts::save_parts;
 use super::telemetry::{Queue, Waiting, record_snapshot};
 use crate::clock;
 use crate::commit::{CommitError, Committed, FORMAT, Head, Place, Progress, Save, Worker, pass};
 use crate::snapshot::{Draft, Figures, SnapshotStore};
-use crate::step::{Shown, StepView};
+use crate::step::{LabelsView, Shown, StepError, StepView};
 
-/// Saving stops the scoring thread, for the label join; it may take this share of the time at most, whatever the interval
-/// says.
+/// Taking the views of a snapshot stops the step and the scoring thread; it may take this share of the time at most, whatever
+/// the interval says.
 const MOST_SHARE: u32 = 20;
 
 /// Asks for a snapshot now and then, until told to stop.
@@ -72,6 +72,7 @@ pub(crate) async fn request(
     let save = Save {
         draft,
         state: None,
+        labels: None,
         progress: Progress::default(),
         impressions: Shown::default(),
         history: None,
@@ -93,8 +94,8 @@ pub(crate) async fn store_all(
     let waiting = Waiting::of(worker.pipeline(), Queue::Snapshots);
     while let Some(Committed { save, epoch, output }) = saves.recv().await {
         waiting.record(saves.len());
-        let Save { draft, state, progress, impressions, history, stored, done, began, paused } = save;
-        let draft = write_state(draft, state).await;
+        let Save { draft, state, labels, progress, impressions, history, stored, done, began, paused } = save;
+        let draft = write_state(draft, labels, state).await;
         if let Some(history) = history
             && history.await.is_err()
         {
@@ -121,18 +122,40 @@ pub(crate) async fn store_all(
     Ok(())
 }
 
-/// Writes the step's parts as they were, on a thread that may wait for the store.
-async fn write_state(mut draft: Draft, state: Option<StepView>) -> Result<Draft, EngineError> {
-    let Some(state) = state else { return Ok(draft) };
+/// Writes the parts of both threads as they were, on a thread that may wait for the store.
+async fn write_state(
+    mut draft: Draft,
+    labels: Option<LabelsView>,
+    state: Option<StepView>,
+) -> Result<Draft, EngineError> {
     let written = tokio::task::spawn_blocking(move || {
-        save_parts(&mut draft, state.parts(), |part, output| {
-            state.save_part(part, output)?;
-            state.release_part(part);
-            Ok(())
-        })?;
+        if let Some(labels) = labels {
+            save_parts(&mut draft, &labels.parts(), |part, output| labels.save_part(part, output))?;
+        }
+        if let Some(state) = state {
+            save_parts(&mut draft, state.parts(), |part, output| {
+                state.save_part(part, output)?;
+                state.release_part(part);
+                Ok(())
+            })?;
+        }
         Ok(draft)
     });
     written.await.unwrap_or(Err(EngineError::Thread("save")))
+}
+
+/// Writes parts of the state, one after the other; on a thread that may wait for the store.
+fn save_parts(
+    draft: &mut Draft,
+    parts: &[String],
+    save: impl Fn(&str, &mut dyn Write) -> Result<(), StepError>,
+) -> Result<(), EngineError> {
+    for name in parts {
+        let mut part = draft.part(name)?;
+        save(name, &mut part)?;
+        part.finish().map_err(|source| EngineError::Part { part: name.clone(), source })?;
+    }
+    Ok(())
 }
 
 /// Makes a snapshot found whose parts are written.
@@ -172,12 +195,13 @@ mod tests {
         let store = SnapshotStore::open(&Location::folder(folder.path())).await.unwrap();
         let given_up = view();
         given_up.end();
-        let failed = write_state(store.begin().unwrap(), Some(given_up)).await;
+        let failed = write_state(store.begin().unwrap(), None, Some(given_up)).await;
         assert!(matches!(failed, Err(EngineError::Step(StepError::ViewEnded { .. }))));
 
         let view = view();
         let parts = view.parts().to_vec();
-        let draft = write_state(store.begin().unwrap(), Some(view)).await.unwrap_or_else(|error| panic!("{error}"));
+        let draft =
+            write_state(store.begin().unwrap(), None, Some(view)).await.unwrap_or_else(|error| panic!("{error}"));
         let generation = store.publish(&draft.write(Vec::new()).await.unwrap()).await.unwrap();
         assert!(parts.iter().all(|part| generation.find(part).is_some()));
     }

@@ -30,6 +30,10 @@ use crate::pipeline::{LabelPlan, Pipeline};
 use crate::score::{Group, Ranked};
 use crate::time::EventTime;
 
+use self::recorded::in_order;
+pub(crate) use self::recorded::{Made, Past, Recorded, Shown, Tick};
+pub use self::saving::LabelsView;
+
 /// A message of examples or impressions has about so many bytes at most, half of what a broker takes.
 const MESSAGE_BYTES: usize = 512 << 10;
 /// What a row takes beside its vector: label, kind, times, key.
@@ -330,6 +334,3 @@ fn vector(output: &StepOutput, row: usize, columns: usize) -> &[f32] {
 
 #[cfg(test)]
 mod tests;
-
-use recorded::in_order;
-pub(crate) use recorded::{Made, Past, Recorded, Shown, Tick};

@@ -13,7 +13,6 @@ use crate::commit::{
     record_replaced,
 };
 use crate::engine::EngineError;
-use crate::engine::parts::save_parts;
 use crate::engine::stats::Stats;
 use crate::engine::telemetry::{Queue, Waiting, record_labels, record_left_out, record_scores};
 use crate::pipeline::Pipeline;
@@ -64,18 +63,16 @@ impl ScoringThread {
         Ok(())
     }
 
-    /// Writes this thread's part of a snapshot.
+    /// Adds this thread's part of a snapshot.
     fn save(&mut self, mut save: Box<Save>) -> Option<Box<Save>> {
         let start = clock::now();
         if let Some(labeller) = &mut self.labeller {
             let caught_up = labeller.catch_up(read(&self.pipeline, &save.progress.position()));
-            let saved = caught_up.map_err(StepError::from).map_err(EngineError::from).and_then(|()| {
-                save_parts(&mut save.draft, &labeller.parts(), |part, output| labeller.save_part(part, output))
-            });
-            if let Err(error) = saved {
+            if let Err(error) = caught_up.map_err(StepError::from) {
                 tracing::error!(%error, "no snapshot: a restart has more to replay");
                 return None;
             }
+            save.labels = Some(labeller.view());
             save.impressions = labeller.shown();
         }
         save.paused = save.paused.max(start.elapsed());

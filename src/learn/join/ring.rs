@@ -11,10 +11,12 @@
 //! ```
 //!
 //! Rows leave only at the old end, so a link to a row that is gone is the end of its chain and nothing is ever unlinked.
-//! A slab whose rows are all gone is used again for the newest rows.
+//! A slab whose rows are all gone is used again for the newest rows, unless a view has it too: views share slabs, and the first
+//! write to one of them copies it.
 
 use std::collections::VecDeque;
 use std::iter::successors;
+use std::sync::Arc;
 
 const SLAB_ROWS: usize = 64;
 
@@ -69,11 +71,28 @@ struct Slab {
     vectors: Vec<f32>,
 }
 
+impl Slab {
+    fn new(columns: usize) -> Self {
+        Self { rows: Vec::with_capacity(SLAB_ROWS), vectors: Vec::with_capacity(SLAB_ROWS * columns) }
+    }
+}
+
+/// With room for as many rows.
+impl Clone for Slab {
+    fn clone(&self) -> Self {
+        let mut slab =
+            Self { rows: Vec::with_capacity(SLAB_ROWS), vectors: Vec::with_capacity(self.vectors.capacity()) };
+        slab.rows.extend_from_slice(&self.rows);
+        slab.vectors.extend_from_slice(&self.vectors);
+        slab
+    }
+}
+
 /// A queue of rows with an index. Sequences count from 1 and are never given twice.
 #[derive(Debug)]
 pub(super) struct Ring {
     columns: usize,
-    slabs: VecDeque<Slab>,
+    slabs: VecDeque<Arc<Slab>>,
     spare: Vec<Slab>,
     /// The sequence of the first row of the first slab.
     first: u64,
@@ -122,16 +141,13 @@ impl Ring {
             self.grow_buckets();
         }
         if self.slabs.back().is_none_or(|slab| slab.rows.len() == SLAB_ROWS) {
-            let slab = self.spare.pop().unwrap_or_else(|| Slab {
-                rows: Vec::with_capacity(SLAB_ROWS),
-                vectors: Vec::with_capacity(SLAB_ROWS * self.columns),
-            });
-            self.slabs.push_back(slab);
+            let slab = self.spare.pop().unwrap_or_else(|| Slab::new(self.columns));
+            self.slabs.push_back(Arc::new(slab));
         }
         self.newest_micros = self.newest_micros.max(at_micros);
         let bucket = bucket_of(key, self.buckets.len());
         let older = self.buckets.get_mut(bucket).map_or(0, |head| std::mem::replace(head, self.next));
-        if let Some(slab) = self.slabs.back_mut() {
+        if let Some(slab) = self.slabs.back_mut().map(Arc::make_mut) {
             let newest_micros = self.newest_micros;
             let state = RowState::Open;
             slab.rows.push(Row { key, at_micros, opened_micros, arrived_micros, newest_micros, older, place, state });
@@ -148,13 +164,20 @@ impl Ring {
         }
         self.oldest += 1;
         if self.oldest - self.first == SLAB_ROWS as u64
-            && let Some(mut slab) = self.slabs.pop_front()
+            && let Some(slab) = self.slabs.pop_front()
         {
             self.first = self.oldest;
-            slab.rows.clear();
-            slab.vectors.clear();
-            self.spare.push(slab);
+            if let Ok(mut slab) = Arc::try_unwrap(slab) {
+                slab.rows.clear();
+                slab.vectors.clear();
+                self.spare.push(slab);
+            }
         }
+    }
+
+    /// A view: these rows by their sequences, whatever is done here from now on. It finds none by its key.
+    pub(super) fn share(&self) -> Self {
+        Self { slabs: self.slabs.clone(), spare: Vec::new(), buckets: Vec::new(), ..*self }
     }
 
     /// The row of this sequence; `None` when it is gone.
@@ -173,7 +196,7 @@ impl Ring {
     /// The row of this sequence and its vector, to be changed.
     pub(super) fn row_mut(&mut self, sequence: u64) -> Option<(&mut Row, &mut [f32])> {
         let (slab, index) = self.place_of(sequence)?;
-        let slab = self.slabs.get_mut(slab)?;
+        let slab = Arc::make_mut(self.slabs.get_mut(slab)?);
         let from = index * self.columns;
         Some((slab.rows.get_mut(index)?, slab.vectors.get_mut(from..from + self.columns)?))
     }
@@ -214,7 +237,7 @@ impl Ring {
     fn grow_buckets(&mut self) {
         let count = self.buckets.len() * 2;
         self.buckets = vec![0; count];
-        let rows = self.slabs.iter_mut().flat_map(|slab| &mut slab.rows);
+        let rows = self.slabs.iter_mut().flat_map(|slab| &mut Arc::make_mut(slab).rows);
         for (sequence, row) in (self.first..).zip(rows) {
             if sequence >= self.oldest
                 && let Some(head) = self.buckets.get_mut(bucket_of(row.key, count))

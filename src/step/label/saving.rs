@@ -16,7 +16,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::Labeller;
 use super::recorded::{Past, Recorded};
 use crate::bus::StreamSequence;
-use crate::learn::{Impression, Impressions};
+use crate::learn::{Impression, Impressions, LabelJoin};
 use crate::pipeline::Pipeline;
 use crate::snapshot::{Generation, SaveError, SectionReader, SectionWriter};
 use crate::step::StepError;
@@ -26,15 +26,21 @@ const LABELS: &str = "labels";
 /// Rows of one section: what is held in memory beside the state while it is saved.
 const PART: usize = 1 << 14;
 
-impl Labeller {
-    /// The parts of its state.
-    #[expect(clippy::unused_self, reason = "the parts of a state are asked of the state, as those of a step are")]
-    pub(crate) fn parts(&self) -> Vec<String> {
+/// What is remembered for labels as it was at a moment, to be saved on any thread.
+pub struct LabelsView {
+    join: LabelJoin,
+    recorded: Recorded,
+    settings: u64,
+    columns: usize,
+}
+
+impl LabelsView {
+    /// The names of its parts.
+    pub fn parts(&self) -> Vec<String> {
         vec![LABELS.to_owned()]
     }
 
-    /// Writes a part of the state, between two steps, once it has [caught up](Self::catch_up) with what has been read; nothing
-    /// for a name that is none.
+    /// Writes a part; nothing for a name that is none.
     ///
     /// # Errors
     /// When the output can't be written.
@@ -43,28 +49,6 @@ impl Labeller {
             return Ok(());
         }
         self.save_recorded(output).and_then(|()| self.join.save(output)).map_err(in_part)
-    }
-
-    /// The join of a pipeline that has one, as a snapshot has it.
-    ///
-    /// # Errors
-    /// When the part is missing, damaged, or of other settings.
-    pub(crate) fn restore(pipeline: &Pipeline, from: &Generation) -> Result<Option<Self>, StepError> {
-        if pipeline.labels.is_none() || pipeline.vector.is_none() {
-            return Ok(None);
-        }
-        Self::restored(pipeline, &mut from.part(LABELS)?)
-    }
-
-    /// The join of a pipeline that has one, as the part `labels` has it.
-    ///
-    /// # Errors
-    /// When the part is damaged, or of other settings.
-    pub fn restored(pipeline: &Pipeline, input: &mut dyn Read) -> Result<Option<Self>, StepError> {
-        let Some(mut labeller) = Self::empty(pipeline)? else { return Ok(None) };
-        labeller.recorded = labeller.restore_recorded(input).map_err(in_part)?;
-        labeller.join = labeller.join.restored(input).map_err(in_part)?;
-        Ok(Some(labeller))
     }
 
     fn save_recorded(&self, output: &mut dyn Write) -> Result<(), SaveError> {
@@ -93,6 +77,36 @@ impl Labeller {
             save_rows(part, &positions, &impressions, &mut writer)?;
         }
         writer.finish()
+    }
+}
+
+impl Labeller {
+    /// What it remembers now, between two steps, once it has [caught up](Self::catch_up) with what has been read.
+    pub fn view(&self) -> LabelsView {
+        let recorded = self.recorded.clone();
+        LabelsView { join: self.join.view(), recorded, settings: self.settings, columns: self.columns }
+    }
+
+    /// The join of a pipeline that has one, as a snapshot has it.
+    ///
+    /// # Errors
+    /// When the part is missing, damaged, or of other settings.
+    pub(crate) fn restore(pipeline: &Pipeline, from: &Generation) -> Result<Option<Self>, StepError> {
+        if pipeline.labels.is_none() || pipeline.vector.is_none() {
+            return Ok(None);
+        }
+        Self::restored(pipeline, &mut from.part(LABELS)?)
+    }
+
+    /// The join of a pipeline that has one, as the part `labels` has it.
+    ///
+    /// # Errors
+    /// When the part is damaged, or of other settings.
+    pub fn restored(pipeline: &Pipeline, input: &mut dyn Read) -> Result<Option<Self>, StepError> {
+        let Some(mut labeller) = Self::empty(pipeline)? else { return Ok(None) };
+        labeller.recorded = labeller.restore_recorded(input).map_err(in_part)?;
+        labeller.join = labeller.join.restored(input).map_err(in_part)?;
+        Ok(Some(labeller))
     }
 
     fn restore_recorded(&self, input: &mut dyn Read) -> Result<Recorded, SaveError> {

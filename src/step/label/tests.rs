@@ -183,8 +183,9 @@ fn what_is_more_than_a_message_holds_comes_in_several_that_are_named_apart() {
 
 fn saved(labeller: &Labeller) -> Vec<u8> {
     let mut bytes = Vec::new();
-    for part in labeller.parts() {
-        labeller.save_part(&part, &mut bytes).unwrap();
+    let view = labeller.view();
+    for part in view.parts() {
+        view.save_part(&part, &mut bytes).unwrap();
     }
     bytes
 }

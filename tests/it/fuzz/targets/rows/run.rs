@@ -121,7 +121,7 @@ fn number(request_id: &str) -> u64 {
 fn restarted(pipeline: &Pipeline, labeller: &Labeller) -> Labeller {
     let save = |labeller: &Labeller| {
         let mut bytes = Vec::new();
-        labeller.save_part("labels", &mut bytes).unwrap();
+        labeller.view().save_part("labels", &mut bytes).unwrap();
         bytes
     };
     let saved = save(labeller);
