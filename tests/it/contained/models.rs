@@ -41,13 +41,15 @@ fn unary(operator: &'static str) -> Vec<u8> {
     plain(FLOAT, |graph| graph.node(operator, &["x"], "known"))
 }
 
-/// Divides whole numbers by what is left to seven.
+/// Divides whole numbers by what is left to seven, or by zero.
 fn dividing() -> Vec<u8> {
     plain(INT64, |graph| {
         graph.whole_initializer("ten", &[1], &[10]);
         graph.whole_initializer("seven", &[1], &[7]);
         graph.node("Sub", &["seven", "x"], "left");
-        graph.node("Div", &["ten", "left"], "whole");
+        graph.whole_initializer("zero", &[1], &[0]);
+        graph.node("Max", &["left", "zero"], "bounded");
+        graph.node("Div", &["ten", "bounded"], "whole");
         graph.node_with("Cast", &["whole"], "known", &[("to", i64::from(FLOAT))]);
     })
 }
