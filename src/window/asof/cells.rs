@@ -297,10 +297,7 @@ impl RunningCells {
         }
         let (from, to) = (now.min(tail), now.max(tail));
         if from < to {
-            let rows = sources.recent.of_key(slot).filter(|(_, batch, row)| {
-                let ts = batch.times[*row];
-                from < ts && ts <= to.min(t)
-            });
+            let rows = sources.recent.of_key_within(slot, from, to.min(t));
             let runs = sources.levels.between(horizon, from, to);
             let tiles = runs.filter_map(|run| Some((run, run.find(slot)?)));
             if now < tail {
@@ -340,10 +337,8 @@ impl RunningCells {
                 }
             }
         }
-        for (_, batch, row) in sources.recent.of_key(slot) {
-            if tail < batch.times[row] && batch.times[row] <= t {
-                part.add(record, |aggregate, _| batch.running[aggregate][row]);
-            }
+        for (_, batch, row) in sources.recent.of_key_within(slot, tail, t) {
+            part.add(record, |aggregate, _| batch.running[aggregate][row]);
         }
     }
 

@@ -25,11 +25,31 @@ impl Place {
     const NONE: Self = Self { batch: u32::MAX, row: u32::MAX };
 }
 
+/// A batch whose rows change no more. What a walk along a chain asks of each row is beside it: a look into the batch as well
+/// would be a line of memory more to fetch.
+#[derive(Clone)]
+struct Closed {
+    batch: Arc<RecentBatch>,
+    times: Arc<[i64]>,
+    /// Per row, the row before it of the same key.
+    previous: Arc<[Place]>,
+    newest_so_far: i64,
+}
+
+/// A row on the way along a chain.
+struct Link<'a> {
+    index: usize,
+    batch: &'a RecentBatch,
+    row: usize,
+    time: i64,
+    newest_so_far: i64,
+}
+
 /// The recent rows of a table, oldest batch first.
 #[derive(Default)]
 pub(super) struct Recent {
     first: u32,
-    batches: VecDeque<Arc<RecentBatch>>,
+    batches: VecDeque<Closed>,
     /// The batch whose rows are being applied, behind the others.
     open: Option<RecentBatch>,
     /// Per slot, the newest row. A view has none before [`Self::chain`].
@@ -54,7 +74,10 @@ impl Recent {
 
     /// Ends a step: the rows of its batch change no more.
     pub(super) fn close(&mut self) {
-        self.batches.extend(self.open.take().map(Arc::new));
+        let Some(mut batch) = self.open.take() else { return };
+        let previous = std::mem::take(&mut batch.previous).into();
+        let (times, newest_so_far) = (Arc::clone(&batch.times), batch.newest_so_far);
+        self.batches.push_back(Closed { batch: Arc::new(batch), times, previous, newest_so_far });
     }
 
     /// A view, between two steps. Its rows are found by key after [`Self::chain`].
@@ -69,7 +92,7 @@ impl Recent {
             return;
         }
         self.heads.resize(slots, Place::NONE);
-        for (index, batch) in self.batches.iter().enumerate() {
+        for (index, Closed { batch, .. }) in self.batches.iter().enumerate() {
             let number = self.first.wrapping_add(index as u32);
             for (row, slot) in batch.slots.iter().enumerate().filter(|(_, slot)| **slot != NO_SLOT) {
                 self.heads[*slot as usize] = Place { batch: number, row: row as u32 };
@@ -96,7 +119,7 @@ impl Recent {
     }
 
     pub(super) fn batches(&self) -> impl Iterator<Item = &RecentBatch> {
-        self.batches.iter().map(Arc::as_ref).chain(&self.open)
+        self.batches.iter().map(|closed| closed.batch.as_ref()).chain(&self.open)
     }
 
     /// Oldest time among the rows.
@@ -125,21 +148,34 @@ impl Recent {
         self.close();
     }
 
-    /// The key's rows, newest arrival first, with the batch's index.
-    pub(super) fn of_key(&self, slot: u32) -> impl Iterator<Item = (usize, &RecentBatch, usize)> {
+    /// The key's rows with `from < ts <= to`, newest arrival first, with the batch's index.
+    pub(super) fn of_key_within(
+        &self,
+        slot: u32,
+        from: i64,
+        to: i64,
+    ) -> impl Iterator<Item = (usize, &RecentBatch, usize)> {
+        let links = self.links(slot).filter(move |link| from < link.time && link.time <= to);
+        links.map(|link| (link.index, link.batch, link.row))
+    }
+
+    fn links(&self, slot: u32) -> impl Iterator<Item = Link<'_>> {
         let mut place = self.heads.get(slot as usize).copied().unwrap_or(Place::NONE);
         std::iter::from_fn(move || {
-            let index = place.batch.wrapping_sub(self.first) as usize;
+            let (index, row) = (place.batch.wrapping_sub(self.first) as usize, place.row as usize);
+            if let Some(Closed { batch, times, previous, newest_so_far }) = self.batches.get(index) {
+                place = previous[row];
+                return Some(Link { index, batch, row, time: times[row], newest_so_far: *newest_so_far });
+            }
             let batch = self.batch(index)?;
-            let row = place.row as usize;
             place = batch.previous[row];
-            Some((index, batch, row))
+            Some(Link { index, batch, row, time: batch.times[row], newest_so_far: batch.newest_so_far })
         })
     }
 
     /// The key's rows back to the first that arrived when nothing was newer than `t`: everything newer is among them.
     pub(super) fn of_key_since(&self, slot: u32, t: i64) -> impl Iterator<Item = (&RecentBatch, usize)> {
-        self.of_key(slot).take_while(move |(_, batch, _)| batch.newest_so_far > t).map(|(_, batch, row)| (batch, row))
+        self.links(slot).take_while(move |link| link.newest_so_far > t).map(|link| (link.batch, link.row))
     }
 
     /// Visible rows of any key with `from < ts <= to`, batch by batch.
@@ -163,21 +199,21 @@ impl Recent {
 
     pub(super) fn batch(&self, index: usize) -> Option<&RecentBatch> {
         match self.batches.get(index) {
-            Some(batch) => Some(batch),
+            Some(closed) => Some(&closed.batch),
             None => self.open.as_ref().filter(|_| index == self.batches.len()),
         }
     }
 
     /// How many batches, from the oldest, hold only rows up to `watermark`, and how many rows these are.
     pub(super) fn passed(&self, watermark: i64) -> (usize, usize) {
-        let passed = self.batches.iter().take_while(|batch| batch.newest <= watermark);
-        passed.fold((0, 0), |(batches, rows), batch| (batches + 1, rows + batch.slots.len()))
+        let passed = self.batches.iter().take_while(|closed| closed.batch.newest <= watermark);
+        passed.fold((0, 0), |(batches, rows), closed| (batches + 1, rows + closed.times.len()))
     }
 
     /// Removes the oldest `batches`.
     pub(super) fn take(&mut self, batches: usize) -> Vec<Arc<RecentBatch>> {
         self.first = self.first.wrapping_add(batches as u32);
-        let taken: Vec<_> = self.batches.drain(..batches).collect();
+        let taken: Vec<_> = self.batches.drain(..batches).map(|closed| closed.batch).collect();
         self.rows -= taken.iter().map(|batch| batch.slots.len()).sum::<usize>();
         taken
     }
@@ -191,7 +227,7 @@ impl Recent {
 
     /// Gives every key its new slot; the rows of forgotten keys belong to no key any more.
     pub(super) fn rename(&mut self, moved: &[u32], slots: usize) {
-        let closed = self.batches.iter_mut().map(Arc::make_mut);
+        let closed = self.batches.iter_mut().map(|closed| Arc::make_mut(&mut closed.batch));
         for slot in closed.chain(&mut self.open).flat_map(|batch| &mut batch.slots).filter(|slot| **slot != NO_SLOT) {
             *slot = moved[*slot as usize];
         }

@@ -1,5 +1,7 @@
 //! The rows of one step with everything evaluated that the table needs of them.
 
+use std::sync::Arc;
+
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::{DataType, Float64Type, Int64Type, TimestampMicrosecondType};
@@ -14,7 +16,7 @@ use crate::window::keys::KeyIndex;
 /// See the module.
 #[derive(Clone)]
 pub(in crate::window::asof) struct RecentBatch {
-    pub(in crate::window::asof) times: Vec<i64>,
+    pub(in crate::window::asof) times: Arc<[i64]>,
     pub(in crate::window::asof) slots: Vec<u32>,
     /// Per running aggregate, what each row adds.
     pub(in crate::window::asof) running: Vec<Vec<i64>>,
@@ -28,7 +30,7 @@ pub(in crate::window::asof) struct RecentBatch {
     pub(super) oldest: i64,
     /// Newest time of this batch and all before it.
     pub(super) newest_so_far: i64,
-    /// Per row, the row before it of the same key.
+    /// Per row, the row before it of the same key, until the batch is closed.
     pub(super) previous: Vec<Place>,
 }
 
@@ -137,6 +139,7 @@ impl RecentBatch {
         let newest = times.iter().copied().max().unwrap_or(i64::MIN);
         let oldest = times.iter().copied().min().unwrap_or(i64::MAX);
         let previous = vec![Place::NONE; times.len()];
+        let times = times.into();
         Self { times, slots, running, distinct, last, merged, newest, oldest, newest_so_far: newest, previous }
     }
 }

@@ -11,7 +11,7 @@ use crate::window::asof::plan::FeaturePlan;
 use crate::window::asof::recent::{DistinctInput, LastInput, MergedInput, RecentBatch, Values};
 
 pub(super) fn recent_columns(batch: &RecentBatch) -> Named {
-    let mut columns = vec![longs(batch.times.clone()), slots_column(batch.slots.clone())];
+    let mut columns = vec![longs(batch.times.to_vec()), slots_column(batch.slots.clone())];
     columns.extend(batch.running.iter().map(|running| longs(running.clone())));
     let values = |values: &Values| -> [ArrayRef; 2] {
         [longs(values.words.clone()), Arc::new(BooleanArray::new(values.is_valid.clone(), None))]

@@ -170,11 +170,8 @@ impl FeatureTable {
             }
         }
         let first = picks.rows.len();
-        for (batch_index, batch, row) in self.recent.of_key(slot) {
-            if batch.times[row] > tail && batch.times[row] <= t {
-                picks.rows.push(Pick { read, source: (0, batch_index as u32), row: row as u32 });
-            }
-        }
+        let rows = self.recent.of_key_within(slot, tail, t);
+        picks.rows.extend(rows.map(|(batch, _, row)| Pick { read, source: (0, batch as u32), row: row as u32 }));
         picks.rows[first..].reverse();
     }
 }
