@@ -1,33 +1,26 @@
-//! A vector in pages that views share: what is written after a view was taken is copied first, a page at a time.
+//! A vector that views share: what is written after a view was taken is copied first, a page at a time.
 //!
 //! ```text
-//!   table  chunk │ chunk │ chunk            a view copies a pointer per chunk of 64 pages
-//!            │       │       ╲
-//!            │       │        ╲── own: its list of pages was copied by the first write after the view
-//!          pages   pages     pages ── the page that was written: copied too
-//!            │       │       │ │ ╲
-//!   view   chunk │ chunk │ chunk
+//!   table  own │ shared ───────────╮ own        a view copies a pointer per chunk of 32 pages
+//!          ███ │   └─ pages written │ ███
+//!              │      since: ▪   ▪  │
+//!   view   ────┼─▶ █████████████████
 //! ```
 //!
-//! Taking a view costs nothing per row, and a row that is written costs the copy of its page once per view. Under Zipf's law
-//! most large pages would be written between two views, so pages are small.
+//! Rows lie in chunks, each in one piece, so that finding one takes a look into a small list of chunks and no more. A view makes
+//! chunks be shared, which costs nothing per row. Then a row that is written costs the copy of its page once per view, beside
+//! the chunk; under Zipf's law most large pages would be written between two views, so pages are small. A chunk is in one
+//! piece again with the first page to be copied after its views have ended, or when half of its pages were written.
 
-mod page;
+mod chunk;
 
 use std::mem::{replace, size_of, take};
+use std::ops::Range;
 
-use triomphe::UniqueArc;
+use self::chunk::{Chunk, Layout, PAGES};
 
-use self::page::{Chunk, Page, bytes, make_own};
-
-/// Pages whose pointers a view copies as one.
-const CHUNK: usize = 64;
-
-/// Bytes of a page at most, unless a single row is larger: with its counter it takes two kilobytes.
-const PAGE_BYTES: usize = 2_048 - size_of::<usize>();
-
-/// Rows of the first page at first.
-const FIRST_ROWS: usize = 4;
+/// Bytes of a page at most, unless a single row is larger.
+const PAGE_BYTES: usize = 2_048;
 
 /// Rows of some values each, all of one width.
 #[derive(Clone)]
@@ -35,7 +28,7 @@ pub(crate) struct Paged<T> {
     chunks: Vec<Chunk<T>>,
     /// Values of a row.
     width: usize,
-    /// A page has `1 << shift` rows.
+    /// A chunk has `1 << shift` rows; the last one may have fewer.
     shift: u32,
     rows: usize,
     /// Bytes of a value where they are not all in the page.
@@ -52,7 +45,8 @@ impl<T: Clone> Paged<T> {
 
     /// As [`Self::new`], with about so many rows to a page: where copying a value costs more than its bytes.
     pub(crate) fn of_pages(width: usize, rows: usize) -> Self {
-        Self { chunks: Vec::new(), width: width.max(1), shift: rows.max(1).ilog2(), rows: 0, weigh: None, copied: 0 }
+        let shift = rows.max(1).ilog2() + PAGES.ilog2();
+        Self { chunks: Vec::new(), width: width.max(1), shift, rows: 0, weigh: None, copied: 0 }
     }
 
     /// The same, of values that have more bytes elsewhere: so many in all.
@@ -65,31 +59,56 @@ impl<T: Clone> Paged<T> {
         self.rows
     }
 
-    /// Where a row is: its chunk, its page in there, its first value in that.
+    fn chunk_rows(&self) -> usize {
+        1 << self.shift
+    }
+
+    /// Values of a page.
+    fn page(&self) -> usize {
+        self.chunk_rows() / PAGES * self.width
+    }
+
+    fn layout(&self) -> Layout<T> {
+        Layout { page: self.page(), weigh: self.weigh }
+    }
+
+    /// Where a row is: its chunk, and its values in there.
     #[inline]
-    fn place(&self, row: usize) -> (usize, usize, usize) {
-        let page = row >> self.shift;
-        (page / CHUNK, page % CHUNK, (row & ((1 << self.shift) - 1)) * self.width)
+    fn place(&self, row: usize) -> (usize, Range<usize>) {
+        let first = (row & (self.chunk_rows() - 1)) * self.width;
+        (row >> self.shift, first..first + self.width)
     }
 
     /// The values of a row.
     #[inline]
     pub(crate) fn row(&self, row: usize) -> &[T] {
-        let (chunk, page, first) = self.place(row);
-        &self.chunks[chunk].pages()[page].values()[first..first + self.width]
+        let (chunk, values) = self.place(row);
+        let chunk = &self.chunks[chunk];
+        match &chunk.shared {
+            None => &chunk.own[values],
+            Some(shared) => shared.row(values, self.page()),
+        }
     }
 
     /// The values of a row, to be written.
     #[inline]
     pub(crate) fn row_mut(&mut self, row: usize) -> &mut [T] {
-        let (chunk, page, first) = self.place(row);
-        let page = &mut self.chunks[chunk].own()[page];
-        if let Page::Shared(_) = page {
-            self.copied += make_own(page, self.weigh);
+        let (chunk, values) = self.place(row);
+        if self.chunks[chunk].shared.is_some() {
+            return self.shared_row_mut(chunk, values);
         }
-        match page {
-            Page::Own(values) => &mut values[first..first + self.width],
-            Page::Shared(_) | Page::Moved => &mut [],
+        &mut self.chunks[chunk].own[values]
+    }
+
+    /// The same of a chunk that is shared.
+    #[inline(never)]
+    fn shared_row_mut(&mut self, chunk: usize, values: Range<usize>) -> &mut [T] {
+        let layout = self.layout();
+        let chunk = &mut self.chunks[chunk];
+        self.copied += chunk.leave(values.start, &layout);
+        match &mut chunk.shared {
+            None => &mut chunk.own[values],
+            Some(shared) => shared.row_mut(values, layout.page),
         }
     }
 
@@ -107,24 +126,17 @@ impl<T: Clone> Paged<T> {
 
     /// The values of all rows, in their order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
-        let pages = self.chunks.iter().flat_map(Chunk::pages);
-        pages.flat_map(Page::values).take(self.rows * self.width)
+        let page = self.page();
+        self.chunks.iter().flat_map(move |chunk| chunk.pieces(page)).flatten()
     }
 
     /// The same, to be written: what views hold of them is copied first.
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        let (weigh, copied, values) = (self.weigh, &mut self.copied, self.rows * self.width);
-        let pages = self.chunks.iter_mut().flat_map(Chunk::own);
-        let pages = pages.flat_map(move |page| {
-            if let Page::Shared(_) = page {
-                *copied += make_own(page, weigh);
-            }
-            match page {
-                Page::Own(values) => &mut values[..],
-                Page::Shared(_) | Page::Moved => &mut [],
-            }
-        });
-        pages.take(values)
+        let (layout, copied) = (self.layout(), &mut self.copied);
+        self.chunks.iter_mut().flat_map(move |chunk| {
+            *copied += chunk.leave_all(&layout);
+            &mut chunk.own
+        })
     }
 
     /// Puts these values in the place of all rows; a row has one.
@@ -137,52 +149,31 @@ impl<T: Clone> Paged<T> {
     /// Adds such rows up to `rows`.
     pub(crate) fn resize(&mut self, rows: usize, blank: &[T]) {
         while self.rows < rows {
-            match self.open(blank) {
-                0 => {
-                    self.rows += 1;
-                    self.row_mut(self.rows - 1).clone_from_slice(blank);
-                }
-                more => self.rows = rows.min(self.rows + more),
-            }
+            let more = (self.chunk_rows() - self.rows % self.chunk_rows()).min(rows - self.rows);
+            let chunk = self.open();
+            (0..more).for_each(|_| chunk.extend_from_slice(blank));
+            self.rows += more;
         }
     }
 
     /// Adds a row.
     pub(crate) fn push(&mut self, row: &[T]) {
-        let is_there = self.open(row) > 0;
+        self.open().extend_from_slice(row);
         self.rows += 1;
-        if !is_there {
-            self.row_mut(self.rows - 1).clone_from_slice(row);
-        }
     }
 
-    /// Makes room for the rows that come next, where there is none, and fills it with such rows; gives how many.
-    fn open(&mut self, row: &[T]) -> usize {
-        let (chunk, page, first) = self.place(self.rows);
-        let known = self.chunks.get(chunk).and_then(|chunk| chunk.pages().get(page));
-        let held = known.map(|page| page.values().len() / self.width);
-        // The first page grows: many tables are small.
-        let rows = match held {
-            Some(held) if first < held * self.width => return 0,
-            Some(held) => held,
-            None if self.rows == 0 => FIRST_ROWS.min(1 << self.shift),
-            None => 1 << self.shift,
-        };
-        let rows: UniqueArc<[T]> = (0..rows * self.width).map(|value| row[value % self.width].clone()).collect();
-        let (held, more) = (held.unwrap_or(0), rows.len() / self.width);
-        if held > 0 {
-            // Beneath views this is a copy of the page, as a write is.
-            self.row_mut(self.rows - 1);
-            let pages = self.chunks[chunk].own();
-            let values = pages[page].values().iter().chain(rows.iter()).cloned().collect::<Vec<T>>();
-            pages[page] = Page::Own(values.into_iter().collect());
-        } else {
-            if page == 0 {
-                self.chunks.push(Chunk::EMPTY);
-            }
-            self.chunks[chunk].own().push(Page::Own(rows));
+    /// The chunk of the row that comes next.
+    fn open(&mut self) -> &mut Vec<T> {
+        let (chunk, _) = self.place(self.rows);
+        if chunk == self.chunks.len() {
+            // The first one grows: many tables are small.
+            let room = if chunk == 0 { 0 } else { self.chunk_rows() * self.width };
+            self.chunks.push(Chunk { own: Vec::with_capacity(room), shared: None });
         }
-        more
+        let layout = self.layout();
+        let chunk = &mut self.chunks[chunk];
+        self.copied += chunk.leave_all(&layout);
+        &mut chunk.own
     }
 
     /// A view: the same rows, whatever is written here from now on.
@@ -201,35 +192,27 @@ impl<T: Clone> Paged<T> {
     where
         T: Default,
     {
-        let (chunk, page, first) = self.place(row);
-        match &mut self.chunks[chunk].own()[page] {
-            Page::Own(values) => take(&mut values[first]),
-            page => page.values()[first].clone(),
+        let (chunk, values) = self.place(row);
+        match self.chunks[chunk].own.get_mut(values.start) {
+            Some(value) => take(value),
+            None => self.get(row).clone(),
         }
     }
 
     /// Puts other rows in the place of these, which are given. What views hold of them is held for views alone from now on.
     pub(crate) fn replace(&mut self, rows: Self) -> Self {
-        let copied = self.copied + self.held();
+        let layout = self.layout();
+        let held: usize = self.chunks.iter().map(|chunk| chunk.held(&layout)).sum();
+        let copied = self.copied + held;
         let before = replace(self, rows);
         self.copied += copied;
         before
     }
 
-    /// Bytes of pages that views hold.
-    fn held(&self) -> usize {
-        let chunks = self.chunks.iter().map(|chunk| {
-            let is_held = chunk.shared.as_ref().is_some_and(|shared| !shared.is_unique());
-            let held = chunk.pages().iter().filter(|page| is_held || page.is_held());
-            held.map(|page| bytes(page.values(), self.weigh)).sum::<usize>()
-        });
-        chunks.sum()
-    }
-
-    /// Gives back the pages of rows below this one, which are not looked at any more.
+    /// Gives back the chunks of rows below this one, which are not looked at any more.
     pub(crate) fn release_below(&mut self, row: usize) {
         let until = self.place(row).0.min(self.chunks.len());
-        let held = self.chunks[..until].iter_mut().rev().take_while(|chunk| !chunk.pages().is_empty());
+        let held = self.chunks[..until].iter_mut().rev().take_while(|chunk| !chunk.is_empty());
         held.for_each(|chunk| *chunk = Chunk::EMPTY);
     }
 
@@ -290,7 +273,7 @@ mod tests {
         fn views_stay_what_they_were_and_the_rest_is_a_vector(
             actions in prop::collection::vec(action(), 1..200),
             // Few rows to a page, so that chunks fill up.
-            page in prop::sample::select(vec![2, 32]),
+            page in prop::sample::select(vec![1, 2, 32]),
         ) {
             let mut rows = Paged::of_pages(2, page);
             let mut naive: Vec<[i64; 2]> = Vec::new();
@@ -352,11 +335,14 @@ mod tests {
         rows.get_mut(0).push(2);
         assert_eq!(rows.take_copied(), 200);
         rows.iter_mut().take(4).for_each(|list| list.push(3));
-        // Of rows 2 and 3 alone.
-        assert_eq!((rows.take_copied(), view.get(2).len()), (200, 100));
+        // Of rows 2 to 4 alone.
+        assert_eq!((rows.take_copied(), view.get(2).len()), (300, 100));
+        let other = rows.share();
+        rows.get_mut(0).push(4);
         let before = rows.replace(Paged::of_pages(1, 2).weighed(|list: &Vec<u8>| list.len()));
-        // Row 4 and the blank one beside it; the others are the table's own.
-        assert_eq!((rows.take_copied(), before.len(), view.len()), (200, 5, 5));
+        // The first page, when it was copied, and then all others.
+        assert_eq!((rows.take_copied(), before.len(), other.len()), (102 + 101 + 101 + 101 + 100, 5, 5));
+        drop((view, other));
         drop(before);
         let mut rows = Paged::of_pages(1, 2);
         rows.resize(3, &[vec![7_u8]]);
@@ -365,19 +351,54 @@ mod tests {
     }
 
     #[test]
-    fn a_few_rows_have_a_small_page_that_grows() {
+    fn a_few_rows_have_a_small_chunk_that_grows() {
         let mut rows = Paged::new(1);
         let mut bytes = Vec::new();
-        for row in 0..130_i64 {
+        for row in 0..600_i64 {
             rows.push(&[row]);
             let view = rows.share();
             *rows.get_mut(0) = -1;
             bytes.push(rows.take_copied());
             drop(view);
         }
-        // The page of the first row alone is copied, of 4 rows, then 8, and 128 at most.
-        assert_eq!([bytes[0], bytes[3], bytes[4], bytes[63], bytes[64], bytes[129]], [32, 32, 64, 512, 1_024, 1_024]);
-        assert!(rows.iter().skip(1).copied().eq(1..130));
+        // A page has 256 rows, and is all there is at first.
+        assert_eq!([bytes[0], bytes[3], bytes[4], bytes[255], bytes[256], bytes[599]], [8, 32, 40, 2_048, 2_048, 2_048]);
+        assert!(rows.iter().skip(1).copied().eq(1..600));
+    }
+
+    #[test]
+    fn of_a_chunk_half_of_which_was_written_everything_is_copied_and_then_no_more() {
+        let mut rows = Paged::new(1);
+        rows.resize(16_384, &[0_i64]);
+        let view = rows.share();
+        (0..16 * 256).for_each(|row| *rows.get_mut(row) += 1);
+        assert_eq!(rows.take_copied(), 16 * 2_048);
+        *rows.get_mut(16 * 256) += 1;
+        assert_eq!(rows.take_copied(), 16 * 2_048);
+        (0..8_192).for_each(|row| *rows.get_mut(row) += 1);
+        assert_eq!(rows.take_copied(), 0);
+        assert!(view.iter().all(|value| *value == 0));
+        let (twice, once) = (16 * 256 + 1, 8_192);
+        let expected = (0..16_384).map(|row| if row < twice { 2 } else { i64::from(row < once) });
+        assert!(rows.iter().copied().eq(expected));
+    }
+
+    #[test]
+    fn what_was_written_beneath_a_view_stays_when_it_has_ended() {
+        let mut rows = Paged::of_pages(1, 2);
+        rows.resize(64, &[vec![0_u8]]);
+        let view = rows.share();
+        (0..8).for_each(|row| rows.get_mut(row).push(1));
+        drop(view);
+        rows.get_mut(20).push(2);
+        // Bytes of a list itself: these are not weighed.
+        assert_eq!(rows.take_copied(), 8 * size_of::<Vec<u8>>());
+        let expected = |row| match row {
+            0..8 => vec![0, 1],
+            20 => vec![0, 2],
+            _ => vec![0],
+        };
+        assert!((0..64).all(|row| *rows.get(row) == expected(row)));
     }
 
     #[test]
@@ -386,10 +407,10 @@ mod tests {
         rows.resize(100_000, &[0_i64]);
         let mut view = rows.share();
         view.release_below(70_000);
-        // Of the chunks before the one that has row 70,000.
+        // Of the chunks before the one that has row 70,000, whose first row is 65,536.
         *rows.get_mut(65_535) += 1;
         assert_eq!(rows.take_copied(), 0);
         *rows.get_mut(70_000) += 1;
-        assert_eq!((rows.take_copied(), *view.get(70_000)), (1_024, 0));
+        assert_eq!((rows.take_copied(), *view.get(70_000)), (2_048, 0));
     }
 }

@@ -7,18 +7,11 @@ use super::{NO_SLOT, mix, next_slot};
 use crate::window::WindowError;
 use crate::window::paged::Paged;
 
-/// Keys of a page: they are only added to, so that a view makes no other page than the last be copied.
-const KEYS_OF_PAGE: usize = 4_096;
-
 /// See the module.
 pub(super) struct Integers {
     values: Paged<i64>,
     /// The slot of NULL, whose value is not looked at.
     null: Option<u32>,
-}
-
-fn none() -> Paged<i64> {
-    Paged::of_pages(1, KEYS_OF_PAGE)
 }
 
 fn hash(value: i64) -> u64 {
@@ -28,7 +21,7 @@ fn hash(value: i64) -> u64 {
 impl Integers {
     /// No keys yet.
     pub(super) fn new() -> Self {
-        Self { values: none(), null: None }
+        Self { values: Paged::new(1), null: None }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -42,7 +35,7 @@ impl Integers {
 
     /// Keeps the keys that have a new slot, in their order.
     pub(super) fn retain(&mut self, moved: &[u32]) {
-        let mut values = none();
+        let mut values = Paged::new(1);
         let kept = self.values.iter().zip(moved).filter(|(_, to)| **to != NO_SLOT);
         kept.for_each(|(value, _)| values.push(&[*value]));
         drop(self.values.replace(values));
