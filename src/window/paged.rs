@@ -362,7 +362,10 @@ mod tests {
             drop(view);
         }
         // A page has 256 rows, and is all there is at first.
-        assert_eq!([bytes[0], bytes[3], bytes[4], bytes[255], bytes[256], bytes[599]], [8, 32, 40, 2_048, 2_048, 2_048]);
+        assert_eq!(
+            [bytes[0], bytes[3], bytes[4], bytes[255], bytes[256], bytes[599]],
+            [8, 32, 40, 2_048, 2_048, 2_048]
+        );
         assert!(rows.iter().skip(1).copied().eq(1..600));
     }
 

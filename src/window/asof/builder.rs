@@ -1,6 +1,6 @@
 //! Takes the aggregate calls of a feature apart, and keeps each thing once.
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::{DFSchemaRef, ScalarValue};
 use datafusion::logical_expr::expr::{AggregateFunction, AggregateFunctionParams};
 use datafusion::logical_expr::{Expr, ExprSchemable};
@@ -96,6 +96,7 @@ impl Builder<'_> {
         let argument_type = argument.get_type(&self.input)?;
         let is_float = argument_type == DataType::Float64;
         let is_number = is_float || argument_type == DataType::Int64;
+        let is_time = matches!(argument_type, DataType::Timestamp(TimeUnit::Microsecond, _));
         let is_row_count = matches!(argument, Expr::Literal(value, _) if !value.is_null());
         let most = match args {
             [_, Expr::Literal(ScalarValue::Int64(Some(most)), _)] => usize::try_from(*most).unwrap_or(0),
@@ -116,7 +117,7 @@ impl Builder<'_> {
                 let (sum, count) = self.counted_cell(RunningKind::SumFloat, argument, filter, horizon)?;
                 OutputSource::Average { sum, count }
             }
-            ("min" | "max", _, 1) if is_number => {
+            ("min" | "max", _, 1) if is_number || is_time => {
                 let kind = RunningKind::Extreme(Extreme { is_max: name == "max", is_float });
                 let (extreme, count) = self.counted_cell(kind, argument, filter, horizon)?;
                 OutputSource::Extreme { extreme, count }

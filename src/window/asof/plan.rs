@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use datafusion::logical_expr::Expr;
+use datafusion::logical_expr::{Expr, ExprSchemable};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 use xxhash_rust::xxh3::xxh3_64;
@@ -252,7 +252,18 @@ impl FeaturePlan {
         }
         let (text, columns) = (normal_form(sql)?, columns_form(builder.input.as_arrow()));
         let back = retention.width_micros();
-        let meaning = format!("as-of table {FORM}\n{text}\nover {columns}\nby {time:?}, back {back} microseconds");
+        let mut meaning = format!("as-of table {FORM}\n{text}\nover {columns}\nby {time:?}, back {back} microseconds");
+        let calls = &form.aggregate.aggr_expr;
+        let has_extreme_time = outputs.iter().zip(calls).any(|(output, call)| {
+            let is_time = || matches!(call.get_type(&builder.input), Ok(DataType::Timestamp(..)));
+            matches!(output, OutputSource::Extreme { .. }) && is_time()
+        });
+        if has_extreme_time {
+            // Nor is one that merges them.
+            let change = "\nextremes of times in cells";
+            earlier.push_str(change);
+            meaning.push_str(change);
+        }
         Ok(Self {
             name: name.to_owned(),
             stream,

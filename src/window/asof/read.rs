@@ -7,7 +7,7 @@ use arrow::array::{
     new_null_array,
 };
 use arrow::buffer::{BooleanBuffer, NullBuffer, OffsetBuffer};
-use arrow::compute::{interleave, nullif, take_arrays};
+use arrow::compute::{cast, interleave, nullif, take_arrays};
 use arrow::datatypes::{DataType, Field, Float64Type, TimestampMicrosecondType};
 use datafusion::logical_expr::EmitTo;
 use datafusion::physical_expr::utils::collect_columns;
@@ -125,8 +125,8 @@ impl ReadSource<'_> {
         let mut overflows: Vec<(usize, Failures)> = Vec::new();
         for output in &self.plan.outputs {
             let mut failures = Failures::default();
-            let name = self.plan.aggregate_schema.field(columns.len()).name();
-            let column = self.output(output, reads, name, &mut failures)?;
+            let field = self.plan.aggregate_schema.field(columns.len());
+            let column = self.output(output, reads, field, &mut failures)?;
             if !failures.is_empty() {
                 overflows.push((columns.len(), failures));
             }
@@ -163,12 +163,12 @@ impl ReadSource<'_> {
         Ok(RecordBatch::try_new(Arc::clone(schema), outputs)?)
     }
 
-    /// The column of an aggregate call, under its name. A sum that does not fit is NULL and noted.
+    /// The column of an aggregate call, which has this name and type. A sum that does not fit is NULL and noted.
     fn output(
         &self,
         output: &OutputSource,
         reads: &Reads,
-        name: &str,
+        field: &Field,
         failures: &mut Failures,
     ) -> Result<ArrayRef, WindowError> {
         let column = |cell: CellRef| every(&reads.cells, self.cells.place(cell), self.cells.width());
@@ -180,7 +180,7 @@ impl ReadSource<'_> {
                 Arc::new(Float64Array::new(column(*sum).map(as_float).collect(), valid(*count)))
             }
             OutputSource::IntegerSum { low, high, count } => {
-                integer_sum::sums(column(*low).zip(column(*high)), valid(*count).as_ref(), name, failures)
+                integer_sum::sums(column(*low).zip(column(*high)), valid(*count).as_ref(), field.name(), failures)
             }
             OutputSource::Average { sum, count } => {
                 let averages = column(*sum).zip(column(*count)).map(|(sum, count)| as_float(sum) / count as f64);
@@ -193,7 +193,8 @@ impl ReadSource<'_> {
                 }
                 RunningKind::Extreme(kind) => {
                     let values = column(*extreme).map(|rank| kind.integer(rank));
-                    Arc::new(Int64Array::new(values.collect(), valid(*count)))
+                    // Of an integer, or the microseconds of a time.
+                    cast(&Int64Array::new(values.collect(), valid(*count)), field.data_type())?
                 }
                 _ => Arc::new(Int64Array::new(column(*extreme).collect(), valid(*count))),
             },

@@ -46,7 +46,6 @@ struct Link<'a> {
 }
 
 /// The recent rows of a table, oldest batch first.
-#[derive(Default)]
 pub(super) struct Recent {
     first: u32,
     batches: VecDeque<Closed>,
@@ -57,6 +56,16 @@ pub(super) struct Recent {
     rows: usize,
     /// Rows of the newest batch that were linked: those before it in that batch.
     linked: usize,
+    /// No row is older.
+    oldest: i64,
+}
+
+/// No rows.
+impl Default for Recent {
+    fn default() -> Self {
+        let (batches, heads) = (VecDeque::new(), Vec::new());
+        Self { first: 0, batches, open: None, heads, rows: 0, linked: 0, oldest: i64::MAX }
+    }
 }
 
 impl Recent {
@@ -66,6 +75,7 @@ impl Recent {
         self.heads.resize(slots, Place::NONE);
         self.rows += batch.slots.len();
         self.linked = 0;
+        self.oldest = self.oldest.min(batch.oldest);
         if let Some(last) = self.batches.back() {
             batch.newest_so_far = batch.newest.max(last.newest_so_far);
         }
@@ -82,8 +92,7 @@ impl Recent {
 
     /// A view, between two steps. Its rows are found by key after [`Self::chain`].
     pub(super) fn share(&self) -> Self {
-        let Self { first, rows, linked, .. } = *self;
-        Self { first, batches: self.batches.clone(), open: None, heads: Vec::new(), rows, linked }
+        Self { batches: self.batches.clone(), open: None, heads: Vec::new(), ..*self }
     }
 
     /// Makes the rows of a view be found, of so many keys.
@@ -124,7 +133,7 @@ impl Recent {
 
     /// Oldest time among the rows.
     pub(super) fn oldest(&self) -> Option<i64> {
-        self.batches().map(|batch| batch.oldest).min()
+        (self.rows > 0).then_some(self.oldest)
     }
 
     /// Makes row `row` of the newest batch visible to reads.
@@ -155,7 +164,10 @@ impl Recent {
         from: i64,
         to: i64,
     ) -> impl Iterator<Item = (usize, &RecentBatch, usize)> {
-        let links = self.links(slot).filter(move |link| from < link.time && link.time <= to);
+        // A long way for nothing, where the span is over before the rows begin; and before a batch that is not newer than its
+        // start lies none that is.
+        let links = self.links(slot).take_while(move |link| self.oldest <= to && link.newest_so_far > from);
+        let links = links.filter(move |link| from < link.time && link.time <= to);
         links.map(|link| (link.index, link.batch, link.row))
     }
 
@@ -215,6 +227,7 @@ impl Recent {
         self.first = self.first.wrapping_add(batches as u32);
         let taken: Vec<_> = self.batches.drain(..batches).map(|closed| closed.batch).collect();
         self.rows -= taken.iter().map(|batch| batch.slots.len()).sum::<usize>();
+        self.oldest = self.batches().map(|batch| batch.oldest).min().unwrap_or(i64::MAX);
         taken
     }
 

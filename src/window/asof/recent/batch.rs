@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::buffer::BooleanBuffer;
-use arrow::datatypes::{DataType, Float64Type, Int64Type, TimestampMicrosecondType};
+use arrow::datatypes::{DataType, Float64Type, Int64Type, TimeUnit, TimestampMicrosecondType};
 
 use super::Place;
 use crate::sql::{Failures, both};
@@ -209,6 +209,9 @@ fn words(column: &ArrayRef, rows: usize) -> Vec<i64> {
     match column.data_type() {
         DataType::Int64 => column.as_primitive::<Int64Type>().values().to_vec(),
         DataType::Float64 => column.as_primitive::<Float64Type>().values().iter().copied().map(to_word).collect(),
+        DataType::Timestamp(TimeUnit::Microsecond, _) => {
+            column.as_primitive::<TimestampMicrosecondType>().values().to_vec()
+        }
         // The planner lets no other type through.
         _ => vec![0; rows],
     }
