@@ -13,10 +13,12 @@
 //! | `SAVE`    | 10        | seconds between two saves                                    |
 //!
 //! The table has 20 features over 5 horizons; users are chosen by Zipf's law with exponent 1.1. The same events go through
-//! three times: alone, beside scans and saves, each of which takes a view on the step's thread and reads it on another, and
-//! alone again. Figures are CPU time of the step's thread: of taking a view; and of each step, less what the same step took
-//! alone, in the slower of the two runs: what the copies of pages cost that views hold. How far two equal runs are apart shows
-//! what such a difference is worth. Every scan is of one cut: its events are counted and must be those so far.
+//! four times: alone; beside scans and saves of another table of the same content, which no event changes; beside those of
+//! their own, each of which takes a view on the step's thread and reads it on another; and beside those of another table again.
+//! Figures are CPU time of the step's thread: of taking a view; and of each step, less what the same step took beside the
+//! readers of another table, in the slower of the two runs: what the copies of pages cost that views hold, without what two
+//! threads cost each other that share memory and its caches. How far two equal runs are apart shows what such a difference is
+//! worth. Every scan is of one cut: its events are counted and must be those so far.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 #![expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
 
@@ -44,8 +46,17 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const PIECE: u32 = 1 << 16;
 
 enum Work {
-    Scan { view: Box<FeatureView>, events: i64 },
-    Save { view: Box<FeatureView> },
+    /// Of a view, or of the reader's own table.
+    Scan(Option<(Box<FeatureView>, i64)>),
+    Save(Option<Box<FeatureView>>),
+}
+
+/// What is read while events go on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Beside {
+    Nothing,
+    Another,
+    Itself,
 }
 
 struct Settings {
@@ -85,9 +96,10 @@ fn main() {
     };
     machine();
     let held = resident();
-    let alone = pass(&settings, held, false);
-    let beside = pass(&settings, held, true);
-    let again = pass(&settings, held, false);
+    let alone = pass(&settings, held, Beside::Nothing);
+    let another = pass(&settings, held, Beside::Another);
+    let beside = pass(&settings, held, Beside::Itself);
+    let again = pass(&settings, held, Beside::Another);
     let share = |times: &[Duration], share: f64| {
         let mut sorted = times.to_vec();
         sorted.sort_unstable();
@@ -101,17 +113,18 @@ fn main() {
     let less = |steps: &[Duration], than: &[Duration]| -> Vec<Duration> {
         steps.iter().zip(than).map(|(step, than)| step.saturating_sub(*than)).collect()
     };
-    let slower: Vec<Duration> = alone.steps.iter().zip(&again.steps).map(|(one, other)| *one.max(other)).collect();
+    let slower: Vec<Duration> = another.steps.iter().zip(&again.steps).map(|(one, other)| *one.max(other)).collect();
     let more = less(&beside.steps, &slower);
     line("step alone", &alone.steps);
+    line("step beside another's", &another.steps);
     line("step beside", &beside.steps);
-    line("step beside less alone", &more);
-    line("step alone less alone again", &less(&alone.steps, &again.steps));
+    line("beside less another's", &more);
+    line("another's less again", &less(&another.steps, &again.steps));
     line("taking a view", &beside.views);
     line("scan, other thread, wall", &beside.scans);
     line("save, other thread, wall", &beside.saves);
     let total = |times: &[Duration]| times.iter().sum::<Duration>().as_secs_f64();
-    let cost = 2.0 * total(&beside.steps) / (total(&alone.steps) + total(&again.steps));
+    let cost = 2.0 * total(&beside.steps) / (total(&another.steps) + total(&again.steps));
     let (copied, most) = (beside.copies.iter().sum::<usize>(), beside.copies.iter().copied().max().unwrap_or(0));
     println!(
         "copied {} MB, {} KB in a step at most; memory {} MB, alone {} MB",
@@ -125,7 +138,7 @@ fn main() {
     for step in worst.into_iter().take(number("WORST", 0)) {
         let kilobytes = beside.copies[step] >> 10;
         let (slower, beside) = (slower[step], beside.steps[step]);
-        println!("step {step}: {slower:?} alone, {beside:?} beside, {kilobytes} KB copied");
+        println!("step {step}: {slower:?} beside another's, {beside:?} beside, {kilobytes} KB copied");
     }
     println!(
         "{{\"view_max_ms\":{:.3},\"view_p99_ms\":{:.3},\"more_p999_ms\":{:.3},\"more_max_ms\":{:.3},\"step_cpu_ratio\":{cost:.3},\
@@ -148,8 +161,9 @@ fn apply(table: &mut FeatureTable, batch: &RecordBatch) -> Duration {
     cpu().checked_sub(start).expect("time goes on")
 }
 
-fn pass(settings: &Settings, held: usize, is_viewed: bool) -> Pass {
-    let Settings { users, rate, before, seconds, step, scan, save } = *settings;
+/// A table to which events have come for a while, how many, and where the next ones come from.
+fn table(settings: &Settings) -> (FeatureTable, usize, Shop) {
+    let Settings { users, rate, before, .. } = *settings;
     let mut shop = Shop::new(users, rate);
     let planner = tidewheel::window::planner();
     planner.add_relation("clicks", shop.batch(1).schema()).expect("the stream is new");
@@ -169,9 +183,16 @@ fn pass(settings: &Settings, held: usize, is_viewed: bool) -> Pass {
         events += 4_096;
     }
     println!("{} keys, {events} events, {} MB", table.key_count(), table.size() >> 20);
+    (table, events, shop)
+}
+
+fn pass(settings: &Settings, held: usize, reads: Beside) -> Pass {
+    let Settings { rate, seconds, step, scan, save, .. } = *settings;
+    let (mut table, events, mut shop) = table(settings);
     let mut pass = Pass::default();
     let (work, inbox) = mpsc::channel::<Work>();
-    let reader = thread::spawn(move || read_all(&inbox));
+    let another = (reads == Beside::Another).then(|| self::table(settings));
+    let reader = thread::spawn(move || read_all(&inbox, another.map(|(table, events, _)| (table, events as i64))));
     let begin = Instant::now();
     let (mut next_scan, mut next_save) = (scan as f64, save as f64 / 2.0);
     let mut sent = 0;
@@ -183,17 +204,17 @@ fn pass(settings: &Settings, held: usize, is_viewed: bool) -> Pass {
         sent += step;
         let now = sent as f64 / rate as f64;
         let is_due = |next: &mut f64, every: usize| {
-            let is_due = is_viewed && now >= *next;
+            let is_due = reads != Beside::Nothing && now >= *next;
             *next += if is_due { every as f64 } else { 0.0 };
             is_due
         };
         let (scans, saves) = (is_due(&mut next_scan, scan), is_due(&mut next_save, save));
         for is_scan in [(scans, true), (saves, false)].into_iter().filter_map(|(is_due, is)| is_due.then_some(is)) {
             let start = cpu();
-            let view = Box::new(table.view().expect("it has keys"));
+            let view = (reads == Beside::Itself).then(|| Box::new(table.view().expect("it has keys")));
             pass.views.push(cpu().checked_sub(start).expect("time goes on"));
-            let events = (events + sent) as i64;
-            work.send(if is_scan { Work::Scan { view, events } } else { Work::Save { view } }).expect("it reads");
+            let of_cut = |view| (view, (events + sent) as i64);
+            work.send(if is_scan { Work::Scan(view.map(of_cut)) } else { Work::Save(view) }).expect("it reads");
         }
         pass.copies.push(table.take_copied());
         if sent.is_multiple_of(step * 20) {
@@ -205,12 +226,17 @@ fn pass(settings: &Settings, held: usize, is_viewed: bool) -> Pass {
     pass
 }
 
-fn read_all(inbox: &mpsc::Receiver<Work>) -> (Vec<Duration>, Vec<Duration>) {
+fn read_all(inbox: &mpsc::Receiver<Work>, mut another: Option<(FeatureTable, i64)>) -> (Vec<Duration>, Vec<Duration>) {
     let (mut scans, mut saves) = (Vec::new(), Vec::new());
+    let mut own = || {
+        let (table, events) = another.as_mut().expect("there is one");
+        (Box::new(table.view().expect("it has keys")), *events)
+    };
     for work in inbox {
         let start = Instant::now();
         match work {
-            Work::Scan { mut view, events } => {
+            Work::Scan(view) => {
+                let (mut view, events) = view.unwrap_or_else(&mut own);
                 let mut counted = 0;
                 for first in (0..view.slots()).step_by(PIECE as usize) {
                     let rows = view.scan(first..first.saturating_add(PIECE)).expect("rows evaluate");
@@ -221,7 +247,8 @@ fn read_all(inbox: &mpsc::Receiver<Work>) -> (Vec<Duration>, Vec<Duration>) {
                 assert_eq!(counted, events, "a scan is of one cut");
                 scans.push(start.elapsed());
             }
-            Work::Save { mut view } => {
+            Work::Save(view) => {
+                let mut view = view.unwrap_or_else(|| own().0);
                 let mut bytes = Counted(0);
                 view.save(&mut bytes).expect("memory takes it");
                 assert!(bytes.0 > 0);

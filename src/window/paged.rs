@@ -1,7 +1,7 @@
 //! A vector that views share: what is written after a view was taken is copied first, a page at a time.
 //!
 //! ```text
-//!   table  own │ shared ───────────╮ own        a view copies a pointer per chunk of 32 pages
+//!   table  own │ shared ───────────╮ own        a view copies a pointer per chunk of 128 pages
 //!          ███ │   └─ pages written │ ███
 //!              │      since: ▪   ▪  │
 //!   view   ────┼─▶ █████████████████
@@ -17,7 +17,10 @@ mod chunk;
 use std::mem::{replace, size_of, take};
 use std::ops::Range;
 
-use self::chunk::{Chunk, Layout, PAGES};
+use self::chunk::{Chunk, Layout};
+
+/// Pages of a chunk.
+const PAGES: usize = 128;
 
 /// Bytes of a page at most, unless a single row is larger.
 const PAGE_BYTES: usize = 2_048;
@@ -149,31 +152,31 @@ impl<T: Clone> Paged<T> {
     /// Adds such rows up to `rows`.
     pub(crate) fn resize(&mut self, rows: usize, blank: &[T]) {
         while self.rows < rows {
-            let more = (self.chunk_rows() - self.rows % self.chunk_rows()).min(rows - self.rows);
-            let chunk = self.open();
-            (0..more).for_each(|_| chunk.extend_from_slice(blank));
+            let missing = rows - self.rows;
+            let (open, room) = self.open();
+            let more = room.min(missing);
+            (0..more).for_each(|_| open.extend_from_slice(blank));
             self.rows += more;
         }
     }
 
     /// Adds a row.
     pub(crate) fn push(&mut self, row: &[T]) {
-        self.open().extend_from_slice(row);
+        self.open().0.extend_from_slice(row);
         self.rows += 1;
     }
 
-    /// The chunk of the row that comes next.
-    fn open(&mut self) -> &mut Vec<T> {
-        let (chunk, _) = self.place(self.rows);
+    /// Where the row that comes next is to be pushed, and how many rows can be.
+    fn open(&mut self) -> (&mut Vec<T>, usize) {
+        let (chunk, values) = self.place(self.rows);
         if chunk == self.chunks.len() {
             // The first one grows: many tables are small.
             let room = if chunk == 0 { 0 } else { self.chunk_rows() * self.width };
             self.chunks.push(Chunk { own: Vec::with_capacity(room), shared: None });
         }
         let layout = self.layout();
-        let chunk = &mut self.chunks[chunk];
-        self.copied += chunk.leave_all(&layout);
-        &mut chunk.own
+        let room = (layout.page - values.start % layout.page) / self.width;
+        (self.chunks[chunk].open(values.start, &layout, &mut self.copied), room)
     }
 
     /// A view: the same rows, whatever is written here from now on.
@@ -372,18 +375,39 @@ mod tests {
     #[test]
     fn of_a_chunk_half_of_which_was_written_everything_is_copied_and_then_no_more() {
         let mut rows = Paged::new(1);
-        rows.resize(16_384, &[0_i64]);
+        rows.resize(40_000, &[0_i64]);
         let view = rows.share();
-        (0..16 * 256).for_each(|row| *rows.get_mut(row) += 1);
-        assert_eq!(rows.take_copied(), 16 * 2_048);
-        *rows.get_mut(16 * 256) += 1;
-        assert_eq!(rows.take_copied(), 16 * 2_048);
-        (0..8_192).for_each(|row| *rows.get_mut(row) += 1);
+        (0..64 * 256).for_each(|row| *rows.get_mut(row) += 1);
+        assert_eq!(rows.take_copied(), 64 * 2_048);
+        *rows.get_mut(64 * 256) += 1;
+        assert_eq!(rows.take_copied(), 64 * 2_048);
+        (0..32_768).for_each(|row| *rows.get_mut(row) += 1);
         assert_eq!(rows.take_copied(), 0);
         assert!(view.iter().all(|value| *value == 0));
-        let (twice, once) = (16 * 256 + 1, 8_192);
-        let expected = (0..16_384).map(|row| if row < twice { 2 } else { i64::from(row < once) });
+        let (twice, once) = (64 * 256 + 1, 32_768);
+        let expected = (0..40_000).map(|row| if row < twice { 2 } else { i64::from(row < once) });
         assert!(rows.iter().copied().eq(expected));
+    }
+
+    #[test]
+    fn rows_are_added_behind_a_view_a_page_at_a_time() {
+        let mut rows = Paged::new(1);
+        rows.resize(1_100, &[0_i64]);
+        let view = rows.share();
+        rows.push(&[1]);
+        // What the last page had.
+        assert_eq!(rows.take_copied(), 8 * (1_100 - 1_024));
+        rows.resize(1_300, &[1]);
+        assert_eq!(rows.take_copied(), 0);
+        let other = rows.share();
+        rows.resize(10_000, &[2]);
+        let expected = |row| i64::from(row >= 1_100) + i64::from(row >= 1_300);
+        assert!(rows.iter().copied().eq((0..10_000).map(expected)));
+        assert!(other.iter().copied().eq((0..1_300).map(expected)));
+        drop((view, other));
+        *rows.get_mut(0) += 7;
+        assert!(rows.iter().skip(1).copied().eq((1..10_000).map(expected)));
+        assert_eq!((rows.len(), *rows.get(0)), (10_000, 7));
     }
 
     #[test]

@@ -5,9 +5,6 @@ use std::ops::Range;
 
 use triomphe::Arc;
 
-/// Pages of a chunk.
-pub(super) const PAGES: usize = 32;
-
 /// The values of a chunk: those that are its own, or, none of them, those that it shares.
 pub(super) struct Chunk<T> {
     pub(super) own: Vec<T>,
@@ -16,12 +13,12 @@ pub(super) struct Chunk<T> {
 
 pub(super) struct Shared<T> {
     base: Arc<Vec<T>>,
-    /// Pages in the place of some of the base.
+    /// Pages in the place of some of the base, or behind it.
     written: Option<Box<Written<T>>>,
 }
 
 struct Written<T> {
-    pages: [Option<Arc<Vec<T>>>; PAGES],
+    pages: Vec<Option<Arc<Vec<T>>>>,
     count: usize,
 }
 
@@ -55,10 +52,8 @@ impl<T> Chunk<T> {
 
     /// Its values, in pieces.
     pub(super) fn pieces(&self, page: usize) -> impl Iterator<Item = &[T]> {
-        let pages = self.shared.iter().flat_map(move |shared| {
-            let bases = shared.base.chunks(page).enumerate();
-            bases.map(|(page, base)| shared.written(page).map_or(base, |written| &written[..]))
-        });
+        let pages =
+            self.shared.iter().flat_map(move |shared| (0..shared.pages(page)).map(move |at| shared.page(at, page)));
         std::iter::once(&self.own[..]).chain(pages)
     }
 }
@@ -77,28 +72,38 @@ impl<T: Clone> Chunk<T> {
             *written = Arc::new(written.to_vec());
             return copied;
         }
-        if shared.base.is_unique() || shared.is_half_written(layout.page) {
+        if shared.is_worth_a_copy(layout.page) {
             return self.leave_all(layout);
         }
-        shared.write(page, layout)
+        let copy = shared.page(page, layout.page).to_vec();
+        let copied = layout.bytes(&copy);
+        shared.write(page, copy);
+        copied
     }
 
     /// Makes all values the table's own, in one piece, and gives the bytes that were copied because views have them.
     pub(super) fn leave_all(&mut self, layout: &Layout<T>) -> usize {
-        let Some(Shared { base, written }) = self.shared.take() else { return 0 };
+        let Some(shared) = self.shared.take() else { return 0 };
+        let (pages, Shared { base, written }) = (shared.pages(layout.page), shared);
         let written = written.map(|written| written.pages).into_iter().flatten().chain(std::iter::repeat(None));
         let mut copied = 0;
         match Arc::try_unwrap(base) {
             Ok(base) => {
                 self.own = base;
-                for (values, written) in self.own.chunks_mut(layout.page).zip(written) {
+                for (page, written) in written.take(pages).enumerate() {
                     let written = written.map(|page| Arc::try_unwrap(page).unwrap_or_else(|page| page.to_vec()));
-                    values.iter_mut().zip(written.into_iter().flatten()).for_each(|(value, written)| *value = written);
+                    for (place, value) in written.into_iter().flatten().enumerate() {
+                        match self.own.get_mut(page * layout.page + place) {
+                            Some(before) => *before = value,
+                            None => self.own.push(value),
+                        }
+                    }
                 }
             }
             Err(base) => {
                 self.own.reserve_exact(base.capacity());
-                for (values, written) in base.chunks(layout.page).zip(written) {
+                let bases = base.chunks(layout.page).chain(std::iter::repeat(&[][..]));
+                for (values, written) in bases.zip(written).take(pages) {
                     let written = written.map(Arc::try_unwrap);
                     let values = match &written {
                         Some(Ok(_)) => &[],
@@ -114,25 +119,50 @@ impl<T: Clone> Chunk<T> {
         copied
     }
 
+    /// Where the next value is to be pushed, which is this one of the chunk: to it all, or to a page of it.
+    pub(super) fn open(&mut self, value: usize, layout: &Layout<T>, copied: &mut usize) -> &mut Vec<T> {
+        let page = value / layout.page;
+        if !value.is_multiple_of(layout.page) {
+            *copied += self.leave(value, layout);
+        } else if let Some(shared) = &mut self.shared {
+            if shared.is_worth_a_copy(layout.page) {
+                *copied += self.leave_all(layout);
+            } else {
+                shared.write(page, Vec::with_capacity(layout.page));
+            }
+        }
+        let written = self.shared.as_mut().and_then(|shared| shared.written_mut(page)).and_then(Arc::get_mut);
+        written.unwrap_or(&mut self.own)
+    }
+
     /// Bytes that views have of it.
     pub(super) fn held(&self, layout: &Layout<T>) -> usize {
         let Some(shared) = self.shared.as_ref().filter(|shared| !shared.base.is_unique()) else { return 0 };
-        let pages = shared.base.chunks(layout.page).enumerate().map(|(page, base)| match shared.written(page) {
-            Some(written) if written.is_unique() => 0,
-            Some(written) => layout.bytes(written),
-            None => layout.bytes(base),
-        });
-        pages.sum()
+        let is_held = |page: &usize| shared.written(*page).is_none_or(|written| !written.is_unique());
+        let held = (0..shared.pages(layout.page)).filter(is_held);
+        held.map(|page| layout.bytes(shared.page(page, layout.page))).sum()
     }
 }
 
 impl<T> Shared<T> {
     fn written(&self, page: usize) -> Option<&Arc<Vec<T>>> {
-        self.written.as_ref().and_then(|written| written.pages[page].as_ref())
+        self.written.as_ref().and_then(|written| written.pages.get(page)?.as_ref())
     }
 
     fn written_mut(&mut self, page: usize) -> Option<&mut Arc<Vec<T>>> {
-        self.written.as_mut().and_then(|written| written.pages[page].as_mut())
+        self.written.as_mut().and_then(|written| written.pages.get_mut(page)?.as_mut())
+    }
+
+    /// How many pages there are, of so many values each.
+    fn pages(&self, page: usize) -> usize {
+        let written = self.written.as_ref().map_or(0, |written| written.pages.len());
+        self.base.len().div_ceil(page).max(written)
+    }
+
+    /// A page of so many values, of which the last may have fewer.
+    fn page(&self, at: usize, page: usize) -> &[T] {
+        let base = || &self.base[at * page..self.base.len().min((at + 1) * page)];
+        self.written(at).map_or_else(base, |written| &written[..])
     }
 
     /// Some values of a page of so many.
@@ -149,25 +179,21 @@ impl<T> Shared<T> {
         written.map_or(&mut [], |written| &mut written[values.start % page..][..values.len()])
     }
 
-    /// Whether another page written makes a copy of the whole worth while: then rows are found at once again, and the base
-    /// is not held for the rest of its pages.
-    fn is_half_written(&self, page: usize) -> bool {
+    /// Whether a copy of the whole is better than one of another page: where no view has the base any more, it is none; and
+    /// where half of the pages were written, rows are found at once again, and views alone have the base.
+    fn is_worth_a_copy(&self, page: usize) -> bool {
         let count = self.written.as_ref().map_or(0, |written| written.count);
-        2 * (count + 1) > self.base.len().div_ceil(page)
+        2 * (count + 1) > self.base.len().div_ceil(page) || self.base.is_unique()
     }
 
-    /// Copies a page of the base, and gives its bytes.
-    fn write(&mut self, page: usize, layout: &Layout<T>) -> usize
-    where
-        T: Clone,
-    {
-        let first = page * layout.page;
-        let values = &self.base[first..self.base.len().min(first + layout.page)];
-        let none = || Box::new(Written { pages: [const { None }; PAGES], count: 0 });
-        let written = self.written.get_or_insert_with(none);
-        written.pages[page] = Some(Arc::new(values.to_vec()));
+    /// Puts a page in the place of one of the base, or behind it.
+    fn write(&mut self, page: usize, values: Vec<T>) {
+        let written = self.written.get_or_insert_with(|| Box::new(Written { pages: Vec::new(), count: 0 }));
+        if written.pages.len() <= page {
+            written.pages.resize(page + 1, None);
+        }
+        written.pages[page] = Some(Arc::new(values));
         written.count += 1;
-        layout.bytes(values)
     }
 }
 
