@@ -10,7 +10,7 @@
 //! Rows lie in chunks, each in one piece, so that finding one takes a look into a small list of chunks and no more. A view makes
 //! chunks be shared, which costs nothing per row. Then a row that is written costs the copy of its page once per view, beside
 //! the chunk; under Zipf's law most large pages would be written between two views, so pages are small. A chunk is in one
-//! piece again with the first page to be copied after its views have ended, or when half of its pages were written.
+//! piece again with the first write after its views have ended, or when half of its pages were written.
 
 mod chunk;
 

@@ -13,8 +13,8 @@ pub(super) struct Chunk<T> {
 
 pub(super) struct Shared<T> {
     base: Arc<Vec<T>>,
-    /// Pages in the place of some of the base, or behind it.
-    written: Option<Box<Written<T>>>,
+    /// Pages in the place of some of the base, or behind it: a list that is shared too, until it is changed.
+    written: Option<Arc<Written<T>>>,
 }
 
 struct Written<T> {
@@ -62,7 +62,9 @@ impl<T: Clone> Chunk<T> {
     /// Makes the page of a value the table's own, if not all of the chunk, and gives the bytes that were copied: none where
     /// no view has it any more.
     pub(super) fn leave(&mut self, value: usize, layout: &Layout<T>) -> usize {
-        let Some(shared) = &mut self.shared else { return 0 };
+        let Some(shared) = self.shared.as_mut().filter(|shared| !shared.base.is_unique()) else {
+            return self.leave_all(layout);
+        };
         let page = value / layout.page;
         if let Some(written) = shared.written_mut(page) {
             if written.is_unique() {
@@ -72,7 +74,7 @@ impl<T: Clone> Chunk<T> {
             *written = Arc::new(written.to_vec());
             return copied;
         }
-        if shared.is_worth_a_copy(layout.page) {
+        if shared.is_half_written(layout.page) {
             return self.leave_all(layout);
         }
         let copy = shared.page(page, layout.page).to_vec();
@@ -85,7 +87,9 @@ impl<T: Clone> Chunk<T> {
     pub(super) fn leave_all(&mut self, layout: &Layout<T>) -> usize {
         let Some(shared) = self.shared.take() else { return 0 };
         let (pages, Shared { base, written }) = (shared.pages(layout.page), shared);
-        let written = written.map(|written| written.pages).into_iter().flatten().chain(std::iter::repeat(None));
+        let written =
+            written.map(|written| Arc::try_unwrap(written).unwrap_or_else(|written| (*written).clone()).pages);
+        let written = written.into_iter().flatten().chain(std::iter::repeat(None));
         let mut copied = 0;
         match Arc::try_unwrap(base) {
             Ok(base) => {
@@ -125,20 +129,21 @@ impl<T: Clone> Chunk<T> {
         if !value.is_multiple_of(layout.page) {
             *copied += self.leave(value, layout);
         } else if let Some(shared) = &mut self.shared {
-            if shared.is_worth_a_copy(layout.page) {
+            if shared.base.is_unique() || shared.is_half_written(layout.page) {
                 *copied += self.leave_all(layout);
             } else {
                 shared.write(page, Vec::with_capacity(layout.page));
             }
         }
-        let written = self.shared.as_mut().and_then(|shared| shared.written_mut(page)).and_then(Arc::get_mut);
+        let written = self.shared.as_mut().and_then(|shared| shared.own_mut(page));
         written.unwrap_or(&mut self.own)
     }
 
     /// Bytes that views have of it.
     pub(super) fn held(&self, layout: &Layout<T>) -> usize {
         let Some(shared) = self.shared.as_ref().filter(|shared| !shared.base.is_unique()) else { return 0 };
-        let is_held = |page: &usize| shared.written(*page).is_none_or(|written| !written.is_unique());
+        let is_list_held = shared.written.as_ref().is_some_and(|written| !written.is_unique());
+        let is_held = |page: &usize| is_list_held || shared.written(*page).is_none_or(|written| !written.is_unique());
         let held = (0..shared.pages(layout.page)).filter(is_held);
         held.map(|page| layout.bytes(shared.page(page, layout.page))).sum()
     }
@@ -150,7 +155,13 @@ impl<T> Shared<T> {
     }
 
     fn written_mut(&mut self, page: usize) -> Option<&mut Arc<Vec<T>>> {
-        self.written.as_mut().and_then(|written| written.pages.get_mut(page)?.as_mut())
+        self.written.as_mut().and_then(|written| Arc::make_mut(written).pages.get_mut(page)?.as_mut())
+    }
+
+    /// A page that nobody else has.
+    fn own_mut(&mut self, page: usize) -> Option<&mut Vec<T>> {
+        let written = self.written.as_mut().and_then(Arc::get_mut);
+        written.and_then(|written| Arc::get_mut(written.pages.get_mut(page)?.as_mut()?))
     }
 
     /// How many pages there are, of so many values each.
@@ -175,20 +186,21 @@ impl<T> Shared<T> {
 
     /// Some values of a page of so many that was [left](Chunk::leave).
     pub(super) fn row_mut(&mut self, values: Range<usize>, page: usize) -> &mut [T] {
-        let written = self.written_mut(values.start / page).and_then(Arc::get_mut);
+        let written = self.own_mut(values.start / page);
         written.map_or(&mut [], |written| &mut written[values.start % page..][..values.len()])
     }
 
-    /// Whether a copy of the whole is better than one of another page: where no view has the base any more, it is none; and
-    /// where half of the pages were written, rows are found at once again, and views alone have the base.
-    fn is_worth_a_copy(&self, page: usize) -> bool {
+    /// Whether another page written makes a copy of the whole worth while: then rows are found at once again, and views alone
+    /// have the base.
+    fn is_half_written(&self, page: usize) -> bool {
         let count = self.written.as_ref().map_or(0, |written| written.count);
-        2 * (count + 1) > self.base.len().div_ceil(page) || self.base.is_unique()
+        2 * (count + 1) > self.base.len().div_ceil(page)
     }
 
     /// Puts a page in the place of one of the base, or behind it.
     fn write(&mut self, page: usize, values: Vec<T>) {
-        let written = self.written.get_or_insert_with(|| Box::new(Written { pages: Vec::new(), count: 0 }));
+        let written =
+            Arc::make_mut(self.written.get_or_insert_with(|| Arc::new(Written { pages: Vec::new(), count: 0 })));
         if written.pages.len() <= page {
             written.pages.resize(page + 1, None);
         }
@@ -197,14 +209,16 @@ impl<T> Shared<T> {
     }
 }
 
-/// A few pointers.
+/// Two pointers.
 impl<T> Clone for Shared<T> {
     fn clone(&self) -> Self {
-        let written = self.written.as_ref().map(|written| {
-            let Written { pages, count } = &**written;
-            Box::new(Written { pages: pages.clone(), count: *count })
-        });
-        Self { base: Arc::clone(&self.base), written }
+        Self { base: Arc::clone(&self.base), written: self.written.clone() }
+    }
+}
+
+impl<T> Clone for Written<T> {
+    fn clone(&self) -> Self {
+        Self { pages: self.pages.clone(), count: self.count }
     }
 }
 
