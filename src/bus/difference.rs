@@ -22,8 +22,9 @@ impl fmt::Display for Difference {
     }
 }
 
-/// Every setting that changes which messages are kept, for how long or how safely. The number of replicas is left to
-/// whoever runs the cluster, and so are placement, compression and subject transforms.
+/// Every setting that changes which messages are kept, for how long or how safely; that they are kept for longer, or more of
+/// them, is none. The number of replicas is left to whoever runs the cluster, and so are placement, compression and subject
+/// transforms.
 pub(super) fn differences(expected: &Config, found: &Config) -> Vec<Difference> {
     let mut differences = Vec::new();
     let mut compare = |field, expected: String, found: String| {
@@ -32,16 +33,17 @@ pub(super) fn differences(expected: &Config, found: &Config) -> Vec<Difference> 
         }
     };
     compare("subjects", sorted(&expected.subjects), sorted(&found.subjects));
-    compare("max_age", age(expected.max_age), age(found.max_age));
-    compare("max_bytes", limit(expected.max_bytes), limit(found.max_bytes));
+    let least = extended(expected, found);
+    compare("max_age", age(least.max_age), age(found.max_age));
+    compare("max_bytes", limit(least.max_bytes), limit(found.max_bytes));
     compare("max_messages", limit(expected.max_messages), limit(found.max_messages));
     compare(
         "max_messages_per_subject",
         limit(expected.max_messages_per_subject),
         limit(found.max_messages_per_subject),
     );
-    compare("max_message_bytes", limit(expected.max_message_size.into()), limit(found.max_message_size.into()));
-    compare("duplicate_window", age(expected.duplicate_window), age(found.duplicate_window));
+    compare("max_message_bytes", limit(least.max_message_size.into()), limit(found.max_message_size.into()));
+    compare("duplicate_window", age(least.duplicate_window), age(found.duplicate_window));
     compare("discard", format!("{:?}", expected.discard), format!("{:?}", found.discard));
     compare("retention", format!("{:?}", expected.retention), format!("{:?}", found.retention));
     compare("storage", format!("{:?}", expected.storage), format!("{:?}", found.storage));
@@ -55,6 +57,24 @@ pub(super) fn differences(expected: &Config, found: &Config) -> Vec<Difference> 
     compare("allow_atomic", allowed(asked, found_atomic), found_atomic.to_string());
     compare("allow_direct", allowed(expected.allow_direct, found.allow_direct), found.allow_direct.to_string());
     differences
+}
+
+/// A stream that keeps what it keeps, and all that is asked for besides: the larger of each limit, which none is the largest of.
+/// What messages it takes from whom stays as it is.
+pub(super) fn extended(asked: &Config, found: &Config) -> Config {
+    let longer = |asked: Duration, found: Duration| match asked.is_zero() || found.is_zero() {
+        true => Duration::ZERO,
+        false => asked.max(found),
+    };
+    let larger = |asked: i64, found: i64| if asked <= 0 || found <= 0 { -1 } else { asked.max(found) };
+    let message_size = larger(asked.max_message_size.into(), found.max_message_size.into());
+    Config {
+        max_age: longer(asked.max_age, found.max_age),
+        max_bytes: larger(asked.max_bytes, found.max_bytes),
+        max_message_size: message_size as i32,
+        duplicate_window: asked.duplicate_window.max(found.duplicate_window),
+        ..found.clone()
+    }
 }
 
 fn sorted(subjects: &[String]) -> String {

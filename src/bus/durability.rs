@@ -33,6 +33,8 @@ pub enum StreamRole {
     Input,
     /// A pipeline commits what it gives to it.
     Output,
+    /// What was shown, of which the oldest may go.
+    Shown,
 }
 
 impl Bus {

@@ -93,5 +93,5 @@ pub use settings::ConnectSettings;
 pub(crate) use settings::TlsSettings;
 pub use stored::StoredMessage;
 pub use stream::StreamSpec;
-pub(crate) use stream::StreamState;
+pub(crate) use stream::{StreamFit, StreamState};
 pub use subject::Subject;

@@ -1,4 +1,4 @@
-//! Streams: created when missing, refused when they exist with another shape.
+//! Streams: created when missing, extended when they keep less than is asked for, refused when they exist with another shape.
 
 use std::time::Duration;
 
@@ -6,8 +6,10 @@ use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::{CreateStreamErrorKind, GetStreamErrorKind};
 use async_nats::jetstream::stream::{Config, DiscardPolicy, Info, RetentionPolicy, StorageType};
 
+use tracing::info;
+
 use super::bus::Bus;
-use super::difference::differences;
+use super::difference::{Difference, differences, extended};
 use super::error::{BusError, refused_by_server};
 use super::sequence::StreamSequence;
 
@@ -60,27 +62,63 @@ pub struct StreamState {
     pub max_bytes: Option<u64>,
 }
 
+/// What becomes of a stream that is asked for.
+pub(crate) enum StreamFit {
+    /// It is created.
+    Missing,
+    /// It is as asked for, or keeps more.
+    Fits(StreamState),
+    /// It is given what it lacks.
+    Extends(Box<Config>, Vec<Difference>),
+}
+
 impl Bus {
-    /// Creates the stream if there is none of its name; otherwise makes sure that it has the shape asked for. One of atomic
-    /// batches is given the subjects that it lacks, and keeps those that it has beyond them: nobody else writes there, and
-    /// what it holds stays.
+    /// Creates the stream if there is none of its name; otherwise makes sure that it has the shape asked for. Limits that are
+    /// lower are raised, higher ones stay, and subjects that it lacks are added, which the log says. One of atomic batches
+    /// keeps the subjects that it has beyond those: nobody else writes there, and what it holds stays. Any other with such
+    /// subjects is somebody else's, and left as it is.
     ///
     /// # Errors
     /// [`BusError::StreamDiffers`] with every difference, [`BusError::SubjectsOverlap`] when another stream takes one of
     /// the subjects, [`BusError::JetStream`] when the server refuses or doesn't answer.
     pub async fn ensure_stream(&self, spec: &StreamSpec) -> Result<StreamState, BusError> {
-        let mut config = spec.to_config();
-        if let Some(found) = if spec.atomic { self.find_stream(&spec.name).await? } else { None } {
-            let held = &found.config.subjects;
-            let lacking = spec.subjects.iter().filter(|subject| !held.contains(subject));
-            config.subjects = held.iter().chain(lacking).cloned().collect();
-            let fields: Vec<_> = differences(&config, &found.config).into_iter().map(|one| one.field).collect();
-            if fields == ["subjects"] {
-                let grown = Config { subjects: config.subjects.clone(), ..found.config };
-                return self.update(&grown).await;
+        match self.stream_fit(spec).await? {
+            StreamFit::Missing => self.ensure_config(spec.to_config()).await,
+            StreamFit::Fits(state) => Ok(state),
+            StreamFit::Extends(grown, lacks) => {
+                let state = self.update(&grown).await?;
+                for Difference { field, expected, found } in lacks {
+                    info!(stream = spec.name, setting = field, from = found, to = expected, "extended a stream");
+                }
+                Ok(state)
             }
         }
-        self.ensure_config(config).await
+    }
+
+    /// What [`ensure_stream`](Self::ensure_stream) would do; nothing is changed.
+    ///
+    /// # Errors
+    /// [`BusError::StreamDiffers`] with every difference, [`BusError::JetStream`] when the server doesn't answer.
+    pub(crate) async fn stream_fit(&self, spec: &StreamSpec) -> Result<StreamFit, BusError> {
+        let Some(found) = self.find_stream(&spec.name).await? else { return Ok(StreamFit::Missing) };
+        let mut config = spec.to_config();
+        let held = &found.config.subjects;
+        let is_asked_for = |subject: &String| spec.subjects.contains(subject);
+        // Another pipeline's, whose name and stream make the same name, has none of the subjects.
+        let is_own = held.iter().any(is_asked_for) && (spec.atomic || held.iter().all(is_asked_for));
+        if is_own {
+            let lacking = spec.subjects.iter().filter(|subject| !held.contains(subject));
+            config.subjects = held.iter().chain(lacking).cloned().collect();
+        }
+        let lacks = differences(&config, &found.config);
+        let grown = Config { subjects: config.subjects.clone(), ..extended(&config, &found.config) };
+        if lacks.is_empty() {
+            Ok(StreamFit::Fits(StreamState::of(&found)))
+        } else if is_own && differences(&config, &grown).is_empty() {
+            Ok(StreamFit::Extends(Box::new(grown), lacks))
+        } else {
+            accept(&spec.to_config(), &found).map(StreamFit::Fits)
+        }
     }
 
     async fn update(&self, config: &Config) -> Result<StreamState, BusError> {
@@ -268,7 +306,7 @@ mod tests {
         let error = bus.ensure_stream(&other).await.unwrap_err();
         insta::assert_snapshot!(
             error,
-            @r#"stream "CLICKS" exists with another shape: subjects is ["clicks.>"] (expected ["views.>"]), max_age is unlimited (expected 7200s), max_bytes is unlimited (expected 1048576), discard is New (expected Old); if another pipeline made it, whose name and stream make the same name, rename one of them; otherwise change it, or use another name"#
+            @r#"stream "CLICKS" exists with another shape: subjects is ["clicks.>"] (expected ["views.>"]), discard is New (expected Old); if another pipeline made it, whose name and stream make the same name, rename one of them; otherwise change it, or use another name"#
         );
         server.stop().await.unwrap();
     }
@@ -286,9 +324,54 @@ mod tests {
         assert_eq!(grown.messages, 3);
         assert_eq!(bus.atomic_subjects("OUT").await.unwrap(), ["out.a", "out.b", "out.c"]);
         bus.ensure_stream(&spec(&["out.a"])).await.unwrap();
-        let shorter = StreamSpec { max_age: Some(Duration::from_secs(7200)), ..spec(&["out.a"]) };
-        let error = bus.ensure_stream(&shorter).await.unwrap_err();
-        assert!(matches!(error, BusError::StreamDiffers { .. }), "{error}");
+        let other = StreamSpec { discard_new: false, ..spec(&["out.a", "out.d"]) };
+        let error = bus.ensure_stream(&other).await.unwrap_err();
+        assert!(matches!(&error, BusError::StreamDiffers { .. }), "{error}");
+        assert_eq!(bus.atomic_subjects("OUT").await.unwrap(), ["out.a", "out.b", "out.c"]);
+        server.stop().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn limits_are_raised_and_never_lowered_and_subjects_are_added() {
+        let (server, bus) = testing::server().await;
+        let limited = |hours: u64, megabytes: u64| StreamSpec {
+            max_age: Some(Duration::from_secs(3_600 * hours)),
+            max_bytes: Some(megabytes << 20),
+            ..testing::spec("CLICKS", "clicks.a")
+        };
+        let limits = async |bus: &Bus| {
+            let config = bus.stream_info("CLICKS").await.unwrap().config;
+            (
+                config.max_age.as_secs() / 3_600,
+                config.max_bytes >> 20,
+                config.duplicate_window.as_secs(),
+                config.subjects,
+            )
+        };
+        bus.ensure_stream(&limited(2, 8)).await.unwrap();
+        testing::publish_numbers(&bus, "clicks.a", 0..3).await;
+        let grown = bus.ensure_stream(&limited(1, 16)).await.unwrap();
+        assert_eq!((grown.messages, grown.max_bytes), (3, Some(16 << 20)));
+        assert_eq!(limits(&bus).await, (2, 16, 120, vec!["clicks.a".to_owned()]));
+        let more = StreamSpec {
+            subjects: vec!["clicks.a".to_owned(), "clicks.b".to_owned()],
+            duplicate_window: Duration::from_secs(600),
+            ..limited(3, 1)
+        };
+        bus.ensure_stream(&more).await.unwrap();
+        assert_eq!(limits(&bus).await, (3, 16, 600, vec!["clicks.a".to_owned(), "clicks.b".to_owned()]));
+        // Events of a subject that is not asked for any more would still be read.
+        let error = bus.ensure_stream(&limited(9, 9)).await.unwrap_err();
+        assert!(
+            error.to_string().contains(r#"subjects is ["clicks.a", "clicks.b"] (expected ["clicks.a"])"#),
+            "{error}"
+        );
+        let another = StreamSpec { subjects: vec!["views.a".to_owned()], ..limited(9, 9) };
+        assert!(bus.ensure_stream(&another).await.is_err());
+        assert_eq!(limits(&bus).await.0, 3);
+        let unlimited = StreamSpec { max_age: None, ..more };
+        bus.ensure_stream(&unlimited).await.unwrap();
+        assert_eq!(limits(&bus).await.0, 0);
         server.stop().await.unwrap();
     }
 

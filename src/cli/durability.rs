@@ -6,11 +6,13 @@ use super::broker::Broker;
 use super::finding::Finding;
 use super::run::runtime;
 use super::{BrokerArguments, assemble};
-use crate::bus::{Bus, BusError, DurabilityWarning, SYNC_ADVICE, StreamRole};
-use crate::pipeline::{Pipeline, input_spec, output_spec};
+use crate::bus::{Bus, BusError, DurabilityWarning, SYNC_ADVICE, StreamFit, StreamRole, StreamSpec};
+use crate::pipeline::{Pipeline, impressions_spec, input_spec, output_spec};
 
 const SERVER: &str = "server";
 const STREAM: &str = "stream";
+
+const FIX: &str = "make the stream as the folder says, or the folder as the stream is; else look at the server's log";
 
 /// Looks at the server of the arguments, or of the pipeline that runs, and at the pipeline's streams in it. Without either
 /// there is only what is known of every server.
@@ -44,19 +46,34 @@ pub(super) fn findings(broker: &BrokerArguments, folder: Option<&Path>) -> anyho
 async fn look(bus: &Bus, pipeline: Option<&Pipeline>) -> Vec<Finding> {
     let mut findings = judged(SERVER, "it takes atomic batches", bus.server_durability());
     let streams = pipeline.into_iter().flat_map(|pipeline| {
-        let inputs = pipeline.streams.iter().map(|stream| (input_spec(pipeline, stream).name, StreamRole::Input));
-        inputs.chain([(output_spec(pipeline).name, StreamRole::Output)])
+        let inputs = pipeline.streams.iter().map(|stream| (input_spec(pipeline, stream), StreamRole::Input));
+        let shown = impressions_spec(pipeline).map(|spec| (spec, StreamRole::Shown));
+        inputs.chain([(output_spec(pipeline), StreamRole::Output)]).chain(shown)
     });
-    for (name, role) in streams {
-        match bus.durability(&name, role).await {
-            Ok(warnings) => findings.extend(judged(STREAM, &format!("{name} is kept as it should be"), warnings)),
-            Err(BusError::StreamNotFound { .. }) => {
-                findings.push(Finding::ok(STREAM, format!("{name} is not there yet: `tidewheel run` creates it")));
-            }
-            Err(error) => findings.push(Finding::missing(STREAM, error.to_string(), "look at the server's log")),
-        }
+    for (spec, role) in streams {
+        let looked = look_at(bus, &spec, role).await;
+        findings.extend(looked.unwrap_or_else(|error| vec![Finding::missing(STREAM, error.to_string(), FIX)]));
     }
     findings
+}
+
+/// Whether `tidewheel run` takes a stream as it is, and how safely it is kept.
+async fn look_at(bus: &Bus, spec: &StreamSpec, role: StreamRole) -> Result<Vec<Finding>, BusError> {
+    let name = &spec.name;
+    let lacks = match bus.stream_fit(spec).await? {
+        StreamFit::Missing => {
+            return Ok(vec![Finding::ok(STREAM, format!("{name} is not there yet: `tidewheel run` creates it"))]);
+        }
+        StreamFit::Fits(_) => Vec::new(),
+        StreamFit::Extends(_, lacks) => lacks,
+    };
+    let lacks = lacks.iter().map(|lack| Finding::ok(STREAM, format!("{name}: {lack}; `tidewheel run` extends it")));
+    let mut findings: Vec<Finding> = lacks.collect();
+    let warnings = bus.durability(name, role).await?;
+    if findings.is_empty() || !warnings.is_empty() {
+        findings.extend(judged(STREAM, &format!("{name} is kept as it should be"), warnings));
+    }
+    Ok(findings)
 }
 
 fn judged(name: &'static str, fine: &str, warnings: Vec<DurabilityWarning>) -> Vec<Finding> {

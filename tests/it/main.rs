@@ -12,6 +12,7 @@
 
 mod beside;
 mod broker;
+mod changed;
 mod check;
 mod closed;
 mod contained;
