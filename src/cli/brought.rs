@@ -8,6 +8,7 @@ use clap::Args;
 use serde_json::json;
 use toml::Spanned;
 
+use super::output::say;
 use super::registry::{Place, with_registry};
 use super::{Format, observe};
 use crate::clock;
@@ -58,8 +59,8 @@ pub(super) fn add(arguments: &AddArguments) -> anyhow::Result<bool> {
         if place.format == Format::Json {
             return observe::print_json(&record);
         }
-        println!("{}: version {}, {} bytes, SHA-256 {}", file.display(), record.version, record.bytes, record.sha256);
-        println!("stored for vector {}; {} serves on", record.fingerprint, pointer.active);
+        say!("{}: version {}, {} bytes, SHA-256 {}", file.display(), record.version, record.bytes, record.sha256);
+        say!("stored for vector {}; {} serves on", record.fingerprint, pointer.active);
         Ok(())
     })
 }
@@ -94,14 +95,14 @@ fn adopt_folder(format: Format, folder: &Folder, vector: &VectorPlan) -> anyhow:
         }));
     }
     if !is_new {
-        println!("{}: made for vector {now}, that of now: nothing to adopt", path.display());
+        say!("{}: made for vector {now}, that of now: nothing to adopt", path.display());
         return Ok(());
     }
     let made_for = adopted.made_for.as_deref().unwrap_or("(none named)");
-    println!("{}: vector {made_for} → {now}, version {} → {version}", path.display(), adopted.from);
-    println!("the next start goes on with the weights that are active, tied to this vector");
+    say!("{}: vector {made_for} → {now}, version {} → {version}", path.display(), adopted.from);
+    say!("the next start goes on with the weights that are active, tied to this vector");
     if let Some(named) = &settings.version {
-        println!("pipeline.toml names version {}: write version = \"{version}\"", named.get_ref());
+        say!("pipeline.toml names version {}: write version = \"{version}\"", named.get_ref());
     }
     Ok(())
 }
@@ -125,10 +126,10 @@ fn adopt_version(place: &Place, prefix: &str, folder: &Folder, vector: &VectorPl
             }));
         }
         if is_new {
-            println!("vector {} → {now}, version {} → {version}", before.fingerprint, before.version);
-            println!("stored; `tidewheel model promote {} {version}` makes it active", place.folder.display());
+            say!("vector {} → {now}, version {} → {version}", before.fingerprint, before.version);
+            say!("stored; `tidewheel model promote {} {version}` makes it active", place.folder.display());
         } else {
-            println!("{version}: made for vector {now}, that of now: nothing to adopt");
+            say!("{version}: made for vector {now}, that of now: nothing to adopt");
         }
         Ok(())
     })

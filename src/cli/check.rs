@@ -7,6 +7,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::explain::{emission, length, window};
+use super::output::say;
 use super::{Format, observe};
 use crate::config::{Folder, Problem, risks};
 use crate::engine::load_model;
@@ -37,37 +38,37 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
         (Ok(pipeline), Format::Text) => {
             let warnings = risks(&arguments.folder, &pipeline);
             let tables = pipeline.tables.len();
-            println!("{}: {} stream(s), {tables} feature table(s)", pipeline.name, pipeline.streams.len());
+            say!("{}: {} stream(s), {tables} feature table(s)", pipeline.name, pipeline.streams.len());
             for table in &pipeline.tables {
                 let name = table.plan.name();
                 match &table.plan {
                     LivePlan::AsOf(plan) => {
                         for horizon in plan.horizons() {
                             let (width, step) = (horizon.width_micros(), horizon.step_micros());
-                            println!("  {name}: looks back {}, in steps of {}", length(width), length(step));
+                            say!("  {name}: looks back {}, in steps of {}", length(width), length(step));
                         }
                     }
-                    LivePlan::Windows(plan) => println!("  {name}: {}, {}", window(plan), emission(plan)),
+                    LivePlan::Windows(plan) => say!("  {name}: {}, {}", window(plan), emission(plan)),
                 }
             }
             if let Some(vector) = &pipeline.vector {
-                println!("  vector: {} columns, fingerprint {}", vector.columns().len(), vector.fingerprint());
-                vector.inputs().types().into_iter().for_each(|types| println!("  vector: {types}"));
+                say!("  vector: {} columns, fingerprint {}", vector.columns().len(), vector.fingerprint());
+                vector.inputs().types().into_iter().for_each(|types| say!("  vector: {types}"));
             }
             for (column, largest) in id_limits(&pipeline)? {
-                println!(
+                say!(
                     "  model: column {column} is an id from 0 to {largest}; a row with a larger one has no score, a negative one counts from the end"
                 );
             }
             if let Some(train) = &pipeline.train {
-                train.inventory.to_string().lines().for_each(|line| println!("  {line}"));
+                train.inventory.to_string().lines().for_each(|line| say!("  {line}"));
             }
             for warning in &warnings {
-                println!("warning: {}", warning.render(std::io::stdout().is_terminal()));
+                say!("warning: {}", warning.render(std::io::stdout().is_terminal()));
             }
             match warnings.len() {
-                0 => println!("no problems"),
-                count => println!("no problems, {count} warning(s)"),
+                0 => say!("no problems"),
+                count => say!("no problems, {count} warning(s)"),
             }
             Ok(true)
         }

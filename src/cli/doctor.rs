@@ -3,7 +3,6 @@
 //! Each look gathers facts and leaves the verdict to a function without I/O. A finding that is missing keeps pipelines
 //! from running; a warning does not.
 
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -14,7 +13,8 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::finding::{Finding, State};
-use super::{BrokerArguments, Format, durability};
+use super::output::say;
+use super::{BrokerArguments, Format, durability, observe};
 use crate::bus::{BinaryOrigin, ServerBinary, ServerError};
 use crate::model::{RuntimeError, RuntimeOrigin, find_runtime, runtime_version};
 
@@ -58,17 +58,12 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     let mut findings = vec![nats_server(), onnx_runtime(), folder_space(&arguments.state), clock(), open_files()];
     findings.extend(durability::findings(&arguments.broker, arguments.pipeline.as_deref())?);
     let missing = findings.iter().filter(|finding| finding.state == State::Missing).count();
-    let mut out = io::stdout().lock();
     if json {
-        serde_json::to_writer_pretty(&mut out, &findings)?;
-        writeln!(out)?;
+        observe::print_json(&findings)?;
     } else {
-        for finding in &findings {
-            writeln!(out, "{finding}")?;
-        }
-        writeln!(out, "\n{}", conclusion(missing))?;
+        findings.iter().for_each(|finding| say!("{finding}"));
+        say!("\n{}", conclusion(missing));
     }
-    out.flush()?;
     Ok(missing == 0)
 }
 

@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use self::restart::{Restart, at_restart};
 use self::text::text;
+use super::output::say;
 use super::run::runtime;
 use super::{Format, observe};
 use crate::config::{Folder, nearest};
@@ -44,7 +45,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     }
     match arguments.format {
         Format::Json => observe::print_json(&explained)?,
-        Format::Text => print!("{}", text(&explained)),
+        Format::Text => say!("{}", text(&explained).trim_end()),
     }
     Ok(true)
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use serde::Serialize;
 
+use super::output::say;
 use super::run::interrupted;
 use crate::bus::Bus;
 use crate::clock;
@@ -99,10 +100,10 @@ pub(super) async fn learn(pipeline: &Arc<Pipeline>, bus: &Bus, labels: LabelCoun
 impl Learnt {
     /// For people.
     pub(super) fn print(&self) {
-        println!("\nexamples   {:>10}   {} positive", self.examples, self.positives);
-        println!("versions   {:>10}", self.versions);
-        println!("\nOn the last {} examples, each scored before it was learnt from:", self.evaluated);
-        println!("            AUC                        log-loss");
+        say!("\nexamples   {:>10}   {} positive", self.examples, self.positives);
+        say!("versions   {:>10}", self.versions);
+        say!("\nOn the last {} examples, each scored before it was learnt from:", self.evaluated);
+        say!("            AUC                        log-loss");
         let rows = [
             ("learning", self.auc.learning, self.auc_intervals.learning, self.log_loss.learning),
             ("frozen", self.auc.frozen, self.auc_intervals.frozen, self.log_loss.frozen),
@@ -113,7 +114,7 @@ impl Learnt {
             let interval =
                 interval.map_or_else(String::new, |interval| format!("({:.4} to {:.4})", interval.low, interval.high));
             let log_loss = log_loss.map_or_else(|| "-".to_owned(), |log_loss| format!("{log_loss:.4}"));
-            println!("{name:<10}  {auc:<7} {interval:<18}  {log_loss}");
+            say!("{name:<10}  {auc:<7} {interval:<18}  {log_loss}");
         }
     }
 }

@@ -25,6 +25,7 @@ mod finding;
 mod learnt;
 mod model;
 mod observe;
+mod output;
 mod registry;
 mod replay;
 mod run;
@@ -133,7 +134,10 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     // A pipeline that runs tells its story; the other verbs speak through their results.
     let tells_its_story = matches!(arguments.verb, Verb::Run(_) | Verb::Train(_));
-    observe::start_logs(if tells_its_story { "info" } else { "warn" });
+    if let Err(error) = observe::start_logs(if tells_its_story { "info" } else { "warn" }) {
+        eprintln!("error: {error:#}");
+        return ExitCode::from(2);
+    }
     let outcome = match arguments.verb {
         Verb::Demo(arguments) => demo::run(&arguments),
         Verb::Run(arguments) => run::run(&arguments),
@@ -147,7 +151,7 @@ pub fn main() -> ExitCode {
         Verb::Schema => observe::print_json(&crate::config::schema()).map(|()| true),
         Verb::Doctor(arguments) => doctor::run(&arguments),
     };
-    match outcome {
+    match outcome.and_then(|all_is_well| output::check().map(|()| all_is_well)) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {

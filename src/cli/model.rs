@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::output::say;
 use super::{brought, registry};
 use crate::config::Folder;
 use crate::feature::{ColumnForm, VectorColumn};
@@ -169,7 +170,7 @@ fn new(arguments: &NewArguments) -> anyhow::Result<bool> {
     std::fs::write(&arguments.out, &bytes).with_context(|| arguments.out.display().to_string())?;
     let session = Session::from_bytes(&bytes, 1)?;
     let (signature, version) = (session.signature(), session.version());
-    println!("{}: {signature}, {} bytes, version {version}", arguments.out.display(), bytes.len());
+    say!("{}: {signature}, {} bytes, version {version}", arguments.out.display(), bytes.len());
     Ok(true)
 }
 

@@ -8,21 +8,36 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use serde::Serialize;
 use tracing_subscriber::EnvFilter;
 
+use super::output::say;
 use crate::config::Problems;
 
 /// What Delta Lake tells at `info` is of use to its developers only.
 const DELTA: &str = "buoyant_kernel=warn,deltalake_core=warn";
 
-/// Logs go to standard error; `TIDEWHEEL_LOG` says which (`debug` for every batch), else the verb's own `level`.
-pub(super) fn start_logs(level: &str) {
-    let filter = EnvFilter::try_from_env("TIDEWHEEL_LOG")
-        .unwrap_or_else(|_| EnvFilter::new(format!("{level},async_nats=warn,ort=warn,{DELTA}")));
+/// Where it is said which logs are wanted, in this order.
+const VARIABLES: [&str; 2] = ["TIDEWHEEL_LOG", "RUST_LOG"];
+
+/// Logs go to standard error; `TIDEWHEEL_LOG` or else `RUST_LOG` says which (`debug` for every batch), else the verb's own
+/// `level`.
+///
+/// # Errors
+/// When a variable says what is no filter.
+pub(super) fn start_logs(level: &str) -> anyhow::Result<()> {
+    let said =
+        VARIABLES.iter().find_map(|name| Some((*name, std::env::var(name).ok().filter(|text| !text.is_empty())?)));
+    let filter = match said {
+        Some((name, text)) => EnvFilter::try_new(&text).with_context(|| {
+            format!("{name} is {text:?}; write a level (`debug`), or levels of parts (`info,async_nats=debug`)")
+        })?,
+        None => EnvFilter::new(format!("{level},async_nats=warn,ort=warn,{DELTA}")),
+    };
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .init();
+    Ok(())
 }
 
 /// Serves metrics for Prometheus at `http://ADDRESS/metrics`.
@@ -43,6 +58,6 @@ pub(super) fn print_problems(problems: &Problems) {
 
 /// A value as JSON to standard output.
 pub(super) fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
-    println!("{}", serde_json::to_string_pretty(value)?);
+    say!("{}", serde_json::to_string_pretty(value)?);
     Ok(())
 }

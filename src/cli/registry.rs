@@ -9,6 +9,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::broker::Broker;
+use super::output::say;
 use super::run::runtime;
 use super::{BrokerArguments, Format, observe};
 use crate::clock;
@@ -100,7 +101,7 @@ pub(super) fn list(place: &Place) -> anyhow::Result<bool> {
             let rows: Vec<Value> = records.iter().map(|record| described(record, &pointer)).collect();
             return observe::print_json(&rows);
         }
-        println!("{}", listed(&records, &pointer));
+        say!("{}", listed(&records, &pointer));
         Ok(())
     })
 }
@@ -148,24 +149,24 @@ pub(super) fn show(arguments: &ShowArguments) -> anyhow::Result<bool> {
             shown["promotions"] = serde_json::to_value(&moves)?;
             return observe::print_json(&shown);
         }
-        println!("version      {}", record.version);
-        println!("role         {}", role(&version, &pointer));
-        println!("sha256       {}", record.sha256);
-        println!("bytes        {}", record.bytes);
-        println!("created      {}", at(record.created_micros));
-        println!("parent       {}", record.parent.as_ref().map_or("-", ModelVersion::as_str));
-        println!("root         {}", record.root);
-        println!("vector       {}", record.fingerprint);
-        println!("learnt up to {} of the examples, {} steps", record.example_position, record.steps);
-        println!("metrics      {}", record.metrics);
+        say!("version      {}", record.version);
+        say!("role         {}", role(&version, &pointer));
+        say!("sha256       {}", record.sha256);
+        say!("bytes        {}", record.bytes);
+        say!("created      {}", at(record.created_micros));
+        say!("parent       {}", record.parent.as_ref().map_or("-", ModelVersion::as_str));
+        say!("root         {}", record.root);
+        say!("vector       {}", record.fingerprint);
+        say!("learnt up to {} of the examples, {} steps", record.example_position, record.steps);
+        say!("metrics      {}", record.metrics);
         if !record.note.is_empty() {
-            println!("note         {}", record.note);
+            say!("note         {}", record.note);
         }
         for moved in moves {
-            println!("promoted     {}: {}", at(moved.at_micros), moved.reason);
+            say!("promoted     {}: {}", at(moved.at_micros), moved.reason);
         }
         if let Some(held) = held(&pointer).filter(|_| version == pointer.active) {
-            println!("{held}");
+            say!("{held}");
         }
         Ok(())
     })
@@ -244,15 +245,15 @@ pub(super) fn diff(arguments: &DiffArguments) -> anyhow::Result<bool> {
                 .collect();
             return observe::print_json(&json!({ "from": old, "to": new, "weights": weights }));
         }
-        println!("{from} → {to}");
-        println!("steps     {} → {}", old.steps, new.steps);
-        println!("position  {} → {}", old.example_position, new.example_position);
-        println!("metrics   {} → {}", old.metrics, new.metrics);
-        println!("\nweights                           relative change  largest change");
+        say!("{from} → {to}");
+        say!("steps     {} → {}", old.steps, new.steps);
+        say!("position  {} → {}", old.example_position, new.example_position);
+        say!("metrics   {} → {}", old.metrics, new.metrics);
+        say!("\nweights                           relative change  largest change");
         for change in &changes {
             match (change.relative, change.largest) {
-                (Some(relative), Some(largest)) => println!("{:<32}  {relative:>15.5}  {largest:>14.6}", change.name),
-                _ => println!("{:<32}  only in one of them, or of another shape", change.name),
+                (Some(relative), Some(largest)) => say!("{:<32}  {relative:>15.5}  {largest:>14.6}", change.name),
+                _ => say!("{:<32}  only in one of them, or of another shape", change.name),
             }
         }
         Ok(())
@@ -298,15 +299,15 @@ fn told(place: &Place, pointer: &Pointer) -> anyhow::Result<()> {
         return observe::print_json(pointer);
     }
     let last = pointer.history.last().context("a pointer has a history")?;
-    println!("active {}: {}", pointer.active, last.reason);
+    say!("active {}: {}", pointer.active, last.reason);
     if let Some(control) = &pointer.control {
-        println!("control {} for {} of the people", control.version, control.share);
+        say!("control {} for {} of the people", control.version, control.share);
     }
     if let Some(candidate) = &pointer.candidate {
-        println!("candidate {candidate}: it takes over once the gate finds it not worse than the active model");
+        say!("candidate {candidate}: it takes over once the gate finds it not worse than the active model");
     }
     if let Some(held) = held(pointer) {
-        println!("{held}");
+        say!("{held}");
     }
     Ok(())
 }

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::broker::Broker;
 use super::learnt::{Learnt, learn};
+use super::output::say;
 use super::run::{interrupted, runtime, settings};
 use super::source::EventFile;
 use super::{BrokerArguments, Format, assemble, observe};
@@ -134,7 +135,7 @@ impl Replay {
         match format {
             Format::Json => observe::print_json(&serde_json::json!({ "published": published, "seconds": seconds })),
             Format::Text => {
-                println!("{published} events published in {seconds:.1} s");
+                say!("{published} events published in {seconds:.1} s");
                 Ok(())
             }
         }
@@ -232,19 +233,15 @@ fn print(report: &Report, format: Format) -> anyhow::Result<()> {
     if format == Format::Json {
         return observe::print_json(report);
     }
-    println!("published  {:>10}", report.published);
-    println!("counted    {:>10}", report.counted);
-    println!("late       {:>10}", report.late);
-    println!("rejected   {:>10}", report.rejected);
-    println!("duplicate  {:>10}", report.duplicate);
-    println!("scored     {:>10}", report.scored);
-    println!(
-        "seconds    {:>10.1}   {:.0} events/s",
-        report.seconds,
-        report.published as f64 / report.seconds.max(1e-9)
-    );
+    say!("published  {:>10}", report.published);
+    say!("counted    {:>10}", report.counted);
+    say!("late       {:>10}", report.late);
+    say!("rejected   {:>10}", report.rejected);
+    say!("duplicate  {:>10}", report.duplicate);
+    say!("scored     {:>10}", report.scored);
+    say!("seconds    {:>10.1}   {:.0} events/s", report.seconds, report.published as f64 / report.seconds.max(1e-9));
     for (table, rows) in &report.emitted {
-        println!("emitted    {rows:>10}   {table}");
+        say!("emitted    {rows:>10}   {table}");
     }
     if let Some(learnt) = &report.learnt {
         learnt.print();

@@ -7,6 +7,7 @@ use anyhow::Context;
 use clap::Args;
 
 use super::broker::Broker;
+use super::output::say;
 use super::run::runtime;
 use super::{BrokerArguments, Format};
 use crate::config::Folder;
@@ -42,7 +43,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
             Format::Text => query::Format::Table,
             Format::Json => query::Format::Json,
         };
-        println!("{}", answer.render(format)?);
+        say!("{}", answer.render(format)?);
         if answer.truncated {
             eprintln!("note: there are more rows; add a LIMIT or a condition");
         }

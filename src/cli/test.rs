@@ -7,6 +7,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 
 use super::assemble;
+use super::output::say;
 use crate::trial::{self, Outcome, TrialError};
 
 /// Arguments of `test`.
@@ -30,7 +31,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
             }
         }
     }
-    println!("{passed} passed, {failed} failed");
+    say!("{passed} passed, {failed} failed");
     if passed + failed == 0 {
         bail!("no test cases below {}: write tests/NAME.toml", arguments.folder.display());
     }
@@ -43,14 +44,14 @@ fn print(file: &Path, outcome: Result<Outcome, TrialError>) -> bool {
     match outcome {
         Ok(Outcome { about, faults }) => {
             let passed = faults.is_empty();
-            println!("{} {file}: {about}", if passed { "ok   " } else { "FAIL " });
+            say!("{} {file}: {about}", if passed { "ok   " } else { "FAIL " });
             for fault in &faults {
-                println!("        {fault}");
+                say!("        {fault}");
             }
             passed
         }
         Err(error) => {
-            println!("FAIL  {file}: {:#}", anyhow::Error::from(error));
+            say!("FAIL  {file}: {:#}", anyhow::Error::from(error));
             false
         }
     }

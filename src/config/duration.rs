@@ -72,7 +72,7 @@ fn parse_any(text: &str) -> Result<Duration, Refusal> {
         return Err(too_long());
     }
     let duration = humantime::parse_duration(text)
-        .map_err(|error| Refusal::new(format!("{text:?} is not a duration: {}", reason(&error)), ADVICE))?;
+        .map_err(|error| Refusal::new(format!("{text:?} is not a duration: {}", reason(&error, text)), ADVICE))?;
     if duration > LONGEST { Err(too_long()) } else { Ok(duration) }
 }
 
@@ -80,12 +80,23 @@ fn has_no_fixed_length(unit: &str) -> bool {
     matches!(unit, "M" | "month" | "months" | "y" | "yr" | "yrs" | "year" | "years")
 }
 
-/// The parser's reason, without its list of units: that has months and years in it.
-fn reason(error: &humantime::DurationError) -> String {
+/// The parser's reason in words, and without its list of units: that has months and years in it.
+fn reason(error: &humantime::DurationError, text: &str) -> String {
+    let at = |place: usize| text.get(place..).and_then(|rest| rest.chars().next());
     match error {
+        _ if text.trim_start().starts_with('-') => "it is negative".to_owned(),
+        humantime::DurationError::Empty => "it is empty".to_owned(),
+        humantime::DurationError::NumberExpected(place) => match at(*place) {
+            Some(found) => format!("{found:?} stands where a number is expected"),
+            None => "it ends where a number is expected".to_owned(),
+        },
+        humantime::DurationError::InvalidCharacter(place) => match at(*place) {
+            Some(found) => format!("{found:?} does not belong there"),
+            None => error.to_string(),
+        },
         humantime::DurationError::UnknownUnit { unit, .. } if unit.is_empty() => "the unit is missing".to_owned(),
         humantime::DurationError::UnknownUnit { unit, .. } => format!("unknown unit {unit:?}"),
-        other => other.to_string(),
+        humantime::DurationError::NumberOverflow => error.to_string(),
     }
 }
 
@@ -127,13 +138,29 @@ mod tests {
 
     #[test]
     fn refusals_name_the_text_and_the_fix() {
-        let refusals = ["5", "5 parsecs", "", "-5s", "1 month", "1M 2d", "2y", "18446744073709551615s1000ms", "0s"]
-            .map(|text| parse_positive(text).unwrap_err().to_string());
+        let refusals = [
+            "5",
+            "5 parsecs",
+            "",
+            "-5s",
+            "s",
+            "5§s",
+            "5 m s",
+            "1 month",
+            "1M 2d",
+            "2y",
+            "18446744073709551615s1000ms",
+            "0s",
+        ]
+        .map(|text| parse_positive(text).unwrap_err().to_string());
         insta::assert_snapshot!(refusals.join("\n"), @r#"
         "5" is not a duration: the unit is missing: write it as "2ms", "30 seconds", "5m", "12h" or "7 days"
         "5 parsecs" is not a duration: unknown unit "parsecs": write it as "2ms", "30 seconds", "5m", "12h" or "7 days"
-        "" is not a duration: value was empty: write it as "2ms", "30 seconds", "5m", "12h" or "7 days"
-        "-5s" is not a duration: expected number at 0: write it as "2ms", "30 seconds", "5m", "12h" or "7 days"
+        "" is not a duration: it is empty: write it as "2ms", "30 seconds", "5m", "12h" or "7 days"
+        "-5s" is not a duration: it is negative: write it as "2ms", "30 seconds", "5m", "12h" or "7 days"
+        "s" is not a duration: 's' stands where a number is expected: write it as "2ms", "30 seconds", "5m", "12h" or "7 days"
+        "5§s" is not a duration: '§' does not belong there: write it as "2ms", "30 seconds", "5m", "12h" or "7 days"
+        "5 m s" is not a duration: 's' stands where a number is expected: write it as "2ms", "30 seconds", "5m", "12h" or "7 days"
         the duration "1 month" is in months or years, which have no fixed length: write it in days, such as "30 days"
         the duration "1M 2d" is in months or years, which have no fixed length: write it in days, such as "30 days"
         the duration "2y" is in months or years, which have no fixed length: write it in days, such as "30 days"

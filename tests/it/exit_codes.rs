@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use crate::taobao::root;
 
@@ -60,4 +60,36 @@ fn wrong_arguments_are_the_operators_fault_and_help_lists_the_codes() {
     assert_eq!(help.status.code(), Some(0));
     let help = String::from_utf8_lossy(&help.stdout).into_owned();
     assert!(help.contains("Exit codes:") && help.contains("70   A bug"), "{help}");
+}
+
+/// `tidewheel explain FOLDER | head -1`.
+#[test]
+fn whoever_reads_results_may_stop_reading_and_a_full_disk_is_a_fault_from_outside() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipeline = root().join("pipelines/trends");
+    for arguments in [["explain", pipeline.to_str().unwrap()], ["check", pipeline.to_str().unwrap()]] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tidewheel"));
+        command.args(arguments).current_dir(folder.path()).env_remove("TIDEWHEEL_LOG").stderr(Stdio::piped());
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let (code, words) = code_and_words(&command.stdout(writer).output().unwrap());
+        assert_eq!((code, words.as_str()), (Some(0), ""), "{arguments:?}");
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let (code, words) = code_and_words(&command.stdout(full).output().unwrap());
+        assert_eq!(code, Some(4), "{words}");
+        assert!(words.starts_with("error: results can't be written: "), "{words}");
+    }
+}
+
+#[test]
+fn what_is_no_filter_of_logs_is_refused_with_what_would_be() {
+    let output = |name: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tidewheel"));
+        command.arg("schema").env_remove("TIDEWHEEL_LOG").env(name, "info,=").output().unwrap()
+    };
+    for name in ["TIDEWHEEL_LOG", "RUST_LOG"] {
+        let (code, words) = code_and_words(&output(name));
+        assert_eq!(code, Some(2), "{words}");
+        assert!(words.starts_with(&format!("error: {name} is \"info,=\"; write a level")), "{words}");
+    }
 }

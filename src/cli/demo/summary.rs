@@ -5,6 +5,7 @@ use std::sync::PoisonError;
 use serde::Serialize;
 
 use super::Street;
+use crate::cli::output::say;
 use crate::engine::TrainingReport;
 use crate::step::Counts;
 
@@ -72,30 +73,27 @@ impl From<(f64, f64)> for Comparison {
 }
 
 pub(super) fn print(summary: &Summary) {
-    println!("events     {:>10}   {:.0}/s", summary.events, summary.events_per_second);
-    println!("rankings   {:>10}   {:.0}/s, 20 candidates each", summary.rankings, summary.rankings_per_second);
-    println!("late       {:>10}", summary.late);
-    println!("rejected   {:>10}", summary.rejected);
-    println!(
-        "latency    p50 {:.2} ms, p99 {:.2} ms from request to reply",
-        summary.latency_ms.p50, summary.latency_ms.p99
-    );
+    say!("events     {:>10}   {:.0}/s", summary.events, summary.events_per_second);
+    say!("rankings   {:>10}   {:.0}/s, 20 candidates each", summary.rankings, summary.rankings_per_second);
+    say!("late       {:>10}", summary.late);
+    say!("rejected   {:>10}", summary.rejected);
+    say!("latency    p50 {:.2} ms, p99 {:.2} ms from request to reply", summary.latency_ms.p50, summary.latency_ms.p99);
     if let (Some(clicks), Some(auc)) = (&summary.click_rate, &summary.auc) {
-        println!("\nHalfway everybody's tastes changed, and a copy of the model was frozen. Since then:");
-        println!("            learning    frozen");
-        println!(
+        say!("\nHalfway everybody's tastes changed, and a copy of the model was frozen. Since then:");
+        say!("            learning    frozen");
+        say!(
             "clicks      {:>8.3}  {:>8.3}   per ranking: {:.2} times as many",
             clicks.learning,
             clicks.frozen,
             clicks.learning / clicks.frozen.max(1e-9)
         );
-        println!("AUC         {:>8.3}  {:>8.3}   on examples that neither had learnt from", auc.learning, auc.frozen);
-        println!("{} versions of the model, {} examples learnt from", summary.model_versions, summary.examples);
+        say!("AUC         {:>8.3}  {:>8.3}   on examples that neither had learnt from", auc.learning, auc.frozen);
+        say!("{} versions of the model, {} examples learnt from", summary.model_versions, summary.examples);
     }
-    println!("\nNext:");
-    println!("  tidewheel check pipelines/recommend        what the pipeline keeps, and that it is sound");
-    println!("  tidewheel test pipelines/                  its test cases, without a broker");
-    println!("  tidewheel run pipelines/recommend          run it; then ask it with `tidewheel sql`");
+    say!("\nNext:");
+    say!("  tidewheel check pipelines/recommend        what the pipeline keeps, and that it is sound");
+    say!("  tidewheel test pipelines/                  its test cases, without a broker");
+    say!("  tidewheel run pipelines/recommend          run it; then ask it with `tidewheel sql`");
 }
 
 pub(super) fn percentiles(mut latencies: Vec<u32>) -> Latency {

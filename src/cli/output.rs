@@ -1,0 +1,34 @@
+//! Results, line by line, on standard output.
+
+use std::fmt;
+use std::io::{Error, ErrorKind, Write, stdout};
+use std::sync::OnceLock;
+
+/// Why a line could not be written, the first time.
+static FAILED: OnceLock<Error> = OnceLock::new();
+
+/// Prints a line of results. Whoever reads them through a pipe may have seen enough (`| head`): that is no fault.
+macro_rules! say {
+    ($($text:tt)*) => { $crate::cli::output::line(format_args!($($text)*)) };
+}
+
+pub(super) use say;
+
+/// See [`say`].
+pub(super) fn line(text: fmt::Arguments<'_>) {
+    if let Err(error) = writeln!(stdout().lock(), "{text}")
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        FAILED.get_or_init(|| error);
+    }
+}
+
+/// Whether all lines were written: a disk may be full behind `> FILE`.
+///
+/// # Errors
+/// With why not.
+pub(super) fn check() -> anyhow::Result<()> {
+    FAILED.get().map_or(Ok(()), |error| {
+        Err(anyhow::Error::from(Error::new(error.kind(), error.to_string())).context("results can't be written"))
+    })
+}
