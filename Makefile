@@ -80,7 +80,7 @@ bench: runtime ## Measure the whole job beside a bare pull of the same stream
 bench-features: ## Measure one table of 20 features over 5 horizons: events, reads, memory (ROWS=, USERS=, RATE=, LIMIT= in MB)
 	cargo bench --locked --bench features
 
-bench-views: ## Measure what scans and saves take of the thread of events (USERS=, RATE=, SECONDS=, SCAN=, SAVE=)
+bench-views: ## Measure what scans and saves take of the thread of events (USERS=, RATE=, SECONDS=, SCAN=, SAVE=, ROUNDS=)
 	cargo bench --locked --bench views
 
 bench-parts: runtime ## Measure the JSON decoder, the reader and the publishers beside those of arrow-json and the client library

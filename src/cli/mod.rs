@@ -21,6 +21,7 @@ mod doctor;
 mod durability;
 mod exit;
 mod explain;
+mod figures;
 mod finding;
 mod learnt;
 mod model;

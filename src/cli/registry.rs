@@ -1,5 +1,6 @@
 //! `tidewheel model list|show|promote|rollback|resume|control|candidate|diff`: the versions of a pipeline's model.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -9,6 +10,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::broker::Broker;
+use super::figures::{named, short};
 use super::output::say;
 use super::run::runtime;
 use super::{BrokerArguments, Format, observe};
@@ -158,7 +160,9 @@ pub(super) fn show(arguments: &ShowArguments) -> anyhow::Result<bool> {
         say!("root         {}", record.root);
         say!("vector       {}", record.fingerprint);
         say!("learnt up to {} of the examples, {} steps", record.example_position, record.steps);
-        say!("metrics      {}", record.metrics);
+        for (name, figure) in named(&record.metrics) {
+            say!("{name:<32} {figure}");
+        }
         if !record.note.is_empty() {
             say!("note         {}", record.note);
         }
@@ -248,11 +252,16 @@ pub(super) fn diff(arguments: &DiffArguments) -> anyhow::Result<bool> {
         say!("{from} → {to}");
         say!("steps     {} → {}", old.steps, new.steps);
         say!("position  {} → {}", old.example_position, new.example_position);
-        say!("metrics   {} → {}", old.metrics, new.metrics);
+        let before: HashMap<_, _> = named(&old.metrics).into_iter().collect();
+        for (name, figure) in named(&new.metrics) {
+            say!("{name:<32}  {} → {figure}", before.get(&name).map_or("-", String::as_str));
+        }
         say!("\nweights                           relative change  largest change");
         for change in &changes {
             match (change.relative, change.largest) {
-                (Some(relative), Some(largest)) => say!("{:<32}  {relative:>15.5}  {largest:>14.6}", change.name),
+                (Some(relative), Some(largest)) => {
+                    say!("{:<32}  {:>15}  {:>14}", change.name, short(relative), short(f64::from(largest)));
+                }
                 _ => say!("{:<32}  only in one of them, or of another shape", change.name),
             }
         }
