@@ -17,7 +17,7 @@ mod chunk;
 use std::mem::{replace, size_of, take};
 use std::ops::Range;
 
-use self::chunk::{Chunk, Layout};
+use self::chunk::{Chunk, Cost, Layout};
 
 /// Pages of a chunk.
 const PAGES: usize = 128;
@@ -36,8 +36,8 @@ pub(crate) struct Paged<T> {
     rows: usize,
     /// Bytes of a value where they are not all in the page.
     weigh: Option<fn(&T) -> usize>,
-    /// Bytes of pages that were copied because a view held them.
-    copied: usize,
+    /// What views have cost since that was last asked.
+    cost: Cost,
 }
 
 impl<T: Clone> Paged<T> {
@@ -49,7 +49,7 @@ impl<T: Clone> Paged<T> {
     /// As [`Self::new`], with about so many rows to a page: where copying a value costs more than its bytes.
     pub(crate) fn of_pages(width: usize, rows: usize) -> Self {
         let shift = rows.max(1).ilog2() + PAGES.ilog2();
-        Self { chunks: Vec::new(), width: width.max(1), shift, rows: 0, weigh: None, copied: 0 }
+        Self { chunks: Vec::new(), width: width.max(1), shift, rows: 0, weigh: None, cost: Cost::default() }
     }
 
     /// The same, of values that have more bytes elsewhere: so many in all.
@@ -108,7 +108,7 @@ impl<T: Clone> Paged<T> {
     fn shared_row_mut(&mut self, chunk: usize, values: Range<usize>) -> &mut [T] {
         let layout = self.layout();
         let chunk = &mut self.chunks[chunk];
-        self.copied += chunk.leave(values.start, &layout);
+        self.cost += chunk.leave(values.start, &layout);
         match &mut chunk.shared {
             None => &mut chunk.own[values],
             Some(shared) => shared.row_mut(values, layout.page),
@@ -135,16 +135,16 @@ impl<T: Clone> Paged<T> {
 
     /// The same, to be written: what views hold of them is copied first.
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        let (layout, copied) = (self.layout(), &mut self.copied);
+        let (layout, cost) = (self.layout(), &mut self.cost);
         self.chunks.iter_mut().flat_map(move |chunk| {
-            *copied += chunk.leave_all(&layout);
+            *cost += chunk.leave_all(&layout);
             &mut chunk.own
         })
     }
 
     /// Puts these values in the place of all rows; a row has one.
     pub(crate) fn fill(&mut self, values: impl IntoIterator<Item = T>) {
-        let mut rows = Self { chunks: Vec::new(), rows: 0, copied: 0, ..*self };
+        let mut rows = Self { chunks: Vec::new(), rows: 0, cost: Cost::default(), ..*self };
         values.into_iter().for_each(|value| rows.push(std::slice::from_ref(&value)));
         self.replace(rows);
     }
@@ -176,13 +176,13 @@ impl<T: Clone> Paged<T> {
         }
         let layout = self.layout();
         let room = (layout.page - values.start % layout.page) / self.width;
-        (self.chunks[chunk].open(values.start, &layout, &mut self.copied), room)
+        (self.chunks[chunk].open(values.start, &layout, &mut self.cost), room)
     }
 
     /// A view: the same rows, whatever is written here from now on.
     pub(crate) fn share(&mut self) -> Self {
         let chunks = self.chunks.iter_mut().map(Chunk::share).collect();
-        Self { chunks, copied: 0, ..*self }
+        Self { chunks, cost: Cost::default(), ..*self }
     }
 
     /// Makes clones cost a few pointers, until the next write.
@@ -206,9 +206,10 @@ impl<T: Clone> Paged<T> {
     pub(crate) fn replace(&mut self, rows: Self) -> Self {
         let layout = self.layout();
         let held: usize = self.chunks.iter().map(|chunk| chunk.held(&layout)).sum();
-        let copied = self.copied + held;
+        let cost = self.cost;
         let before = replace(self, rows);
-        self.copied += copied;
+        self.cost += cost;
+        self.cost.copied += held;
         before
     }
 
@@ -219,14 +220,15 @@ impl<T: Clone> Paged<T> {
         held.for_each(|chunk| *chunk = Chunk::EMPTY);
     }
 
-    /// Bytes of pages that were copied because a view held them, since they were last [taken](Self::take_copied).
-    pub(crate) fn copied(&self) -> usize {
-        self.copied
+    /// Bytes of pages that were copied because a view held them, or put back in their place when it had ended, since they were
+    /// last [taken](Self::take_copied).
+    pub(crate) fn touched(&self) -> usize {
+        self.cost.copied + self.cost.moved
     }
 
     /// Bytes of pages that were copied because a view held them, since this was last asked.
     pub(crate) fn take_copied(&mut self) -> usize {
-        take(&mut self.copied)
+        take(&mut self.cost).copied
     }
 }
 

@@ -122,9 +122,9 @@ impl RunningCells {
         self.records.release_below(slot as usize);
     }
 
-    /// Bytes that were copied because a view held them, since they were last [taken](Self::take_copied).
-    pub(super) fn copied(&self) -> usize {
-        self.records.copied()
+    /// Bytes of pages that views have made it copy or move, since they were last [taken](Self::take_copied).
+    pub(super) fn touched(&self) -> usize {
+        self.records.touched()
     }
 
     /// Bytes that were copied because a view held them, since this was last asked.

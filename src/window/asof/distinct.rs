@@ -67,9 +67,9 @@ impl RunningDistinct {
         self.counts.release_below(slot as usize);
     }
 
-    /// Bytes of counts that were copied because a view held them, since they were last [taken](Self::take_copied).
-    pub(super) fn copied(&self) -> usize {
-        self.counts.copied()
+    /// Bytes of pages of counts that views have made it copy or move, since they were last [taken](Self::take_copied).
+    pub(super) fn touched(&self) -> usize {
+        self.counts.touched()
     }
 
     /// Bytes that were copied because a view held them, since this was last asked.

@@ -28,7 +28,7 @@ const SEAL_MERGED_ROWS: usize = 1 << 12;
 /// time, or fewer where views hold their pages.
 const LEFT_PER_STEP: usize = if cfg!(test) { 1 } else { 2_048 };
 const LEFT_AT_A_TIME: usize = if cfg!(test) { 1 } else { 128 };
-const COPIED_PER_STEP: usize = 512 << 10;
+const TOUCHED_PER_STEP: usize = 512 << 10;
 
 /// Keys are not compacted below this many.
 const COMPACT_KEYS: usize = 1 << 16;
@@ -225,11 +225,11 @@ impl FeatureTable {
 
     /// Takes some of what tails have passed out of what follows the events.
     fn leave_some(&mut self) {
-        let before = self.cells.copied() + self.distinct.copied();
+        let before = self.cells.touched() + self.distinct.touched();
         for _ in 0..LEFT_PER_STEP / LEFT_AT_A_TIME {
             self.cells.go_on(LEFT_AT_A_TIME, Sources { levels: &self.levels, recent: &self.recent });
             self.distinct.go_on(LEFT_AT_A_TIME);
-            if self.cells.copied() + self.distinct.copied() > before + COPIED_PER_STEP {
+            if self.cells.touched() + self.distinct.touched() > before + TOUCHED_PER_STEP {
                 return;
             }
         }

@@ -1,7 +1,7 @@
 //! A chunk of rows: the table's own, or shared with views, the pages that were written since beside it.
 
 use std::mem::take;
-use std::ops::Range;
+use std::ops::{AddAssign, Range};
 
 use triomphe::Arc;
 
@@ -28,6 +28,22 @@ pub(super) struct Layout<T> {
     pub(super) page: usize,
     /// Bytes of a value where they are not all in the page.
     pub(super) weigh: Option<fn(&T) -> usize>,
+}
+
+/// What views make a table do, bytes.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Cost {
+    /// Of pages that were copied because a view holds them.
+    pub(super) copied: usize,
+    /// Of pages that were put back into their chunk.
+    pub(super) moved: usize,
+}
+
+impl AddAssign for Cost {
+    fn add_assign(&mut self, other: Self) {
+        self.copied += other.copied;
+        self.moved += other.moved;
+    }
 }
 
 impl<T> Layout<T> {
@@ -59,20 +75,19 @@ impl<T> Chunk<T> {
 }
 
 impl<T: Clone> Chunk<T> {
-    /// Makes the page of a value the table's own, if not all of the chunk, and gives the bytes that were copied: none where
-    /// no view has it any more.
-    pub(super) fn leave(&mut self, value: usize, layout: &Layout<T>) -> usize {
+    /// Makes the page of a value the table's own, if not all of the chunk. Nothing is copied that no view has any more.
+    pub(super) fn leave(&mut self, value: usize, layout: &Layout<T>) -> Cost {
         let Some(shared) = self.shared.as_mut().filter(|shared| !shared.base.is_unique()) else {
             return self.leave_all(layout);
         };
         let page = value / layout.page;
         if let Some(written) = shared.written_mut(page) {
-            if written.is_unique() {
-                return 0;
+            let mut cost = Cost::default();
+            if !written.is_unique() {
+                cost.copied = layout.bytes(written);
+                *written = Arc::new(written.to_vec());
             }
-            let copied = layout.bytes(written);
-            *written = Arc::new(written.to_vec());
-            return copied;
+            return cost;
         }
         if shared.is_half_written(layout.page) {
             return self.leave_all(layout);
@@ -80,22 +95,23 @@ impl<T: Clone> Chunk<T> {
         let copy = shared.page(page, layout.page).to_vec();
         let copied = layout.bytes(&copy);
         shared.write(page, copy);
-        copied
+        Cost { copied, moved: 0 }
     }
 
-    /// Makes all values the table's own, in one piece, and gives the bytes that were copied because views have them.
-    pub(super) fn leave_all(&mut self, layout: &Layout<T>) -> usize {
-        let Some(shared) = self.shared.take() else { return 0 };
+    /// Makes all values the table's own, in one piece.
+    pub(super) fn leave_all(&mut self, layout: &Layout<T>) -> Cost {
+        let mut cost = Cost::default();
+        let Some(shared) = self.shared.take() else { return cost };
         let (pages, Shared { base, written }) = (shared.pages(layout.page), shared);
         let written =
             written.map(|written| Arc::try_unwrap(written).unwrap_or_else(|written| (*written).clone()).pages);
         let written = written.into_iter().flatten().chain(std::iter::repeat(None));
-        let mut copied = 0;
         match Arc::try_unwrap(base) {
             Ok(base) => {
                 self.own = base;
                 for (page, written) in written.take(pages).enumerate() {
                     let written = written.map(|page| Arc::try_unwrap(page).unwrap_or_else(|page| page.to_vec()));
+                    cost.moved += written.as_ref().map_or(0, |written| size_of_val(&written[..]));
                     for (place, value) in written.into_iter().flatten().enumerate() {
                         match self.own.get_mut(page * layout.page + place) {
                             Some(before) => *before = value,
@@ -114,23 +130,27 @@ impl<T: Clone> Chunk<T> {
                         Some(Err(shared)) => &shared[..],
                         None => values,
                     };
-                    copied += layout.bytes(values);
+                    cost.copied += layout.bytes(values);
+                    cost.moved += written
+                        .as_ref()
+                        .and_then(|written| written.as_ref().ok())
+                        .map_or(0, |own| size_of_val(&own[..]));
                     self.own.extend_from_slice(values);
                     self.own.extend(written.and_then(Result::ok).into_iter().flatten());
                 }
             }
         }
-        copied
+        cost
     }
 
     /// Where the next value is to be pushed, which is this one of the chunk: to it all, or to a page of it.
-    pub(super) fn open(&mut self, value: usize, layout: &Layout<T>, copied: &mut usize) -> &mut Vec<T> {
+    pub(super) fn open(&mut self, value: usize, layout: &Layout<T>, cost: &mut Cost) -> &mut Vec<T> {
         let page = value / layout.page;
         if !value.is_multiple_of(layout.page) {
-            *copied += self.leave(value, layout);
+            *cost += self.leave(value, layout);
         } else if let Some(shared) = &mut self.shared {
             if shared.base.is_unique() || shared.is_half_written(layout.page) {
-                *copied += self.leave_all(layout);
+                *cost += self.leave_all(layout);
             } else {
                 shared.write(page, Vec::with_capacity(layout.page));
             }
