@@ -6,6 +6,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use bytes::Bytes;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -299,6 +300,8 @@ pub enum BusError {
         code: u16,
         /// The service's error message.
         message: String,
+        /// What came with it: of our own services a JSON object with code, message and the name of the request.
+        body: Bytes,
     },
     /// No answer in time.
     #[error("{action} took longer than {after:?}")]

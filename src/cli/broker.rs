@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use super::BrokerArguments;
+use super::{BrokerArguments, Identity};
 use crate::bus::{Bus, ConnectSettings, EmbeddedServer, ServerBinary, TlsSettings};
 
 /// The file in the state folder that tells other commands where a running pipeline's broker is.
@@ -25,7 +25,7 @@ impl Broker {
         std::fs::create_dir_all(state).with_context(|| format!("state folder {}", state.display()))?;
         let address_file = state.join(ADDRESS);
         if let Some(url) = &arguments.nats {
-            let bus = connect(arguments, url).await?;
+            let bus = connect(&arguments.identity, url).await?;
             write_address(&address_file, url)?;
             return Ok(Self { bus, server: None, address_file: Some(address_file) });
         }
@@ -46,7 +46,7 @@ impl Broker {
             }
         }
         if let Some(url) = &arguments.nats {
-            return Ok(Self { bus: connect(arguments, url).await?, server: None, address_file: None });
+            return Ok(Self { bus: connect(&arguments.identity, url).await?, server: None, address_file: None });
         }
         Self::open(arguments, state).await
     }
@@ -54,7 +54,7 @@ impl Broker {
     /// Connects to the server that a running pipeline uses.
     pub(super) async fn find(arguments: &BrokerArguments, state: &Path) -> anyhow::Result<Bus> {
         if let Some(url) = &arguments.nats {
-            return connect(arguments, url).await;
+            return connect(&arguments.identity, url).await;
         }
         let file = state.join(ADDRESS);
         let url = std::fs::read_to_string(&file).with_context(|| {
@@ -84,13 +84,14 @@ fn write_address(file: &Path, url: &str) -> anyhow::Result<()> {
     written.and_then(|mut file| file.write_all(url.as_bytes())).with_context(|| file.display().to_string())
 }
 
-async fn connect(arguments: &BrokerArguments, url: &str) -> anyhow::Result<Bus> {
+/// Connects to a server as somebody.
+pub(super) async fn connect(identity: &Identity, url: &str) -> anyhow::Result<Bus> {
     let settings = ConnectSettings {
-        credentials_file: arguments.creds.clone(),
+        credentials_file: identity.creds.clone(),
         tls: TlsSettings {
-            ca: arguments.tls_ca.clone(),
-            certificate: arguments.tls_cert.clone(),
-            key: arguments.tls_key.clone(),
+            ca: identity.tls_ca.clone(),
+            certificate: identity.tls_cert.clone(),
+            key: identity.tls_key.clone(),
         },
         ..ConnectSettings::to_url(url)
     };

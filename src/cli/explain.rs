@@ -11,7 +11,8 @@ use anyhow::bail;
 use clap::Args;
 use serde::Serialize;
 
-use self::restart::{Restart, at_restart};
+use self::restart::Restart;
+pub(super) use self::restart::at_restart;
 use self::text::text;
 use super::output::say;
 use super::run::runtime;

@@ -1,7 +1,7 @@
 //! The command line: a file per verb, and what several of them need.
 //!
 //! ```text
-//!   demo run replay sql check explain test train doctor model      a file each, with its arguments
+//!   demo run replay pub ask sql check explain test train doctor model      a file each, with its arguments
 //!     │        │                                   │      └─▶ registry, brought      the verbs of `model` that ask a registry
 //!     │        └─▶ source, learnt                  └─▶ finding, durability           what there is, here and on a server
 //!     │            events of a file, what was learnt
@@ -13,9 +13,11 @@
 //! It does not compute: a verb reads its arguments, calls a room, and prints what comes back. How it fails: with whatever a
 //! room fails with, in a line for people; the exit code follows from whose fault that is, and `exit.rs` lists the codes.
 
+mod ask;
 mod broker;
 mod brought;
 mod check;
+mod client;
 mod demo;
 mod doctor;
 mod durability;
@@ -23,10 +25,12 @@ mod exit;
 mod explain;
 mod figures;
 mod finding;
+mod foreseen;
 mod learnt;
 mod model;
 mod observe;
 mod output;
+mod publish;
 mod registry;
 mod replay;
 mod run;
@@ -65,14 +69,24 @@ enum Verb {
         after_help = "Examples:\n  tidewheel replay pipelines/intent log.csv.gz\n  tidewheel replay pipelines/intent log.jsonl --speed 60x --format json"
     )]
     Replay(replay::Arguments),
+    /// Publishes events to a pipeline: JSON, one on each line of standard input or of a file.
+    #[command(
+        after_help = "Examples:\n  echo '{\"user_id\":7,\"item_id\":3,\"category_id\":2,\"behavior\":\"pv\",\"ts\":1511658000}' | tidewheel pub pipelines/intent\n  tidewheel pub pipelines/recommend events.jsonl --subject shop.clicks.web --nats nats://localhost:4222\n\nAn event whose stream has an `id` is stored once, however often it is published within ten minutes."
+    )]
+    Pub(publish::Arguments),
+    /// Asks a running pipeline for rankings.
+    #[command(
+        after_help = "Examples:\n  tidewheel ask pipelines/recommend '{\"request_id\":\"r1\",\"user_id\":7,\"items\":[3,14,15]}'\n  tidewheel ask pipelines/recommend - --format json < requests.jsonl"
+    )]
+    Ask(ask::Arguments),
     /// Queries the live feature tables of a running pipeline.
     #[command(
         after_help = "Examples:\n  tidewheel sql pipelines/intent \"SELECT * FROM item_trend ORDER BY views_30m DESC LIMIT 10\""
     )]
     Sql(sql::Arguments),
-    /// Reports every problem of a pipeline's folder.
+    /// Reports every problem of a pipeline's folder, and what a start would find on a server.
     #[command(
-        after_help = "Examples:\n  tidewheel check pipelines/intent\n  tidewheel check pipelines/intent --format json"
+        after_help = "Examples:\n  tidewheel check pipelines/intent\n  tidewheel check pipelines/intent --format json\n  tidewheel check pipelines/intent --nats nats://localhost:4222\n\nWith --nats it also tells what `tidewheel run` would find on that server: streams that it takes, extends or refuses, the model that serves, and what becomes of the state. Nothing is changed there."
     )]
     Check(check::Arguments),
     /// Tells how each table of a pipeline is kept: plan, panes and tiles, state, memory, emission.
@@ -113,9 +127,16 @@ enum Format {
 /// The broker to use.
 #[derive(Args, Clone, Default)]
 struct BrokerArguments {
-    /// Address of a NATS server with JetStream; without it, one is started for the pipeline.
+    /// Address of a NATS server with JetStream; without it, `run` starts one for the pipeline, and other verbs find that one.
     #[arg(long, value_name = "URL", env = "NATS_URL")]
     nats: Option<String>,
+    #[command(flatten)]
+    identity: Identity,
+}
+
+/// Who somebody is to a NATS server, and whom they trust.
+#[derive(Args, Clone, Default)]
+struct Identity {
     /// Credentials file (.creds).
     #[arg(long, value_name = "FILE")]
     creds: Option<PathBuf>,
@@ -143,6 +164,8 @@ pub fn main() -> ExitCode {
         Verb::Demo(arguments) => demo::run(&arguments),
         Verb::Run(arguments) => run::run(&arguments),
         Verb::Replay(arguments) => replay::run(&arguments),
+        Verb::Pub(arguments) => publish::run(&arguments),
+        Verb::Ask(arguments) => ask::run(&arguments),
         Verb::Sql(arguments) => sql::run(&arguments),
         Verb::Check(arguments) => check::run(&arguments),
         Verb::Explain(arguments) => explain::run(&arguments),

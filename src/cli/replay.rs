@@ -25,6 +25,9 @@ use crate::pipeline::{Pipeline, StreamIndex, concrete, input_spec};
 /// Messages that wait for the broker's acknowledgement.
 const OUTSTANDING: usize = 2_000;
 
+/// What stands for the wildcards of a stream's subject.
+const WORD: &str = "replay";
+
 /// Arguments of `replay`.
 #[derive(Args)]
 pub(super) struct Arguments {
@@ -195,7 +198,7 @@ impl Replay {
     async fn publish(&mut self, bus: &Bus) -> anyhow::Result<u64> {
         let Self { pipeline, stream, file, speed, bar } = self;
         let plan = pipeline.stream(*stream);
-        let subject = concrete(plan.subjects.first().context("the stream has no subject")?)?;
+        let subject = concrete(plan.subjects.first().context("the stream has no subject")?, WORD)?;
         let mut publisher = bus.publisher(OUTSTANDING).await?;
         let (mut published, mut event) = (0_u64, Vec::new());
         let start = clock::now();

@@ -51,6 +51,7 @@ mod source;
 mod state;
 mod stream;
 mod subject;
+mod syntax;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -62,3 +63,5 @@ pub(crate) use nearest::nearest;
 pub(crate) use problem::{Problem, Problems};
 pub(crate) use risks::risks;
 pub use schema::schema;
+pub(crate) use settings::Settings;
+pub(crate) use source::Source;

@@ -15,6 +15,7 @@ use super::reference::Reference;
 use super::score::Score;
 use super::state::{Output, State};
 use super::stream::Stream;
+use super::subject::overlap;
 use super::table::Table;
 use super::train::Train;
 use crate::model::ModelVersion;
@@ -76,6 +77,16 @@ impl Settings {
     pub fn feedback(&self) -> Option<(&SqlName, &Labels)> {
         let labels = self.labels.as_ref()?;
         Some((self.stream(labels.stream.as_ref())?, labels))
+    }
+
+    /// The subjects of all streams.
+    pub(crate) fn subjects(&self) -> Vec<&str> {
+        self.streams.values().flat_map(Stream::patterns).collect()
+    }
+
+    /// The stream that reads what is sent to a subject.
+    pub(crate) fn stream_reading(&self, subject: &str) -> Option<&Stream> {
+        self.streams.values().find(|stream| stream.patterns().any(|pattern| overlap(pattern, subject)))
     }
 
     /// The stream that a section names; without a name there is only one: a rule of the folder.

@@ -141,6 +141,8 @@ mod tests {
     use std::io;
     use std::time::Duration;
 
+    use bytes::Bytes;
+
     use super::*;
     use crate::bus::Revision;
     use crate::fault::Remedy;
@@ -189,7 +191,7 @@ mod tests {
             || BusError::Fenced { stream: String::new(), expected: StreamSequence(1), found: StreamSequence(2) },
             || BusError::BatchRefused { stream: String::new(), reason: "timed out".to_owned() },
             || BusError::NoResponders { subject: String::new() },
-            || BusError::Refused { subject: String::new(), code: 503, message: "busy".to_owned() },
+            || BusError::Refused { subject: String::new(), code: 503, message: "busy".to_owned(), body: Bytes::new() },
             || BusError::Unacknowledged {
                 subject: String::new(),
                 message_id: None,

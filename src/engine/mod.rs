@@ -77,6 +77,7 @@ mod viewing;
 pub use error::EngineError;
 pub(crate) use input::Views;
 pub use run::{Run, RunSettings};
+pub(crate) use serve::foresee as foresee_model;
 pub use serve::load_model;
 pub(crate) use stats::{Figures, Stats};
 pub(crate) use telemetry::describe as describe_metrics;

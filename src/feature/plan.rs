@@ -222,19 +222,16 @@ fn plan_join(planner: &Planner, join: &Join, requests: &Schema, tables: &[LivePl
     let mut is_direct = true;
     for (key, place) in plan.keys()? {
         let is_key = |expression: &Expr| {
-            matches!(expression, Expr::Column(column)
+            matches!(without_cast(expression), Expr::Column(column)
                 if column.name == key && join.right.schema().has_column(column))
         };
         let matching: Vec<&Expr> = pairs
             .iter()
-            .filter_map(|(a, b)| {
-                if is_key(b) {
-                    Some(a)
-                } else if is_key(a) {
-                    Some(b)
-                } else {
-                    None
-                }
+            .filter_map(|(a, b)| match (is_key(a), is_key(b)) {
+                // That the key is cast for it says that the types differ.
+                (_, true) => Some(if matches!(b, Expr::Cast(_)) { without_cast(a) } else { a }),
+                (true, false) => Some(if matches!(a, Expr::Cast(_)) { without_cast(b) } else { b }),
+                (false, false) => None,
             })
             .collect();
         let [value] = matching.as_slice() else {
@@ -244,6 +241,7 @@ fn plan_join(planner: &Planner, join: &Join, requests: &Schema, tables: &[LivePl
         let (given, wanted) = (value.get_type(left)?, plan.schema().field(place).data_type());
         if given != *wanted {
             return Err(PlanError::new(format!("`{value}` is {given}, the key {name}.{key} is {wanted}"))
+                .near(value.to_string())
                 .suggest("make the types equal with a CAST on the requests' side"));
         }
         is_direct &= reads_only_requests(value, left, requests)?;
@@ -254,6 +252,11 @@ fn plan_join(planner: &Planner, join: &Join, requests: &Schema, tables: &[LivePl
             .suggest("filter in the select list with CASE instead"));
     }
     Ok(JoinPlan { table, keys, schema: Arc::new(left.as_arrow().clone()), is_direct })
+}
+
+/// What the planner casts to make types equal.
+fn without_cast(side: &Expr) -> &Expr {
+    if let Expr::Cast(cast) = side { without_cast(&cast.expr) } else { side }
 }
 
 /// Whether every column of the expression is one of the first relation's.

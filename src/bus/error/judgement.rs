@@ -70,6 +70,8 @@ fn of_fence(expected: StreamSequence, found: StreamSequence) -> Judgement {
 mod tests {
     use std::time::Duration;
 
+    use bytes::Bytes;
+
     use super::*;
 
     fn jetstream(reason: &str) -> BusError {
@@ -81,7 +83,7 @@ mod tests {
     }
 
     fn refused(code: u16) -> BusError {
-        BusError::Refused { subject: "score".to_owned(), code, message: String::new() }
+        BusError::Refused { subject: "score".to_owned(), code, message: String::new(), body: Bytes::new() }
     }
 
     fn fenced(expected: u64, found: u64) -> BusError {

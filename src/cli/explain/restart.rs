@@ -9,7 +9,7 @@ use crate::step::{Misfit, Step, StepError};
 
 /// What becomes of the state at the next start.
 #[derive(Debug)]
-pub(super) struct Restart {
+pub(in crate::cli) struct Restart {
     /// The number of the snapshot.
     number: u64,
     kept: Kept,
@@ -24,8 +24,16 @@ enum Kept {
 }
 
 impl Restart {
+    /// Whether a table is as it was saved.
+    pub(in crate::cli) fn keeps(&self, table: TableIndex) -> bool {
+        match &self.kept {
+            Kept::Nothing(_) => false,
+            Kept::AllBut(misfits) => !misfits.iter().any(|misfit| misfit.tables.contains(&table)),
+        }
+    }
+
     /// What becomes of a table, in words.
-    pub(super) fn of(&self, pipeline: &Pipeline, table: TableIndex) -> String {
+    pub(in crate::cli) fn of(&self, pipeline: &Pipeline, table: TableIndex) -> String {
         match &self.kept {
             Kept::Nothing(reason) => format!("made again from the streams, as everything is: {reason}"),
             Kept::AllBut(misfits) => match misfits.iter().find(|misfit| misfit.tables.contains(&table)) {
@@ -49,7 +57,7 @@ impl Restart {
 ///
 /// # Errors
 /// When the place of the snapshots can't be reached.
-pub(super) async fn at_restart(pipeline: &Arc<Pipeline>, state: &Path) -> anyhow::Result<Option<Restart>> {
+pub(in crate::cli) async fn at_restart(pipeline: &Arc<Pipeline>, state: &Path) -> anyhow::Result<Option<Restart>> {
     let folder = state.join("snapshots");
     let location = match &pipeline.state.snapshots {
         Some(location) => location.clone(),
