@@ -7,6 +7,9 @@
 //!
 //! A reply is one message: one that is larger than the server takes becomes an error 413, which says both sizes.
 
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
 use async_nats::service::error::Error as ReplyError;
 use async_nats::service::{Request, Service, ServiceExt};
 use bytes::Bytes;
@@ -18,7 +21,9 @@ use tracing::debug;
 
 use super::bus::Bus;
 use super::error::BusError;
+use super::replies::{ANSWERED, Replies};
 use super::subject::Subject;
+use crate::clock;
 
 /// The longest text of an error, which is a header; longer ones are cut.
 const LONGEST_MESSAGE: usize = 4_096;
@@ -49,6 +54,7 @@ pub struct EndpointSpec {
 pub struct ServiceHandle {
     requests: mpsc::Receiver<ServiceRequest>,
     service: Option<Service>,
+    replies: Arc<Replies>,
     /// The one task that puts requests into the queue or turns them away.
     door: JoinSet<()>,
 }
@@ -60,8 +66,10 @@ pub struct ServiceRequest {
     /// The endpoint's subject that it came by.
     pub subject: Subject,
     request: Request,
+    arrived: Instant,
     /// What the server took in one message when the request came.
     most_bytes: usize,
+    replies: Arc<Replies>,
 }
 
 /// A reply that says why there is none.
@@ -102,13 +110,15 @@ impl ServiceHandle {
         let (sender, requests) = mpsc::channel(queue.max(1));
         let mut door = JoinSet::new();
         let client = bus.client().clone();
+        let replies = Arc::new(Replies::default());
+        let counted = Arc::clone(&replies);
         door.spawn(async move {
             let mut arriving = select_all(endpoints);
             while let Some(request) = arriving.next().await {
-                admit(request, client.max_payload(), &sender).await;
+                admit(request, client.max_payload(), &counted, &sender).await;
             }
         });
-        Ok(Self { requests, service: Some(service), door })
+        Ok(Self { requests, service: Some(service), replies, door })
     }
 
     /// The next request, or `None` once the service has stopped and the queue is empty. May be cancelled without losing a
@@ -127,6 +137,11 @@ impl ServiceHandle {
         self.requests.len()
     }
 
+    /// What it has replied so far, those that were turned away included.
+    pub(crate) fn replies(&self) -> Arc<Replies> {
+        Arc::clone(&self.replies)
+    }
+
     /// Takes no more requests; those in the queue can still be taken and answered.
     pub async fn stop(&mut self) {
         if let Some(service) = self.service.take()
@@ -139,6 +154,11 @@ impl ServiceHandle {
 }
 
 impl ServiceRequest {
+    /// For how long it has waited for its reply.
+    pub(crate) fn waited(&self) -> Duration {
+        self.arrived.elapsed()
+    }
+
     /// The most bytes of a reply.
     pub(crate) fn most_bytes(&self) -> usize {
         self.most_bytes
@@ -160,6 +180,7 @@ impl ServiceRequest {
     }
 
     async fn send(&self, reply: Result<Bytes, ServiceError>) -> Result<(), BusError> {
+        self.replies.note(reply.as_ref().map_or_else(|error| error.code, |_| ANSWERED), self.waited());
         self.request.respond(reply.map_err(ServiceError::into_reply)).await.map_err(|_| BusError::Closed)
     }
 }
@@ -192,7 +213,7 @@ impl ServiceError {
     }
 }
 
-async fn admit(request: Request, most_bytes: usize, queue: &mpsc::Sender<ServiceRequest>) {
+async fn admit(request: Request, most_bytes: usize, replies: &Arc<Replies>, queue: &mpsc::Sender<ServiceRequest>) {
     // Without a reply subject, nobody waits for an answer.
     if request.message.reply.is_none() {
         debug!(subject = %request.message.subject, "a message to a service that wants no reply is ignored");
@@ -202,7 +223,9 @@ async fn admit(request: Request, most_bytes: usize, queue: &mpsc::Sender<Service
         payload: request.message.payload.clone(),
         subject: Subject::received(request.message.subject.clone()),
         request,
+        arrived: clock::now(),
         most_bytes,
+        replies: Arc::clone(replies),
     };
     let turned_away = match queue.try_send(waiting) {
         Ok(()) => return,
@@ -215,7 +238,7 @@ async fn admit(request: Request, most_bytes: usize, queue: &mpsc::Sender<Service
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::collections::BTreeMap;
 
     use serde_json::Value;
 
@@ -274,6 +297,7 @@ mod tests {
         let waiting = service.next().await.unwrap();
         waiting.respond(Ok("done".into())).await.unwrap();
         assert_eq!(&asked.next().await.unwrap().unwrap()[..], b"done");
+        assert_eq!(service.replies().counts().codes, BTreeMap::from([(200, 1), (503, 2)]));
         server.stop().await.unwrap();
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::{CreateStreamErrorKind, GetStreamErrorKind};
 use async_nats::jetstream::stream::{Config, DiscardPolicy, Info, RetentionPolicy, StorageType};
+use futures::TryStreamExt;
 
 use tracing::info;
 
@@ -146,7 +147,8 @@ impl Bus {
             CreateStreamErrorKind::JetStream(refused)
                 if refused.error_code() == ErrorCode::STORAGE_RESOURCES_EXCEEDED =>
             {
-                Err(BusError::NoRoom { bytes: config.max_bytes.max(0).cast_unsigned(), stream: config.name })
+                let reserved = self.reserved().await;
+                Err(BusError::NoRoom { bytes: config.max_bytes.max(0).cast_unsigned(), stream: config.name, reserved })
             }
             // Somebody else created it since we looked.
             CreateStreamErrorKind::JetStream(refused) if refused.error_code() == ErrorCode::STREAM_NAME_EXIST => {
@@ -157,6 +159,20 @@ impl Bus {
             }
             _ => Err(refused_by_server("create", &config.name, &error)),
         }
+    }
+
+    /// For which streams the server has set how many bytes aside, the largest first; as far as it says, for an error message.
+    async fn reserved(&self) -> Vec<(String, u64)> {
+        let mut streams = self.jetstream().streams();
+        let mut reserved = Vec::new();
+        while let Ok(Some(info)) = streams.try_next().await {
+            let config = info.config;
+            if config.max_bytes > 0 && config.storage == StorageType::File {
+                reserved.push((config.name, config.max_bytes.unsigned_abs()));
+            }
+        }
+        reserved.sort_by(|(one_name, one), (name, other)| other.cmp(one).then_with(|| one_name.cmp(name)));
+        reserved
     }
 
     /// What the stream holds now.

@@ -39,7 +39,7 @@ impl Broker {
 
     /// Connects to the server that a running pipeline uses, or opens the store of one that is not running.
     pub(super) async fn find_or_open(arguments: &BrokerArguments, state: &Path) -> anyhow::Result<Self> {
-        if arguments.nats.is_none() && state.join(ADDRESS).exists() {
+        if arguments.nats.is_none() && Self::is_noted(state) {
             // The address of a pipeline that was killed leads nowhere.
             if let Ok(bus) = Self::find(arguments, state).await {
                 return Ok(Self { bus, server: None, address_file: None });
@@ -49,6 +49,11 @@ impl Broker {
             return Ok(Self { bus: connect(arguments, url).await?, server: None, address_file: None });
         }
         Self::open(arguments, state).await
+    }
+
+    /// Whether a pipeline has noted where its server is: it runs, or was killed.
+    pub(super) fn is_noted(state: &Path) -> bool {
+        state.join(ADDRESS).exists()
     }
 
     /// Connects to the server that a running pipeline uses.
@@ -61,6 +66,11 @@ impl Broker {
             format!("no pipeline is running from {}: start `tidewheel run`, or name one with --nats", state.display())
         })?;
         Ok(Bus::connect(&ConnectSettings::to_url(url.trim())).await?)
+    }
+
+    /// Where our own server is; empty for somebody else's.
+    pub(super) fn url(&self) -> String {
+        self.server.as_ref().map(EmbeddedServer::url).unwrap_or_default()
     }
 
     /// Closes the connection and stops the server if it is ours.

@@ -15,6 +15,15 @@ pub(super) fn short(number: f64) -> String {
     }
 }
 
+/// A size in the largest unit of which there is one.
+pub(super) fn bytes(bytes: u64) -> String {
+    let units = [("GiB", 1_u64 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+    match units.into_iter().find(|(_, size)| bytes >= *size) {
+        Some((unit, size)) => format!("{:.1} {unit}", bytes as f64 / size as f64),
+        None => format!("{bytes} B"),
+    }
+}
+
 /// Every figure of a JSON value under its path (`gate.auc`).
 pub(super) fn named(value: &Value) -> Vec<(String, String)> {
     let mut figures = Vec::new();
@@ -58,6 +67,12 @@ mod tests {
         let expected =
             ["0.00000", "-0.25000", "0.00100", "123456.78900", "1.000e6", "1.000e300", "-4.200e-7", "NaN", "inf"];
         assert_eq!(texts, expected);
+    }
+
+    #[test]
+    fn sizes_have_the_largest_unit_that_they_reach() {
+        let texts = [0, 1_023, 1_024, 3 << 20, (29 << 30) / 2, 5 << 40].map(bytes);
+        assert_eq!(texts, ["0 B", "1023 B", "1.0 KiB", "3.0 MiB", "14.5 GiB", "5120.0 GiB"]);
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! The command line: a file per verb, and what several of them need.
 //!
 //! ```text
-//!   demo run replay sql check explain test train doctor model      a file each, with its arguments
-//!     │        │                                   │      └─▶ registry, brought      the verbs of `model` that ask a registry
-//!     │        └─▶ source, learnt                  └─▶ finding, durability           what there is, here and on a server
+//!   demo run replay sql status check explain test train doctor model      a file each, with its arguments
+//!     │        │                                          │      └─▶ registry, brought      the verbs of `model` that ask a registry
+//!     │        └─▶ source, learnt                         └─▶ finding, durability    what there is, here and on a server
 //!     │            events of a file, what was learnt
-//!     └─▶ broker, observe, exit      of all: the server to use; logs, problems, metrics; error ─▶ exit code
+//!     └─▶ broker, observe, progress, exit   of all: the server to use; logs, problems, metrics; what is shown; error ─▶ exit code
 //! ```
 //!
 //! Results go to standard output, everything else (progress, logs, problems) to standard error.
@@ -27,11 +27,13 @@ mod learnt;
 mod model;
 mod observe;
 mod output;
+mod progress;
 mod registry;
 mod replay;
 mod run;
 mod source;
 mod sql;
+mod status;
 mod test;
 mod train;
 
@@ -53,7 +55,9 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Verb {
     /// Shows the main job on a synthetic shop for a while.
-    #[command(after_help = "Examples:\n  tidewheel demo\n  tidewheel demo --seconds 10 --format json")]
+    #[command(
+        after_help = "Examples:\n  tidewheel demo\n  tidewheel demo --seconds 10 --format json\n  tidewheel demo --seconds 20 --keep shop"
+    )]
     Demo(demo::Arguments),
     /// Runs a pipeline in the foreground until Ctrl-C.
     #[command(
@@ -70,6 +74,11 @@ enum Verb {
         after_help = "Examples:\n  tidewheel sql pipelines/intent \"SELECT * FROM item_trend ORDER BY views_30m DESC LIMIT 10\""
     )]
     Sql(sql::Arguments),
+    /// Tells how a running pipeline does: events, tables, requests, model, training.
+    #[command(
+        after_help = "Examples:\n  tidewheel status pipelines/recommend\n  tidewheel status pipelines/recommend --watch\n  tidewheel status pipelines/recommend --nats nats://localhost:4222 --format json\n\nEnds with 1 where the pipeline does not run."
+    )]
+    Status(status::Arguments),
     /// Reports every problem of a pipeline's folder.
     #[command(
         after_help = "Examples:\n  tidewheel check pipelines/intent\n  tidewheel check pipelines/intent --format json"
@@ -134,8 +143,13 @@ struct BrokerArguments {
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     // A pipeline that runs tells its story; the other verbs speak through their results.
-    let tells_its_story = matches!(arguments.verb, Verb::Run(_) | Verb::Train(_));
-    if let Err(error) = observe::start_logs(if tells_its_story { "info" } else { "warn" }) {
+    let story = match &arguments.verb {
+        Verb::Run(arguments) => Some(arguments.log_format),
+        Verb::Train(arguments) => Some(arguments.log_format),
+        _ => None,
+    };
+    let tells_its_story = story.is_some();
+    if let Err(error) = observe::start_logs(if tells_its_story { "info" } else { "warn" }, story.unwrap_or_default()) {
         eprintln!("error: {error:#}");
         return ExitCode::from(2);
     }
@@ -144,6 +158,7 @@ pub fn main() -> ExitCode {
         Verb::Run(arguments) => run::run(&arguments),
         Verb::Replay(arguments) => replay::run(&arguments),
         Verb::Sql(arguments) => sql::run(&arguments),
+        Verb::Status(arguments) => status::run(&arguments),
         Verb::Check(arguments) => check::run(&arguments),
         Verb::Explain(arguments) => explain::run(&arguments),
         Verb::Test(arguments) => test::run(&arguments),

@@ -21,6 +21,10 @@ use crate::model::onnx::{Document, weight_changes};
 use crate::pipeline::Names;
 use crate::registry::{Control, ModelRecord, Pointer, Registry, RegistryError};
 
+/// What the two figures of a list are.
+const BESIDE: &str = "auc: on the newest examples before they were learnt from; beside: on the same ones, what lift is measured against \
+    (the control group's model, else the first)";
+
 /// Which registry.
 #[derive(Args)]
 pub(super) struct Place {
@@ -104,17 +108,20 @@ pub(super) fn list(place: &Place) -> anyhow::Result<bool> {
             return observe::print_json(&rows);
         }
         say!("{}", listed(&records, &pointer));
-        Ok(())
+        tell_stopped(&registry).await
     })
 }
 
 fn listed(records: &[ModelRecord], pointer: &Pointer) -> String {
     let mut lines =
-        vec!["version       role       steps      position  created               auc     parent".to_owned()];
+        vec!["version       role       steps      position  created               auc     beside  parent".to_owned()];
+    let figure = |record: &ModelRecord, name: &str| {
+        record.metrics[name].as_f64().map_or_else(|| "-".to_owned(), |figure| format!("{figure:.4}"))
+    };
     lines.extend(records.iter().map(|record| {
-        let auc = record.metrics["auc"].as_f64().map_or_else(|| "-".to_owned(), |auc| format!("{auc:.4}"));
+        let (auc, beside) = (figure(record, "auc"), figure(record, "reference_auc"));
         format!(
-            "{:<12}  {:<9}  {:>7}  {:>10}  {:<20}  {auc:>6}  {}",
+            "{:<12}  {:<9}  {:>7}  {:>10}  {:<20}  {auc:>6}  {beside:>6}  {}",
             record.version,
             role(&record.version, pointer),
             record.steps,
@@ -123,8 +130,21 @@ fn listed(records: &[ModelRecord], pointer: &Pointer) -> String {
             record.parent.as_ref().map_or("-", ModelVersion::as_str),
         )
     }));
+    if records.iter().any(|record| record.metrics["auc"].is_number()) {
+        lines.push(BESIDE.to_owned());
+    }
     lines.extend(held(pointer));
     lines.join("\n")
+}
+
+/// Says why training has stopped by itself, if it has, and how that ends.
+async fn tell_stopped(registry: &Registry) -> anyhow::Result<()> {
+    if let Some(reason) = registry.stopped().await? {
+        say!(
+            "training has stopped by itself: {reason}; once the cause is mended, start its process again, which resumes it"
+        );
+    }
+    Ok(())
 }
 
 /// That a roll-back is held, and how that ends.
@@ -200,7 +220,13 @@ pub(super) fn rollback(arguments: &RollbackArguments) -> anyhow::Result<bool> {
 }
 
 pub(super) fn resume(place: &Place) -> anyhow::Result<bool> {
-    with_registry(place, async |registry, _| told(place, &registry.resume().await?))
+    with_registry(place, async |registry, _| {
+        told(place, &registry.resume().await?)?;
+        match place.format {
+            Format::Text => tell_stopped(&registry).await,
+            Format::Json => Ok(()),
+        }
+    })
 }
 
 pub(super) fn candidate(arguments: &CandidateArguments) -> anyhow::Result<bool> {
@@ -357,7 +383,7 @@ mod tests {
     #[test]
     fn a_list_says_what_each_version_is_and_that_a_roll_back_is_held() {
         let first = ModelRecord::initial(b"first", "8a21", 1_700_000_000_000_000);
-        let training = Training { example_position: 900, steps: 64, metrics: json!({ "auc": 0.71 }) };
+        let training = Training { example_position: 900, steps: 64, metrics: json!({ "auc": 0.71, "reference_auc": 0.65 }) };
         let trained = ModelRecord::trained(b"trained", &first, "8a21", training, 1_700_000_060_000_000);
         let added = ModelRecord::initial(b"nightly", "8a21", 1_700_000_120_000_000);
         let pointer = json!({
@@ -370,10 +396,11 @@ mod tests {
         });
         let pointer: Pointer = serde_json::from_value(pointer).unwrap();
         insta::assert_snapshot!(listed(&[added, trained, first.clone()], &pointer), @r"
-        version       role       steps      position  created               auc     parent
-        2a3b62b53ddb  candidate        0           0  2023-11-14T22:15:20Z       -  -
-        33fbcd8470ea  stored          64         900  2023-11-14T22:14:20Z  0.7100  a7937b64b8ca
-        a7937b64b8ca  active           0           0  2023-11-14T22:13:20Z       -  -
+        version       role       steps      position  created               auc     beside  parent
+        2a3b62b53ddb  candidate        0           0  2023-11-14T22:15:20Z       -       -  -
+        33fbcd8470ea  stored          64         900  2023-11-14T22:14:20Z  0.7100  0.6500  a7937b64b8ca
+        a7937b64b8ca  active           0           0  2023-11-14T22:13:20Z       -       -  -
+        auc: on the newest examples before they were learnt from; beside: on the same ones, what lift is measured against (the control group's model, else the first)
         held at a7937b64b8ca since 2023-11-14T22:16:20Z (worse): training promotes nothing until `tidewheel model promote` or `tidewheel model resume`
         ");
         assert_eq!(described(&first, &pointer)["held"], true);

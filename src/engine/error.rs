@@ -183,7 +183,7 @@ mod tests {
             || jetstream("insufficient resources (10023)"),
             || BusError::Connect { url: String::new(), reason: "timed out".to_owned() },
             || BusError::StreamNotFound { stream: String::new() },
-            || BusError::NoRoom { stream: String::new(), bytes: 1 },
+            || BusError::NoRoom { stream: String::new(), bytes: 1, reserved: Vec::new() },
             || BusError::PastEnd { stream: String::new(), position: StreamSequence(2), last: StreamSequence(1) },
             || BusError::Recreated { stream: String::new(), expected_micros: 1, found_micros: 2 },
             || BusError::Fenced { stream: String::new(), expected: StreamSequence(1), found: StreamSequence(2) },

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::EngineError;
 use super::input::Input;
+use super::stats::{Stats, StoredSnapshot};
 use super::telemetry::{Queue, Waiting, record_snapshot};
 use crate::clock;
 use crate::commit::{CommitError, Committed, FORMAT, Head, Place, Progress, Save, Worker, pass};
@@ -89,6 +90,7 @@ pub(crate) async fn store_all(
     worker: Worker,
     lineage: String,
     store: Arc<SnapshotStore>,
+    stats: Arc<Stats>,
     mut saves: mpsc::Receiver<Committed>,
 ) -> Result<(), EngineError> {
     let waiting = Waiting::of(worker.pipeline(), Queue::Snapshots);
@@ -112,6 +114,7 @@ pub(crate) async fn store_all(
                 let _gone = stored.is_some_and(|stored| stored.send(()).is_err());
                 record_snapshot(worker.pipeline(), &figures, began.elapsed(), paused);
                 let Figures { state_bytes, written_bytes, .. } = figures;
+                stats.set_snapshot(StoredSnapshot { at_micros: clock::unix_micros(), state_bytes });
                 tracing::debug!(epoch, bytes = state_bytes, written = written_bytes, ?paused, "snapshot");
             }
             Err(error) => tracing::error!(%error, "no snapshot: a restart has more to replay"),

@@ -51,7 +51,7 @@ pub(crate) use evaluate::{
     EvaluationError, EvaluationReport, HorizonReport, Interval, Metrics, Prediction, Prequential,
 };
 pub use example::{Example, ExampleKind, Examples};
-pub(crate) use gate::{GateDecision, GateFacts, GateMetric, GateSettings, LabelRate, decide};
+pub(crate) use gate::{GateDecision, GateFacts, GateMetric, GateSettings, LabelRate, Refusal, decide};
 pub use impressions::Impressions;
 pub use join::{Impression, LabelJoin};
 pub(crate) use join::{JoinError, JoinSettings, LabelCounts};

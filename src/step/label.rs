@@ -67,6 +67,8 @@ pub struct Labelled {
     pub(crate) impressions: Vec<ImpressionMessage>,
     /// The tick that gave the examples, if it was one.
     pub(crate) tick: Option<Tick>,
+    /// The last message of feedback that belonged to nothing shown, if any did not.
+    pub(crate) unmatched: Option<u64>,
 }
 
 /// That the feedback's stream is silent.
@@ -180,7 +182,7 @@ impl Labeller {
             self.show_rankings(output, rankings, position, &mut labelled.impressions)?;
         }
         if let Some(feedback) = &output.feedback {
-            self.follow(feedback, output, rankings, &mut labelled.examples)?;
+            self.follow(feedback, output, rankings, &mut labelled)?;
         }
         Ok(labelled)
     }
@@ -252,7 +254,7 @@ impl Labeller {
         feedback: &Feedback,
         output: &StepOutput,
         rankings: &[Ranked],
-        messages: &mut Vec<ExampleMessage>,
+        labelled: &mut Labelled,
     ) -> Result<(), ExampleError> {
         let mut positives = feedback.positives.iter().peekable();
         let mut triggers = output.triggers.iter().enumerate().peekable();
@@ -263,7 +265,11 @@ impl Labeller {
             ordinal = if *sequence == last { ordinal + 1 } else { 0 };
             last = *sequence;
             if let Some(positive) = positives.next_if(|positive| positive.row == row) {
+                let before = self.join.counts().unmatched;
                 self.join.feedback(positive.key, positive.at, &mut self.examples)?;
+                if self.join.counts().unmatched > before {
+                    labelled.unmatched = Some(sequence.0);
+                }
             }
             if let Some((job_row, _)) = triggers.next_if(|(_, event)| **event as usize == row) {
                 let has_vector = unscorable.next_if_eq(&job_row).is_none();
@@ -281,7 +287,7 @@ impl Labeller {
                 continue;
             }
             if !output.is_replay {
-                self.end_examples(format!("{}-{sequence}-{ordinal}", self.stream), messages)?;
+                self.end_examples(format!("{}-{sequence}-{ordinal}", self.stream), &mut labelled.examples)?;
             }
             self.examples.clear();
         }

@@ -46,6 +46,7 @@ mod view;
 pub use batch::{BatchError, EventBatch, Subjects};
 pub use counts::Counts;
 pub(crate) use deadletter::DeadLetter;
+pub(crate) use deadletter::LATE;
 pub use deadletter::{FAILED, UNSCORABLE};
 pub(crate) use deadletter::{FailingPlace, Owner, RowId};
 pub use error::StepError;

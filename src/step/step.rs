@@ -82,6 +82,14 @@ impl Step {
         self.tables.evicted_keys(table)
     }
 
+    /// How far event time has come in a table's streams, whichever is behind; none before the first event of each.
+    pub fn watermark(&self, table: TableIndex) -> Option<EventTime> {
+        let streams = &self.pipeline.table(table).streams;
+        let watermarks: Option<Vec<EventTime>> =
+            streams.iter().map(|stream| self.streams[stream.0].watermark.value()).collect();
+        watermarks?.into_iter().min()
+    }
+
     /// Memory of a table, bytes; what tables of windows share counts for each of them.
     pub fn table_size(&self, table: TableIndex) -> usize {
         self.tables.size(table)

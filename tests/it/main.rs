@@ -34,6 +34,7 @@ mod remade;
 mod restart;
 mod rollback;
 mod scripts;
+mod seen;
 mod shown;
 mod silence;
 mod stopped;

@@ -109,7 +109,7 @@ mod tests {
             (fenced(4, 9), Judgement::OPERATOR),
             (BusError::NoResponders { subject: "score".to_owned() }, Judgement::OUTSIDE),
             (BusError::StreamNotFound { stream: stream() }, Judgement::OPERATOR),
-            (BusError::NoRoom { stream: stream(), bytes: 1 }, Judgement::OPERATOR),
+            (BusError::NoRoom { stream: stream(), bytes: 1, reserved: Vec::new() }, Judgement::OPERATOR),
             (BusError::Recreated { stream: stream(), expected_micros: 1, found_micros: 2 }, Judgement::DATA),
             (BusError::InvalidHeader { header: "Nats-Msg-Id", value: "a\nb".to_owned() }, Judgement::DEFECT),
             (BusError::Closed, Judgement::CRASH),

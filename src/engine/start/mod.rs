@@ -25,6 +25,7 @@ use self::startup::{QUEUED_STEPS, Startup};
 use super::EngineError;
 use super::patience::Patience;
 use super::run::{Run, RunSettings};
+use super::telemetry::begin as begin_metrics;
 use crate::bus::Bus;
 use crate::pipeline::Pipeline;
 
@@ -44,6 +45,7 @@ impl Startup<'_> {
         let (inputs, taken) = mpsc::channel(QUEUED_STEPS);
         let (settles, settled) = watch::channel(claim.marker.progress.position());
         let mut run = Run::new(inputs, settled, claim.store.clone());
+        begin_metrics(&self.pipeline);
         // These two hold much between two waits, too.
         let restored = Box::pin(self.restore(&mut run, &mut claim)).await?;
         let ends = Ends { inputs: taken, settled: settles };

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::command::{Command, TrainingReport};
 use super::origins::Origins;
 use super::patient_registry::PatientRegistry;
+use super::refusals::Refusals;
 use crate::bus::Message;
 use crate::clock;
 use crate::engine::EngineError;
@@ -30,6 +31,10 @@ pub(super) struct Learning {
     pub(super) freeze_after: Option<u64>,
     pub(super) signals: Signals,
     pub(super) promoted: u64,
+    /// What the gate said last.
+    pub(super) gate: Option<String>,
+    pub(super) refusals: Refusals,
+    pub(super) candidate_refusals: Refusals,
     pub(super) stopped: Option<Stopped>,
     /// Whether the weights may have moved without their position: then they are not saved.
     pub(super) is_torn: bool,
@@ -73,9 +78,14 @@ impl Learning {
             if let Err(error) = obeyed {
                 self.halt(error.to_string(), error.judgement());
             }
-            self.signals.report.send_replace(Arc::new(self.describe()));
+            self.report();
         }
         self.save()
+    }
+
+    /// Tells where training stands.
+    pub(super) fn report(&self) {
+        self.signals.report.send_replace(Arc::new(self.describe()));
     }
 
     fn obey(&mut self, command: Command) -> Result<(), EngineError> {
@@ -190,7 +200,10 @@ impl Learning {
             "training has stopped; serving goes on with the active model. Once the cause is mended, start this process again: \
              training goes on where it was saved last"
         );
-        record_stopped(&self.pipeline.name, true);
+        record_stopped(&self.pipeline.name, Some(judgement.fault()));
+        if !self.registry.try_once(self.registry.registry.note_stopped(&reason)) {
+            tracing::debug!("the next start will not say that training had stopped");
+        }
         self.signals.reading.cancel();
         self.stopped = Some(Stopped { reason, judgement });
     }
@@ -222,6 +235,7 @@ impl Learning {
             skipped: self.learner.skipped(),
             left_out: self.left_out,
             promoted: self.promoted,
+            gate: self.gate.clone(),
             stopped: self.stopped.as_ref().map(|stopped| stopped.reason.clone()),
             judgement: self.stopped.as_ref().map(|stopped| stopped.judgement),
             evaluation: None,

@@ -13,6 +13,7 @@ mod learning;
 mod origins;
 mod patient_registry;
 mod promotion;
+mod refusals;
 mod resume;
 mod training;
 

@@ -9,6 +9,7 @@ use super::learning::{Learning, Signals};
 use super::origins::Origins;
 use super::patient_registry::PatientRegistry;
 use super::promotion::load_candidate;
+use super::refusals::Refusals;
 use crate::clock;
 use crate::engine::EngineError;
 use crate::engine::serve::{fetch, load};
@@ -73,6 +74,9 @@ impl Learning {
             freeze_after: options.freeze_after,
             signals,
             promoted: 0,
+            gate: None,
+            refusals: Refusals::default(),
+            candidate_refusals: Refusals::default(),
             stopped: None,
             is_torn: false,
             saved: clock::now(),
