@@ -143,7 +143,7 @@ fn tie(folder: &Folder, vector: &VectorPlan, bytes: &[u8]) -> anyhow::Result<(Ad
     let adopted = adopt_file(bytes, vector.columns(), vector.inputs(), vector.fingerprint().as_str())?;
     let settings = folder.settings.model.as_ref().context("the pipeline has no [model]")?;
     let output = settings.output.as_ref().map(|output| output.get_ref().clone());
-    let plan = ModelPlan { bytes: Vec::new(), output, activation: None, class: settings.class };
+    let plan = ModelPlan { bytes: Vec::new(), output, activation: None, class: settings.class.clone() };
     let session = Session::from_bytes(&adopted.bytes, 1)?;
     let version = session.version().clone();
     session.bind(&plan.binding(vector))?;

@@ -1,18 +1,19 @@
 //! `tidewheel check`: every problem of a folder at once, and of one without any what is risky in it.
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
 
 use super::explain::{emission, length, window};
 use super::output::say;
-use super::{Format, observe};
+use super::verified::Verified;
+use super::{Format, observe, verified};
 use crate::config::{Folder, Problem, risks};
 use crate::engine::load_model;
 use crate::feature::LivePlan;
-use crate::model;
+use crate::model::{self, ModelVersion};
 use crate::pipeline::Pipeline;
 
 /// Arguments of `check`.
@@ -36,7 +37,7 @@ struct Warning {
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     match (Folder::check(&arguments.folder), arguments.format) {
         (Ok(pipeline), Format::Text) => {
-            let warnings = risks(&arguments.folder, &pipeline);
+            let warnings = warnings(&arguments.folder, &pipeline)?;
             let tables = pipeline.tables.len();
             say!("{}: {} stream(s), {tables} feature table(s)", pipeline.name, pipeline.streams.len());
             for table in &pipeline.tables {
@@ -54,6 +55,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
             if let Some(vector) = &pipeline.vector {
                 say!("  vector: {} columns, fingerprint {}", vector.columns().len(), vector.fingerprint());
                 vector.inputs().types().into_iter().for_each(|types| say!("  vector: {types}"));
+            }
+            if let Some(line) = verified_line(&arguments.folder, &pipeline)? {
+                say!("  {line}");
             }
             for (column, largest) in id_limits(&pipeline)? {
                 say!(
@@ -73,7 +77,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
             Ok(true)
         }
         (Ok(pipeline), Format::Json) => {
-            let warnings = risks(&arguments.folder, &pipeline).into_iter();
+            let warnings = warnings(&arguments.folder, &pipeline)?.into_iter();
             let warnings: Vec<_> = warnings.map(|problem| Warning { severity: "warning", problem }).collect();
             observe::print_json(&warnings).map(|()| true)
         }
@@ -83,6 +87,29 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
             Ok(false)
         }
     }
+}
+
+/// What is risky in a folder without problems, and what speaks against its model.
+fn warnings(folder: &Path, pipeline: &Pipeline) -> anyhow::Result<Vec<Problem>> {
+    let mut warnings = risks(folder, pipeline);
+    if let Some((doubt, advice)) = verified(folder, pipeline)?.and_then(|(verified, file)| verified.doubt(&file)) {
+        let place = Verified::path(&Folder::read(folder)?).unwrap_or_else(|| folder.to_owned());
+        warnings.push(Problem::new(&place, doubt).suggest(advice));
+    }
+    Ok(warnings)
+}
+
+/// That the model gives what its owner expects, where that was compared.
+fn verified_line(folder: &Path, pipeline: &Pipeline) -> anyhow::Result<Option<String>> {
+    let found = verified(folder, pipeline)?.filter(|(verified, file)| verified.doubt(file).is_none());
+    Ok(found.map(|(verified, _)| format!("model: gives what its owner expects, {}", verified::told(&verified.verdict))))
+}
+
+/// The verdict beside the folder's model, and the version that this is now.
+fn verified(folder: &Path, pipeline: &Pipeline) -> anyhow::Result<Option<(Verified, ModelVersion)>> {
+    let Some(model) = &pipeline.model else { return Ok(None) };
+    let verified = Verified::read(&Folder::read(folder)?)?;
+    Ok(verified.map(|verified| (verified, ModelVersion::of(&model.bytes))))
 }
 
 /// The columns that are ids of a table inside the model, with the last row of the table.

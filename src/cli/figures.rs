@@ -1,6 +1,8 @@
-//! Figures for people: numbers of a few digits, and nested ones by name.
+//! Figures for people: numbers of a few digits, moments, and nested ones by name.
 
 use serde_json::Value;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 /// More numbers of a list are only counted.
 const SHOWN: usize = 4;
@@ -13,6 +15,12 @@ pub(super) fn short(number: f64) -> String {
     } else {
         format!("{number:.3e}")
     }
+}
+
+/// A moment in microseconds since 1970.
+pub(super) fn at(micros: i64) -> String {
+    let time = OffsetDateTime::from_unix_timestamp(micros.div_euclid(1_000_000));
+    time.ok().and_then(|time| time.format(&Rfc3339).ok()).unwrap_or_else(|| "-".to_owned())
 }
 
 /// Every figure of a JSON value under its path (`gate.auc`).

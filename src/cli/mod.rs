@@ -4,7 +4,7 @@
 //!   demo run replay sql check explain test train doctor model      a file each, with its arguments
 //!     │        │                                   │      └─▶ registry, brought      the verbs of `model` that ask a registry
 //!     │        └─▶ source, learnt                  └─▶ finding, durability           what there is, here and on a server
-//!     │            events of a file, what was learnt
+//!     │            events of a file, what was learnt      verify, verified          a model beside its owner's predictions
 //!     └─▶ broker, observe, exit      of all: the server to use; logs, problems, metrics; error ─▶ exit code
 //! ```
 //!
@@ -34,6 +34,8 @@ mod source;
 mod sql;
 mod test;
 mod train;
+mod verified;
+mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::output::say;
-use super::{brought, registry};
+use super::{brought, registry, verify};
 use crate::config::Folder;
 use crate::feature::{ColumnForm, VectorColumn};
 use crate::model::{DeepFmSpec, LstmSpec, MlpSpec, Session, build_deepfm, build_lstm, build_mlp};
@@ -48,6 +48,11 @@ pub(super) enum Verb {
         after_help = "Examples:\n  tidewheel model adopt pipelines/recommend\n  tidewheel model adopt pipelines/recommend 3f2a --format json\n\nWithout a version it writes the folder's model file anew, with the fingerprint of the vector of now; start the pipeline\nafterwards. Nothing is compared: whether every value stays what it was is yours to know."
     )]
     Adopt(brought::AdoptArguments),
+    /// Compares a model's scores with its owner's predictions, row by row, and keeps the verdict.
+    #[command(
+        after_help = "Examples:\n  tidewheel model verify pipelines/intent --inputs rows.csv --expect predicted.csv\n  tidewheel model verify pipelines/intent 3f2a --inputs rows.parquet --expect rows.parquet --column p --nats nats://localhost:4222\n\nIt ends with 1 where the model does not give what is expected. Without a server the verdict is verified.json beside the\nmodel; with --nats or NATS_URL it is kept with the version in the registry."
+    )]
+    Verify(verify::Arguments),
     /// Lets the gate of training decide on a version: it takes over once it is not worse than the active one; `off` ends it.
     #[command(
         after_help = "Examples:\n  tidewheel model candidate pipelines/recommend 3f2a\n  tidewheel model candidate pipelines/recommend off"
@@ -134,6 +139,7 @@ pub(super) fn run(verb: &Verb) -> anyhow::Result<bool> {
         Verb::Control(arguments) => registry::control(arguments),
         Verb::Add(arguments) => brought::add(arguments),
         Verb::Adopt(arguments) => brought::adopt(arguments),
+        Verb::Verify(arguments) => verify::run(arguments),
         Verb::Candidate(arguments) => registry::candidate(arguments),
         Verb::Resume(place) => registry::resume(place),
         Verb::Diff(arguments) => registry::diff(arguments),

@@ -20,6 +20,7 @@
 //! It fails with [`Problems`], all of them the operator's to mend.
 
 mod assemble;
+mod class;
 mod clock;
 mod count;
 mod document;
@@ -30,6 +31,8 @@ mod folder;
 mod history;
 mod labels;
 mod learning;
+mod missing;
+mod model_risks;
 mod moment;
 mod name;
 mod nearest;

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use arrow::array::ArrayRef;
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, JoinType};
@@ -12,8 +13,11 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::utils::collect_columns;
 
 use super::column::{ColumnForm, VectorColumn};
+use super::matrix::{Matrix, Unscorable};
+use super::missing::{IfNull, Missing};
 use super::{Fingerprint, Inputs, LivePlan, REQUESTS};
 use crate::sql::{PlanError, Planner};
+use crate::window::WindowError;
 
 /// A checked vector.
 #[derive(Clone)]
@@ -46,17 +50,17 @@ pub(super) struct JoinPlan {
 
 impl VectorPlan {
     /// Plans the vector. The planner must know `requests` and the tables; `sources` are the canonical texts of the tables'
-    /// own selects, in the order of `tables`.
+    /// own selects, in the order of `tables`, and `missing` the columns whose NULL is NaN.
     ///
     /// # Errors
     /// When the SQL is not valid, joins other than by key, or gives a column that is no number, text or list of numbers, or can be
-    /// NULL; a list can.
+    /// NULL where that is not NaN; a list can.
     pub fn new(
         planner: &Planner,
         sql: &str,
         requests: SchemaRef,
         tables: &[LivePlan],
-        sources: &[String],
+        (sources, missing): (&[String], &Missing),
     ) -> Result<Self, PlanError> {
         let plan = planner.plan(sql)?;
         let shape = "a vector is SELECT numbers FROM requests r LEFT JOIN table t ON r.key = t.key ...";
@@ -71,13 +75,13 @@ impl VectorPlan {
         let mut names = HashSet::new();
         for (expression, field) in projection.expr.iter().zip(projection.schema.fields()) {
             let name = field.name();
-            let form = check_output(expression, input, name)?;
+            let (form, if_null) = check_output(expression, input, name, missing)?;
             if !names.insert(name.clone()) {
                 return Err(PlanError::new(format!("two columns are named `{name}`")).suggest("give each an AS name"));
             }
             columns.push(name.clone());
             let is_id = form == ColumnForm::Number { is_whole: true } && is_of_request(expression, input, &requests)?;
-            described.push(VectorColumn { name: name.clone(), form, is_id });
+            described.push(VectorColumn { name: name.clone(), form, is_id, if_null });
             outputs.push(planner.physical(expression, input)?);
         }
         let used = joins.iter().filter_map(|join: &JoinPlan| sources.get(join.table)).map(String::as_str);
@@ -130,6 +134,24 @@ impl VectorPlan {
         &self.requests
     }
 
+    /// Vectors of these columns, an array for each as the select list gives it. `failed` rows could not be computed.
+    pub(super) fn matrix_of(
+        &self,
+        columns: &[ArrayRef],
+        rows: usize,
+        failed: Vec<Unscorable>,
+    ) -> Result<Matrix, WindowError> {
+        Matrix::from_columns(&self.described, &self.inputs, columns, rows, failed)
+    }
+
+    /// Vectors of columns that come from elsewhere.
+    ///
+    /// # Errors
+    /// When a column can't be brought into the type that it has in vectors.
+    pub(crate) fn matrix(&self, columns: &[ArrayRef], rows: usize) -> Result<Matrix, WindowError> {
+        self.matrix_of(columns, rows, Vec::new())
+    }
+
     /// The tables that are joined, by their index in the pipeline.
     pub(crate) fn tables(&self) -> impl Iterator<Item = usize> {
         self.joins.iter().map(|join| join.table)
@@ -141,7 +163,12 @@ impl VectorPlan {
     }
 }
 
-fn check_output(expression: &Expr, input: &DFSchema, name: &str) -> Result<ColumnForm, PlanError> {
+fn check_output(
+    expression: &Expr,
+    input: &DFSchema,
+    name: &str,
+    missing: &Missing,
+) -> Result<(ColumnForm, IfNull), PlanError> {
     let data_type = expression.get_type(input)?;
     let Some(form) = ColumnForm::of(&data_type) else {
         return Err(PlanError::new(format!(
@@ -150,12 +177,19 @@ fn check_output(expression: &Expr, input: &DFSchema, name: &str) -> Result<Colum
         .suggest("compute a number from it, such as array_length(...) or a CASE"));
     };
     // Nobody has seen anything where there is no row.
-    if !matches!(form, ColumnForm::List { .. }) && expression.nullable(input)? {
-        let otherwise = if form == ColumnForm::Text { "''" } else { "0" };
-        return Err(PlanError::new(format!("column `{name}` can be NULL: a look-up may find no row"))
-            .suggest(format!("say what that becomes: coalesce(..., {otherwise}) AS {name}")));
+    let is_nullable = expression.nullable(input)?;
+    let if_null = missing.in_column(name, form, is_nullable);
+    if is_nullable && if_null == IfNull::Refused && !matches!(form, ColumnForm::List { .. }) {
+        let advice = match form {
+            ColumnForm::Text => format!("say what that becomes: coalesce(..., '') AS {name}"),
+            _ => format!(
+                "say what that becomes: coalesce(..., 0) AS {name}; or, where the model takes NaN as a missing value, \
+                 missing = {{ {name} = \"nan\" }} under [model]"
+            ),
+        };
+        return Err(PlanError::new(format!("column `{name}` can be NULL: a look-up may find no row")).suggest(advice));
     }
-    Ok(form)
+    Ok((form, if_null))
 }
 
 /// Whether an expression is a column of the requests as it came, perhaps with a number for where it is absent.

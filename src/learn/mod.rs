@@ -45,7 +45,7 @@ mod reservoir;
 mod testing;
 
 pub use checkpoint::{CHECKPOINT_FORMAT, CheckpointHead, read_head};
-pub use codec::{decode, encode};
+pub use codec::{decode, decode_complete, encode};
 pub(crate) use error::{ExampleError, LearnError};
 pub(crate) use evaluate::{
     EvaluationError, EvaluationReport, HorizonReport, Interval, Metrics, Prediction, Prequential,

@@ -104,7 +104,7 @@ pub enum ModelError {
     },
     /// No output can be used as the score.
     #[error(
-        "no score in the model: {reason}; a score is a float32 output of shape [batch], [batch, 1] or [batch, 2]; the model has {model}"
+        "no score in the model: {reason}; a score is an output of floats of shape [batch], [batch, 1] or [batch, columns]; the model has {model}"
     )]
     OutputDoesNotFit {
         /// What is wrong.
@@ -286,7 +286,7 @@ pub enum ModelError {
     },
     /// The output of a run has another shape than one score per row.
     #[error(
-        "output {output:?} has shape {shape:?} for {rows} rows: a score is [{rows}] or [{rows}, 1], or [{rows}, 2] where class under [model] may name a column"
+        "output {output:?} has shape {shape:?} for {rows} rows: a score is [{rows}] or [{rows}, 1], or [{rows}, columns] where class under [model] may name one"
     )]
     OutputShape {
         /// The output.

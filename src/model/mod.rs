@@ -29,6 +29,7 @@
 
 mod activation;
 mod adopt;
+mod batches;
 mod classes;
 mod deepfm;
 mod error;
@@ -45,6 +46,8 @@ mod mlp;
 mod objective;
 pub mod onnx;
 pub mod optimiser;
+mod output;
+mod precision;
 mod route;
 mod runtime;
 mod scorer;
@@ -56,9 +59,10 @@ mod version;
 
 pub use activation::Activation;
 pub(crate) use adopt::{Adopted, adopt, adopted_from};
+pub(crate) use batches::{FixedBatch, free_batch};
 pub use deepfm::{DeepFmSpec, build_deepfm};
 pub(crate) use error::{ModelError, RuntimeError};
-pub use fit::{Binding, ScoreOutput};
+pub use fit::Binding;
 pub(crate) use layout::lay_out;
 pub use link::Link;
 pub(crate) use link::logistic;
@@ -66,6 +70,7 @@ pub use lstm::{LstmSpec, build_lstm};
 pub use mixing::Mixing;
 pub use mlp::{MlpSpec, build_mlp};
 pub(crate) use objective::{ObjectiveError, expect_probability};
+pub use output::{Class, ScoreOutput};
 pub(crate) use runtime::{RuntimeOrigin, find_runtime, runtime_version};
 pub use scorer::Scorer;
 pub use session::Session;

@@ -12,7 +12,7 @@ use ort::{
 };
 
 use super::{
-    Binding, Link, ModelError, ModelVersion, Scorer, Signature, fit, logit, mixing, onnx::Document, runtime,
+    Binding, Link, ModelError, ModelVersion, Scorer, Signature, fit, logit, mixing, onnx::Document, precision, runtime,
     signature::ElementType,
 };
 
@@ -64,12 +64,14 @@ impl Session {
     /// [`ModelError::InputsDoNotFit`], [`ModelError::OutputDoesNotFit`], [`ModelError::FingerprintDiffers`],
     /// [`ModelError::Load`] when ONNX Runtime refuses it, or what the run on zeros failed with.
     pub fn bind(mut self, binding: &Binding) -> Result<Scorer, ModelError> {
-        let fit = fit::decide(&self.signature, &self.metadata, binding)?;
+        let mut fit = fit::decide(&self.signature, &self.metadata, binding)?;
         let mixes = mixing::by_operator(self.document.graph(), &fit.output);
         let link = logit::expose(&mut self.document, &fit.output);
+        precision::widen_inputs(&mut self.document, &mut fit.routes);
+        let output = precision::float32_output(&mut self.document, &fit.output, fit.element);
         let session = open(runtime::environment()?, &self.document.write(), self.threads)
             .map_err(|error| ModelError::Load { reason: error.to_string() })?;
-        let mut options = select(slice::from_ref(&fit.output)).map_err(run_failed)?;
+        let mut options = select(slice::from_ref(&output)).map_err(run_failed)?;
         // A row that the model fails on is told once, by whoever looks for it.
         options.set_log_level(LogLevel::Fatal).map_err(run_failed)?;
         let run = Run { session, options };
@@ -204,7 +206,7 @@ fn element_of(element: TensorElementType) -> ElementType {
         TensorElementType::Int32 => ElementType::Int32,
         TensorElementType::Float64 => ElementType::Float64,
         TensorElementType::String => ElementType::Text,
-        TensorElementType::Float16 => ElementType::Other("float16"),
+        TensorElementType::Float16 => ElementType::Float16,
         TensorElementType::Bfloat16 => ElementType::Other("bfloat16"),
         _ => ElementType::Other("another type"),
     }

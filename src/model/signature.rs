@@ -8,19 +8,21 @@ use std::fmt;
 use super::{
     ModelError,
     onnx::proto::{
-        GraphProto, TensorShapeProto, TypeProto, ValueInfoProto, data_type,
+        AttributeProto, GraphProto, TensorShapeProto, TypeProto, ValueInfoProto, data_type,
         tensor_shape_proto::dimension,
         type_proto::{Sequence, Value},
     },
 };
 
 /// The inputs and outputs of a model, in the file's order.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Signature {
     /// What must be given on each run: graph inputs without a default value.
     pub inputs: Vec<TensorSpec>,
     /// What a run can give.
     pub outputs: Vec<TensorSpec>,
+    /// The names of classes that nodes of the graph give, once for each node that gives some.
+    pub classes: Vec<Vec<String>>,
 }
 
 /// The name, type and shape of one input or output. Shown as `features float32 [?, 20]`.
@@ -41,6 +43,8 @@ pub enum ElementType {
     Float32,
     /// 64-bit floating point.
     Float64,
+    /// 16-bit floating point.
+    Float16,
     /// 64-bit integer.
     Int64,
     /// 32-bit integer.
@@ -64,6 +68,7 @@ impl Signature {
         Ok(Self {
             inputs: inputs.map(TensorSpec::of).collect::<Result<_, _>>()?,
             outputs: graph.output.iter().map(TensorSpec::of).collect::<Result<_, _>>()?,
+            classes: graph.node.iter().filter_map(|node| class_names(&node.attribute)).collect(),
         })
     }
 }
@@ -114,6 +119,7 @@ impl ElementType {
         match code {
             data_type::FLOAT => Ok(Self::Float32),
             data_type::DOUBLE => Ok(Self::Float64),
+            data_type::FLOAT16 => Ok(Self::Float16),
             data_type::INT64 => Ok(Self::Int64),
             data_type::INT32 => Ok(Self::Int32),
             data_type::BOOL => Ok(Self::Bool),
@@ -146,6 +152,7 @@ impl fmt::Display for ElementType {
         formatter.write_str(match self {
             Self::Float32 => "float32",
             Self::Float64 => "float64",
+            Self::Float16 => "float16",
             Self::Int64 => "int64",
             Self::Int32 => "int32",
             Self::Bool => "bool",
@@ -161,6 +168,18 @@ pub(super) fn list(specs: &[TensorSpec]) -> String {
         return "nothing".to_owned();
     }
     specs.iter().map(TensorSpec::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// The names of the classes that a classifier, or what makes a map of its scores, gives in the order of its columns.
+fn class_names(attributes: &[AttributeProto]) -> Option<Vec<String>> {
+    let mut named = attributes.iter().filter_map(|attribute| match attribute.name() {
+        "classlabels_strings" => {
+            Some(attribute.strings.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect())
+        }
+        "classlabels_int64s" | "classlabels_ints" => Some(attribute.ints.iter().map(i64::to_string).collect()),
+        _ => None,
+    });
+    named.find(|names: &Vec<String>| !names.is_empty())
 }
 
 fn dimensions(shape: &TensorShapeProto) -> Vec<Option<u64>> {
@@ -208,6 +227,24 @@ mod tests {
         graph.output("y", data_type::INT64, &[]);
         let signature = Signature::of(&graph.finish()).unwrap();
         assert_eq!(signature.to_string(), "x float32 [?, 3] -> y int64 []");
+    }
+
+    #[test]
+    fn the_names_of_classes_are_those_that_nodes_give() {
+        let named = |name: &str| AttributeProto { name: Some(name.to_owned()), ..Default::default() };
+        let mut graph = GraphBuilder::new("classes");
+        graph.input("x", data_type::FLOAT, &[Dimension::Named("rows")]);
+        for output in ["a", "b", "c", "d"] {
+            graph.node("Identity", &["x"], output);
+        }
+        let mut graph = graph.finish();
+        let texts = ["no", "yes"].map(|text| text.as_bytes().to_vec()).to_vec();
+        graph.node[0].attribute = vec![AttributeProto { strings: texts, ..named("classlabels_strings") }];
+        graph.node[1].attribute =
+            vec![named("classlabels_strings"), AttributeProto { ints: vec![3, -1, 9], ..named("classlabels_int64s") }];
+        graph.node[2].attribute = vec![AttributeProto { ints: vec![0, 1], ..named("classlabels_ints") }];
+        let classes = Signature::of(&graph).unwrap().classes;
+        assert_eq!(classes, [vec!["no", "yes"], vec!["3", "-1", "9"], vec!["0", "1"]]);
     }
 
     #[test]

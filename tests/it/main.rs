@@ -12,6 +12,7 @@
 
 mod beside;
 mod broker;
+mod brought;
 mod changed;
 mod check;
 mod closed;

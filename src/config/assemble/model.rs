@@ -24,6 +24,13 @@ impl Assembly<'_> {
         else {
             return;
         };
+        let settings = self.folder.settings.model.as_ref();
+        if let Some(missing) = settings.and_then(|model| model.missing.as_ref()) {
+            let message = "a model that is given NaN for missing values can't be trained: its gradients would be NaN";
+            let advice = "write coalesce(...) in vector.sql in the place of missing, or remove [train]";
+            self.problems.push(self.folder.source.problem_at(missing.span(), message).suggest(advice));
+            return;
+        }
         let plan = learning::train_plan(train, labels, model);
         let binding = model.binding(vector);
         // What cannot be trained is said now, not when the first example comes.
@@ -72,7 +79,7 @@ impl Assembly<'_> {
         let activation = model.activation.as_ref().map(|activation| match activation.get_ref() {
             settings::Activation::Sigmoid => Activation::Sigmoid,
         });
-        let plan = ModelPlan { bytes, output, activation, class: model.class };
+        let plan = ModelPlan { bytes, output, activation, class: model.class.clone() };
         let vector = match self.laid_out(vector, &plan.bytes) {
             Ok(vector) => vector,
             Err(error) => {

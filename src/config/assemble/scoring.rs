@@ -6,7 +6,8 @@ use arrow::datatypes::{Schema, SchemaRef};
 
 use super::{Assembly, in_sql};
 use crate::config::learning;
-use crate::feature::{REQUESTS, VectorPlan};
+use crate::config::nearest::did_you_mean;
+use crate::feature::{ColumnForm, Missing, REQUESTS, VectorPlan};
 use crate::pipeline::{ScorePlan, StreamIndex, Trigger};
 use crate::score::{RequestDecoder, RequestTime};
 use crate::sql::{Condition, PlanError};
@@ -63,7 +64,8 @@ impl Assembly<'_> {
         }
         let planned = self.planner.add_relation(REQUESTS, Arc::clone(&requests)).and_then(|()| {
             let plans: Vec<_> = self.tables.iter().map(|table| table.plan.clone()).collect();
-            VectorPlan::new(&self.planner, &vector.text, requests, &plans, &self.sources)
+            let missing = self.missing();
+            VectorPlan::new(&self.planner, &vector.text, requests, &plans, (&self.sources, &missing))
         });
         match planned {
             Ok(plan) => {
@@ -73,10 +75,38 @@ impl Assembly<'_> {
                         .suggest("events are scored one by one: join on the event's own columns");
                     self.problems.push(in_sql(vector, error));
                 }
+                self.check_missing(&plan);
                 self.vector = Some(Arc::new(plan));
                 self.score = Some(score);
             }
             Err(error) => self.problems.push(in_sql(vector, error)),
+        }
+    }
+
+    /// The columns whose NULL the model takes as a missing value.
+    fn missing(&self) -> Missing {
+        let missing = self.folder.settings.model.as_ref().and_then(|model| model.missing.as_ref());
+        missing.map(|missing| missing.get_ref().0.clone()).unwrap_or_default()
+    }
+
+    /// Those that are named are columns of numbers.
+    fn check_missing(&mut self, vector: &VectorPlan) {
+        let settings = self.folder.settings.model.as_ref();
+        let Some(missing) = settings.and_then(|model| model.missing.as_ref()) else { return };
+        for name in missing.get_ref().0.names() {
+            let column = vector.described().iter().find(|column| column.name == name);
+            let (message, advice) = match column.map(|column| column.form) {
+                Some(ColumnForm::Number { .. }) => continue,
+                Some(form) => (
+                    format!("column \"{name}\" is {}, and only a number can be NaN", form.name()),
+                    Some("take it out of `missing`: a list that is not there is empty, and coalesce(..., '') says what a text is then".to_owned()),
+                ),
+                None => (
+                    format!("vector.sql has no column \"{name}\""),
+                    did_you_mean(name, vector.columns().iter().map(String::as_str)),
+                ),
+            };
+            self.problems.push(self.folder.source.problem_at(missing.span(), message).suggest_some(advice));
         }
     }
 

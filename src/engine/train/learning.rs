@@ -15,7 +15,9 @@ use crate::clock;
 use crate::engine::EngineError;
 use crate::engine::telemetry::{Queue, Waiting, record_stopped, record_training};
 use crate::fault::{Judged, Judgement};
-use crate::learn::{CheckpointHead, Examples, LearnError, Learner, Learnt, Lesson, MOST_SKIPPED, decode, encode};
+use crate::learn::{
+    CheckpointHead, Examples, LearnError, Learner, Learnt, Lesson, MOST_SKIPPED, decode_complete, encode,
+};
 use crate::pipeline::{Pipeline, TrainPlan};
 use crate::registry::Pointer;
 
@@ -111,7 +113,7 @@ impl Learning {
             if self.stopped.is_some() {
                 return Ok(());
             }
-            match decode(&message.payload, &inputs, &self.head.fingerprint, &mut self.batch) {
+            match decode_complete(&message.payload, &inputs, &self.head.fingerprint, &mut self.batch) {
                 Ok(()) => self.origins.note(self.batch.len(), message.sequence.0),
                 Err(error) => {
                     tracing::warn!(sequence = message.sequence.0, %error, "a message of examples is left out");

@@ -28,6 +28,26 @@ pub fn decode(
     decode_with(message, fingerprint, out).map(drop)
 }
 
+/// [`decode`] for what is trained, to which a missing value says nothing.
+///
+/// # Errors
+/// Those of [`decode`], and for a vector that has a NaN.
+pub fn decode_complete(
+    message: &[u8],
+    inputs: impl Into<Inputs>,
+    fingerprint: &str,
+    out: &mut Examples,
+) -> Result<(), ExampleError> {
+    let inputs = inputs.into();
+    let mut read = Examples::new(&inputs);
+    decode(message, inputs, fingerprint, &mut read)?;
+    if let Some((row, value)) = vectors::first(&read, f64::is_nan) {
+        let rule = "a number: training takes no missing values";
+        return Err(ExampleError::Value { column: "vector", row, value, rule });
+    }
+    out.extend(&read)
+}
+
 /// Adds the examples of a message to `out` and returns its metadata.
 pub(in crate::learn) fn decode_with(
     message: &[u8],

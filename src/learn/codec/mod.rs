@@ -32,8 +32,8 @@ use arrow::datatypes::{DataType, Field, TimeUnit};
 
 use crate::feature::Inputs;
 
-pub use decode::decode;
 pub(super) use decode::decode_with;
+pub use decode::{decode, decode_complete};
 pub use encode::encode;
 pub(super) use encode::encode_with;
 
@@ -69,7 +69,8 @@ fn fields(vector: DataType) -> Vec<Field> {
 
 /// What a writer must not send and a reader does not take.
 fn check_values(examples: &Examples) -> Result<(), ExampleError> {
-    if let Some((row, value)) = vectors::first_not_finite(examples) {
+    // NaN stands for a missing value.
+    if let Some((row, value)) = vectors::first(examples, f64::is_infinite) {
         return Err(ExampleError::Value { column: "vector", row, value, rule: "finite" });
     }
     let share = |value: &f32| *value > 0.0 && *value <= 1.0;

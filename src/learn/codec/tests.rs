@@ -134,9 +134,32 @@ fn columns_and_values_that_no_example_has_are_refused() {
 }
 
 #[test]
-fn vectors_that_are_not_finite_are_neither_written_nor_read() {
+fn a_missing_value_is_written_and_read_bit_for_bit_and_not_trained() {
+    let mut some = examples(1, 2);
+    let odd = f32::from_bits(0xffc1_2345);
+    for vector in [[1.0, f32::NAN], [odd, 2.0]] {
+        let (kind, sampling) = (ExampleKind::Negative, 1.0);
+        some.push(Example { vector: &vector, kind, sampling, shown_micros: 0, labelled_micros: 0, place: 0 }).unwrap();
+    }
+    let message = encode(&some, VECTOR).unwrap();
+    let bits = |examples: &Examples| examples.vectors().iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+    let mut read = Examples::new(2);
+    decode(&message, 2, VECTOR, &mut read).unwrap();
+    assert_eq!(bits(&read), bits(&some));
+    let mut trained = examples(1, 2);
+    insta::assert_snapshot!(
+        decode_complete(&message, 2, VECTOR, &mut trained).unwrap_err(),
+        @r#"column "vector" of the examples is NaN in row 1, it must be a number: training takes no missing values"#
+    );
+    assert_eq!(trained, examples(1, 2));
+    decode_complete(&encode(&examples(3, 2), VECTOR).unwrap(), 2, VECTOR, &mut trained).unwrap();
+    assert_eq!(trained.len(), 4);
+}
+
+#[test]
+fn vectors_with_an_infinity_are_neither_written_nor_read() {
     let example = Example {
-        vector: &[1.0, f32::NAN],
+        vector: &[1.0, f32::NEG_INFINITY],
         kind: ExampleKind::Positive,
         sampling: 1.0,
         shown_micros: 0,
@@ -147,7 +170,7 @@ fn vectors_that_are_not_finite_are_neither_written_nor_read() {
     bad.push(example).unwrap();
     insta::assert_snapshot!(
         encode(&bad, VECTOR).unwrap_err(),
-        @r#"column "vector" of the examples is NaN in row 1, it must be finite"#
+        @r#"column "vector" of the examples is -inf in row 1, it must be finite"#
     );
     let values: ArrayRef = Arc::new(Float32Array::from(vec![1.0, 2.0, f32::INFINITY, 4.0]));
     let lists = arrow::array::FixedSizeListArray::new(vectors::item(), 2, values, None);
@@ -188,7 +211,7 @@ proptest! {
         }
         let mut out = examples(1, 2);
         if decode(&message, 2, VECTOR, &mut out).is_ok() {
-            prop_assert!(out.vectors().iter().all(|value| value.is_finite()), "{out:?}");
+            prop_assert!(out.vectors().iter().all(|value| !value.is_infinite()), "{out:?}");
         } else {
             prop_assert_eq!(out, examples(1, 2));
         }

@@ -125,7 +125,19 @@ fn examples_of_other_types_are_refused() {
 }
 
 #[test]
-fn numbers_that_are_not_finite_are_not_written_whatever_their_type() {
+fn a_missing_double_is_read_as_it_was_written() {
+    let mut some = Examples::new(typed());
+    let vector = vector(1, &[], f64::NAN);
+    let kind = ExampleKind::Negative;
+    some.push(Example { vector: &vector, kind, sampling: 1.0, shown_micros: 1, labelled_micros: 2, place: 3 }).unwrap();
+    let mut read = Examples::new(typed());
+    decode(&encode(&some, VECTOR).unwrap(), typed(), VECTOR, &mut read).unwrap();
+    let bits = |examples: &Examples| examples.vectors().iter().map(|word| word.to_bits()).collect::<Vec<_>>();
+    assert_eq!(bits(&read), bits(&some));
+}
+
+#[test]
+fn numbers_that_are_infinite_are_not_written_whatever_their_type() {
     let mut bad = Examples::new(typed());
     let vector = vector(1, &[], f64::NEG_INFINITY);
     let kind = ExampleKind::Negative;

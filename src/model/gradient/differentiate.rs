@@ -71,7 +71,7 @@ pub(crate) fn differentiate(document: &Document, spec: &GradientSpec) -> Result<
             | ElementType::Other("another type"),
         ) => false,
         // What could not be measured might.
-        Some(ElementType::Float32 | ElementType::Float64 | ElementType::Other(_)) | None => true,
+        Some(ElementType::Float32 | ElementType::Float64 | ElementType::Float16 | ElementType::Other(_)) | None => true,
     };
     let path = path::find(graph, &prediction, spec, carries)?;
     let tables = tables(graph, &path, &prediction);

@@ -14,7 +14,7 @@ pub(in crate::model) fn reads(node: &NodeProto) -> Vec<&str> {
 }
 
 /// The names of every value that is read or written in a graph, also inside its nodes.
-pub(super) fn all_names(graph: &GraphProto, names: &mut HashSet<String>) {
+pub(in crate::model) fn all_names(graph: &GraphProto, names: &mut HashSet<String>) {
     let declared = graph.input.iter().chain(&graph.output).map(ValueInfoProto::name);
     names.extend(declared.map(str::to_owned));
     names.extend(graph.initializer.iter().map(|tensor| tensor.name().to_owned()));
