@@ -14,6 +14,7 @@ use super::{Format, observe};
 use crate::clock;
 use crate::config::Folder;
 use crate::feature::VectorPlan;
+use crate::model::onnx::read_file;
 use crate::model::{Adopted, ModelVersion, Session, adopt as adopt_file, lay_out};
 use crate::pipeline::ModelPlan;
 use crate::registry::ModelRecord;
@@ -79,7 +80,7 @@ pub(super) fn adopt(arguments: &AdoptArguments) -> anyhow::Result<bool> {
 fn adopt_folder(format: Format, folder: &Folder, vector: &VectorPlan) -> anyhow::Result<()> {
     let settings = folder.settings.model.as_ref().context("the pipeline has no [model]")?;
     let path = folder.path.join(settings.graph.get_ref());
-    let bytes = std::fs::read(&path).with_context(|| path.display().to_string())?;
+    let bytes = read_file(&path).with_context(|| path.display().to_string())?;
     let (adopted, version) = tie(folder, vector, &bytes).with_context(|| path.display().to_string())?;
     let now = vector.fingerprint().as_str();
     let is_new = adopted.made_for.as_deref() != Some(now);

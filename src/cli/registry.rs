@@ -17,7 +17,7 @@ use super::{BrokerArguments, Format, observe};
 use crate::clock;
 use crate::config::Folder;
 use crate::model::ModelVersion;
-use crate::model::onnx::{Document, weight_changes};
+use crate::model::onnx::{Document, read_file, weight_changes};
 use crate::pipeline::Names;
 use crate::registry::{Control, ModelRecord, Pointer, Registry, RegistryError};
 
@@ -300,7 +300,7 @@ fn vector_of_now(place: &Place) -> anyhow::Result<String> {
 fn folder_file(place: &Place) -> Option<ModelVersion> {
     let folder = Folder::read(&place.folder).ok()?;
     let file = folder.path.join(folder.settings.model?.graph.get_ref());
-    std::fs::read(file).ok().map(|bytes| ModelVersion::of(&bytes))
+    read_file(&file).ok().map(|bytes| ModelVersion::of(&bytes))
 }
 
 fn told(place: &Place, pointer: &Pointer) -> anyhow::Result<()> {

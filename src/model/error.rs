@@ -5,7 +5,11 @@ mod runtime;
 
 pub(crate) use runtime::RuntimeError;
 
-use super::{objective::ObjectiveError, trial::TrialError};
+use super::{
+    objective::ObjectiveError,
+    onnx::{FileError, UpgradeError},
+    trial::TrialError,
+};
 
 /// Why a model could not be loaded, bound to a vector, built or run.
 #[derive(Debug, thiserror::Error)]
@@ -43,12 +47,9 @@ pub enum ModelError {
         /// The part, in the plural.
         what: &'static str,
     },
-    /// Weights outside the file.
-    #[error("tensor {tensor:?} has its values in another file: save the model with all weights inside")]
-    ExternalData {
-        /// Its name.
-        tensor: String,
-    },
+    /// The file on disk, or what it refers to.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// A loop whose end is not known.
     #[error(
         "loop {node:?} may never end: its trip count must be a constant in the file, and loops together at most {limit} \
@@ -175,17 +176,8 @@ pub enum ModelError {
         shape: String,
     },
     /// Operators in forms that are not known.
-    #[error(
-        "the model is written for operator set {found}, training knows {first} to {last}: export it with one of those"
-    )]
-    OperatorSet {
-        /// The model's.
-        found: i64,
-        /// The oldest that is known.
-        first: i64,
-        /// The newest that is known.
-        last: i64,
-    },
+    #[error(transparent)]
+    Upgrade(#[from] UpgradeError),
     /// The model has a value of a name that the gradient graph needs.
     #[error("the model has a value {name:?}, a name that training uses: rename it")]
     NameTaken {

@@ -115,7 +115,7 @@ fn find_output<'a>(outputs: &'a [TensorSpec], wanted: &ScoreOutput<'_>) -> Resul
         let output = outputs.iter().find(|output| output.name == name);
         let output = output.ok_or_else(|| format!("there is no output {name:?}"))?;
         return match (can_be_score(output), wanted.class) {
-            (false, _) => Err(format!("output {name:?} can't be it")),
+            (false, _) => Err(format!("output {name:?} can't be it{}", without_maps(output))),
             (true, Some(class)) if !may_have_two(output) => Err(one_column(output, class)),
             (true, _) => Ok(output),
         };
@@ -125,7 +125,19 @@ fn find_output<'a>(outputs: &'a [TensorSpec], wanted: &ScoreOutput<'_>) -> Resul
         (Some(output), None, Some(class)) if !may_have_two(output) => Err(one_column(output, class)),
         (Some(output), None, _) => Ok(output),
         (Some(_), Some(_), _) => Err("several outputs could be it: name one as output under [model]".to_owned()),
-        (None, _, _) => Err("no output can be it".to_owned()),
+        (None, _, _) => {
+            let way_out = outputs.iter().map(without_maps).find(|way_out| !way_out.is_empty());
+            Err(format!("no output can be it{}", way_out.unwrap_or_default()))
+        }
+    }
+}
+
+/// What to do with a list of maps from class to probability that could not be [seen through](super::onnx).
+fn without_maps(output: &TensorSpec) -> &'static str {
+    if output.element == ElementType::Other("sequence") {
+        " (for a tensor instead of maps convert the model with zipmap=False, in skl2onnx options={\"zipmap\": False})"
+    } else {
+        ""
     }
 }
 
@@ -274,7 +286,10 @@ mod tests {
     fn many_classes_and_sequences_are_no_score() {
         assert!(try_output(vec![float("classes", &[None, Some(10)])], None).is_err());
         let maps = TensorSpec { name: "maps".to_owned(), element: ElementType::Other("sequence"), dims: None };
-        assert!(try_output(vec![maps], Some("maps")).is_err());
+        for named in [None, Some("maps")] {
+            let error = try_output(vec![maps.clone()], named).unwrap_err().to_string();
+            assert!(error.contains("zipmap=False"), "{error}");
+        }
     }
 
     #[test]

@@ -82,6 +82,8 @@ pub mod metadata {
     pub const COLUMNS: &str = "tidewheel.columns";
     /// The versions that the file had while it was tied to earlier vectors with the same values, separated by commas.
     pub const ADOPTED: &str = "tidewheel.adopted";
+    /// How the key begins of the classes that the columns of an output stand for; its name follows. A list in JSON.
+    pub const CLASSES: &str = "tidewheel.classes.";
     /// What `tidewheel model new` built: `mlp`, `deepfm` or `lstm`.
     pub const KIND: &str = "tidewheel.kind";
 }

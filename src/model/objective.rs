@@ -15,8 +15,8 @@ const ROUNDING: f32 = 1e-5;
 pub enum ObjectiveError {
     /// A model that learns otherwise.
     #[error(
-        "{kind} can't be trained by gradients (operator {operator} of node {node:?}): remove [train], and put another file there \
-         when the model has been trained elsewhere"
+        "{kind} can't be trained here (operator {operator} of node {node:?}), only scored: remove [train], train the model anew \
+         outside, and bring it in with \"tidewheel model add FOLDER FILE\""
     )]
     NotByGradients {
         /// What kind of model it is, in the plural.

@@ -9,7 +9,7 @@ use super::Assembly;
 use crate::config::{learning, settings};
 use crate::feature::{Inputs, VectorPlan};
 use crate::model::gradient::Loss;
-use crate::model::onnx::Document;
+use crate::model::onnx::{Document, FileError, read_file};
 use crate::model::train::{Inventory, Trainer};
 use crate::model::{
     Activation, Binding, Mixing, ModelError, ModelVersion, ObjectiveError, Scorer, Session, expect_probability,
@@ -47,16 +47,17 @@ impl Assembly<'_> {
     pub(super) fn model(&mut self) {
         let (Some(model), Some(vector)) = (&self.folder.settings.model, &self.vector) else { return };
         let path = self.folder.path.join(model.graph.get_ref());
-        let bytes = match std::fs::read(&path) {
+        let bytes = match read_file(&path) {
             Ok(bytes) => bytes,
             Err(error) => {
+                let is_missing = matches!(error, ModelError::File(FileError::Unreadable(_)));
                 let advice = format!(
                     "tidewheel model new --kind mlp --hidden 64,32 --out {} {}",
                     path.display(),
                     self.folder.path.display()
                 );
                 let problem = self.folder.source.problem_at(model.graph.span(), format!("{}: {error}", path.display()));
-                self.problems.push(problem.suggest(advice));
+                self.problems.push(problem.suggest_some(is_missing.then_some(advice)));
                 return;
             }
         };
