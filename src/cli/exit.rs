@@ -24,7 +24,7 @@ use crate::window::WindowError;
 pub(super) const CODES: &str = "\
 Exit codes:
   0    All went well
-  1    `check` or `test` found problems, or something failed that has no code of its own
+  1    `check` or `test` found problems, `sql` shows not all rows, or something failed that has no code of its own
   2    Whoever runs it must change something: arguments, settings, rights
   3    Data is wrong, damaged or gone: a person must look
   4    Something outside failed, such as the broker or a disk: start it again later

@@ -26,6 +26,7 @@ mod finding;
 mod learnt;
 mod model;
 mod observe;
+mod out_file;
 mod output;
 mod registry;
 mod replay;
@@ -65,9 +66,9 @@ enum Verb {
         after_help = "Examples:\n  tidewheel replay pipelines/intent log.csv.gz\n  tidewheel replay pipelines/intent log.jsonl --speed 60x --format json"
     )]
     Replay(replay::Arguments),
-    /// Queries the live feature tables of a running pipeline.
+    /// Queries the live feature tables and the reference tables of a running pipeline.
     #[command(
-        after_help = "Examples:\n  tidewheel sql pipelines/intent \"SELECT * FROM item_trend ORDER BY views_30m DESC LIMIT 10\""
+        after_help = "Examples:\n  tidewheel sql pipelines/intent \"SHOW TABLES\"\n  tidewheel sql pipelines/intent \"DESCRIBE item_trend\"\n  tidewheel sql pipelines/intent \"SELECT * FROM item_trend ORDER BY views_30m DESC LIMIT 10\"\n  tidewheel sql pipelines/intent \"SELECT * FROM user_activity\" --out users.parquet\n  tidewheel sql pipelines/intent --format csv < query.sql | head\n\nIt ends with 1 when not all rows are shown."
     )]
     Sql(sql::Arguments),
     /// Reports every problem of a pipeline's folder.

@@ -34,7 +34,7 @@ pub struct Step {
     pub(super) tables: Tables,
     vector: Option<VectorReads>,
     requests: Option<RequestDecoder>,
-    references: References,
+    pub(super) references: References,
     /// Whether silence means silence: while the streams are read from their beginning, each at its own speed, it does not.
     is_present: bool,
     /// Those that are out.

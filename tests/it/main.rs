@@ -10,6 +10,7 @@
     clippy::needless_pass_by_value
 )]
 
+mod analyst;
 mod beside;
 mod broker;
 mod changed;
