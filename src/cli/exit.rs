@@ -11,6 +11,7 @@ use crate::fault::{Fault, Judged, Judgement};
 use crate::history::HistoryError;
 use crate::learn::{EvaluationError, ExampleError, JoinError, LearnError};
 use crate::model::ModelError;
+use crate::model::import::ImportError;
 use crate::query::QueryError;
 use crate::reference::ReferenceError;
 use crate::registry::RegistryError;
@@ -69,6 +70,7 @@ fn judgement_of(error: &(dyn Error + 'static)) -> Option<Judgement> {
         says::<RegistryError>,
         says::<ReferenceError>,
         says::<ModelError>,
+        says::<ImportError>,
         says::<LearnError>,
         says::<ExampleError>,
         says::<EvaluationError>,

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   demo run replay sql check explain test train doctor model      a file each, with its arguments
-//!     │        │                                   │      └─▶ registry, brought      the verbs of `model` that ask a registry
+//!     │        │                                   │      └─▶ registry, brought, import      the verbs of `model` that ask a registry
 //!     │        └─▶ source, learnt                  └─▶ finding, durability           what there is, here and on a server
 //!     │            events of a file, what was learnt
 //!     └─▶ broker, observe, exit      of all: the server to use; logs, problems, metrics; error ─▶ exit code
@@ -23,6 +23,7 @@ mod exit;
 mod explain;
 mod figures;
 mod finding;
+mod import;
 mod learnt;
 mod model;
 mod observe;

@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::output::say;
-use super::{brought, registry};
+use super::{brought, import, registry};
 use crate::config::Folder;
 use crate::feature::{ColumnForm, VectorColumn};
 use crate::model::{DeepFmSpec, LstmSpec, MlpSpec, Session, build_deepfm, build_lstm, build_mlp};
@@ -19,6 +19,11 @@ pub(super) enum Verb {
         after_help = "Examples:\n  tidewheel model new --kind mlp --hidden 64,32 --out pipelines/intent/model/intent.onnx pipelines/intent\n  tidewheel model new --kind deepfm --categorical user=4096,item=4096 --out my.onnx pipelines/recommend\n  tidewheel model new --kind lstm --vocab 10000 --dim 32 --hidden 128 --length 100 --out sequence.onnx"
     )]
     New(NewArguments),
+    /// Makes an ONNX model of a LightGBM, XGBoost or CatBoost file, which scores as that library does.
+    #[command(
+        after_help = "Examples:\n  tidewheel model import model.txt --out pipelines/intent/model/intent.onnx\n  tidewheel model import model.json --columns price,views,moment --format json\n  tidewheel model import model.ubj --rounds 120\n\nThe file is read, not run: LightGBM's text, XGBoost's JSON or UBJSON, CatBoost's JSON. What would score otherwise than in its\nlibrary is refused by name."
+    )]
+    Import(import::ImportArguments),
     /// Lists the versions that the registry has, newest first.
     #[command(after_help = "Examples:\n  tidewheel model list pipelines/recommend")]
     List(registry::Place),
@@ -127,6 +132,7 @@ fn parse_categorical(text: &str) -> Result<(String, usize), String> {
 pub(super) fn run(verb: &Verb) -> anyhow::Result<bool> {
     match verb {
         Verb::New(arguments) => new(arguments),
+        Verb::Import(arguments) => import::run(arguments),
         Verb::List(place) => registry::list(place),
         Verb::Show(arguments) => registry::show(arguments),
         Verb::Promote(arguments) => registry::promote(arguments),

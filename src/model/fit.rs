@@ -90,18 +90,21 @@ pub(super) fn does_not_fit(reason: String, signature: &Signature, columns: &[Str
 }
 
 /// Refuses a matrix whose columns are not those that the model names in its metadata, in that order. Inputs of their own are
-/// found by name, in any order.
+/// found by name, in any order, and are not among these.
 pub(super) fn same_columns(
     routes: &[Route],
     model_metadata: &BTreeMap<String, String>,
     columns: &[String],
 ) -> Result<(), String> {
-    let is_block = |route: &Route| {
-        let own = matches!(columns, [column] if *column == route.input);
-        !own && route.parts.iter().all(|part| part.gives == Gives::Values)
+    let Some(named) = model_metadata.get(metadata::COLUMNS).filter(|named| !named.is_empty()) else { return Ok(()) };
+    let names_of = |route: &Route| -> Vec<&str> {
+        route.parts.iter().filter_map(|part| columns.get(part.column)).map(String::as_str).collect()
     };
-    match (routes, model_metadata.get(metadata::COLUMNS).filter(|named| !named.is_empty())) {
-        ([route], Some(named)) if is_block(route) && *named != columns.join(",") => Err(format!(
+    let is_block = |route: &&Route| {
+        names_of(route) != [route.input.as_str()] && route.parts.iter().all(|part| part.gives == Gives::Values)
+    };
+    match routes.iter().find(is_block) {
+        Some(route) if *named != names_of(route).join(",") => Err(format!(
             "the columns of input {:?} are ({}): vector.sql must select them in this order, under these names",
             route.input,
             named.replace(',', ", ")

@@ -18,6 +18,8 @@
 //! Before a pipeline starts, a model is tried on 1, 2 and 3 rows, and what is to be trained must be a probability where the
 //! loss needs one; an [`Activation`] makes one of a logit.
 //!
+//! [`import`] makes such a file of a LightGBM, XGBoost or CatBoost model.
+//!
 //! The same document also trains: [`gradient`] writes the graph that computes a loss and its gradients, [`train`] runs it
 //! on labelled vectors, and [`optimiser`] moves the weights.
 //!
@@ -35,6 +37,7 @@ mod error;
 mod feeding;
 mod fit;
 pub mod gradient;
+pub(crate) mod import;
 mod layer;
 mod layout;
 mod link;

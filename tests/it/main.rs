@@ -22,6 +22,7 @@ mod erring_model;
 mod exit_codes;
 mod faults;
 mod fuzz;
+mod imported;
 mod kills;
 mod layout;
 mod leak;

@@ -86,6 +86,13 @@ impl Document {
         self.model.opset_import.iter().find(|set| set.domain() == domain).map(OperatorSetIdProto::version)
     }
 
+    /// Says that the graph uses operators of another domain, in a version of its set that needs at least this format.
+    pub(crate) fn require(&mut self, (domain, version, format): (&str, i64, i64)) {
+        let set = OperatorSetIdProto { domain: Some(domain.to_owned()), version: Some(version) };
+        self.model.opset_import.push(set);
+        self.model.ir_version = self.model.ir_version.max(Some(format));
+    }
+
     /// The model's own key-value pairs.
     #[must_use]
     pub fn metadata(&self) -> BTreeMap<String, String> {

@@ -22,7 +22,10 @@ mod policy;
 pub mod proto;
 mod wire;
 
-pub(crate) use build::{Attribute, declaration, float_tensor, float_values, int_tensor, node, whole_values};
+pub(crate) use build::{
+    Attribute, byte_tensor, declaration, double_tensor, float_tensor, float_values, int_tensor, node, text_tensor,
+    whole_values,
+};
 pub use build::{Dimension, GraphBuilder};
 pub use compare::weight_changes;
 pub use document::Document;

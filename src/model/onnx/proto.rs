@@ -13,6 +13,7 @@
 /// `TensorProto.DataType`: what the numbers in `data_type` and `elem_type` mean, as far as this program uses them.
 pub mod data_type {
     pub const FLOAT: i32 = 1;
+    pub const UINT8: i32 = 2;
     pub const INT32: i32 = 6;
     pub const INT64: i32 = 7;
     pub const STRING: i32 = 8;
@@ -25,6 +26,7 @@ pub mod attribute_type {
     pub const FLOAT: i32 = 1;
     pub const INT: i32 = 2;
     pub const STRING: i32 = 3;
+    pub const TENSOR: i32 = 4;
     pub const GRAPH: i32 = 5;
     pub const INTS: i32 = 7;
 }
