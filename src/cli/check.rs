@@ -7,6 +7,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::explain::{emission, length, window};
+use super::kept::check_kept;
 use super::output::say;
 use super::{Format, observe};
 use crate::config::{Folder, Problem, risks};
@@ -34,7 +35,8 @@ struct Warning {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
-    match (Folder::check(&arguments.folder), arguments.format) {
+    let checked = Folder::check(&arguments.folder).and_then(|pipeline| check_kept(&arguments.folder, pipeline));
+    match (checked, arguments.format) {
         (Ok(pipeline), Format::Text) => {
             let warnings = risks(&arguments.folder, &pipeline);
             let tables = pipeline.tables.len();

@@ -1,7 +1,7 @@
 //! The command line: a file per verb, and what several of them need.
 //!
 //! ```text
-//!   demo run replay sql check explain test train doctor model      a file each, with its arguments
+//!   demo run replay sql check explain test train examples doctor model      a file each, with its arguments
 //!     │        │                                   │      └─▶ registry, brought      the verbs of `model` that ask a registry
 //!     │        └─▶ source, learnt                  └─▶ finding, durability           what there is, here and on a server
 //!     │            events of a file, what was learnt
@@ -19,10 +19,12 @@ mod check;
 mod demo;
 mod doctor;
 mod durability;
+mod examples;
 mod exit;
 mod explain;
 mod figures;
 mod finding;
+mod kept;
 mod learnt;
 mod model;
 mod observe;
@@ -88,6 +90,11 @@ enum Verb {
         after_help = "Examples:\n  tidewheel train pipelines/recommend --nats nats://localhost:4222\n\nStart the pipeline itself with `tidewheel run --no-train`."
     )]
     Train(train::Arguments),
+    /// Writes a pipeline's examples to a file: Parquet, CSV, or JSON lines.
+    #[command(
+        after_help = "Examples:\n  tidewheel examples pipelines/recommend --out examples.parquet\n  tidewheel examples pipelines/recommend --out today.csv --since \"1 day\"\n  tidewheel examples pipelines/recommend --out - --limit 10\n\nA column for each column of the vector, and who was shown what, when, by which model, with which label. Only examples of the vector of now; others are counted."
+    )]
+    Examples(examples::Arguments),
     /// Makes models, and looks after the versions of a pipeline's model.
     #[command(subcommand)]
     Model(model::Verb),
@@ -148,6 +155,7 @@ pub fn main() -> ExitCode {
         Verb::Explain(arguments) => explain::run(&arguments),
         Verb::Test(arguments) => test::run(&arguments),
         Verb::Train(arguments) => train::run(&arguments),
+        Verb::Examples(arguments) => examples::run(&arguments),
         Verb::Model(verb) => model::run(&verb),
         Verb::Schema => observe::print_json(&crate::config::schema()).map(|()| true),
         Verb::Doctor(arguments) => doctor::run(&arguments),

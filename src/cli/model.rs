@@ -8,8 +8,9 @@ use clap::{Args, Subcommand, ValueEnum};
 use super::output::say;
 use super::{brought, registry};
 use crate::config::Folder;
-use crate::feature::{ColumnForm, VectorColumn};
-use crate::model::{DeepFmSpec, LstmSpec, MlpSpec, Session, build_deepfm, build_lstm, build_mlp};
+use crate::feature::{ColumnForm, VectorColumn, VectorPlan};
+use crate::model::onnx::Document;
+use crate::model::{DeepFmSpec, LstmSpec, MlpSpec, Session, build_deepfm, build_lstm, build_mlp, metadata};
 
 /// Verbs of `model`.
 #[derive(Subcommand)]
@@ -165,6 +166,10 @@ fn new(arguments: &NewArguments) -> anyhow::Result<bool> {
     let columns = vector.as_ref().map(|vector| vector.columns().to_vec()).unwrap_or_default();
     let fingerprint = vector.as_ref().map(|vector| vector.fingerprint().as_str().to_owned());
     let bytes = build(arguments, columns, fingerprint)?;
+    let bytes = match &vector {
+        Some(vector) => with_meaning(&bytes, vector)?,
+        None => bytes,
+    };
     let folder = arguments.out.parent().unwrap_or_else(|| Path::new("."));
     std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     std::fs::write(&arguments.out, &bytes).with_context(|| arguments.out.display().to_string())?;
@@ -172,6 +177,13 @@ fn new(arguments: &NewArguments) -> anyhow::Result<bool> {
     let (signature, version) = (session.signature(), session.version());
     say!("{}: {signature}, {} bytes, version {version}", arguments.out.display(), bytes.len());
     Ok(true)
+}
+
+/// A model that says what its vector is made of, so that it can be told later what of that has changed.
+fn with_meaning(bytes: &[u8], vector: &VectorPlan) -> anyhow::Result<Vec<u8>> {
+    let mut document = Document::read(bytes)?;
+    document.set_metadata(metadata::MEANING, &vector.meaning().digests());
+    Ok(document.write())
 }
 
 fn build(arguments: &NewArguments, columns: Vec<String>, fingerprint: Option<String>) -> anyhow::Result<Vec<u8>> {

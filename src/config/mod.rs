@@ -58,6 +58,7 @@ mod text;
 mod train;
 
 pub use folder::Folder;
+pub(crate) use moment::micros_of;
 pub(crate) use nearest::nearest;
 pub(crate) use problem::{Problem, Problems};
 pub(crate) use risks::risks;

@@ -74,6 +74,7 @@ pub(crate) async fn request(
         state: None,
         labels: None,
         progress: Progress::default(),
+        messages_per_second: None,
         impressions: Shown::default(),
         history: None,
         stored: None,
@@ -94,14 +95,17 @@ pub(crate) async fn store_all(
     let waiting = Waiting::of(worker.pipeline(), Queue::Snapshots);
     while let Some(Committed { save, epoch, output }) = saves.recv().await {
         waiting.record(saves.len());
-        let Save { draft, state, labels, progress, impressions, history, stored, done, began, paused } = save;
+        let messages_per_second = save.messages_per_second;
+        let Save { draft, state, labels, progress, impressions, history, stored, done, began, paused, .. } = save;
         let draft = write_state(draft, labels, state).await;
         if let Some(history) = history
             && history.await.is_err()
         {
             return Ok(());
         }
-        let head = Head { format: FORMAT, lineage: lineage.clone(), epoch, output: output.0, progress, impressions };
+        let lineage = lineage.clone();
+        let head =
+            Head { format: FORMAT, lineage, epoch, output: output.0, progress, impressions, messages_per_second };
         let kept = match draft {
             Ok(draft) => store_one(&store, &worker, draft, &head).await,
             Err(error) => Err(error),

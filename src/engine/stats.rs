@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
@@ -35,6 +36,9 @@ pub struct Stats {
     newest_micros: AtomicI64,
     labels: ArcSwap<LabelCounts>,
     emitted: ArcSwap<Vec<u64>>,
+    /// Messages that the step has taken, and for how long it was busy with them, nanoseconds.
+    taken: AtomicU64,
+    busy_nanos: AtomicU64,
 }
 
 impl Stats {
@@ -62,6 +66,18 @@ impl Stats {
         self.rejected.fetch_add(step.rejected, Ordering::Relaxed);
         self.duplicate.fetch_add(step.duplicate, Ordering::Relaxed);
         self.newest_micros.fetch_max(newest.map_or(0, EventTime::micros), Ordering::Relaxed);
+    }
+
+    /// Adds how long the step was busy with messages.
+    pub(crate) fn add_pace(&self, messages: usize, busy: Duration) {
+        self.taken.fetch_add(messages as u64, Ordering::Relaxed);
+        self.busy_nanos.fetch_add(u64::try_from(busy.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// How many messages a second the step has taken while it was busy; nothing before it was.
+    pub(crate) fn messages_per_second(&self) -> Option<u64> {
+        let (taken, busy) = (self.taken.load(Ordering::Relaxed), self.busy_nanos.load(Ordering::Relaxed));
+        (taken > 0 && busy > 0).then(|| ((taken as f64 / busy as f64 * 1e9) as u64).max(1))
     }
 
     /// Begins with what a restored state has counted.

@@ -153,6 +153,7 @@ impl StepThread {
             let start = clock::now();
             let before = self.progress.position();
             let output = self.step.events(stream, &part, emits)?;
+            self.stats.add_pace(part.len(), start.elapsed());
             if let Some(input) = self.progress.inputs.get_mut(stream.0) {
                 input.take(&part);
             }
@@ -241,6 +242,7 @@ impl StepThread {
             }
         }
         save.progress = self.progress.clone();
+        save.messages_per_second = self.stats.messages_per_second();
         if let Some(history) = &self.history {
             let Some(flushed) = history.flush() else { return false };
             save.history = Some(flushed);

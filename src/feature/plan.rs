@@ -1,6 +1,6 @@
 //! `vector.sql` → look-ups and a select list.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use arrow::datatypes::{Schema, SchemaRef};
@@ -12,6 +12,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::utils::collect_columns;
 
 use super::column::{ColumnForm, VectorColumn};
+use super::meaning::{Joined, Meaning, TableText};
 use super::{Fingerprint, Inputs, LivePlan, REQUESTS};
 use crate::sql::{PlanError, Planner};
 
@@ -28,7 +29,10 @@ pub struct VectorPlan {
     columns: Vec<String>,
     described: Vec<VectorColumn>,
     inputs: Inputs,
+    meaning: Arc<Meaning>,
     fingerprint: Fingerprint,
+    /// As earlier versions made it of the same texts.
+    earlier: Fingerprint,
 }
 
 /// One `LEFT JOIN table ON key = expression`.
@@ -45,18 +49,18 @@ pub(super) struct JoinPlan {
 }
 
 impl VectorPlan {
-    /// Plans the vector. The planner must know `requests` and the tables; `sources` are the canonical texts of the tables'
-    /// own selects, in the order of `tables`.
+    /// Plans the vector. The planner must know `requests` and the tables; `sources` are the texts of the tables, in the order of
+    /// `tables`.
     ///
     /// # Errors
     /// When the SQL is not valid, joins other than by key, or gives a column that is no number, text or list of numbers, or can be
     /// NULL; a list can.
-    pub fn new(
+    pub(crate) fn new(
         planner: &Planner,
         sql: &str,
         requests: SchemaRef,
         tables: &[LivePlan],
-        sources: &[String],
+        sources: &[TableText],
     ) -> Result<Self, PlanError> {
         let plan = planner.plan(sql)?;
         let shape = "a vector is SELECT numbers FROM requests r LEFT JOIN table t ON r.key = t.key ...";
@@ -80,9 +84,10 @@ impl VectorPlan {
             described.push(VectorColumn { name: name.clone(), form, is_id });
             outputs.push(planner.physical(expression, input)?);
         }
-        let used = joins.iter().filter_map(|join: &JoinPlan| sources.get(join.table)).map(String::as_str);
+        let used = joins.iter().filter_map(|join: &JoinPlan| sources.get(join.table));
         let canonical = planner.canonical(sql)?;
-        let fingerprint = Fingerprint::of(std::iter::once(canonical.as_str()).chain(used));
+        let earlier =
+            Fingerprint::of(std::iter::once(canonical.as_str()).chain(used.map(|source| source.earlier.as_str())));
         let joined_schema: SchemaRef = Arc::new(input.as_arrow().clone());
         let mut readers = vec![None; joined_schema.fields().len()];
         for (output, expression) in outputs.iter().enumerate() {
@@ -91,7 +96,49 @@ impl VectorPlan {
             }
         }
         let inputs = Inputs::from(columns.len());
-        Ok(Self { joins, joined_schema, outputs, readers, requests, columns, described, inputs, fingerprint })
+        let joined = joined(&joins, &joined_schema, &readers, (requests.fields().len(), tables, sources))?;
+        let meaning = Meaning::of(sql, &joined)?;
+        let fingerprint = meaning.fingerprint();
+        let meaning = Arc::new(meaning);
+        Ok(Self {
+            joins,
+            joined_schema,
+            outputs,
+            readers,
+            requests,
+            columns,
+            described,
+            inputs,
+            meaning,
+            fingerprint,
+            earlier,
+        })
+    }
+
+    /// The same vector as a model knows it that says it was made for this fingerprint: an earlier version of this program made
+    /// other ones of the same texts.
+    #[must_use]
+    pub(crate) fn known_as(self, made_for: Option<&str>) -> Self {
+        match made_for == Some(self.earlier.as_str()) {
+            true => Self { fingerprint: self.earlier.clone(), ..self },
+            false => self,
+        }
+    }
+
+    /// The same vector under the fingerprint that this version makes of it.
+    #[must_use]
+    pub(crate) fn in_newest_form(&self) -> Self {
+        Self { fingerprint: self.meaning.fingerprint(), ..self.clone() }
+    }
+
+    /// Whether a fingerprint is one of this vector, in this form or the earlier one.
+    pub(crate) fn is_named(&self, fingerprint: &str) -> bool {
+        [&self.fingerprint, &self.earlier].iter().any(|own| own.as_str() == fingerprint)
+    }
+
+    /// What it is made of.
+    pub(crate) fn meaning(&self) -> &Meaning {
+        &self.meaning
     }
 
     /// The same vector with its columns in other types.
@@ -139,6 +186,35 @@ impl VectorPlan {
     pub fn first_chained_table(&self) -> Option<usize> {
         self.joins.iter().find(|join| !join.is_direct).map(|join| join.table)
     }
+}
+
+/// What the vector reads of each table: the columns that its outputs read, those by which other tables are joined, and the keys.
+fn joined<'a>(
+    joins: &[JoinPlan],
+    schema: &Schema,
+    readers: &[Option<usize>],
+    (requests, tables, sources): (usize, &[LivePlan], &'a [TableText]),
+) -> Result<Vec<Joined<'a>>, PlanError> {
+    let mut is_read: Vec<bool> = readers.iter().map(Option::is_some).collect();
+    for key in joins.iter().flat_map(|join| &join.keys) {
+        // The columns joined so far come first in all that is joined.
+        for column in collect_columns(key) {
+            is_read.get_mut(column.index()).into_iter().for_each(|read| *read = true);
+        }
+    }
+    let mut joined = Vec::new();
+    let mut first = requests;
+    for join in joins {
+        let (Some(table), Some(text)) = (tables.get(join.table), sources.get(join.table)) else { continue };
+        let columns = first..first + table.schema().fields().len();
+        first = columns.end;
+        let names = columns.filter(|column| is_read.get(*column) == Some(&true));
+        let mut read: BTreeSet<String> =
+            names.filter_map(|column| schema.fields().get(column).map(|field| field.name().clone())).collect();
+        read.extend(table.keys()?.into_iter().map(|(name, _)| name.to_owned()));
+        joined.push(Joined { text, read });
+    }
+    Ok(joined)
 }
 
 fn check_output(expression: &Expr, input: &DFSchema, name: &str) -> Result<ColumnForm, PlanError> {

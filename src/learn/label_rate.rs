@@ -89,11 +89,19 @@ impl Rate {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::learn::{Example, ExampleKind};
+    use crate::learn::{Example, ExampleKind, Provenance};
 
     fn add(rates: &mut LabelRates, kind: ExampleKind, sampling: f32, labelled_micros: i64) {
         let mut examples = Examples::new(1);
-        let example = Example { vector: &[0.0], kind, sampling, shown_micros: 0, labelled_micros, place: 0 };
+        let example = Example {
+            vector: &[0.0],
+            kind,
+            sampling,
+            shown_micros: 0,
+            labelled_micros,
+            place: 0,
+            provenance: Provenance::unknown(),
+        };
         examples.push(example).unwrap();
         rates.record(&examples);
     }

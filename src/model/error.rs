@@ -114,15 +114,16 @@ pub enum ModelError {
     },
     /// The model was made for another vector of the same shape.
     #[error(
-        "the model was made for vector {model}, the pipeline's is now {vector}: vector.sql, or the SQL of a table that it joins, \
-         has changed. Where every value stays what it was, \"tidewheel model adopt FOLDER\" goes on with the same weights; \
-         otherwise put a model for the vector of now in its place"
+        "the model was made for vector {model}, the pipeline's is now {vector}: {changed}. Where every value stays what it was, \
+         \"tidewheel model adopt FOLDER\" goes on with the same weights; otherwise put a model for the vector of now in its place"
     )]
     FingerprintDiffers {
         /// The fingerprint in the model.
         model: String,
         /// The pipeline's fingerprint.
         vector: String,
+        /// What has changed, in words.
+        changed: String,
     },
     /// Two numbers per row that are not the probabilities of two classes.
     #[error(

@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 
 use super::{
-    ModelError, metadata,
+    ModelError,
+    changes::UNKNOWN_CHANGE,
+    metadata,
     route::{Column, Gives, Route, find},
     signature::{ElementType, Signature, TensorSpec, list},
 };
@@ -62,7 +64,8 @@ pub(super) fn decide(
         .map_err(|reason| ModelError::OutputDoesNotFit { reason, model: list(&signature.outputs) })?;
     match (model_metadata.get(metadata::FINGERPRINT), binding.fingerprint) {
         (Some(model), Some(vector)) if model != vector => {
-            Err(ModelError::FingerprintDiffers { model: model.clone(), vector: vector.to_owned() })
+            let changed = UNKNOWN_CHANGE.to_owned();
+            Err(ModelError::FingerprintDiffers { model: model.clone(), vector: vector.to_owned(), changed })
         }
         _ => Ok(Fit { routes, output: output.name.clone(), class: wanted.class }),
     }

@@ -29,6 +29,7 @@
 
 mod activation;
 mod adopt;
+mod changes;
 mod classes;
 mod deepfm;
 mod error;
@@ -55,7 +56,8 @@ mod trial;
 mod version;
 
 pub use activation::Activation;
-pub(crate) use adopt::{Adopted, adopt, adopted_from};
+pub(crate) use adopt::{Adopted, Tie, adopt, adopted_from};
+pub(crate) use changes::changes_since;
 pub use deepfm::{DeepFmSpec, build_deepfm};
 pub(crate) use error::{ModelError, RuntimeError};
 pub use fit::{Binding, ScoreOutput};
@@ -80,6 +82,8 @@ pub mod metadata {
     pub const FINGERPRINT: &str = "tidewheel.fingerprint";
     /// The columns of that vector in order, separated by commas.
     pub const COLUMNS: &str = "tidewheel.columns";
+    /// What the vector was made of: a line of a digest and a name for each piece.
+    pub const MEANING: &str = "tidewheel.meaning";
     /// The versions that the file had while it was tied to earlier vectors with the same values, separated by commas.
     pub const ADOPTED: &str = "tidewheel.adopted";
     /// What `tidewheel model new` built: `mlp`, `deepfm` or `lstm`.

@@ -19,13 +19,17 @@ mod recorded;
 pub(super) mod saving;
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::feedback::Feedback;
 use super::output::StepOutput;
 use crate::bus::StreamSequence;
-use crate::learn::{ExampleError, Examples, Impression, Impressions, JoinError, LabelCounts, LabelJoin, encode};
+use crate::learn::{
+    Asked, ExampleError, Examples, Impression, Impressions, JoinError, LabelCounts, LabelJoin, Provenance, VectorName,
+    encode, is_short,
+};
 use crate::pipeline::{LabelPlan, Pipeline};
 use crate::score::{Group, Ranked};
 use crate::time::EventTime;
@@ -36,8 +40,10 @@ pub use self::saving::LabelsView;
 
 /// A message of examples or impressions has about so many bytes at most, half of what a broker takes.
 const MESSAGE_BYTES: usize = 512 << 10;
-/// What a row takes beside its vector: label, kind, times, key.
-const ROW_BYTES: usize = 96;
+/// What a row takes beside its vector: label, kind, times, key, and who was shown what.
+const ROW_BYTES: usize = 256;
+/// The probability with which a candidate is shown at its place: the best always are.
+const PROPENSITY: f32 = 1.0;
 /// Messages of examples that a tick gives at most: an epoch has room for them in one batch.
 const TICK_MESSAGES: usize = 7;
 
@@ -83,6 +89,8 @@ pub struct Labeller {
     join: LabelJoin,
     stream: String,
     fingerprint: String,
+    /// The vector's columns.
+    names: Vec<String>,
     /// Tells settings apart under which a state was saved.
     settings: u64,
     /// Words of a vector.
@@ -116,6 +124,7 @@ impl Labeller {
             stream: pipeline.stream(*stream).name.clone(),
             settings: saving::settings_fingerprint(pipeline, &vector.examples_fingerprint()),
             fingerprint: vector.fingerprint().as_str().to_owned(),
+            names: vector.columns().to_vec(),
             columns,
             most_rows: (MESSAGE_BYTES / (columns * size_of::<f32>() + ROW_BYTES)).max(1),
             recorded,
@@ -218,11 +227,14 @@ impl Labeller {
         messages: &mut Vec<ImpressionMessage>,
     ) -> Result<(), ExampleError> {
         for (ranking, group) in rankings.iter().zip(&output.job.groups) {
+            let asked = asked(group, Some(ranking));
             for (place, row) in ranking.order.iter().enumerate() {
                 if let Some(key) = output.keys.get(*row).copied().flatten() {
                     let vector = vector(output, *row, self.columns);
                     let Group { shown, arrived, .. } = *group;
-                    let impression = Impression { key, at: shown, arrived, place: place as u32, vector };
+                    let provenance = &provenance(&asked, output, *row);
+                    let place = place as u32;
+                    let impression = Impression { key, at: shown, arrived, place, vector, provenance };
                     self.join.show(impression)?;
                     self.impressions.push(impression)?;
                 }
@@ -273,7 +285,8 @@ impl Labeller {
                 {
                     let vector = vector(output, job_row, self.columns);
                     let Group { shown, arrived, .. } = *group;
-                    self.join.show(Impression { key, at: shown, arrived, place: 0, vector })?;
+                    let provenance = &provenance(&asked(group, rankings.get(job_row)), output, job_row);
+                    self.join.show(Impression { key, at: shown, arrived, place: 0, vector, provenance })?;
                 }
             }
             self.join.advance(*watermark, &mut self.examples)?;
@@ -299,7 +312,7 @@ impl Labeller {
     /// The messages of what one event gave, named after it.
     fn end_examples(&mut self, id: String, messages: &mut Vec<ExampleMessage>) -> Result<(), ExampleError> {
         if self.examples.len() <= self.most_rows {
-            messages.push(ExampleMessage { id, payload: encode(&self.examples, &self.fingerprint)?.into() });
+            messages.push(ExampleMessage { id, payload: encode(&self.examples, self.name())?.into() });
             return Ok(());
         }
         for (part, first) in (0..self.examples.len()).step_by(self.most_rows).enumerate() {
@@ -307,10 +320,15 @@ impl Labeller {
             for example in (first..first + self.most_rows).map_while(|row| self.examples.get(row)) {
                 self.part.push(example)?;
             }
-            let payload = encode(&self.part, &self.fingerprint)?.into();
+            let payload = encode(&self.part, self.name())?.into();
             messages.push(ExampleMessage { id: format!("{id}.{part}"), payload });
         }
         Ok(())
+    }
+
+    /// What messages of examples say of the vector.
+    fn name(&self) -> VectorName<'_> {
+        VectorName { fingerprint: &self.fingerprint, columns: &self.names }
     }
 
     /// What happened in earlier runs comes back before the first event that followed it. What a tick gave is committed.
@@ -330,6 +348,18 @@ impl Labeller {
 
 fn vector(output: &StepOutput, row: usize, columns: usize) -> &[f32] {
     &output.job.matrix.values[row * columns..(row + 1) * columns]
+}
+
+/// What is known of a ranking; of an event that is read again, not which model made it.
+fn asked(group: &Group, ranking: Option<&Ranked>) -> Arc<Asked> {
+    let model = ranking.map(|ranking| &ranking.model);
+    Arc::new(Asked::new(&group.request_id, group.user.as_deref(), model))
+}
+
+/// Where a row of a ranking is from.
+fn provenance(asked: &Arc<Asked>, output: &StepOutput, row: usize) -> Provenance {
+    let item = output.job.items.id(row).filter(is_short);
+    Provenance { asked: Some(Arc::clone(asked)), item, propensity: Some(PROPENSITY) }
 }
 
 #[cfg(test)]

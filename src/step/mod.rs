@@ -55,6 +55,7 @@ pub use label::{Labeller, LabelsView};
 pub(crate) use label::{Made, Past, Recorded, Shown, Tick};
 pub(crate) use output::Origin;
 pub use output::{Emitted, StepOutput};
+pub(crate) use saving::tables_gone;
 pub use saving::{Misfit, Resumed};
 pub use step::Step;
 pub use view::{EndedViews, HeldViews, SettledViews, StepView};

@@ -20,6 +20,7 @@ mod docs;
 mod emitted;
 mod erring_model;
 mod exit_codes;
+mod exported;
 mod faults;
 mod fuzz;
 mod kills;

@@ -21,7 +21,7 @@ use super::problem::{Place, Problem, Problems};
 use super::source::Source;
 use super::subject::Subject;
 use crate::bus;
-use crate::feature::VectorPlan;
+use crate::feature::{TableText, VectorPlan};
 use crate::pipeline::{LabelPlan, ModelPlan, Pipeline, ReferencePlan, ScorePlan, StreamPlan, TablePlan, TrainPlan};
 use crate::sql::{PlanError, Planner};
 
@@ -58,7 +58,7 @@ struct Assembly<'a> {
     references: Vec<ReferencePlan>,
     tables: Vec<TablePlan>,
     /// Canonical text of each table's select.
-    sources: Vec<String>,
+    sources: Vec<TableText>,
     vector: Option<Arc<VectorPlan>>,
     score: Option<ScorePlan>,
     model: Option<ModelPlan>,

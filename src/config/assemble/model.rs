@@ -13,7 +13,7 @@ use crate::model::onnx::Document;
 use crate::model::train::{Inventory, Trainer};
 use crate::model::{
     Activation, Binding, Mixing, ModelError, ModelVersion, ObjectiveError, Scorer, Session, expect_probability,
-    lay_out, try_rows,
+    lay_out, metadata, try_rows,
 };
 use crate::pipeline::{ModelPlan, TrainPlan};
 
@@ -42,6 +42,13 @@ impl Assembly<'_> {
                 });
             }
         }
+    }
+
+    /// The fingerprint of the vector that the folder's model says it was made for.
+    pub(super) fn made_for(&self) -> Option<String> {
+        let model = self.folder.settings.model.as_ref()?;
+        let bytes = std::fs::read(self.folder.path.join(model.graph.get_ref())).ok()?;
+        Document::read(&bytes).ok()?.metadata().remove(metadata::FINGERPRINT)
     }
 
     pub(super) fn model(&mut self) {
@@ -100,6 +107,7 @@ impl Assembly<'_> {
                 }
             },
             Err(error) => {
+                let error = error.naming_changes(&plan.bytes, vector.meaning());
                 let about_activation =
                     matches!(error, ModelError::Objective(ObjectiveError::AlreadyProbability { .. }));
                 let activation = model.activation.as_ref().filter(|_| about_activation);

@@ -73,7 +73,7 @@ impl Assembly<'_> {
                         .suggest("events are scored one by one: join on the event's own columns");
                     self.problems.push(in_sql(vector, error));
                 }
-                self.vector = Some(Arc::new(plan));
+                self.vector = Some(Arc::new(plan.known_as(self.made_for().as_deref())));
                 self.score = Some(score);
             }
             Err(error) => self.problems.push(in_sql(vector, error)),

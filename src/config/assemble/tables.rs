@@ -8,7 +8,7 @@ use crate::bus::Subject;
 use crate::config::folder::SqlFile;
 use crate::config::nearest::did_you_mean;
 use crate::config::table::Table;
-use crate::feature::LivePlan;
+use crate::feature::{LivePlan, TableText};
 use crate::history::History;
 use crate::pipeline::{StreamIndex, TablePlan, kept_schema};
 use crate::sql::PlanError;
@@ -23,8 +23,13 @@ impl Assembly<'_> {
             match self.feature(feature, &settings, publish) {
                 Ok((table, canonical)) => {
                     self.check_form(feature, &settings, &table.plan);
+                    self.sources.push(TableText {
+                        file: format!("features/{}.sql", feature.name),
+                        sql: feature.source.text.clone(),
+                        settings: table.plan.settings_form(),
+                        earlier: canonical,
+                    });
                     self.tables.push(table);
-                    self.sources.push(canonical);
                 }
                 Err(error) => self.problems.push(in_sql(&feature.source, self.with_nearest_column(error))),
             }

@@ -10,7 +10,7 @@ use crate::bus::Bus;
 use crate::clock;
 use crate::engine::EngineError;
 use crate::feature::VectorPlan;
-use crate::model::{ModelVersion, adopt, adopted_from};
+use crate::model::{ModelVersion, Tie, adopt, adopted_from, changes_since};
 use crate::pipeline::{ModelPlan, Names, Pipeline};
 use crate::registry::{FolderFile, Lineage, ModelRecord, Pointer, Registered, Registry, RegistryError, decide};
 
@@ -64,9 +64,14 @@ impl Start<'_> {
             Err(RegistryError::UnknownVersion { .. }) => None,
             Err(error) => return Err(error.into()),
         };
+        let is_adopted = file.adopted.contains(pointer.folder_seen(&active.root));
         let registered = Registered {
             pointer: &pointer,
-            active_fingerprint: &active.fingerprint,
+            // An earlier version of this program made another one of the same texts; weights that say so are adopted.
+            active_fingerprint: match self.vector.is_named(&active.fingerprint) && !is_adopted {
+                true => file.fingerprint,
+                false => &active.fingerprint,
+            },
             active_root: &active.root,
             seen_fingerprint: seen.as_ref().map(|seen| seen.fingerprint.as_str()),
         };
@@ -82,7 +87,9 @@ impl Start<'_> {
             }
             Lineage::Adopt => return self.adopt(&pointer, &active).await,
             Lineage::Refuse => {
+                let bytes = registry.fetch(&pointer.active).await?;
                 return Err(RegistryError::ActiveOfOtherVector {
+                    changed: changes_since(&bytes, self.vector.meaning()),
                     active: pointer.active,
                     made_for: active.fingerprint,
                     vector: file.fingerprint.to_owned(),
@@ -102,7 +109,7 @@ impl Start<'_> {
             file.version.clone()
         } else {
             let bytes = registry.fetch(&pointer.active).await?;
-            let adopted = adopt(&bytes, self.vector.columns(), self.vector.inputs(), file.fingerprint)?;
+            let adopted = adopt(&bytes, Tie::to(self.vector, &self.vector.meaning().digests()))?;
             let record = active.adopted(&adopted.bytes, file.version.clone(), file.fingerprint, now);
             registry.store(adopted.bytes.into(), &record).await?;
             record.version

@@ -10,6 +10,7 @@
 //! from the broker is tried again from its beginning, for a minute.
 
 mod claim;
+mod columns;
 mod feed;
 mod restore;
 mod serve;
@@ -40,6 +41,7 @@ impl Run {
 
 impl Startup<'_> {
     async fn begin(&self) -> Result<Run, EngineError> {
+        self.check_history().await?;
         let mut claim = self.claim().await?;
         let (inputs, taken) = mpsc::channel(QUEUED_STEPS);
         let (settles, settled) = watch::channel(claim.marker.progress.position());

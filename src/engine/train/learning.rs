@@ -9,13 +9,17 @@ use tokio_util::sync::CancellationToken;
 
 use super::command::{Command, TrainingReport};
 use super::origins::Origins;
+use super::other_vectors::OtherVectors;
 use super::patient_registry::PatientRegistry;
+use super::training::READ_ROWS;
 use crate::bus::Message;
 use crate::clock;
 use crate::engine::EngineError;
 use crate::engine::telemetry::{Queue, Waiting, record_stopped, record_training};
 use crate::fault::{Judged, Judgement};
-use crate::learn::{CheckpointHead, Examples, LearnError, Learner, Learnt, Lesson, MOST_SKIPPED, decode, encode};
+use crate::learn::{
+    CheckpointHead, ExampleError, Examples, LearnError, Learner, Learnt, Lesson, MOST_SKIPPED, decode, encode,
+};
 use crate::pipeline::{Pipeline, TrainPlan};
 use crate::registry::Pointer;
 
@@ -40,6 +44,8 @@ pub(super) struct Learning {
     pub(super) origins: Origins,
     /// Examples left out since the start of this process.
     pub(super) left_out: u64,
+    /// Examples of other vectors, of which nothing has been said yet.
+    pub(super) others: OtherVectors,
 }
 
 /// Why nothing is learnt any more.
@@ -75,6 +81,7 @@ impl Learning {
             }
             self.signals.report.send_replace(Arc::new(self.describe()));
         }
+        self.others.tell();
         self.save()
     }
 
@@ -107,12 +114,16 @@ impl Learning {
     /// Whole messages, in steps of about the configured number of examples.
     fn take(&mut self, messages: &[Message]) -> Result<(), EngineError> {
         let inputs = self.batch.inputs().clone();
+        let is_all = messages.len() < READ_ROWS;
         for (index, message) in messages.iter().enumerate() {
             if self.stopped.is_some() {
                 return Ok(());
             }
             match decode(&message.payload, &inputs, &self.head.fingerprint, &mut self.batch) {
                 Ok(()) => self.origins.note(self.batch.len(), message.sequence.0),
+                Err(ExampleError::Fingerprint { found, examples, .. }) => {
+                    self.others.note(found, examples, message.sequence.0);
+                }
                 Err(error) => {
                     tracing::warn!(sequence = message.sequence.0, %error, "a message of examples is left out");
                 }
@@ -124,6 +135,9 @@ impl Learning {
                 self.origins = Origins::default();
                 self.head.position = message.sequence.0;
             }
+        }
+        if is_all {
+            self.others.tell();
         }
         Ok(())
     }
@@ -153,7 +167,7 @@ impl Learning {
         record_training(&self.pipeline.name, new, left_out.rows.len() as u64, start.elapsed(), &learnt);
         if let Learnt::Skipped { reason, in_a_row } = &learnt {
             tracing::error!(position, reason, "a batch can't be learnt from: the weights stay as they are");
-            let kept = Bytes::from(encode(&batch, &self.head.fingerprint)?);
+            let kept = Bytes::from(encode(&batch, self.head.fingerprint.as_str())?);
             let registry = &self.registry;
             registry.ask("keep a skipped batch", || registry.registry.keep_skipped(position, kept.clone()))?;
             if *in_a_row >= MOST_SKIPPED {

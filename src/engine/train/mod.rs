@@ -11,6 +11,7 @@
 mod command;
 mod learning;
 mod origins;
+mod other_vectors;
 mod patient_registry;
 mod promotion;
 mod resume;

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::command::TrainingOptions;
 use super::learning::{Learning, Signals};
 use super::origins::Origins;
+use super::other_vectors::OtherVectors;
 use super::patient_registry::PatientRegistry;
 use super::promotion::load_candidate;
 use crate::clock;
@@ -80,6 +81,7 @@ impl Learning {
             batch,
             origins: Origins::default(),
             left_out: 0,
+            others: OtherVectors::default(),
         })
     }
 }

@@ -35,7 +35,7 @@ use crate::pipeline::{Names, Pipeline, TRAINER, output_spec};
 use crate::registry::{Pointer, Registry};
 
 /// Messages of examples that are read at once.
-const READ_ROWS: usize = 1_024;
+pub(super) const READ_ROWS: usize = 1_024;
 /// Batches that wait for the thread.
 const QUEUED: usize = 4;
 /// No model takes so long to store.

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use tidewheel::learn::{Example, ExampleKind, Examples, encode, read_head};
+use tidewheel::learn::{Example, ExampleKind, Examples, Provenance, encode, read_head};
 use tidewheel::model::onnx::proto::data_type::{FLOAT, INT64};
 use tidewheel::model::onnx::{Dimension, Document, GraphBuilder};
 use tidewheel::pipeline::{Names, Pipeline, output_spec};
@@ -75,7 +75,17 @@ fn examples(message: usize, bad: &[[f32; 2]]) -> Examples {
         let micros = ((message * ROWS + row) * 10_000) as i64;
         let kind = if row.is_multiple_of(3) { ExampleKind::Positive } else { ExampleKind::Negative };
         let (shown_micros, labelled_micros) = (micros, micros + 1_000_000);
-        examples.push(Example { vector, kind, sampling: 1.0, shown_micros, labelled_micros, place: 0 }).unwrap();
+        examples
+            .push(Example {
+                vector,
+                kind,
+                sampling: 1.0,
+                shown_micros,
+                labelled_micros,
+                place: 0,
+                provenance: Provenance::unknown(),
+            })
+            .unwrap();
     };
     for row in 0..ROWS {
         push(&[(row % IDS) as f32, (row % 7) as f32], row);
@@ -133,6 +143,7 @@ pub fn example(kind: Kind) {
             shown_micros: 0,
             labelled_micros: 0,
             place: 0,
+            provenance: Provenance::unknown(),
         };
         wide.push(example).unwrap();
         let strange = encode(&wide, "f00d").unwrap();
