@@ -13,18 +13,21 @@ DENY   := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tidewheel/tools/bin/cargo-deny 
 # A Python that has TensorFlow, to measure against; the default is made on first use.
 TENSORFLOW_PYTHON ?= .runtime/tensorflow/bin/python
 
+# A Python that has LightGBM, XGBoost and CatBoost, to compare with; the default is made on first use.
+MODELS_PYTHON ?= .runtime/models/bin/python
+
 # $(call phase,NAME,COMMAND): says what runs, and how long it took.
 phase = @echo "== $(1)"; SECONDS=0; $(2); echo "== $(1): $$SECONDS s"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults faults-around faults-learning fuzz runtime build bench bench-features bench-views bench-parts bench-recovery bench-training bench-peers fmt lint deny clean
+.PHONY: help demo test faults faults-around faults-learning fuzz models runtime build bench bench-features bench-views bench-parts bench-recovery bench-training bench-peers fmt lint deny clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: runtime ## Fetch, build, and run a synthetic shop for a minute
 	@echo "Building tidewheel. The first build takes ten minutes or more; later ones take seconds."
-	@cargo build --release --locked --bin tidewheel
+	@scripts/build.py
 	@$(TIDEWHEEL) demo --seconds 60
 
 test: ## Everything that CI runs: format, licences, lints, links, tests, the shipped pipelines, a short demo
@@ -71,6 +74,11 @@ fuzz: runtime ## Feed broken input to every reader for SECONDS (60) each from SE
 runtime: ## Fetch nats-server and ONNX Runtime into .runtime/, unless they are there
 	@scripts/fetch-runtime.sh
 
+LIBRARIES ?=
+
+models: runtime build $(MODELS_PYTHON) ## Train models of other libraries, import them, and compare predictions (LIBRARIES="LightGBM XGBoost CatBoost")
+	$(MODELS_PYTHON) -B -W ignore scripts/models/compare.py $(or $(CARGO_TARGET_DIR),target)/release/tidewheel $(LIBRARIES)
+
 build: ## Build the program: target/release/tidewheel
 	cargo build --release --locked --bin tidewheel
 
@@ -104,6 +112,12 @@ bench-peers: ## Measure windows beside the engines PEERS on ROWS events; they ar
 	python3 -m venv .runtime/tensorflow.part
 	.runtime/tensorflow.part/bin/python -m pip install --quiet --disable-pip-version-check tensorflow-cpu==2.21.0
 	mv .runtime/tensorflow.part .runtime/tensorflow
+
+.runtime/models/bin/python: scripts/models/requirements.txt
+	rm -rf .runtime/models .runtime/models.part
+	python3 -m venv .runtime/models.part
+	.runtime/models.part/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	mv .runtime/models.part .runtime/models
 
 fmt: ## Format the code
 	cargo fmt

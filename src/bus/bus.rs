@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::client::{Request, RequestErrorKind};
+use async_nats::jetstream;
 use async_nats::service::{NATS_SERVICE_ERROR, NATS_SERVICE_ERROR_CODE};
-use async_nats::{HeaderMap, jetstream};
 use bytes::Bytes;
 use tracing::info;
 
@@ -78,7 +78,10 @@ impl Bus {
                 }
                 _ => BusError::Closed,
             })?;
-        refusal(subject, answer.headers.as_ref()).map_or(Ok(answer.payload), Err)
+        match refusal(subject, &answer) {
+            Some(refused) => Err(refused),
+            None => Ok(answer.payload),
+        }
     }
 
     /// Hands everything that was sent to the operating system.
@@ -129,11 +132,11 @@ impl Bus {
 }
 
 /// The error in an answer's headers, if a service answered with one.
-fn refusal(subject: &Subject, headers: Option<&HeaderMap>) -> Option<BusError> {
-    let headers = headers?;
+fn refusal(subject: &Subject, answer: &async_nats::Message) -> Option<BusError> {
+    let headers = answer.headers.as_ref()?;
     let code = headers.get(NATS_SERVICE_ERROR_CODE)?.as_str().parse().unwrap_or(500);
     let message = headers.get(NATS_SERVICE_ERROR).map_or_else(String::new, |message| message.as_str().to_owned());
-    Some(BusError::Refused { subject: subject.to_string(), code, message })
+    Some(BusError::Refused { subject: subject.to_string(), code, message, body: answer.payload.clone() })
 }
 
 /// TLS has two implementations of its cryptography in this program, one by NATS and one by the storage of Delta tables, and

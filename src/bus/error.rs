@@ -6,6 +6,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use bytes::Bytes;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -86,14 +87,17 @@ pub enum BusError {
     /// The server has not enough room set aside for streams.
     #[error(
         "the server can't set {bytes} bytes aside for stream {stream:?}: it reserves `max_bytes` of every stream, as a rule out \
-         of three quarters of the disk; lower `max_bytes` of the pipeline's streams or outputs, or raise `max_file_store` in \
-         the server's jetstream section"
+         of three quarters of the disk{}; lower `max_bytes` of the pipeline's streams or outputs, or raise `max_file_store` in \
+         the server's jetstream section",
+        reserved_by(reserved)
     )]
     NoRoom {
         /// The stream's name.
         stream: String,
         /// What was asked for.
         bytes: u64,
+        /// For which streams how much is set aside, the largest first.
+        reserved: Vec<(String, u64)>,
     },
     /// Another stream already takes these subjects.
     #[error("stream {stream:?} cannot take subjects {subjects:?}: stream {other:?} has overlapping ones")]
@@ -299,6 +303,8 @@ pub enum BusError {
         code: u16,
         /// The service's error message.
         message: String,
+        /// What came with it: of our own services a JSON object with code, message and the name of the request.
+        body: Bytes,
     },
     /// No answer in time.
     #[error("{action} took longer than {after:?}")]
@@ -311,6 +317,21 @@ pub enum BusError {
     /// The connection was closed by us.
     #[error("the connection to NATS is closed")]
     Closed,
+}
+
+/// Streams that are named in the message of [`BusError::NoRoom`]; the rest are counted.
+const NAMED: usize = 5;
+
+fn reserved_by(reserved: &[(String, u64)]) -> String {
+    if reserved.is_empty() {
+        return String::new();
+    }
+    let all: u64 = reserved.iter().map(|(_, bytes)| bytes).sum();
+    let named: Vec<String> =
+        reserved.iter().take(NAMED).map(|(stream, bytes)| format!("{bytes} for {stream:?}")).collect();
+    let more = reserved.len().saturating_sub(NAMED);
+    let more = if more > 0 { format!(" and more for {more} others") } else { String::new() };
+    format!(", and has set {all} aside ({}{more})", named.join(", "))
 }
 
 /// JetStream would not do what it was asked, for whatever reason.

@@ -7,7 +7,9 @@
 //!
 //! A reply is one message: one that is larger than the server takes becomes an error 413, which says both sizes.
 
-use async_nats::service::error::Error as ReplyError;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
 use async_nats::service::{Request, Service, ServiceExt};
 use bytes::Bytes;
 use futures::StreamExt;
@@ -18,10 +20,13 @@ use tracing::debug;
 
 use super::bus::Bus;
 use super::error::BusError;
+use super::refusal::{Refusal, ServiceError};
+use super::replies::{ANSWERED, Replies};
 use super::subject::Subject;
+use crate::clock;
 
-/// The longest text of an error, which is a header; longer ones are cut.
-const LONGEST_MESSAGE: usize = 4_096;
+/// No subject: what is sent there is refused by the client itself.
+const NOWHERE: async_nats::Subject = async_nats::Subject::from_static("");
 
 /// What to serve.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +54,7 @@ pub struct EndpointSpec {
 pub struct ServiceHandle {
     requests: mpsc::Receiver<ServiceRequest>,
     service: Option<Service>,
+    replies: Arc<Replies>,
     /// The one task that puts requests into the queue or turns them away.
     door: JoinSet<()>,
 }
@@ -60,17 +66,11 @@ pub struct ServiceRequest {
     /// The endpoint's subject that it came by.
     pub subject: Subject,
     request: Request,
+    client: async_nats::Client,
+    arrived: Instant,
     /// What the server took in one message when the request came.
     most_bytes: usize,
-}
-
-/// A reply that says why there is none.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ServiceError {
-    /// As in HTTP: 400 for a malformed request, 413 for a reply that is too large, 500 for a failure of ours, 503 for busy.
-    pub code: u16,
-    /// One line for the caller.
-    pub message: String,
+    replies: Arc<Replies>,
 }
 
 impl Bus {
@@ -102,13 +102,15 @@ impl ServiceHandle {
         let (sender, requests) = mpsc::channel(queue.max(1));
         let mut door = JoinSet::new();
         let client = bus.client().clone();
+        let replies = Arc::new(Replies::default());
+        let counted = Arc::clone(&replies);
         door.spawn(async move {
             let mut arriving = select_all(endpoints);
             while let Some(request) = arriving.next().await {
-                admit(request, client.max_payload(), &sender).await;
+                admit(request, &client, &counted, &sender).await;
             }
         });
-        Ok(Self { requests, service: Some(service), door })
+        Ok(Self { requests, service: Some(service), replies, door })
     }
 
     /// The next request, or `None` once the service has stopped and the queue is empty. May be cancelled without losing a
@@ -127,6 +129,11 @@ impl ServiceHandle {
         self.requests.len()
     }
 
+    /// What it has replied so far, those that were turned away included.
+    pub(crate) fn replies(&self) -> Arc<Replies> {
+        Arc::clone(&self.replies)
+    }
+
     /// Takes no more requests; those in the queue can still be taken and answered.
     pub async fn stop(&mut self) {
         if let Some(service) = self.service.take()
@@ -139,60 +146,57 @@ impl ServiceHandle {
 }
 
 impl ServiceRequest {
+    /// For how long it has waited for its reply.
+    pub(crate) fn waited(&self) -> Duration {
+        self.arrived.elapsed()
+    }
+
     /// The most bytes of a reply.
     pub(crate) fn most_bytes(&self) -> usize {
         self.most_bytes
     }
 
-    /// Answers the request: bytes, or an error that a NATS client sees as such. Bytes that don't fit a message become an
-    /// error 413 for the client.
+    /// Answers the request: bytes, or an error that a NATS client sees by its headers and anybody by its body. Bytes that
+    /// don't fit a message become an error 413 for the client.
     ///
     /// # Errors
     /// [`BusError::TooLarge`] when they didn't fit, [`BusError::Closed`].
     pub async fn respond(self, reply: Result<Bytes, ServiceError>) -> Result<(), BusError> {
-        let bytes = reply.as_ref().map_or(0, Bytes::len);
-        if bytes > self.most_bytes {
-            self.send(Err(ServiceError::too_large(bytes, self.most_bytes))).await?;
-            let subject = format!("whoever asked {}", self.subject);
-            return Err(BusError::TooLarge { subject, bytes, limit: self.most_bytes });
+        let limit = self.most_bytes;
+        match reply {
+            Ok(bytes) if bytes.len() > limit => {
+                let (bytes, subject) = (bytes.len(), format!("whoever asked {}", self.subject));
+                self.refuse(&ServiceError::too_large(bytes, limit)).await?;
+                Err(BusError::TooLarge { subject, bytes, limit })
+            }
+            Ok(bytes) => {
+                self.replies.note(ANSWERED, self.waited());
+                self.request.respond(Ok(bytes)).await.map_err(|_| BusError::Closed)
+            }
+            Err(error) => self.refuse(&error).await,
         }
-        self.send(reply).await
     }
 
-    async fn send(&self, reply: Result<Bytes, ServiceError>) -> Result<(), BusError> {
-        self.request.respond(reply.map_err(ServiceError::into_reply)).await.map_err(|_| BusError::Closed)
+    /// The client's own replies with an error have no body. So this one is sent beside it, and the client, which is then told of
+    /// the error with nowhere to send it, counts it: statistics stay right.
+    async fn refuse(mut self, error: &ServiceError) -> Result<(), BusError> {
+        self.replies.note(error.code, self.waited());
+        let Refusal { headers, body, counted } = error.refuse(&self.payload, self.most_bytes);
+        let Some(reply) = self.request.message.reply.replace(NOWHERE) else { return Ok(()) };
+        let sent = self.client.publish_with_headers(reply, headers, body).await;
+        if self.request.respond(Err(counted)).await.is_ok() {
+            debug!(subject = %self.subject, "the client has sent to no subject");
+        }
+        sent.map_err(|_| BusError::Closed)
     }
 }
 
-impl ServiceError {
-    /// 503: there is no room in the queue.
-    #[must_use]
-    pub fn busy() -> Self {
-        Self { code: 503, message: "busy".to_owned() }
-    }
-
-    /// 413: a reply has more bytes than the server takes in a message.
-    #[must_use]
-    pub(crate) fn too_large(bytes: usize, limit: usize) -> Self {
-        let message = format!(
-            "the reply has {bytes} bytes, and the server takes {limit} in a message: ask for less at once, or raise \
-             `max_payload` of the server"
-        );
-        Self { code: 413, message }
-    }
-
-    fn into_reply(self) -> ReplyError {
-        // The message travels in a header, where a line break would end it.
-        let mut status = self.message.replace(['\r', '\n'], " ");
-        if status.len() > LONGEST_MESSAGE {
-            status.truncate(status.floor_char_boundary(LONGEST_MESSAGE));
-            status.push_str("...");
-        }
-        ReplyError { code: self.code.into(), status }
-    }
-}
-
-async fn admit(request: Request, most_bytes: usize, queue: &mpsc::Sender<ServiceRequest>) {
+async fn admit(
+    request: Request,
+    client: &async_nats::Client,
+    replies: &Arc<Replies>,
+    queue: &mpsc::Sender<ServiceRequest>,
+) {
     // Without a reply subject, nobody waits for an answer.
     if request.message.reply.is_none() {
         debug!(subject = %request.message.subject, "a message to a service that wants no reply is ignored");
@@ -202,7 +206,10 @@ async fn admit(request: Request, most_bytes: usize, queue: &mpsc::Sender<Service
         payload: request.message.payload.clone(),
         subject: Subject::received(request.message.subject.clone()),
         request,
-        most_bytes,
+        client: client.clone(),
+        arrived: clock::now(),
+        most_bytes: client.max_payload(),
+        replies: Arc::clone(replies),
     };
     let turned_away = match queue.try_send(waiting) {
         Ok(()) => return,
@@ -215,7 +222,7 @@ async fn admit(request: Request, most_bytes: usize, queue: &mpsc::Sender<Service
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::collections::BTreeMap;
 
     use serde_json::Value;
 
@@ -261,6 +268,40 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_error_has_a_body_and_is_counted_once() {
+        let (server, bus) = testing::server().await;
+        let mut service = bus.serve(spec(), 8).await.unwrap();
+        let refuse = async {
+            for code in [400, 422] {
+                let error = ServiceError { code, message: "no such\nitem".to_owned() };
+                service.next().await.unwrap().respond(Err(error)).await.unwrap();
+            }
+        };
+        let asked = async {
+            let payloads = [r#"{"request_id":"r1"}"#, "r2"];
+            [ask(&bus, "recommend.score", payloads[0]).await, ask(&bus, "recommend.score", payloads[1]).await]
+        };
+        let (asked, ()) = tokio::join!(asked, refuse);
+        let bodies = asked.map(|answer| match answer {
+            Err(BusError::Refused { code, message, body, .. }) => {
+                (code, message, String::from_utf8_lossy(&body).into_owned())
+            }
+            other => panic!("{other:?}"),
+        });
+        let [named, unnamed] = [",\"request_id\":\"r1\"", ""];
+        let body = |code: u16, id: &str| format!(r#"{{"error":{{"code":{code},"message":"no such\nitem"{id}}}}}"#);
+        let text = || "no such item".to_owned();
+        assert_eq!(bodies, [(400, text(), body(400, named)), (422, text(), body(422, unnamed))]);
+
+        let stats: Value = serde_json::from_slice(&ask(&bus, "$SRV.STATS.recommend", "").await.unwrap()).unwrap();
+        let endpoints = stats["endpoints"].as_array().unwrap();
+        let score = endpoints.iter().find(|endpoint| endpoint["name"] == "score").unwrap();
+        let counted = ["num_requests", "num_errors", "last_error"].map(|name| score[name].clone());
+        assert_eq!(counted, [Value::from(2), Value::from(2), Value::from("422:no such item")]);
+        server.stop().await.unwrap();
+    }
+
+    #[tokio::test]
     async fn a_full_queue_answers_busy_at_once() {
         let (server, bus) = testing::server().await;
         let mut service = bus.serve(spec(), 1).await.unwrap();
@@ -274,6 +315,7 @@ mod tests {
         let waiting = service.next().await.unwrap();
         waiting.respond(Ok("done".into())).await.unwrap();
         assert_eq!(&asked.next().await.unwrap().unwrap()[..], b"done");
+        assert_eq!(service.replies().counts().codes, BTreeMap::from([(200, 1), (503, 2)]));
         server.stop().await.unwrap();
     }
 

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use async_nats::jetstream::ErrorCode;
-use async_nats::jetstream::context::{CreateStreamErrorKind, GetStreamErrorKind};
+use async_nats::jetstream::context::{CreateStreamErrorKind, GetStreamByNameErrorKind, GetStreamErrorKind};
 use async_nats::jetstream::stream::{Config, DiscardPolicy, Info, RetentionPolicy, StorageType};
+use futures::TryStreamExt;
 
 use tracing::info;
 
@@ -12,6 +13,7 @@ use super::bus::Bus;
 use super::difference::{Difference, differences, extended};
 use super::error::{BusError, refused_by_server};
 use super::sequence::StreamSequence;
+use super::subject::Subject;
 
 /// How often a stream that looks shorter than it was is looked at again, and after which pause each.
 const SECOND_LOOKS: usize = 6;
@@ -98,9 +100,13 @@ impl Bus {
     /// What [`ensure_stream`](Self::ensure_stream) would do; nothing is changed.
     ///
     /// # Errors
-    /// [`BusError::StreamDiffers`] with every difference, [`BusError::JetStream`] when the server doesn't answer.
+    /// [`BusError::StreamDiffers`] with every difference, [`BusError::SubjectsOverlap`] when another stream takes one of the
+    /// subjects, [`BusError::JetStream`] when the server doesn't answer.
     pub(crate) async fn stream_fit(&self, spec: &StreamSpec) -> Result<StreamFit, BusError> {
-        let Some(found) = self.find_stream(&spec.name).await? else { return Ok(StreamFit::Missing) };
+        let Some(found) = self.find_stream(&spec.name).await? else {
+            self.check_subjects(spec, &spec.subjects).await?;
+            return Ok(StreamFit::Missing);
+        };
         let mut config = spec.to_config();
         let held = &found.config.subjects;
         let is_asked_for = |subject: &String| spec.subjects.contains(subject);
@@ -115,10 +121,25 @@ impl Bus {
         if lacks.is_empty() {
             Ok(StreamFit::Fits(StreamState::of(&found)))
         } else if is_own && differences(&config, &grown).is_empty() {
+            let added: Vec<String> = grown.subjects.iter().filter(|subject| !held.contains(subject)).cloned().collect();
+            self.check_subjects(spec, &added).await?;
             Ok(StreamFit::Extends(Box::new(grown), lacks))
         } else {
             accept(&spec.to_config(), &found).map(StreamFit::Fits)
         }
+    }
+
+    /// Refuses subjects that another stream takes.
+    async fn check_subjects(&self, spec: &StreamSpec, subjects: &[String]) -> Result<(), BusError> {
+        for subject in subjects {
+            if let Some(other) =
+                self.stream_of(&Subject::new(subject.as_str())?).await?.filter(|name| *name != spec.name)
+            {
+                let (stream, subjects) = (spec.name.clone(), spec.subjects.clone());
+                return Err(BusError::SubjectsOverlap { stream, subjects, other });
+            }
+        }
+        Ok(())
     }
 
     async fn update(&self, config: &Config) -> Result<StreamState, BusError> {
@@ -146,7 +167,8 @@ impl Bus {
             CreateStreamErrorKind::JetStream(refused)
                 if refused.error_code() == ErrorCode::STORAGE_RESOURCES_EXCEEDED =>
             {
-                Err(BusError::NoRoom { bytes: config.max_bytes.max(0).cast_unsigned(), stream: config.name })
+                let reserved = self.reserved().await;
+                Err(BusError::NoRoom { bytes: config.max_bytes.max(0).cast_unsigned(), stream: config.name, reserved })
             }
             // Somebody else created it since we looked.
             CreateStreamErrorKind::JetStream(refused) if refused.error_code() == ErrorCode::STREAM_NAME_EXIST => {
@@ -157,6 +179,20 @@ impl Bus {
             }
             _ => Err(refused_by_server("create", &config.name, &error)),
         }
+    }
+
+    /// For which streams the server has set how many bytes aside, the largest first; as far as it says, for an error message.
+    async fn reserved(&self) -> Vec<(String, u64)> {
+        let mut streams = self.jetstream().streams();
+        let mut reserved = Vec::new();
+        while let Ok(Some(info)) = streams.try_next().await {
+            let config = info.config;
+            if config.max_bytes > 0 && config.storage == StorageType::File {
+                reserved.push((config.name, config.max_bytes.unsigned_abs()));
+            }
+        }
+        reserved.sort_by(|(one_name, one), (name, other)| other.cmp(one).then_with(|| one_name.cmp(name)));
+        reserved
     }
 
     /// What the stream holds now.
@@ -208,6 +244,18 @@ impl Bus {
                 }
                 _ => Err(refused_by_server("look up", name, &error)),
             },
+        }
+    }
+
+    /// The name of a stream that takes what is sent to a subject, or to one that it matches; `None` when there is none.
+    ///
+    /// # Errors
+    /// [`BusError::JetStream`] when the server doesn't answer.
+    pub(crate) async fn stream_of(&self, subject: &Subject) -> Result<Option<String>, BusError> {
+        match self.jetstream().stream_by_subject(subject.as_str()).await {
+            Ok(name) => Ok(Some(name)),
+            Err(error) if matches!(error.kind(), GetStreamByNameErrorKind::NotFound) => Ok(None),
+            Err(error) => Err(refused_by_server("look for", subject.as_str(), &error)),
         }
     }
 

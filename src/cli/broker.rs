@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use super::BrokerArguments;
+use super::{BrokerArguments, Identity};
 use crate::bus::{Bus, ConnectSettings, EmbeddedServer, ServerBinary, TlsSettings};
 
 /// The file in the state folder that tells other commands where a running pipeline's broker is.
@@ -25,7 +25,7 @@ impl Broker {
         std::fs::create_dir_all(state).with_context(|| format!("state folder {}", state.display()))?;
         let address_file = state.join(ADDRESS);
         if let Some(url) = &arguments.nats {
-            let bus = connect(arguments, url).await?;
+            let bus = connect(&arguments.identity, url).await?;
             write_address(&address_file, url)?;
             return Ok(Self { bus, server: None, address_file: Some(address_file) });
         }
@@ -39,28 +39,38 @@ impl Broker {
 
     /// Connects to the server that a running pipeline uses, or opens the store of one that is not running.
     pub(super) async fn find_or_open(arguments: &BrokerArguments, state: &Path) -> anyhow::Result<Self> {
-        if arguments.nats.is_none() && state.join(ADDRESS).exists() {
+        if arguments.nats.is_none() && Self::is_noted(state) {
             // The address of a pipeline that was killed leads nowhere.
             if let Ok(bus) = Self::find(arguments, state).await {
                 return Ok(Self { bus, server: None, address_file: None });
             }
         }
         if let Some(url) = &arguments.nats {
-            return Ok(Self { bus: connect(arguments, url).await?, server: None, address_file: None });
+            return Ok(Self { bus: connect(&arguments.identity, url).await?, server: None, address_file: None });
         }
         Self::open(arguments, state).await
+    }
+
+    /// Whether a pipeline has noted where its server is: it runs, or was killed.
+    pub(super) fn is_noted(state: &Path) -> bool {
+        state.join(ADDRESS).exists()
     }
 
     /// Connects to the server that a running pipeline uses.
     pub(super) async fn find(arguments: &BrokerArguments, state: &Path) -> anyhow::Result<Bus> {
         if let Some(url) = &arguments.nats {
-            return connect(arguments, url).await;
+            return connect(&arguments.identity, url).await;
         }
         let file = state.join(ADDRESS);
         let url = std::fs::read_to_string(&file).with_context(|| {
             format!("no pipeline is running from {}: start `tidewheel run`, or name one with --nats", state.display())
         })?;
         Ok(Bus::connect(&ConnectSettings::to_url(url.trim())).await?)
+    }
+
+    /// Where our own server is; empty for somebody else's.
+    pub(super) fn url(&self) -> String {
+        self.server.as_ref().map(EmbeddedServer::url).unwrap_or_default()
     }
 
     /// Closes the connection and stops the server if it is ours.
@@ -84,13 +94,14 @@ fn write_address(file: &Path, url: &str) -> anyhow::Result<()> {
     written.and_then(|mut file| file.write_all(url.as_bytes())).with_context(|| file.display().to_string())
 }
 
-async fn connect(arguments: &BrokerArguments, url: &str) -> anyhow::Result<Bus> {
+/// Connects to a server as somebody.
+pub(super) async fn connect(identity: &Identity, url: &str) -> anyhow::Result<Bus> {
     let settings = ConnectSettings {
-        credentials_file: arguments.creds.clone(),
+        credentials_file: identity.creds.clone(),
         tls: TlsSettings {
-            ca: arguments.tls_ca.clone(),
-            certificate: arguments.tls_cert.clone(),
-            key: arguments.tls_key.clone(),
+            ca: identity.tls_ca.clone(),
+            certificate: identity.tls_cert.clone(),
+            key: identity.tls_key.clone(),
         },
         ..ConnectSettings::to_url(url)
     };

@@ -14,7 +14,8 @@ use super::{Format, observe};
 use crate::clock;
 use crate::config::Folder;
 use crate::feature::VectorPlan;
-use crate::model::{Adopted, ModelVersion, Session, adopt as adopt_file, lay_out};
+use crate::model::onnx::read_file;
+use crate::model::{Adopted, ModelVersion, Session, Tie, adopt as adopt_file, lay_out};
 use crate::pipeline::ModelPlan;
 use crate::registry::ModelRecord;
 
@@ -69,7 +70,7 @@ pub(super) fn add(arguments: &AddArguments) -> anyhow::Result<bool> {
 pub(super) fn adopt(arguments: &AdoptArguments) -> anyhow::Result<bool> {
     let place = &arguments.place;
     let folder = Folder::read(&place.folder)?;
-    let vector = vector(folder.assemble_without_model()?.vector, &folder)?;
+    let vector = vector(folder.assemble_without_model()?.vector, &folder)?.in_newest_form();
     match &arguments.version {
         None => adopt_folder(place.format, &folder, &vector).map(|()| true),
         Some(version) => adopt_version(place, version, &folder, &vector),
@@ -79,7 +80,7 @@ pub(super) fn adopt(arguments: &AdoptArguments) -> anyhow::Result<bool> {
 fn adopt_folder(format: Format, folder: &Folder, vector: &VectorPlan) -> anyhow::Result<()> {
     let settings = folder.settings.model.as_ref().context("the pipeline has no [model]")?;
     let path = folder.path.join(settings.graph.get_ref());
-    let bytes = std::fs::read(&path).with_context(|| path.display().to_string())?;
+    let bytes = read_file(&path).with_context(|| path.display().to_string())?;
     let (adopted, version) = tie(folder, vector, &bytes).with_context(|| path.display().to_string())?;
     let now = vector.fingerprint().as_str();
     let is_new = adopted.made_for.as_deref() != Some(now);
@@ -140,10 +141,10 @@ fn tie(folder: &Folder, vector: &VectorPlan, bytes: &[u8]) -> anyhow::Result<(Ad
     // The folder's pipeline is read without its model, whose inputs say which types the columns have.
     let inputs = lay_out(bytes, vector.described(), None)?;
     let vector = &vector.with_inputs(inputs);
-    let adopted = adopt_file(bytes, vector.columns(), vector.inputs(), vector.fingerprint().as_str())?;
+    let adopted = adopt_file(bytes, Tie::to(vector, &vector.meaning().digests()))?;
     let settings = folder.settings.model.as_ref().context("the pipeline has no [model]")?;
     let output = settings.output.as_ref().map(|output| output.get_ref().clone());
-    let plan = ModelPlan { bytes: Vec::new(), output, activation: None, class: settings.class };
+    let plan = ModelPlan { bytes: Vec::new(), output, activation: None, class: settings.class.clone() };
     let session = Session::from_bytes(&adopted.bytes, 1)?;
     let version = session.version().clone();
     session.bind(&plan.binding(vector))?;

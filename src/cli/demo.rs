@@ -3,6 +3,8 @@
 //! At that moment the model, trained so far, is copied and frozen. From then on half of the people are served by the copy and
 //! half by the model that goes on learning, on the same kind of requests.
 
+mod hints;
+mod site;
 mod summary;
 
 use std::io::IsTerminal;
@@ -13,19 +15,24 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use self::site::Site;
 use self::summary::{percentiles, print, summarise};
 use super::broker::Broker;
-use super::replay::tempfile_folder;
-use super::run::{interrupted, runtime, settings};
-use super::{BrokerArguments, Format, assemble, observe};
+use super::output::say;
+use super::progress::Shown as Bar;
+use super::run::{interrupted, runtime};
+use super::{BrokerArguments, Format, observe};
 use crate::bus::{Bus, Outgoing, Subject};
 use crate::clock;
-use crate::engine::{EngineError, Figures, Run, Stats, Training, TrainingOptions, TrainingReport};
+use crate::engine::{EngineError, Figures, Run, Stats, Training, TrainingOptions, TrainingReport, serve_status};
 use crate::pipeline::Pipeline;
+use crate::query::serve_sql;
 use crate::simulate::{Kind, Shop, ShopSettings};
+use crate::time::EventTime;
 
 /// People who wait for a ranking at the same time.
 const VISITORS: usize = 4;
@@ -49,6 +56,9 @@ pub(super) struct Arguments {
     /// The pipeline's folder.
     #[arg(long, default_value = "pipelines/recommend")]
     folder: PathBuf,
+    /// Leaves the pipeline's folder, and all that the demo has made, in this new folder: to go on with `run`, `sql`, `model`.
+    #[arg(long, value_name = "DIR")]
+    keep: Option<PathBuf>,
     /// How to print.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -73,17 +83,25 @@ struct Street {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
-    let (_, pipeline) = assemble(&arguments.folder)?;
-    let street = Arc::new(Street::new(&pipeline, arguments.seed)?);
-    let pipeline = Arc::new(pipeline);
+    let site = Site::new(&arguments.folder, arguments.keep.as_deref())?;
+    let street = Arc::new(Street::new(&site.pipeline, arguments.seed)?);
     runtime()?.block_on(async {
-        let state = tempfile_folder()?;
-        let broker = Broker::open(&BrokerArguments::default(), &state.0).await?;
-        let mut running = Run::start(Arc::clone(&pipeline), &broker.bus, &settings()).await?;
+        let broker = Broker::open(&BrokerArguments::default(), &site.state).await?;
+        let pipeline = Arc::clone(&site.pipeline);
+        let settings = site.settings();
+        let mut running = Run::start(Arc::clone(&pipeline), &broker.bus, &settings).await?;
         let training = match pipeline.train.is_some() {
-            true => Some(Training::start(Arc::clone(&pipeline), &broker.bus, TrainingOptions::default()).await?),
+            true => {
+                let options = TrainingOptions { copies: settings.copies.clone(), ..TrainingOptions::default() };
+                Some(Training::start(Arc::clone(&pipeline), &broker.bus, options).await?)
+            }
             false => None,
         };
+        let sql = serve_sql(&broker.bus, &pipeline.name, running.views()).await?;
+        let status = serve_status(&broker.bus, &pipeline, &running, training.as_ref(), Duration::ZERO).await?;
+        if arguments.format == Format::Text {
+            eprintln!("{}", hints::meanwhile(&site, &broker.url()));
+        }
         let stop = CancellationToken::new();
         let mut people: JoinSet<anyhow::Result<()>> = JoinSet::new();
         people.spawn(browse(Arc::clone(&street), broker.bus.clone(), arguments.rate, stop.clone()));
@@ -94,6 +112,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
         let length = Duration::from_secs(arguments.seconds);
         let stats = Arc::clone(running.stats());
         let mut outcome = Ok(());
+        let line = Line::new(arguments.format);
         for (half, until) in [(1, length / 2), (2, length)] {
             if half == 2 {
                 if let Some(training) = &training {
@@ -102,7 +121,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
                 street.shop.lock().unwrap_or_else(PoisonError::into_inner).drift();
             }
             let ended = tokio::select! {
-                () = show(&street, &stats, start, until, arguments.format) => continue,
+                () = show(&street, &stats, start, until, &line) => continue,
                 error = running.failed() => Err(anyhow::Error::from(error)),
                 error = training_stopped(training.as_ref()) => Err(anyhow::Error::from(error)),
                 failed = first_failure(&mut people) => Err(failed),
@@ -111,11 +130,13 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
             outcome = ended;
             break;
         }
+        drop(line);
         stop.cancel();
         while let Some(ended) = people.join_next().await {
             ended??;
         }
         let seconds = start.elapsed().as_secs_f64();
+        drop((sql, status));
         running.stop().await?;
         let learnt = match training {
             Some(training) => {
@@ -130,7 +151,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
         let summary = summarise(&stats.snapshot().counts, &street, &learnt, seconds);
         match arguments.format {
             Format::Json => observe::print_json(&summary)?,
-            Format::Text => print(&summary),
+            Format::Text => {
+                print(&summary);
+                say!("\nNext:\n{}", hints::afterwards(&site));
+            }
         }
         ensure!(summary.rankings > 0, "no ranking was answered");
         Ok(true)
@@ -256,7 +280,7 @@ async fn first_failure(people: &mut JoinSet<anyhow::Result<()>>) -> anyhow::Erro
     std::future::pending().await
 }
 
-async fn show(street: &Street, stats: &Stats, start: Instant, length: Duration, format: Format) {
+async fn show(street: &Street, stats: &Stats, start: Instant, length: Duration, line: &Line) {
     let mut ticks = tokio::time::interval(Duration::from_secs(1));
     ticks.tick().await;
     let (mut before, mut seen) = (stats.snapshot(), 0);
@@ -272,29 +296,64 @@ async fn show(street: &Street, stats: &Stats, start: Instant, length: Duration, 
             seen = latencies.len();
             recent
         };
-        if format == Format::Text {
-            live_line(&before, &now, recent, start);
-        }
+        line.write(live_line(&before, &now, recent, start));
         before = now;
-    }
-    if format == Format::Text && std::io::stderr().is_terminal() {
-        eprintln!();
     }
 }
 
-fn live_line(before: &Figures, now: &Figures, recent: Vec<u32>, start: Instant) {
+fn live_line(before: &Figures, now: &Figures, recent: Vec<u32>, start: Instant) -> String {
     let latency = percentiles(recent);
-    let lag = (clock::unix_micros() - now.newest.unwrap_or_default().micros()) as f64 / 1e6;
-    let line = format!(
-        "{:>4} s  {:>6} events/s  {:>5} rankings/s  p50 {:>6.2} ms  p99 {:>6.2} ms  watermark lag {lag:.1} s",
+    format!(
+        "{:>4} s  {:>6} events/s  {:>5} rankings/s  p50 {:>6.2} ms  p99 {:>6.2} ms  watermark lag {}",
         start.elapsed().as_secs(),
         now.counts.counted - before.counts.counted,
         now.rankings - before.rankings,
         latency.p50,
         latency.p99,
-    );
-    // One line that is written over on a terminal; one line a second in a file.
-    if std::io::stderr().is_terminal() { eprint!("\r{line}") } else { eprintln!("{line}") }
+        lag(clock::unix_micros(), now.newest),
+    )
+}
+
+/// How far event time is behind the clock; the newest event may be a moment ahead of it.
+fn lag(now_micros: i64, newest: Option<EventTime>) -> String {
+    newest.map_or_else(
+        || "-".to_owned(),
+        |newest| {
+            let lag = now_micros.saturating_sub(newest.micros()).max(0);
+            format!("{:.1} s", lag as f64 / 1e6)
+        },
+    )
+}
+
+/// One line that is written over on a terminal; one line a second in a file; none where results are for programs.
+struct Line {
+    bar: Option<Bar>,
+    is_wanted: bool,
+}
+
+impl Line {
+    fn new(format: Format) -> Self {
+        let is_wanted = format == Format::Text;
+        let bar = (is_wanted && std::io::stderr().is_terminal()).then(|| {
+            let bar = ProgressBar::new_spinner();
+            if let Ok(style) = ProgressStyle::with_template("{msg}") {
+                bar.set_style(style);
+            }
+            Bar::of(bar)
+        });
+        Self { bar, is_wanted }
+    }
+
+    fn write(&self, line: String) {
+        match &self.bar {
+            Some(bar) => {
+                bar.bar().set_message(line);
+                bar.bar().tick();
+            }
+            None if self.is_wanted => eprintln!("{line}"),
+            None => {}
+        }
+    }
 }
 
 impl Shown {
@@ -302,5 +361,19 @@ impl Shown {
     fn rate(&self) -> Option<f64> {
         let rankings = self.rankings.load(Ordering::Relaxed);
         (rankings > 0).then(|| self.clicks.load(Ordering::Relaxed) as f64 / rankings as f64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// It said `-0.0 s`.
+    #[test]
+    fn a_newest_event_that_is_ahead_of_the_clock_is_no_lag() {
+        let texts = [1_000_000, 1_010_000, 960_000].map(|newest| lag(1_000_000, Some(EventTime(newest))));
+        assert_eq!(texts, ["0.0 s", "0.0 s", "0.0 s"]);
+        assert_eq!(lag(3_250_000, Some(EventTime(1_000_000))), "2.2 s");
+        assert_eq!(lag(3_250_000, None), "-");
     }
 }

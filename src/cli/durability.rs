@@ -43,18 +43,21 @@ pub(super) fn findings(broker: &BrokerArguments, folder: Option<&Path>) -> anyho
     })
 }
 
-async fn look(bus: &Bus, pipeline: Option<&Pipeline>) -> Vec<Finding> {
+/// How safely a server keeps what it takes, and what a start would make of each stream of the pipeline.
+pub(super) async fn look(bus: &Bus, pipeline: Option<&Pipeline>) -> Vec<Finding> {
     let mut findings = judged(SERVER, "it takes atomic batches", bus.server_durability());
-    let streams = pipeline.into_iter().flat_map(|pipeline| {
-        let inputs = pipeline.streams.iter().map(|stream| (input_spec(pipeline, stream), StreamRole::Input));
-        let shown = impressions_spec(pipeline).map(|spec| (spec, StreamRole::Shown));
-        inputs.chain([(output_spec(pipeline), StreamRole::Output)]).chain(shown)
-    });
-    for (spec, role) in streams {
+    for (spec, role) in pipeline.into_iter().flat_map(streams) {
         let looked = look_at(bus, &spec, role).await;
         findings.extend(looked.unwrap_or_else(|error| vec![Finding::missing(STREAM, error.to_string(), FIX)]));
     }
     findings
+}
+
+/// The streams that a pipeline makes, besides those of its registry.
+pub(super) fn streams(pipeline: &Pipeline) -> Vec<(StreamSpec, StreamRole)> {
+    let inputs = pipeline.streams.iter().map(|stream| (input_spec(pipeline, stream), StreamRole::Input));
+    let shown = impressions_spec(pipeline).map(|spec| (spec, StreamRole::Shown));
+    inputs.chain([(output_spec(pipeline), StreamRole::Output)]).chain(shown).collect()
 }
 
 /// Whether `tidewheel run` takes a stream as it is, and how safely it is kept.

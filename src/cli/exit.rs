@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+use super::client::ClientError;
 use crate::bus::{BusError, ServerError};
 use crate::commit::CommitError;
 use crate::config::Problems;
@@ -11,6 +12,7 @@ use crate::fault::{Fault, Judged, Judgement};
 use crate::history::HistoryError;
 use crate::learn::{EvaluationError, ExampleError, JoinError, LearnError};
 use crate::model::ModelError;
+use crate::model::import::ImportError;
 use crate::query::QueryError;
 use crate::reference::ReferenceError;
 use crate::registry::RegistryError;
@@ -24,8 +26,9 @@ use crate::window::WindowError;
 pub(super) const CODES: &str = "\
 Exit codes:
   0    All went well
-  1    `check` or `test` found problems, or something failed that has no code of its own
-  2    Whoever runs it must change something: arguments, settings, rights
+  1    `check` or `test` found problems, `status` found nothing that runs, `sql` shows not all rows, or something failed that has
+       no code of its own
+  2    Whoever runs it must change something: arguments, settings, rights, a request
   3    Data is wrong, damaged or gone: a person must look
   4    Something outside failed, such as the broker or a disk: start it again later
   70   A bug: please report it
@@ -58,6 +61,7 @@ fn judgement_of(error: &(dyn Error + 'static)) -> Option<Judgement> {
         return Some(Judgement::of_io(error));
     }
     [
+        says::<ClientError>,
         says::<EngineError>,
         says::<CommitError>,
         says::<StepError>,
@@ -69,6 +73,7 @@ fn judgement_of(error: &(dyn Error + 'static)) -> Option<Judgement> {
         says::<RegistryError>,
         says::<ReferenceError>,
         says::<ModelError>,
+        says::<ImportError>,
         says::<LearnError>,
         says::<ExampleError>,
         says::<EvaluationError>,

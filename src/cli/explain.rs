@@ -11,7 +11,8 @@ use anyhow::bail;
 use clap::Args;
 use serde::Serialize;
 
-use self::restart::{Restart, at_restart};
+use self::restart::Restart;
+pub(super) use self::restart::at_restart;
 use self::text::text;
 use super::output::say;
 use super::run::runtime;
@@ -38,7 +39,8 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     let folder = Folder::read(&arguments.folder)?;
-    let pipeline = Arc::new(folder.assemble_without_model()?);
+    // With a model it is known which types what waits for feedback has; a model that does not fit is for `check` to say.
+    let pipeline = Arc::new(folder.assemble().or_else(|_| folder.assemble_without_model())?);
     let mut explained = explain(&pipeline, arguments.table.as_deref())?;
     if let Some(restart) = runtime()?.block_on(at_restart(&pipeline, &folder.settings.state_folder()))? {
         explained.tell(&pipeline, &restart);
@@ -57,6 +59,9 @@ struct Explained {
     streams: Vec<Stream>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     references: Vec<Reference>,
+    /// What becomes at the next start of what is no table's own, where there is a snapshot.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    at_restart: Vec<String>,
     tables: Vec<Table>,
 }
 
@@ -173,6 +178,7 @@ fn explain(pipeline: &Pipeline, only: Option<&str>) -> anyhow::Result<Explained>
                 },
             })
             .collect(),
+        at_restart: Vec::new(),
         tables: tables.map(|table| table_of(pipeline, table)).collect(),
     })
 }
@@ -180,6 +186,7 @@ fn explain(pipeline: &Pipeline, only: Option<&str>) -> anyhow::Result<Explained>
 impl Explained {
     /// Adds what becomes of the tables at the next start.
     fn tell(&mut self, pipeline: &Pipeline, restart: &Restart) {
+        self.at_restart = restart.of_all();
         for table in &mut self.tables {
             table.at_restart = pipeline.table_named(&table.name).map(|index| restart.of(pipeline, index));
         }

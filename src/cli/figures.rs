@@ -1,6 +1,8 @@
-//! Figures for people: numbers of a few digits, and nested ones by name.
+//! Figures for people: numbers of a few digits, moments, and nested ones by name.
 
 use serde_json::Value;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 /// More numbers of a list are only counted.
 const SHOWN: usize = 4;
@@ -13,6 +15,21 @@ pub(super) fn short(number: f64) -> String {
     } else {
         format!("{number:.3e}")
     }
+}
+
+/// A size in the largest unit of which there is one.
+pub(super) fn bytes(bytes: u64) -> String {
+    let units = [("GiB", 1_u64 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+    match units.into_iter().find(|(_, size)| bytes >= *size) {
+        Some((unit, size)) => format!("{:.1} {unit}", bytes as f64 / size as f64),
+        None => format!("{bytes} B"),
+    }
+}
+
+/// A moment in microseconds since 1970.
+pub(super) fn at(micros: i64) -> String {
+    let time = OffsetDateTime::from_unix_timestamp(micros.div_euclid(1_000_000));
+    time.ok().and_then(|time| time.format(&Rfc3339).ok()).unwrap_or_else(|| "-".to_owned())
 }
 
 /// Every figure of a JSON value under its path (`gate.auc`).
@@ -58,6 +75,12 @@ mod tests {
         let expected =
             ["0.00000", "-0.25000", "0.00100", "123456.78900", "1.000e6", "1.000e300", "-4.200e-7", "NaN", "inf"];
         assert_eq!(texts, expected);
+    }
+
+    #[test]
+    fn sizes_have_the_largest_unit_that_they_reach() {
+        let texts = [0, 1_023, 1_024, 3 << 20, (29 << 30) / 2, 5 << 40].map(bytes);
+        assert_eq!(texts, ["0 B", "1023 B", "1.0 KiB", "3.0 MiB", "14.5 GiB", "5120.0 GiB"]);
     }
 
     #[test]

@@ -6,10 +6,11 @@ use anyhow::{Context, bail};
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::output::say;
-use super::{brought, registry};
+use super::{brought, import, registry, verify};
 use crate::config::Folder;
-use crate::feature::{ColumnForm, VectorColumn};
-use crate::model::{DeepFmSpec, LstmSpec, MlpSpec, Session, build_deepfm, build_lstm, build_mlp};
+use crate::feature::{ColumnForm, VectorColumn, VectorPlan};
+use crate::model::onnx::Document;
+use crate::model::{DeepFmSpec, LstmSpec, MlpSpec, Session, build_deepfm, build_lstm, build_mlp, metadata};
 
 /// Verbs of `model`.
 #[derive(Subcommand)]
@@ -19,6 +20,11 @@ pub(super) enum Verb {
         after_help = "Examples:\n  tidewheel model new --kind mlp --hidden 64,32 --out pipelines/intent/model/intent.onnx pipelines/intent\n  tidewheel model new --kind deepfm --categorical user=4096,item=4096 --out my.onnx pipelines/recommend\n  tidewheel model new --kind lstm --vocab 10000 --dim 32 --hidden 128 --length 100 --out sequence.onnx"
     )]
     New(NewArguments),
+    /// Makes an ONNX model of a LightGBM, XGBoost or CatBoost file, which scores as that library does.
+    #[command(
+        after_help = "Examples:\n  tidewheel model import model.txt --out pipelines/intent/model/intent.onnx\n  tidewheel model import model.json --columns price,views,moment --format json\n  tidewheel model import model.ubj --rounds 120\n\nThe file is read, not run: LightGBM's text, XGBoost's JSON or UBJSON, CatBoost's JSON. What would score otherwise than in its\nlibrary is refused by name."
+    )]
+    Import(import::ImportArguments),
     /// Lists the versions that the registry has, newest first.
     #[command(after_help = "Examples:\n  tidewheel model list pipelines/recommend")]
     List(registry::Place),
@@ -48,6 +54,11 @@ pub(super) enum Verb {
         after_help = "Examples:\n  tidewheel model adopt pipelines/recommend\n  tidewheel model adopt pipelines/recommend 3f2a --format json\n\nWithout a version it writes the folder's model file anew, with the fingerprint of the vector of now; start the pipeline\nafterwards. Nothing is compared: whether every value stays what it was is yours to know."
     )]
     Adopt(brought::AdoptArguments),
+    /// Compares a model's scores with its owner's predictions, row by row, and keeps the verdict.
+    #[command(
+        after_help = "Examples:\n  tidewheel model verify pipelines/intent --inputs rows.csv --expect predicted.csv\n  tidewheel model verify pipelines/intent 3f2a --inputs rows.parquet --expect rows.parquet --column p --nats nats://localhost:4222\n\nIt ends with 1 where the model does not give what is expected. Without a server the verdict is verified.json beside the\nmodel; with --nats or NATS_URL it is kept with the version in the registry."
+    )]
+    Verify(verify::Arguments),
     /// Lets the gate of training decide on a version: it takes over once it is not worse than the active one; `off` ends it.
     #[command(
         after_help = "Examples:\n  tidewheel model candidate pipelines/recommend 3f2a\n  tidewheel model candidate pipelines/recommend off"
@@ -127,6 +138,7 @@ fn parse_categorical(text: &str) -> Result<(String, usize), String> {
 pub(super) fn run(verb: &Verb) -> anyhow::Result<bool> {
     match verb {
         Verb::New(arguments) => new(arguments),
+        Verb::Import(arguments) => import::run(arguments),
         Verb::List(place) => registry::list(place),
         Verb::Show(arguments) => registry::show(arguments),
         Verb::Promote(arguments) => registry::promote(arguments),
@@ -134,6 +146,7 @@ pub(super) fn run(verb: &Verb) -> anyhow::Result<bool> {
         Verb::Control(arguments) => registry::control(arguments),
         Verb::Add(arguments) => brought::add(arguments),
         Verb::Adopt(arguments) => brought::adopt(arguments),
+        Verb::Verify(arguments) => verify::run(arguments),
         Verb::Candidate(arguments) => registry::candidate(arguments),
         Verb::Resume(place) => registry::resume(place),
         Verb::Diff(arguments) => registry::diff(arguments),
@@ -165,6 +178,10 @@ fn new(arguments: &NewArguments) -> anyhow::Result<bool> {
     let columns = vector.as_ref().map(|vector| vector.columns().to_vec()).unwrap_or_default();
     let fingerprint = vector.as_ref().map(|vector| vector.fingerprint().as_str().to_owned());
     let bytes = build(arguments, columns, fingerprint)?;
+    let bytes = match &vector {
+        Some(vector) => with_meaning(&bytes, vector)?,
+        None => bytes,
+    };
     let folder = arguments.out.parent().unwrap_or_else(|| Path::new("."));
     std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     std::fs::write(&arguments.out, &bytes).with_context(|| arguments.out.display().to_string())?;
@@ -172,6 +189,13 @@ fn new(arguments: &NewArguments) -> anyhow::Result<bool> {
     let (signature, version) = (session.signature(), session.version());
     say!("{}: {signature}, {} bytes, version {version}", arguments.out.display(), bytes.len());
     Ok(true)
+}
+
+/// A model that says what its vector is made of, so that it can be told later what of that has changed.
+fn with_meaning(bytes: &[u8], vector: &VectorPlan) -> anyhow::Result<Vec<u8>> {
+    let mut document = Document::read(bytes)?;
+    document.set_metadata(metadata::MEANING, &vector.meaning().digests());
+    Ok(document.write())
 }
 
 fn build(arguments: &NewArguments, columns: Vec<String>, fingerprint: Option<String>) -> anyhow::Result<Vec<u8>> {

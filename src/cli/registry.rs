@@ -6,20 +6,23 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::Args;
 use serde_json::{Value, json};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use super::broker::Broker;
-use super::figures::{named, short};
+use super::figures::{at, named, short};
 use super::output::say;
 use super::run::runtime;
-use super::{BrokerArguments, Format, observe};
+use super::verified::with_verdicts;
+use super::{BrokerArguments, Format, observe, verified};
 use crate::clock;
 use crate::config::Folder;
 use crate::model::ModelVersion;
-use crate::model::onnx::{Document, weight_changes};
+use crate::model::onnx::{Document, read_file, weight_changes};
 use crate::pipeline::Names;
 use crate::registry::{Control, ModelRecord, Pointer, Registry, RegistryError};
+
+/// What the two figures of a list are.
+const BESIDE: &str = "auc: on the newest examples before they were learnt from; beside: on the same ones, what lift is measured against \
+    (the control group's model, else the first)";
 
 /// Which registry.
 #[derive(Args)]
@@ -31,6 +34,13 @@ pub(super) struct Place {
     /// How to print.
     #[arg(long, value_enum, default_value_t)]
     pub(super) format: Format,
+}
+
+impl Place {
+    /// Whether a server is named.
+    pub(super) fn names_broker(&self) -> bool {
+        self.broker.nats.is_some()
+    }
 }
 
 /// Arguments of `model show`.
@@ -98,23 +108,29 @@ pub(super) struct DiffArguments {
 
 pub(super) fn list(place: &Place) -> anyhow::Result<bool> {
     with_registry(place, async |registry, pointer| {
-        let records = registry.list().await?;
+        let records = with_verdicts(registry.list().await?, &place.folder)?;
         if place.format == Format::Json {
             let rows: Vec<Value> = records.iter().map(|record| described(record, &pointer)).collect();
             return observe::print_json(&rows);
         }
         say!("{}", listed(&records, &pointer));
-        Ok(())
+        tell_stopped(&registry).await
     })
 }
 
 fn listed(records: &[ModelRecord], pointer: &Pointer) -> String {
-    let mut lines =
-        vec!["version       role       steps      position  created               auc     parent".to_owned()];
+    let mut lines = vec![
+        "version       role       steps      position  created               auc     beside  verified  parent"
+            .to_owned(),
+    ];
+    let figure = |record: &ModelRecord, name: &str| {
+        record.metrics[name].as_f64().map_or_else(|| "-".to_owned(), |figure| format!("{figure:.4}"))
+    };
     lines.extend(records.iter().map(|record| {
-        let auc = record.metrics["auc"].as_f64().map_or_else(|| "-".to_owned(), |auc| format!("{auc:.4}"));
+        let (auc, beside) = (figure(record, "auc"), figure(record, "reference_auc"));
+        let verified = record.verified.as_ref().map_or("-", |verdict| if verdict.agrees() { "yes" } else { "no" });
         format!(
-            "{:<12}  {:<9}  {:>7}  {:>10}  {:<20}  {auc:>6}  {}",
+            "{:<12}  {:<9}  {:>7}  {:>10}  {:<20}  {auc:>6}  {beside:>6}  {verified:<8}  {}",
             record.version,
             role(&record.version, pointer),
             record.steps,
@@ -123,8 +139,21 @@ fn listed(records: &[ModelRecord], pointer: &Pointer) -> String {
             record.parent.as_ref().map_or("-", ModelVersion::as_str),
         )
     }));
+    if records.iter().any(|record| record.metrics["auc"].is_number()) {
+        lines.push(BESIDE.to_owned());
+    }
     lines.extend(held(pointer));
     lines.join("\n")
+}
+
+/// Says why training has stopped by itself, if it has, and how that ends.
+async fn tell_stopped(registry: &Registry) -> anyhow::Result<()> {
+    if let Some(reason) = registry.stopped().await? {
+        say!(
+            "training has stopped by itself: {reason}; once the cause is mended, start its process again, which resumes it"
+        );
+    }
+    Ok(())
 }
 
 /// That a roll-back is held, and how that ends.
@@ -144,7 +173,8 @@ pub(super) fn show(arguments: &ShowArguments) -> anyhow::Result<bool> {
             Some(version) => registry.resolve(version).await?,
             None => pointer.active.clone(),
         };
-        let record = registry.record(&version).await?;
+        let mut records = with_verdicts(vec![registry.record(&version).await?], &arguments.place.folder)?;
+        let record = records.pop().context("there is one record")?;
         let moves: Vec<_> = pointer.history.iter().filter(|moved| moved.to == version).collect();
         if arguments.place.format == Format::Json {
             let mut shown = described(&record, &pointer);
@@ -162,6 +192,10 @@ pub(super) fn show(arguments: &ShowArguments) -> anyhow::Result<bool> {
         say!("learnt up to {} of the examples, {} steps", record.example_position, record.steps);
         for (name, figure) in named(&record.metrics) {
             say!("{name:<32} {figure}");
+        }
+        if let Some(verdict) = &record.verified {
+            let outcome = if verdict.agrees() { "yes" } else { "no" };
+            say!("verified     {outcome}: {}", verified::told(verdict));
         }
         if !record.note.is_empty() {
             say!("note         {}", record.note);
@@ -200,7 +234,13 @@ pub(super) fn rollback(arguments: &RollbackArguments) -> anyhow::Result<bool> {
 }
 
 pub(super) fn resume(place: &Place) -> anyhow::Result<bool> {
-    with_registry(place, async |registry, _| told(place, &registry.resume().await?))
+    with_registry(place, async |registry, _| {
+        told(place, &registry.resume().await?)?;
+        match place.format {
+            Format::Text => tell_stopped(&registry).await,
+            Format::Json => Ok(()),
+        }
+    })
 }
 
 pub(super) fn candidate(arguments: &CandidateArguments) -> anyhow::Result<bool> {
@@ -300,7 +340,7 @@ fn vector_of_now(place: &Place) -> anyhow::Result<String> {
 fn folder_file(place: &Place) -> Option<ModelVersion> {
     let folder = Folder::read(&place.folder).ok()?;
     let file = folder.path.join(folder.settings.model?.graph.get_ref());
-    std::fs::read(file).ok().map(|bytes| ModelVersion::of(&bytes))
+    read_file(&file).ok().map(|bytes| ModelVersion::of(&bytes))
 }
 
 fn told(place: &Place, pointer: &Pointer) -> anyhow::Result<()> {
@@ -344,22 +384,19 @@ fn described(record: &ModelRecord, pointer: &Pointer) -> Value {
     shown
 }
 
-fn at(micros: i64) -> String {
-    let time = OffsetDateTime::from_unix_timestamp(micros.div_euclid(1_000_000));
-    time.ok().and_then(|time| time.format(&Rfc3339).ok()).unwrap_or_else(|| "-".to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::Training;
+    use crate::registry::{Training, Verdict};
 
     #[test]
     fn a_list_says_what_each_version_is_and_that_a_roll_back_is_held() {
         let first = ModelRecord::initial(b"first", "8a21", 1_700_000_000_000_000);
         let training = Training { example_position: 900, steps: 64, metrics: json!({ "auc": 0.71 }) };
         let trained = ModelRecord::trained(b"trained", &first, "8a21", training, 1_700_000_060_000_000);
-        let added = ModelRecord::initial(b"nightly", "8a21", 1_700_000_120_000_000);
+        let verdict = Verdict { at_micros: 1, rows: 9, largest: Some(0.0), tolerance: 1e-5, beyond: 0, incomplete: 0 };
+        let added =
+            ModelRecord { verified: Some(verdict), ..ModelRecord::initial(b"nightly", "8a21", 1_700_000_120_000_000) };
         let pointer = json!({
             "active": first.version, "previous": [], "control": null, "first": first.version,
             "history": [
@@ -370,10 +407,11 @@ mod tests {
         });
         let pointer: Pointer = serde_json::from_value(pointer).unwrap();
         insta::assert_snapshot!(listed(&[added, trained, first.clone()], &pointer), @r"
-        version       role       steps      position  created               auc     parent
-        2a3b62b53ddb  candidate        0           0  2023-11-14T22:15:20Z       -  -
-        33fbcd8470ea  stored          64         900  2023-11-14T22:14:20Z  0.7100  a7937b64b8ca
-        a7937b64b8ca  active           0           0  2023-11-14T22:13:20Z       -  -
+        version       role       steps      position  created               auc     beside  verified  parent
+        2a3b62b53ddb  candidate        0           0  2023-11-14T22:15:20Z       -       -  yes       -
+        33fbcd8470ea  stored          64         900  2023-11-14T22:14:20Z  0.7100       -  -         a7937b64b8ca
+        a7937b64b8ca  active           0           0  2023-11-14T22:13:20Z       -       -  -         -
+        auc: on the newest examples before they were learnt from; beside: on the same ones, what lift is measured against (the control group's model, else the first)
         held at a7937b64b8ca since 2023-11-14T22:16:20Z (worse): training promotes nothing until `tidewheel model promote` or `tidewheel model resume`
         ");
         assert_eq!(described(&first, &pointer)["held"], true);

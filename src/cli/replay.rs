@@ -1,5 +1,6 @@
 //! `tidewheel replay`: a file of events with their own times, through the broker and the pipeline.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,17 +14,23 @@ use serde::Serialize;
 use super::broker::Broker;
 use super::learnt::{Learnt, learn};
 use super::output::say;
+use super::progress::Shown;
 use super::run::{interrupted, runtime, settings};
 use super::source::EventFile;
 use super::{BrokerArguments, Format, assemble, observe};
 use crate::bus::{Bus, Outgoing, StreamSequence};
 use crate::clock;
-use crate::engine::Run;
+use crate::engine::{DeadCount, Run};
 use crate::event::Clock;
 use crate::pipeline::{Pipeline, StreamIndex, concrete, input_spec};
 
 /// Messages that wait for the broker's acknowledgement.
 const OUTSTANDING: usize = 2_000;
+/// Reasons of dead letters that people are shown.
+const MOST_REASONS: usize = 5;
+
+/// What stands for the wildcards of a stream's subject.
+const WORD: &str = "replay";
 
 /// Arguments of `replay`.
 #[derive(Args)]
@@ -68,6 +75,9 @@ struct Report {
     late: u64,
     rejected: u64,
     duplicate: u64,
+    /// What became a dead letter, the commonest reasons first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    dead_letters: Vec<DeadLetters>,
     scored: u64,
     seconds: f64,
     /// Rows that each table of windows has emitted. Windows wait for event time: those that are open at the end of the file
@@ -77,6 +87,15 @@ struct Report {
     /// What learning from the file's feedback gave, where the pipeline learns.
     #[serde(flatten)]
     learnt: Option<Learnt>,
+}
+
+/// Events, or rows made of them, that could not be used for one reason.
+#[derive(Debug, Serialize)]
+struct DeadLetters {
+    reason: &'static str,
+    count: u64,
+    /// The first of them.
+    first: String,
 }
 
 /// A file on its way into one stream of a pipeline.
@@ -102,8 +121,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
         );
     }
     let file = EventFile::open(&arguments.file, &plan.contract, &plan.decode.time_column, wants_time)?;
-    let bar = progress(file.total_bytes());
-    let mut replay = Replay { pipeline: Arc::new(pipeline), stream, file, speed: arguments.speed, bar: bar.clone() };
+    let shown = Shown::of(progress(file.total_bytes()));
+    let bar = shown.bar().clone();
+    let mut replay = Replay { pipeline: Arc::new(pipeline), stream, file, speed: arguments.speed, bar };
     runtime()?.block_on(async {
         // A store of its own: what comes out is about this file alone.
         let state = tempfile_folder()?;
@@ -116,7 +136,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
         let report = replay.through_pipeline(&broker.bus).await?;
         broker.close().await?;
         let report = report.context("interrupted")?;
-        bar.finish_and_clear();
+        drop(shown);
         print(&report, arguments.format)?;
         let (published, accounted) = (report.published, report.accounted());
         ensure!(accounted == published, "{published} events published, {accounted} accounted for");
@@ -170,6 +190,7 @@ impl Replay {
         let counts = figures.counts;
         let labels = running.stats().labels();
         let emitted = emitted(&pipeline, &running.stats().emitted_rows());
+        let dead_letters = dead_letters(running.stats().dead.counts());
         running.stop().await?;
         let learnt = match pipeline.train.is_some() && labels.examples() > 0 {
             true => {
@@ -184,6 +205,7 @@ impl Replay {
             late: counts.late,
             rejected: counts.rejected,
             duplicate: counts.duplicate,
+            dead_letters,
             scored: figures.scored,
             seconds,
             emitted,
@@ -195,7 +217,7 @@ impl Replay {
     async fn publish(&mut self, bus: &Bus) -> anyhow::Result<u64> {
         let Self { pipeline, stream, file, speed, bar } = self;
         let plan = pipeline.stream(*stream);
-        let subject = concrete(plan.subjects.first().context("the stream has no subject")?)?;
+        let subject = concrete(plan.subjects.first().context("the stream has no subject")?, WORD)?;
         let mut publisher = bus.publisher(OUTSTANDING).await?;
         let (mut published, mut event) = (0_u64, Vec::new());
         let start = clock::now();
@@ -238,6 +260,12 @@ fn print(report: &Report, format: Format) -> anyhow::Result<()> {
     say!("late       {:>10}", report.late);
     say!("rejected   {:>10}", report.rejected);
     say!("duplicate  {:>10}", report.duplicate);
+    for DeadLetters { reason, count, first } in report.dead_letters.iter().take(MOST_REASONS) {
+        say!("dead       {count:>10}   {reason}, the first: {first}");
+    }
+    if let Some(more) = report.dead_letters.len().checked_sub(MOST_REASONS).filter(|more| *more > 0) {
+        say!("                        and {more} more reasons: --format json has all");
+    }
     say!("scored     {:>10}", report.scored);
     say!("seconds    {:>10.1}   {:.0} events/s", report.seconds, report.published as f64 / report.seconds.max(1e-9));
     for (table, rows) in &report.emitted {
@@ -247,6 +275,14 @@ fn print(report: &Report, format: Format) -> anyhow::Result<()> {
         learnt.print();
     }
     Ok(())
+}
+
+fn dead_letters(counts: BTreeMap<&'static str, DeadCount>) -> Vec<DeadLetters> {
+    let letters =
+        counts.into_iter().map(|(reason, DeadCount { count, first, .. })| DeadLetters { reason, count, first });
+    let mut letters: Vec<_> = letters.collect();
+    letters.sort_by_key(|letters| Reverse(letters.count));
+    letters
 }
 
 fn emitted(pipeline: &Pipeline, rows: &[u64]) -> BTreeMap<String, u64> {

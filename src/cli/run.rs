@@ -10,9 +10,10 @@ use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::broker::Broker;
+use super::observe::LogFormat;
 use super::{BrokerArguments, assemble, observe};
 use crate::commit::OnLoss;
-use crate::engine::{Run, RunSettings, Training, TrainingOptions};
+use crate::engine::{Run, RunSettings, Training, TrainingOptions, serve_status};
 use crate::pipeline::Pipeline;
 use crate::query::serve_sql;
 use crate::snapshot::Location;
@@ -37,6 +38,12 @@ pub(super) struct Arguments {
     /// Forgets what was committed and begins anew with what the streams hold: outputs are made again.
     #[arg(long, conflicts_with = "accept_loss")]
     from_scratch: bool,
+    /// Logs what has happened so often; `0s` for never.
+    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = humantime::parse_duration)]
+    status_every: Duration,
+    /// How the log is written.
+    #[arg(long, value_enum, default_value_t, env = "TIDEWHEEL_LOG_FORMAT")]
+    pub(super) log_format: LogFormat,
     /// How long to drain and save at Ctrl-C or SIGTERM before giving up; what is not committed then is done after the next
     /// start.
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
@@ -66,13 +73,15 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
                 false => None,
             };
             let sql = serve_sql(&broker.bus, &name, running.views()).await?;
-            anyhow::Ok((running, training, sql))
+            let every = arguments.status_every;
+            let status = serve_status(&broker.bus, &pipeline, &running, training.as_ref(), every).await?;
+            anyhow::Ok((running, training, (sql, status)))
         };
         let started = tokio::select! {
             started = start => Some(started?),
             () = &mut interrupted => None,
         };
-        let Some((mut running, training, sql)) = started else {
+        let Some((mut running, training, doors)) = started else {
             broker.close().await?;
             tracing::info!("stopped before it ran");
             return Ok(true);
@@ -83,7 +92,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
             error = running.failed() => Err(error),
             () = &mut interrupted => {
                 tracing::info!("draining");
-                drop(sql);
+                drop(doors);
                 let drained = async {
                     let stopped = running.stop().await;
                     match training {

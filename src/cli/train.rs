@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::broker::Broker;
+use super::observe::LogFormat;
 use super::run::{interrupted, runtime};
 use super::{BrokerArguments, assemble};
 use crate::engine::{Training, TrainingOptions};
@@ -21,6 +22,9 @@ pub(super) struct Arguments {
     folder: PathBuf,
     #[command(flatten)]
     broker: BrokerArguments,
+    /// How the log is written.
+    #[arg(long, value_enum, default_value_t, env = "TIDEWHEEL_LOG_FORMAT")]
+    pub(super) log_format: LogFormat,
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {

@@ -24,7 +24,7 @@ use super::position::Position;
 use super::progress::Progress;
 use super::published::{Publication, Published};
 use super::save::{Committed, Save};
-use super::telemetry::{Replaced, record_commit, record_replaced, record_waiting};
+use super::telemetry::{Replaced, record_commit, record_replaced, record_reply, record_waiting};
 use super::worker::Worker;
 use crate::bus::{AtomicPublisher, BusError, Outgoing, Publisher, StreamSequence, Subject};
 use crate::clock;
@@ -169,6 +169,9 @@ impl Committer {
             }
         }
         for (request, reply) in replies {
+            if reply.is_ok() {
+                record_reply(self.worker.pipeline(), request.waited());
+            }
             if let Err(error) = request.respond(reply).await {
                 let is_too_large = matches!(error, BusError::TooLarge { .. });
                 record_replaced(self.worker.pipeline(), Replaced::Reply, usize::from(is_too_large));

@@ -180,7 +180,7 @@ mod tests {
     use crate::commit::letter::identity;
     use crate::commit::marker::Unfinished;
     use crate::commit::progress::Run;
-    use crate::learn::{Impression, Impressions};
+    use crate::learn::{Impression, Impressions, Provenance};
     use crate::pipeline::StreamIndex;
     use crate::time::EventTime;
 
@@ -320,8 +320,14 @@ mod tests {
     #[test]
     fn impressions_that_are_too_many_for_one_message_come_in_several() {
         let mut shown = Impressions::new(2);
-        let impression =
-            |key| Impression { key, at: EventTime(7), arrived: EventTime(7), place: 0, vector: &[0.5, 1.5] };
+        let impression = |key| Impression {
+            key,
+            at: EventTime(7),
+            arrived: EventTime(7),
+            place: 0,
+            vector: &[0.5, 1.5],
+            provenance: Provenance::unknown(),
+        };
         (0..40).try_for_each(|key| shown.push(impression(key))).unwrap();
         let payload = shown.encode("f", "clicks=4@w:1").unwrap();
         let message = Outgoing::new(Subject::new("shop.impressions").unwrap(), payload.into()).message_id("shown-w-1");

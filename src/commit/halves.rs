@@ -10,7 +10,7 @@
 use bytes::Bytes;
 
 use crate::feature::{Inputs, VectorPlan};
-use crate::learn::{ExampleError, Examples, Impressions, decode, encode};
+use crate::learn::{ExampleError, Examples, Impressions, VectorName, decode, encode};
 
 /// What stands in the name of a part before its number.
 pub(super) const PART: char = '/';
@@ -20,21 +20,24 @@ pub(super) const PART: char = '/';
 pub(super) struct Vectors {
     inputs: Inputs,
     fingerprint: String,
+    columns: Vec<String>,
 }
 
 impl Vectors {
     pub(super) fn of(plan: &VectorPlan) -> Self {
-        Self { inputs: plan.inputs().clone(), fingerprint: plan.fingerprint().as_str().to_owned() }
+        let fingerprint = plan.fingerprint().as_str().to_owned();
+        Self { inputs: plan.inputs().clone(), fingerprint, columns: plan.columns().to_vec() }
     }
 
     /// The halves of a message of examples; nothing where it has only one.
     pub(super) fn of_examples(&self, message: &[u8]) -> Result<Option<[Bytes; 2]>, ExampleError> {
         let mut all = Examples::new(&self.inputs);
         decode(message, &self.inputs, &self.fingerprint, &mut all)?;
+        let name = VectorName { fingerprint: &self.fingerprint, columns: &self.columns };
         let half = |rows: std::ops::Range<usize>| {
             let mut half = Examples::new(&self.inputs);
             rows.filter_map(|row| all.get(row)).try_for_each(|example| half.push(example))?;
-            encode(&half, &self.fingerprint).map(Bytes::from)
+            encode(&half, name).map(Bytes::from)
         };
         let rows = all.len();
         if rows < 2 { Ok(None) } else { Ok(Some([half(0..rows / 2)?, half(rows / 2..rows)?])) }
@@ -56,17 +59,25 @@ impl Vectors {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::learn::{Example, ExampleKind, Impression};
+    use crate::learn::{Example, ExampleKind, Impression, Provenance};
     use crate::time::EventTime;
 
     pub(in crate::commit) fn vectors() -> Vectors {
-        Vectors { inputs: 2.into(), fingerprint: "f".to_owned() }
+        Vectors { inputs: 2.into(), fingerprint: "f".to_owned(), columns: Vec::new() }
     }
 
     fn example(row: usize) -> Example<'static> {
         const VECTOR: [f32; 2] = [0.5, 1.5];
         let (kind, at) = (ExampleKind::Positive, row as i64);
-        Example { vector: &VECTOR, kind, sampling: 1.0, shown_micros: at, labelled_micros: at, place: row as u32 }
+        Example {
+            vector: &VECTOR,
+            kind,
+            sampling: 1.0,
+            shown_micros: at,
+            labelled_micros: at,
+            place: row as u32,
+            provenance: Provenance::unknown(),
+        }
     }
 
     /// A message of examples whose places count from 0.
@@ -92,8 +103,14 @@ pub(super) mod tests {
     #[test]
     fn the_halves_of_impressions_were_made_when_the_whole_was() {
         let mut shown = Impressions::new(2);
-        let impression =
-            |key| Impression { key, at: EventTime(7), arrived: EventTime(7), place: 0, vector: &[0.5, 1.5] };
+        let impression = |key| Impression {
+            key,
+            at: EventTime(7),
+            arrived: EventTime(7),
+            place: 0,
+            vector: &[0.5, 1.5],
+            provenance: Provenance::unknown(),
+        };
         (0..3).try_for_each(|key| shown.push(impression(key))).unwrap();
         let message = shown.encode("f", "clicks=4@w:1").unwrap();
         let halves = vectors().of_impressions(&message).unwrap().unwrap();

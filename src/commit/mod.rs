@@ -63,6 +63,6 @@ pub(crate) use recorded::{Since, recorded};
 pub(crate) use recovery::{
     Again, Claimed, Crossing, Gap, Stretch, Usable, claim, from_nothing, from_snapshot, read_heads, steps_between,
 };
-pub(crate) use save::{Committed, FORMAT, Head, Save};
-pub(crate) use telemetry::{Replaced, describe_metrics, record_replaced};
+pub(crate) use save::{Committed, FORMAT, Head, Reading, Save};
+pub(crate) use telemetry::{Replaced, begin_metrics, describe_metrics, record_replaced};
 pub(crate) use worker::Worker;

@@ -25,6 +25,8 @@ pub(crate) struct Save {
     /// What waits for feedback, as it was.
     pub(crate) labels: Option<LabelsView>,
     pub(crate) progress: Progress,
+    /// How fast the step was.
+    pub(crate) messages_per_second: Option<u64>,
     pub(crate) impressions: Shown,
     /// Told when Delta tables hold everything up to here.
     pub(crate) history: Option<oneshot::Receiver<()>>,
@@ -47,6 +49,32 @@ pub(crate) struct Head {
     pub(crate) output: u64,
     pub(crate) progress: Progress,
     pub(crate) impressions: Shown,
+    /// How fast the step of then was, by which can be told how long reading it all again takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) messages_per_second: Option<u64>,
+}
+
+/// What it takes to read again all that is in a snapshot.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Reading {
+    /// Messages, at most.
+    pub(crate) messages: u64,
+    /// How fast the step was when it was saved.
+    pub(crate) messages_per_second: Option<u64>,
+}
+
+impl Reading {
+    /// Of a snapshot with this head; of none where it can't be read.
+    pub(crate) fn of(head: &[u8]) -> Self {
+        let Ok(head) = serde_json::from_slice::<Head>(head) else { return Self::default() };
+        let messages = head.progress.inputs.iter().map(|input| input.sequence).sum();
+        Self { messages, messages_per_second: head.messages_per_second }
+    }
+
+    /// About how long it takes, in seconds.
+    pub(crate) fn seconds(self) -> Option<u64> {
+        self.messages_per_second.map(|pace| self.messages.div_ceil(pace.max(1)))
+    }
 }
 
 /// A snapshot whose inputs and outputs are committed.

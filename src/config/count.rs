@@ -15,26 +15,6 @@ pub(super) fn any<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D
     deserializer.deserialize_i64(AnyCountVisitor)
 }
 
-/// The number of one of two columns; it may be left out.
-pub(super) fn column_of_two_if_given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<usize>, D::Error> {
-    deserializer.deserialize_i64(ColumnOfTwoVisitor).map(Some)
-}
-
-struct ColumnOfTwoVisitor;
-
-impl Visitor<'_> for ColumnOfTwoVisitor {
-    type Value = usize;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("0 or 1")
-    }
-
-    fn visit_i64<E: Error>(self, number: i64) -> Result<usize, E> {
-        let column = usize::try_from(number).ok().filter(|column| *column < 2);
-        column.ok_or_else(|| E::invalid_value(Unexpected::Signed(number), &self))
-    }
-}
-
 struct CountVisitor;
 
 impl Visitor<'_> for CountVisitor {

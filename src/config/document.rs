@@ -1,6 +1,6 @@
 //! The text of `pipeline.toml` → its sections, each read for itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use schemars::JsonSchema;
@@ -14,13 +14,18 @@ use super::problem::Problem;
 use super::reference::Reference;
 use super::schema::{check_keys, section_schema};
 use super::score::Score;
-use super::section;
+use super::section::{self, Reading};
 use super::settings::{Model, Settings};
 use super::source::Source;
 use super::state::{Output, State};
 use super::stream::Stream;
+use super::syntax;
 use super::table::Table;
 use super::train::Train;
+use crate::feature::REQUESTS;
+
+/// What a pipeline is called whose name is missing or wrong, while the rest of it is looked at.
+const NAMELESS: &str = "nameless";
 
 /// What could be read of a document: the sound sections, and which others there are.
 #[derive(Debug)]
@@ -35,19 +40,48 @@ pub(super) struct Draft {
     pub(super) train: Section<Train>,
     pub(super) state: Section<State>,
     pub(super) output: Section<Output>,
+    /// Whether the document is TOML. Of one that is not, only what is sound is told.
+    pub(super) is_whole: bool,
 }
 
 impl Draft {
-    /// Reads a document; nothing when it is not TOML, for then no part of it can be trusted.
-    pub(super) fn read(source: &Source, problems: &mut Vec<Problem>) -> Option<Self> {
+    /// Reads a document. One that is not TOML is read without the lines at fault, and nothing is said of what it says then: what
+    /// is missing may only be hidden.
+    pub(super) fn read(source: &Source, problems: &mut Vec<Problem>) -> Self {
         let (root, errors) = DeTable::parse_recoverable(&source.text);
-        if !errors.is_empty() {
-            problems.extend(errors.iter().map(|error| syntax_problem(source, error)));
-            return None;
+        if errors.is_empty() {
+            check_keys(source, &section_schema::<Settings>(), root.get_ref(), None, problems);
+            return Self::of(source, root.get_ref(), true, problems);
         }
-        let root = root.get_ref();
-        check_keys(source, &section_schema::<Settings>(), root, None, problems);
-        Some(Self {
+        problems.extend(syntax::problems(source, &errors));
+        let rest = syntax::without_faults(&source.text);
+        let (root, _) = DeTable::parse_recoverable(&rest);
+        let mut draft = Self::of(source, root.get_ref(), false, &mut Vec::new());
+        draft.distrust(&syntax::touched(&source.text, &rest, root.get_ref()));
+        draft
+    }
+
+    /// Takes the sections of these headers for what they are without some of their lines. A stream is known if its contract is.
+    fn distrust(&mut self, headers: &[Vec<String>]) {
+        for header in headers {
+            let mut words = header.iter().map(String::as_str);
+            match (words.next(), words.next()) {
+                (Some("streams"), Some(name)) => self.streams.spoil(name),
+                (Some("tables"), Some(name)) => self.tables.spoil(name),
+                (Some("references"), Some(name)) => self.references.distrust(name),
+                (Some("model"), _) => self.model = Section::Faulty,
+                (Some("score"), _) => self.score = Section::Faulty,
+                (Some("labels"), _) => self.labels = Section::Faulty,
+                (Some("train"), _) => self.train = Section::Faulty,
+                (Some("state"), _) => self.state = Section::Faulty,
+                (Some("output"), _) => self.output = Section::Faulty,
+                _ => {}
+            }
+        }
+    }
+
+    fn of(source: &Source, root: &DeTable<'_>, is_whole: bool, problems: &mut Vec<Problem>) -> Self {
+        Self {
             name: Section::read(source, root.get("name"), problems).into_sound(),
             streams: Sections::read(source, root, "streams", problems),
             tables: Sections::read(source, root, "tables", problems),
@@ -58,14 +92,29 @@ impl Draft {
             train: Section::read(source, root.get("train"), problems),
             state: Section::read(source, root.get("state"), problems),
             output: Section::read(source, root.get("output"), problems),
-        })
+            is_whole,
+        }
     }
 
-    /// The settings; nothing without a name. Sections that are not sound are left out, so this is for a draft without
-    /// problems.
+    /// The names in SQL of what is not sound: nothing can be said of a select that reads one of them.
+    pub(super) fn unsound(&self) -> BTreeSet<String> {
+        let mut unsound: BTreeSet<String> = self.streams.unsound().chain(self.references.unsound()).collect();
+        if matches!(self.score, Section::Faulty) {
+            unsound.insert(REQUESTS.to_owned());
+        }
+        unsound
+    }
+
+    /// The settings. Sections that are not sound are left out, and parts that are wrong are as if they were not given: so the
+    /// settings of a draft with problems are for looking further, and nothing else.
     pub(super) fn finish(self) -> Option<Settings> {
+        let name = match self.name {
+            Some(name) => name.into_inner(),
+            // It has been reported, and no SQL depends on it.
+            None => PipelineName::parse(NAMELESS).ok()?,
+        };
         Some(Settings {
-            name: self.name?.into_inner(),
+            name,
             streams: self.streams.into_values(),
             tables: self.tables.into_values(),
             references: self.references.into_values(),
@@ -91,8 +140,8 @@ pub(super) enum Section<T> {
 impl<T: DeserializeOwned + JsonSchema> Section<T> {
     fn read(source: &Source, value: Option<&Spanned<DeValue<'_>>>, problems: &mut Vec<Problem>) -> Self {
         let Some(value) = value else { return Self::Absent };
-        section::read(source, value, problems)
-            .map_or(Self::Faulty, |section| Self::Sound(Spanned::new(value.span(), section)))
+        let section = section::read(source, value, problems).sound();
+        section.map_or(Self::Faulty, |section| Self::Sound(Spanned::new(value.span(), section)))
     }
 }
 
@@ -119,13 +168,15 @@ impl<T> Section<T> {
 pub(super) struct Sections<T> {
     /// The sound ones by name, with the place of the name.
     pub(super) sound: BTreeMap<SqlName, (Range<usize>, T)>,
+    /// Those that are wrong in parts, without these.
+    pub(super) spoilt: BTreeMap<SqlName, T>,
     /// The names of all, sound or not.
     pub(super) declared: Vec<String>,
 }
 
 impl<T: DeserializeOwned + JsonSchema> Sections<T> {
     fn read(source: &Source, root: &DeTable<'_>, kind: &str, problems: &mut Vec<Problem>) -> Self {
-        let mut sections = Self { sound: BTreeMap::new(), declared: Vec::new() };
+        let mut sections = Self { sound: BTreeMap::new(), spoilt: BTreeMap::new(), declared: Vec::new() };
         let Some(value) = root.get(kind) else { return sections };
         let DeValue::Table(table) = value.get_ref() else {
             let message = format!("`{kind}` is of type {}, expected named sections", value.get_ref().type_str());
@@ -141,10 +192,13 @@ impl<T: DeserializeOwned + JsonSchema> Sections<T> {
             let name = SqlName::parse(key.get_ref());
             let section = section::read(source, value, problems);
             match (name, section) {
-                (Ok(name), Some(section)) => {
+                (Ok(name), Reading::Sound(section)) => {
                     sections.sound.insert(name, (key.span(), section));
                 }
-                (Ok(_), None) => {}
+                (Ok(name), Reading::Spoilt(section)) => {
+                    sections.spoilt.insert(name, section);
+                }
+                (Ok(_), Reading::Faulty) => {}
                 (Err(refusal), _) => problems.push(refusal.into_problem(source, key.span())),
             }
         }
@@ -153,22 +207,33 @@ impl<T: DeserializeOwned + JsonSchema> Sections<T> {
 }
 
 impl<T> Sections<T> {
-    /// Whether there is one, and every one is sound.
-    pub(super) fn are_sound(&self) -> bool {
-        !self.sound.is_empty() && self.sound.len() == self.declared.len()
+    /// The names, as SQL takes them, of those of which nothing can be told.
+    fn unsound(&self) -> impl Iterator<Item = String> {
+        let is_known = |name: &str| self.sound.contains_key(name) || self.spoilt.contains_key(name);
+        self.declared.iter().filter(move |name| !is_known(name)).map(|name| name.to_lowercase())
+    }
+
+    /// Takes a section for one that is wrong in parts.
+    fn spoil(&mut self, name: &str) {
+        match self.sound.remove_entry(name) {
+            Some((name, (_, section))) => {
+                self.spoilt.insert(name, section);
+            }
+            None if self.spoilt.contains_key(name) => {}
+            None => self.distrust(name),
+        }
+    }
+
+    /// Takes a section for one of which nothing can be told.
+    fn distrust(&mut self, name: &str) {
+        self.sound.remove(name);
+        self.spoilt.remove(name);
+        if !self.declared.iter().any(|declared| declared == name) {
+            self.declared.push(name.to_owned());
+        }
     }
 
     fn into_values(self) -> BTreeMap<SqlName, T> {
-        self.sound.into_iter().map(|(name, (_, section))| (name, section)).collect()
+        self.sound.into_iter().map(|(name, (_, section))| (name, section)).chain(self.spoilt).collect()
     }
-}
-
-fn syntax_problem(source: &Source, error: &toml::de::Error) -> Problem {
-    let problem = match error.span() {
-        Some(span) => source.problem_at(span, error.message()),
-        None => source.problem(error.message()),
-    };
-    // What the parser says of a word that begins with i or n, such as `name = intent`.
-    let is_bare_word = error.message().starts_with("invalid float, expected `");
-    problem.suggest_some(is_bare_word.then_some("text is written in quotes"))
 }

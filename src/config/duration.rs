@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
 use super::text::{Refusal, read_text};
+use crate::sql::duration_flaw;
 
 const EXPECTING: &str = "a duration as text, such as \"5s\"";
 const ADVICE: &str = "write it as \"2ms\", \"30 seconds\", \"5m\", \"12h\" or \"7 days\"";
@@ -71,33 +72,14 @@ fn parse_any(text: &str) -> Result<Duration, Refusal> {
     if text.matches(|character: char| character.is_ascii_digit()).count() > MOST_DIGITS {
         return Err(too_long());
     }
-    let duration = humantime::parse_duration(text)
-        .map_err(|error| Refusal::new(format!("{text:?} is not a duration: {}", reason(&error, text)), ADVICE))?;
+    let duration = humantime::parse_duration(text).map_err(|error| {
+        Refusal::new(format!("{text:?} is not a duration: {}", duration_flaw(&error, text)), ADVICE)
+    })?;
     if duration > LONGEST { Err(too_long()) } else { Ok(duration) }
 }
 
 fn has_no_fixed_length(unit: &str) -> bool {
     matches!(unit, "M" | "month" | "months" | "y" | "yr" | "yrs" | "year" | "years")
-}
-
-/// The parser's reason in words, and without its list of units: that has months and years in it.
-fn reason(error: &humantime::DurationError, text: &str) -> String {
-    let at = |place: usize| text.get(place..).and_then(|rest| rest.chars().next());
-    match error {
-        _ if text.trim_start().starts_with('-') => "it is negative".to_owned(),
-        humantime::DurationError::Empty => "it is empty".to_owned(),
-        humantime::DurationError::NumberExpected(place) => match at(*place) {
-            Some(found) => format!("{found:?} stands where a number is expected"),
-            None => "it ends where a number is expected".to_owned(),
-        },
-        humantime::DurationError::InvalidCharacter(place) => match at(*place) {
-            Some(found) => format!("{found:?} does not belong there"),
-            None => error.to_string(),
-        },
-        humantime::DurationError::UnknownUnit { unit, .. } if unit.is_empty() => "the unit is missing".to_owned(),
-        humantime::DurationError::UnknownUnit { unit, .. } => format!("unknown unit {unit:?}"),
-        humantime::DurationError::NumberOverflow => error.to_string(),
-    }
 }
 
 #[cfg(test)]

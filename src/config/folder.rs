@@ -1,5 +1,6 @@
 //! The folder itself: which files make a pipeline, read whole.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::document::Draft;
@@ -11,6 +12,7 @@ use super::rivals::rivals;
 use super::rules::Facts;
 use super::settings::Settings;
 use super::source::Source;
+use super::syntax;
 use super::text::Refusal;
 use crate::pipeline::Pipeline;
 
@@ -29,6 +31,13 @@ pub struct Folder {
     pub vector: Option<Source>,
     /// `tests/*.toml` by name.
     pub cases: Vec<PathBuf>,
+    /// Relations that there are and that could not be read: nothing is said of SQL that selects from them. None in a folder
+    /// that is sound, and so it is with the next.
+    pub(super) unsound: BTreeSet<String>,
+    /// Streams that are wrong in parts: what follows from that is not said.
+    pub(super) spoilt: BTreeSet<String>,
+    /// Whether the settings are TOML.
+    is_whole: bool,
 }
 
 /// A feature table's SQL.
@@ -65,14 +74,24 @@ impl Folder {
             // Settings that name a missing file are noticed by both.
             let at = |problem: &Problem| (problem.file.clone(), problem.line, problem.column);
             let known: Vec<_> = problems.iter().map(at).collect();
-            problems.extend(found.iter().filter(|problem| !known.contains(&at(problem))).cloned());
+            let is_new = |problem: &&Problem| !known.contains(&at(problem));
+            // What settings lack that are no TOML may only be hidden.
+            let hidden = folder.as_ref().filter(|folder| !folder.is_whole).map(|folder| folder.source.problem("").file);
+            let is_told = |problem: &&Problem| hidden.as_ref() != Some(&problem.file);
+            problems.extend(found.iter().filter(is_new).filter(is_told).cloned());
         }
         problems.extend(folder.iter().flat_map(|folder| rivals(&folder.path, &folder.source)));
+        for case in files_with_extension(&below_working_folder(path).join("tests"), "toml").unwrap_or_default() {
+            match Source::read(&case) {
+                Ok(source) => problems.extend(syntax::check(&source)),
+                Err(problem) => problems.push(problem),
+            }
+        }
         Problems::check(problems)?;
         planned.unwrap_or_else(|| Err(Problem::new(path, "can't be read").into()))
     }
 
-    /// The folder with what is sound of its settings; nothing when a stream is not, since all SQL stands on them.
+    /// The folder with what is sound of its settings.
     fn inspect(path: &Path, problems: &mut Vec<Problem>) -> Result<Option<Self>, Problems> {
         let path = below_working_folder(path);
         if !path.is_dir() {
@@ -86,23 +105,26 @@ impl Folder {
         let features = Features::read(&path.join("features"), problems);
         let vector = read_vector(&path.join("vector.sql"), problems);
         let cases = keep(files_with_extension(&path.join("tests"), "toml"), problems).unwrap_or_default();
-        let read = keep(Source::read(&path.join(SETTINGS_FILE)), problems).and_then(|source| {
-            let draft = Draft::read(&source, problems)?;
-            Some((source, draft))
-        });
-        if let Some((source, draft)) = &read {
+        let Some(source) = keep(Source::read(&path.join(SETTINGS_FILE)), problems) else { return Ok(None) };
+        let draft = Draft::read(&source, problems);
+        if draft.is_whole {
             let facts = Facts {
                 folder: &path,
-                source,
-                draft,
+                source: &source,
+                draft: &draft,
                 feature_names: &features.names,
                 has_vector: path.join("vector.sql").exists(),
             };
             problems.extend(facts.check());
         }
-        let Some((source, draft)) = read.filter(|(_, draft)| draft.streams.are_sound()) else { return Ok(None) };
+        // Without a name there is nothing that SQL could select from.
+        if draft.streams.declared.is_empty() {
+            return Ok(None);
+        }
+        let (unsound, is_whole) = (draft.unsound(), draft.is_whole);
+        let spoilt = draft.streams.spoilt.keys().map(ToString::to_string).collect();
         let Some(settings) = draft.finish() else { return Ok(None) };
-        Ok(Some(Self { path, settings, source, features: features.files, vector, cases }))
+        Ok(Some(Self { path, settings, source, features: features.files, vector, cases, unsound, spoilt, is_whole }))
     }
 
     /// The first file with this relative path in the pipeline's folder or the folders above it: where contracts are

@@ -1,7 +1,6 @@
 //! `[labels]` and `[train]` → plans: columns resolved, numbers in the types of those who compute with them.
 
 use std::ops::Range;
-use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
@@ -16,7 +15,7 @@ use crate::model::gradient::Loss as ModelLoss;
 use crate::model::optimiser::OptimizerSpec;
 use crate::model::train::{Inventory, TrainSettings};
 use crate::pipeline::{LabelPlan, ModelPlan, StreamIndex, TrainPlan};
-use crate::sql::{Condition, Planner};
+use crate::sql::Condition;
 
 /// Examples that evaluation looks back on.
 const REMEMBERED: usize = 100_000;
@@ -31,73 +30,83 @@ pub(super) struct Refused {
     pub(super) suggestion: Option<String>,
 }
 
-/// The plan of a label join over a stream with this index, these columns and this disorder, or all that is wrong with it.
+/// The stream whose events are feedback.
+pub(super) struct Feedback<'a> {
+    pub(super) stream: StreamIndex,
+    pub(super) name: &'a str,
+    pub(super) schema: &'a SchemaRef,
+    pub(super) disorder: Duration,
+}
+
+/// The plan of a label join, or all that is wrong with it; nothing where there is no vector that could be labelled.
 pub(super) fn label_plan(
-    planner: &Planner,
     labels: &Labels,
-    vector: &Arc<VectorPlan>,
-    stream: StreamIndex,
-    (schema, disorder): (&SchemaRef, Duration),
-) -> Result<LabelPlan, Vec<Refused>> {
+    feedback: &Feedback<'_>,
+    positive: Result<Condition, Refused>,
+    vector: Option<&VectorPlan>,
+) -> Result<Option<LabelPlan>, Vec<Refused>> {
     let mut refused = Vec::new();
     for column in &labels.join {
-        check_join(column, schema, vector.requests(), &mut refused);
+        check_join(column, feedback, vector.map(VectorPlan::requests), &mut refused);
     }
-    let position = labels.position.as_ref().and_then(|position| {
-        let found = vector.columns().iter().position(|column| column == position.get_ref());
+    let columns = vector.map(VectorPlan::columns).unwrap_or_default();
+    let position = labels.position.as_ref().filter(|_| vector.is_some()).and_then(|position| {
+        let found = columns.iter().position(|column| column == position.get_ref());
         if found.is_none() {
+            let names = columns.iter().map(String::as_str);
             refused.push(Refused {
                 span: position.span(),
                 message: format!("vector.sql has no column \"{}\"", position.get_ref()),
-                suggestion: did_you_mean(position.get_ref(), vector.columns().iter().map(String::as_str)),
+                suggestion: did_you_mean(position.get_ref(), names),
             });
         }
         found
     });
-    let positive = planner.expression(labels.positive.get_ref(), schema).map_err(|error| error.message);
-    let positive = positive.and_then(|expression| {
-        Condition::of(expression, schema).ok_or_else(|| "`positive` is not a condition".to_owned())
-    });
-    match positive {
-        Ok(positive) if refused.is_empty() => Ok(LabelPlan {
-            stream,
+    match (positive, vector) {
+        (Ok(positive), Some(_)) if refused.is_empty() => Ok(Some(LabelPlan {
+            stream: feedback.stream,
             join: labels.join.iter().map(|column| column.get_ref().clone()).collect(),
             positive,
             settings: JoinSettings {
                 window_micros: labels.window.as_micros() as i64,
-                skew_micros: i64::try_from(disorder.as_micros()).unwrap_or(i64::MAX),
-                columns: vector.columns().len(),
+                skew_micros: i64::try_from(feedback.disorder.as_micros()).unwrap_or(i64::MAX),
+                columns: columns.len(),
                 max_rows: labels.max_rows.get(),
                 max_bytes: labels.max_bytes as usize,
                 position,
                 negative_rate: labels.negatives as f32,
             },
             retain: labels.retain,
-        }),
-        outcome => {
-            refused.extend(outcome.err().map(|message| Refused {
-                span: labels.positive.span(),
-                message,
-                suggestion: None,
-            }));
+        })),
+        (Ok(_), None) if refused.is_empty() => Ok(None),
+        (outcome, _) => {
+            refused.extend(outcome.err());
             Err(refused)
         }
     }
 }
 
-/// A join column is in feedback and in what is scored, with one type that can be compared.
-fn check_join(column: &toml::Spanned<String>, feedback: &SchemaRef, requests: &SchemaRef, refused: &mut Vec<Refused>) {
+/// A join column is in feedback and in what is scored, as far as that is known, with one type that can be compared.
+fn check_join(
+    column: &toml::Spanned<String>,
+    feedback: &Feedback<'_>,
+    requests: Option<&SchemaRef>,
+    refused: &mut Vec<Refused>,
+) {
     let name = column.get_ref();
     let mut types = Vec::new();
-    for (what, schema) in [("feedback", feedback), ("what is scored", requests)] {
+    let of_feedback = format!("feedback, the events of stream `{}`", feedback.name);
+    let scored = requests.map(|requests| ("what is scored".to_owned(), requests, "the contract of requests"));
+    for (what, schema, contract) in [(of_feedback, feedback.schema, "its contract")].into_iter().chain(scored) {
         match schema.field_with_name(name) {
             Ok(field) => types.push(field.data_type().clone()),
             Err(_) => {
-                let names = schema.fields().iter().map(|field| field.name().as_str());
+                let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+                let listed = || format!("add it to {contract}, or join on what both have, of {}", names.join(", "));
                 refused.push(Refused {
                     span: column.span(),
                     message: format!("column \"{name}\" is not in {what}"),
-                    suggestion: did_you_mean(name, names),
+                    suggestion: Some(did_you_mean(name, names.iter().copied()).unwrap_or_else(listed)),
                 });
             }
         }

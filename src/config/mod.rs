@@ -20,6 +20,7 @@
 //! It fails with [`Problems`], all of them the operator's to mend.
 
 mod assemble;
+mod class;
 mod clock;
 mod count;
 mod document;
@@ -30,6 +31,8 @@ mod folder;
 mod history;
 mod labels;
 mod learning;
+mod missing;
+mod model_risks;
 mod moment;
 mod name;
 mod nearest;
@@ -51,6 +54,7 @@ mod source;
 mod state;
 mod stream;
 mod subject;
+mod syntax;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -58,7 +62,10 @@ mod text;
 mod train;
 
 pub use folder::Folder;
+pub(crate) use moment::micros_of;
 pub(crate) use nearest::nearest;
 pub(crate) use problem::{Problem, Problems};
 pub(crate) use risks::risks;
 pub use schema::schema;
+pub(crate) use settings::Settings;
+pub(crate) use source::Source;

@@ -41,6 +41,11 @@ impl<'de> Visitor<'de> for MomentVisitor {
     }
 }
 
+/// Microseconds since 1970, UTC; `None` for what is no moment with a time zone.
+pub(crate) fn micros_of(text: &str) -> Option<i64> {
+    parse(text).ok()
+}
+
 fn parse(text: &str) -> Result<i64, Refusal> {
     let refuse = || {
         Refusal::new(

@@ -1,4 +1,4 @@
-//! Settings that are sound by themselves and risky together: what `check` warns of.
+//! Settings that are sound by themselves and risky together, and models that are slow: what `check` warns of.
 
 use std::path::Path;
 use std::time::Duration;
@@ -6,6 +6,7 @@ use std::time::Duration;
 use humantime::format_duration;
 
 use super::files::{SETTINGS_FILE, below_working_folder};
+use super::model_risks::of_model;
 use super::problem::Problem;
 use crate::event::Clock;
 use crate::pipeline::{Pipeline, StreamIndex, StreamPlan};
@@ -17,7 +18,8 @@ const LEAST_AHEAD: Duration = Duration::from_secs(1);
 pub(crate) fn risks(folder: &Path, pipeline: &Pipeline) -> Vec<Problem> {
     let file = below_working_folder(folder).join(SETTINGS_FILE);
     let streams = pipeline.streams.iter().enumerate();
-    let found = streams.flat_map(|(index, stream)| of_stream(pipeline, StreamIndex(index), stream));
+    let of_streams = streams.flat_map(|(index, stream)| of_stream(pipeline, StreamIndex(index), stream));
+    let found = of_streams.chain(of_model(pipeline));
     found.map(|(message, advice)| Problem::new(&file, message).suggest(advice)).collect()
 }
 

@@ -14,7 +14,7 @@ use super::source::Source;
 /// Every stream of a pipeline that a pipeline of another name in a folder beside it would make too. Those of the same name
 /// are other versions of it, and what can't be read is not this pipeline's to mend.
 pub(super) fn rivals(folder: &Path, source: &Source) -> Vec<Problem> {
-    let read = |source: &Source| Draft::read(source, &mut Vec::new());
+    let read = |source: &Source| Some(Draft::read(source, &mut Vec::new())).filter(|draft| draft.is_whole);
     let Some(draft) = read(source) else { return Vec::new() };
     let own = own_streams(&draft);
     let mut problems = Vec::new();

@@ -19,18 +19,33 @@ use super::text;
 /// A section with more bad values than this is not what was meant to be read.
 const MOST_BAD_VALUES: usize = 50;
 
-/// Reads a section, or a single value, of the document.
-///
-/// Returns nothing when anything in it is wrong, and then has added at least one problem.
+/// What became of a section.
+#[derive(Debug, PartialEq)]
+pub(super) enum Reading<T> {
+    Sound(T),
+    /// It is wrong in parts, and this is what it says without them.
+    Spoilt(T),
+    /// It can't be told what it says.
+    Faulty,
+}
+
+impl<T> Reading<T> {
+    /// The section if nothing is wrong in it.
+    pub(super) fn sound(self) -> Option<T> {
+        if let Self::Sound(section) = self { Some(section) } else { None }
+    }
+}
+
+/// Reads a section, or a single value, of the document. When anything in it is wrong, at least one problem has been added.
 pub(super) fn read<T: DeserializeOwned + JsonSchema>(
     source: &Source,
     section: &Spanned<DeValue<'_>>,
     problems: &mut Vec<Problem>,
-) -> Option<T> {
+) -> Reading<T> {
     let before = problems.len();
     let arrays = check_section(source, &section_schema::<T>(), section.get_ref(), section.span(), problems);
     if arrays.contains(&section.span()) {
-        return None;
+        return Reading::Faulty;
     }
     let mut rest = section.clone();
     for array in arrays {
@@ -38,7 +53,8 @@ pub(super) fn read<T: DeserializeOwned + JsonSchema>(
     }
     for _ in 0..MOST_BAD_VALUES {
         let error = match T::deserialize(ValueDeserializer::from(rest.clone())) {
-            Ok(value) => return (problems.len() == before).then_some(value),
+            Ok(value) if problems.len() == before => return Reading::Sound(value),
+            Ok(value) => return Reading::Spoilt(value),
             Err(error) => error,
         };
         let span = error.span().unwrap_or_else(|| section.span());
@@ -49,7 +65,7 @@ pub(super) fn read<T: DeserializeOwned + JsonSchema>(
             break;
         }
     }
-    None
+    Reading::Faulty
 }
 
 /// Unknown and missing keys have been reported, all of them, from the schema.
@@ -125,7 +141,7 @@ mod tests {
         let source = Source { path: "s.toml".into(), text: text.to_owned() };
         let root = DeTable::parse(text).unwrap();
         let mut problems = Vec::new();
-        let sample = read(&source, root.get_ref().get("sample").unwrap(), &mut problems);
+        let sample = read(&source, root.get_ref().get("sample").unwrap(), &mut problems).sound();
         let lines =
             problems.iter().map(|p| format!("{}:{} {}", p.line.unwrap(), p.column.unwrap(), p.message)).collect();
         (sample, lines)
@@ -174,6 +190,18 @@ mod tests {
         6:1 unknown field `sise`
         5:1 missing field `flag`
         ");
+    }
+
+    #[test]
+    fn what_is_wrong_in_parts_says_the_rest() {
+        let read = |text: &str| {
+            let source = Source { path: "s.toml".into(), text: text.to_owned() };
+            let root = DeTable::parse(text).unwrap();
+            read::<Sample>(&source, root.get_ref().get("sample").unwrap(), &mut Vec::new())
+        };
+        let rest = Sample { numbers: vec![1], text: None, inner: None, unit: None };
+        assert_eq!(read("[sample]\nnumbers = [1]\ntext = 5\nunti = 's'\n"), Reading::Spoilt(rest));
+        assert_eq!(read("[sample]\ntext = 'needs numbers'\n"), Reading::Faulty);
     }
 
     #[test]

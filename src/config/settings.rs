@@ -8,16 +8,18 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::count;
+use super::class;
 use super::labels::Labels;
+use super::missing::{self, MissingColumns};
 use super::name::{PipelineName, SqlName};
 use super::reference::Reference;
 use super::score::Score;
 use super::state::{Output, State};
 use super::stream::Stream;
+use super::subject::overlap;
 use super::table::Table;
 use super::train::Train;
-use crate::model::ModelVersion;
+use crate::model::{Class, ModelVersion};
 
 /// A pipeline: which events it reads, which features it keeps, and what it scores with them.
 #[derive(Debug, Clone, JsonSchema)]
@@ -78,6 +80,16 @@ impl Settings {
         Some((self.stream(labels.stream.as_ref())?, labels))
     }
 
+    /// The subjects of all streams.
+    pub(crate) fn subjects(&self) -> Vec<&str> {
+        self.streams.values().flat_map(Stream::patterns).collect()
+    }
+
+    /// The stream that reads what is sent to a subject.
+    pub(crate) fn stream_reading(&self, subject: &str) -> Option<&Stream> {
+        self.streams.values().find(|stream| stream.patterns().any(|pattern| overlap(pattern, subject)))
+    }
+
     /// The stream that a section names; without a name there is only one: a rule of the folder.
     fn stream<'a>(&'a self, named: Option<&'a Spanned<SqlName>>) -> Option<&'a SqlName> {
         named.map(Spanned::get_ref).or_else(|| self.streams.keys().next())
@@ -102,11 +114,18 @@ pub struct Model {
     /// the output is the score.
     #[schemars(with = "Option<Activation>")]
     pub activation: Option<Spanned<Activation>>,
-    /// Which of the output's two columns is the score, 0 or 1. Needed only when they are not the probabilities of two
-    /// classes; of those it is 1, the second, unless given.
-    #[serde(default, deserialize_with = "count::column_of_two_if_given")]
-    #[schemars(range(min = 0, max = 1))]
-    pub class: Option<usize>,
+    /// Which of the output's columns is the score: its number from 0, or the name that the model gives its class, such as
+    /// "buy". Needed only when there are more than two, or two that are not the probabilities of two classes; of those it is
+    /// the second unless given.
+    #[serde(default, deserialize_with = "class::if_given")]
+    #[schemars(schema_with = "class::schema")]
+    pub class: Option<Class>,
+    /// What NULL in a column of numbers becomes, for a model that takes NaN as a missing value: "nan" in every column, or
+    /// { age = "nan" } in those that are named. NULL there is no problem then, and NaN none either. In other columns a row with
+    /// NULL has no score.
+    #[serde(default)]
+    #[schemars(schema_with = "missing::schema")]
+    pub missing: Option<Spanned<MissingColumns>>,
 }
 
 /// What makes the score of that output: what is served, and what `[train]` holds against labels. Nothing unless given: the

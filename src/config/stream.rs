@@ -99,6 +99,13 @@ pub struct Stream {
     pub max_bytes: u64,
 }
 
+impl Stream {
+    /// The subjects that its events arrive on, with their wildcards.
+    pub(crate) fn patterns(&self) -> impl Iterator<Item = &str> {
+        self.subjects.get_ref().iter().map(|subject| subject.get_ref().as_str())
+    }
+}
+
 /// What an integer event time counts since 1970.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[schemars(inline)]

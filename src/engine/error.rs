@@ -141,6 +141,8 @@ mod tests {
     use std::io;
     use std::time::Duration;
 
+    use bytes::Bytes;
+
     use super::*;
     use crate::bus::Revision;
     use crate::fault::Remedy;
@@ -183,13 +185,13 @@ mod tests {
             || jetstream("insufficient resources (10023)"),
             || BusError::Connect { url: String::new(), reason: "timed out".to_owned() },
             || BusError::StreamNotFound { stream: String::new() },
-            || BusError::NoRoom { stream: String::new(), bytes: 1 },
+            || BusError::NoRoom { stream: String::new(), bytes: 1, reserved: Vec::new() },
             || BusError::PastEnd { stream: String::new(), position: StreamSequence(2), last: StreamSequence(1) },
             || BusError::Recreated { stream: String::new(), expected_micros: 1, found_micros: 2 },
             || BusError::Fenced { stream: String::new(), expected: StreamSequence(1), found: StreamSequence(2) },
             || BusError::BatchRefused { stream: String::new(), reason: "timed out".to_owned() },
             || BusError::NoResponders { subject: String::new() },
-            || BusError::Refused { subject: String::new(), code: 503, message: "busy".to_owned() },
+            || BusError::Refused { subject: String::new(), code: 503, message: "busy".to_owned(), body: Bytes::new() },
             || BusError::Unacknowledged {
                 subject: String::new(),
                 message_id: None,

@@ -38,6 +38,8 @@ pub(crate) enum Input {
         tables: Vec<String>,
         reply: oneshot::Sender<Result<StepView, EngineError>>,
     },
+    /// The sizes of the tables are wanted; told when they are there.
+    Measure(oneshot::Sender<()>),
     /// The state as of now, to be stored.
     Save(Box<Save>),
 }

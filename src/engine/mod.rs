@@ -48,9 +48,12 @@
 //!   references              tables of facts, and their changes
 //!   silence                 when the clock closes labels, because no event does
 //!   patience, error         trying again, and giving up
-//!   stats, telemetry        counts and metrics
+//!   stats, dead_counts      what is counted, and what could not be used
+//!   telemetry               metrics
+//!   status/                 what an operator is told: warnings, a line each minute, answers
 //! ```
 
+mod dead_counts;
 mod error;
 mod input;
 mod keeping;
@@ -67,6 +70,7 @@ mod silence;
 mod source;
 mod start;
 mod stats;
+mod status;
 mod step_thread;
 mod telemetry;
 mod thread;
@@ -74,10 +78,14 @@ mod train;
 mod upkeep;
 mod viewing;
 
+pub(crate) use dead_counts::DeadCount;
 pub use error::EngineError;
 pub(crate) use input::Views;
 pub use run::{Run, RunSettings};
+pub(crate) use serve::foresee as foresee_model;
 pub use serve::load_model;
 pub(crate) use stats::{Figures, Stats};
+pub(crate) use status::{Status, TrainingState};
+pub use status::{StatusDoor, serve_status};
 pub(crate) use telemetry::describe as describe_metrics;
 pub use train::{Training, TrainingOptions, TrainingReport};

@@ -11,7 +11,7 @@ use crate::commit::{
 };
 use crate::pipeline::Pipeline;
 use crate::snapshot::{Generation, SaveError, SnapshotStore};
-use crate::step::{Labeller, Misfit, Recorded, Resumed, Shown, Step, StepError};
+use crate::step::{Labeller, Misfit, Recorded, Resumed, Shown, Step, StepError, tables_gone};
 use crate::window::References;
 
 /// A state and how far it has come.
@@ -52,16 +52,29 @@ pub(super) async fn restore(
             continue;
         };
         let (plan, references) = (Arc::clone(pipeline), references.clone());
+        let gone = tables_gone(pipeline, generation.parts().map(|(part, _)| part));
         let read = tokio::task::spawn_blocking(move || read_state(&plan, references, &generation));
         match read.await.unwrap_or(Err(EngineError::Thread("restore"))) {
             Ok((Resumed { step, misfits }, labeller)) => {
                 tracing::info!(number, position = %progress.position(), "state restored from its snapshot");
+                if !gone.is_empty() {
+                    tracing::info!(
+                        tables = gone.join(", "),
+                        "gone from the pipeline: the next snapshot has them no more"
+                    );
+                }
                 let labeller = open_labeller(pipeline, bus, labeller, (&head, marker), writer).await?;
                 pass(Place::Restored);
                 return Ok(Restored { step, labeller, progress, covered: StreamSequence(head.output), misfits });
             }
             Err(error) => {
-                tracing::error!(number, %error, "a snapshot can't be used: looking for an older one");
+                match is_change(&error) {
+                    true => {
+                        let messages = progress.inputs.iter().map(|input| input.sequence).sum::<u64>();
+                        tracing::info!(number, reason = %error, messages, "a change makes everything again from the streams");
+                    }
+                    false => tracing::error!(number, %error, "a snapshot can't be used: looking for an older one"),
+                }
                 // It must not be what the next snapshot builds on, nor one of the two that are kept.
                 if let Some(store) = store {
                     store.distrust(number);
@@ -91,22 +104,39 @@ fn read_state(
         let labeller = labeller.join().unwrap_or(Err(StepError::Thread));
         let resumed = resumed?;
         let is_shown = |misfit: &&Misfit| misfit.tables.iter().any(|table| pipeline.shows(*table));
-        match resumed.misfits.iter().find(is_shown) {
-            None => Ok((resumed, labeller?)),
-            // What waits in the join was shown by events, which are in the stream: it is made again with them.
-            Some(misfit) if pipeline.labels_what_it_scores() => {
-                Err(EngineError::ScoredBefore { misfit: misfit.to_string() })
-            }
-            Some(_) => match labeller {
-                Err(StepError::State { source: SaveError::Foreign { .. }, .. }) => {
-                    let labeller =
-                        Labeller::new(pipeline, Recorded::new(), Shown::default()).map_err(StepError::from)?;
-                    Ok((resumed, labeller))
-                }
-                labeller => Ok((resumed, labeller?)),
-            },
+        // What waits in the join was shown by events, which are in the stream: it is made again with them.
+        if let Some(misfit) = resumed.misfits.iter().find(is_shown)
+            && pipeline.labels_what_it_scores()
+        {
+            return Err(EngineError::ScoredBefore { misfit: misfit.to_string() });
         }
+        Ok((resumed, kept_or_new(pipeline, labeller)?))
     })
+}
+
+/// What waits for feedback; a join that begins anew where it waits under other settings.
+fn kept_or_new(
+    pipeline: &Pipeline,
+    labeller: Result<Option<Labeller>, StepError>,
+) -> Result<Option<Labeller>, EngineError> {
+    let error = match labeller {
+        Ok(labeller) => return Ok(labeller),
+        Err(error) => error,
+    };
+    let Some(reason) = Labeller::forgets(&error) else { return Err(error.into()) };
+    tracing::info!(reason, "what waited for feedback is forgotten: examples are made of what is shown from now on");
+    Ok(Labeller::new(pipeline, Recorded::new(), Shown::default()).map_err(StepError::from)?)
+}
+
+/// Whether a state is of no use because the pipeline has changed, and not because it is damaged.
+fn is_change(error: &EngineError) -> bool {
+    match error {
+        EngineError::ScoredBefore { .. } => true,
+        EngineError::Step(StepError::State { source, .. }) => {
+            matches!(source, SaveError::Foreign { .. } | SaveError::Absent)
+        }
+        _ => false,
+    }
 }
 
 /// Gives a restored label join what was recorded since.

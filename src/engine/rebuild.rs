@@ -57,6 +57,29 @@ pub(super) struct Begun {
     pub(super) work: Work,
 }
 
+/// The sum of the streams' positions.
+fn read(progress: &Progress) -> u64 {
+    progress.inputs.iter().map(|input| input.sequence).sum()
+}
+
+/// How much there is to read.
+#[derive(Debug, Clone, Copy)]
+struct Left {
+    /// The sum of the streams' positions before the first message.
+    first: u64,
+    /// From there to where the other tables are.
+    messages: u64,
+}
+
+impl Left {
+    /// How long it will take from here, as fast as it went so far; nothing before anything was read.
+    fn time(self, at: u64, after: Duration) -> Option<Duration> {
+        let read = at.saturating_sub(self.first).min(self.messages);
+        let left = (self.messages - read) as f64;
+        (read > 0).then(|| Duration::from_secs((after.as_secs_f64() * left / read as f64).round() as u64))
+    }
+}
+
 /// Tables on their way to where the others are, on a thread of their own.
 pub(super) struct Work {
     pub(super) step: Step,
@@ -64,6 +87,7 @@ pub(super) struct Work {
     pub(super) progress: Progress,
     /// What the snapshot has read.
     until: Progress,
+    left: Left,
     on_loss: OnLoss,
     history: Option<HistoryQueue>,
     began: Instant,
@@ -78,21 +102,25 @@ impl Rebuild<'_> {
     pub(super) async fn begin(self, misfits: &[Misfit], references: References) -> Result<Begun, EngineError> {
         let Self { pipeline, bus, inputs, until, limits, on_loss, .. } = self;
         let tables: Vec<TableIndex> = misfits.iter().flat_map(|misfit| &misfit.tables).copied().collect();
-        for misfit in misfits {
-            let names = misfit.tables.iter().map(|table| pipeline.table(*table).plan.name()).collect::<Vec<_>>();
-            tracing::warn!(tables = names.join(", "), reason = %misfit, "made again from the streams; the others are kept");
-        }
         let mut marker = self.marker.clone();
         marker.progress = until.clone();
         let mut progress = from_nothing(&marker, inputs);
         let sources = open_sources(bus, inputs, &mut progress, &marker, limits, on_loss).await?;
         let beginning = Stretch { state: &progress, covered: StreamSequence(0), marker: &marker, last: self.covered };
         let mut steps = steps_between(pipeline, bus, &beginning).await?.steps;
+        let first = read(&progress);
+        let messages = read(until).saturating_sub(first);
+        for misfit in misfits {
+            let names = misfit.tables.iter().map(|table| pipeline.table(*table).plan.name()).collect::<Vec<_>>();
+            let tables = names.join(", ");
+            tracing::info!(tables, messages, reason = %misfit, "made again from the streams; the others are kept");
+        }
         // The markers may go on behind the snapshot, where its own has expired.
         steps.iter_mut().for_each(|run| run.until = run.until.min(until.sequence(run.stream)));
         let step = Step::of_tables(pipeline, references, &tables)?;
         let (began, until) = (clock::now(), until.clone());
-        let work = Work { step, tables, progress, until, on_loss, history: None, began, reported: began };
+        let left = Left { first, messages };
+        let work = Work { step, tables, progress, until, left, on_loss, history: None, began, reported: began };
         Ok(Begun { sources, steps, work })
     }
 }
@@ -147,7 +175,9 @@ impl Work {
             }
             if self.reported.elapsed() > REPORT_EVERY {
                 self.reported = clock::now();
-                tracing::info!(position = %self.progress.position(), after = ?self.began.elapsed(), "reading the streams");
+                let (after, position) = (self.began.elapsed(), self.progress.position());
+                let left = self.left.time(read(&self.progress), after);
+                tracing::info!(%position, ?after, ?left, "reading the streams");
             }
         }
         Ok(self)
@@ -168,5 +198,18 @@ impl Work {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_that_is_left_follows_from_the_messages_that_are() {
+        let left = Left { first: 200, messages: 1_000 };
+        assert_eq!(left.time(200, Duration::from_secs(10)), None);
+        assert_eq!(left.time(450, Duration::from_secs(10)), Some(Duration::from_secs(30)));
+        assert_eq!(left.time(1_800, Duration::from_secs(10)), Some(Duration::ZERO));
     }
 }

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::EngineError;
 use super::input::Input;
+use super::stats::{Stats, StoredSnapshot};
 use super::telemetry::{Queue, Waiting, record_snapshot};
 use crate::clock;
 use crate::commit::{CommitError, Committed, FORMAT, Head, Place, Progress, Save, Worker, pass};
@@ -74,6 +75,7 @@ pub(crate) async fn request(
         state: None,
         labels: None,
         progress: Progress::default(),
+        messages_per_second: None,
         impressions: Shown::default(),
         history: None,
         stored: None,
@@ -89,19 +91,23 @@ pub(crate) async fn store_all(
     worker: Worker,
     lineage: String,
     store: Arc<SnapshotStore>,
+    stats: Arc<Stats>,
     mut saves: mpsc::Receiver<Committed>,
 ) -> Result<(), EngineError> {
     let waiting = Waiting::of(worker.pipeline(), Queue::Snapshots);
     while let Some(Committed { save, epoch, output }) = saves.recv().await {
         waiting.record(saves.len());
-        let Save { draft, state, labels, progress, impressions, history, stored, done, began, paused } = save;
+        let messages_per_second = save.messages_per_second;
+        let Save { draft, state, labels, progress, impressions, history, stored, done, began, paused, .. } = save;
         let draft = write_state(draft, labels, state).await;
         if let Some(history) = history
             && history.await.is_err()
         {
             return Ok(());
         }
-        let head = Head { format: FORMAT, lineage: lineage.clone(), epoch, output: output.0, progress, impressions };
+        let lineage = lineage.clone();
+        let head =
+            Head { format: FORMAT, lineage, epoch, output: output.0, progress, impressions, messages_per_second };
         let kept = match draft {
             Ok(draft) => store_one(&store, &worker, draft, &head).await,
             Err(error) => Err(error),
@@ -112,6 +118,7 @@ pub(crate) async fn store_all(
                 let _gone = stored.is_some_and(|stored| stored.send(()).is_err());
                 record_snapshot(worker.pipeline(), &figures, began.elapsed(), paused);
                 let Figures { state_bytes, written_bytes, .. } = figures;
+                stats.set_snapshot(StoredSnapshot { at_micros: clock::unix_micros(), state_bytes });
                 tracing::debug!(epoch, bytes = state_bytes, written = written_bytes, ?paused, "snapshot");
             }
             Err(error) => tracing::error!(%error, "no snapshot: a restart has more to replay"),

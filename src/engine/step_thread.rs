@@ -13,8 +13,9 @@ use super::remaking::{Change, Remaking};
 use super::replay::{compare, next_step};
 use super::serve::{Scored, Scoring};
 use super::stats::Stats;
+use super::stats::TableFigures;
 use super::telemetry::{
-    Queue, TableFigures, ViewCause, Waiting, record_behind, record_failed, record_step, record_table,
+    Queue, ViewCause, Waiting, record_behind, record_dead, record_failed, record_step, record_table,
 };
 use super::viewing::{Viewing, taking};
 use crate::bus::{Message, Outgoing, ServiceRequest, StreamSequence};
@@ -92,8 +93,10 @@ impl StepThread {
             }
             let Some(input) = inputs.blocking_recv() else { return Ok(()) };
             waiting.record(inputs.len());
-            self.has_changed |=
-                !matches!(input, Input::Remade | Input::Save(_) | Input::View { .. } | Input::Silence(_));
+            self.has_changed |= !matches!(
+                input,
+                Input::Remade | Input::Save(_) | Input::View { .. } | Input::Measure(_) | Input::Silence(_)
+            );
             let goes_on = match input {
                 Input::Events { stream, messages, emits, is_present } => {
                     self.step.set_present(is_present.unwrap_or(self.is_present));
@@ -128,6 +131,11 @@ impl StepThread {
                     let _gone = reply.send(self.view(&tables)).is_err();
                     true
                 }
+                Input::Measure(done) => {
+                    self.measure();
+                    let _gone = done.send(()).is_err();
+                    true
+                }
                 Input::Remade => {
                     self.take_over()?;
                     true
@@ -140,7 +148,7 @@ impl StepThread {
             viewing.settle(&self.pipeline.name, &mut self.step);
             if recorded.elapsed() > TABLE_METRICS {
                 recorded = clock::now();
-                record_tables(&self.pipeline, &mut self.step);
+                self.measure();
             }
         }
     }
@@ -153,6 +161,7 @@ impl StepThread {
             let start = clock::now();
             let before = self.progress.position();
             let output = self.step.events(stream, &part, emits)?;
+            self.stats.add_pace(part.len(), start.elapsed());
             if let Some(input) = self.progress.inputs.get_mut(stream.0) {
                 input.take(&part);
             }
@@ -241,6 +250,7 @@ impl StepThread {
             }
         }
         save.progress = self.progress.clone();
+        save.messages_per_second = self.stats.messages_per_second();
         if let Some(history) = &self.history {
             let Some(flushed) = history.flush() else { return false };
             save.history = Some(flushed);
@@ -275,22 +285,29 @@ impl StepThread {
         self.stats.set_emitted_rows(self.step.emitted_rows());
         record_step(&self.pipeline.name, &output.counts, output.newest, start.elapsed());
         record_failed(&self.pipeline.name, &output.dead);
+        record_dead(&self.pipeline.name, &self.stats.dead.add(&self.pipeline, &output.dead));
         record_behind(&self.pipeline.name, output.behind);
         let after = run.map(|_| self.progress.clone());
         let scored = Scored { output, requests, messages, unkept, before, run, after };
         self.scoring.blocking_send(Scoring::Step(Box::new(scored))).is_ok()
     }
-}
 
-fn record_tables(pipeline: &Pipeline, step: &mut Step) {
-    for (index, table) in pipeline.tables.iter().enumerate() {
-        let keys = step.tables_mut().get(index).map_or(0, LiveTable::key_count);
-        let figures = TableFigures {
-            keys,
-            bytes: step.table_size(TableIndex(index)),
-            late_rows: step.late_rows(TableIndex(index)),
-            evicted_keys: step.evicted_keys(TableIndex(index)),
-        };
-        record_table(&pipeline.name, table.plan.name(), &figures);
+    /// Looks at the tables, for whoever wants to know how large they are.
+    fn measure(&mut self) {
+        let Self { pipeline, step, stats, .. } = self;
+        let mut tables = Vec::with_capacity(pipeline.tables.len());
+        for (index, table) in pipeline.tables.iter().enumerate() {
+            let keys = step.tables_mut().get(index).map_or(0, LiveTable::key_count);
+            let figures = TableFigures {
+                keys,
+                bytes: step.table_size(TableIndex(index)),
+                late_rows: step.late_rows(TableIndex(index)),
+                evicted_keys: step.evicted_keys(TableIndex(index)),
+                watermark: step.watermark(TableIndex(index)),
+            };
+            record_table(&pipeline.name, table.plan.name(), &figures);
+            tables.push(figures);
+        }
+        stats.set_tables(tables);
     }
 }

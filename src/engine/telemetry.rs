@@ -1,10 +1,17 @@
 //! Names of the engine's metrics, and what is recorded per batch.
 
+mod present;
+
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use metrics::{Gauge, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
+pub(crate) use self::present::{begin, begin_training};
+use super::stats::TableFigures;
+use crate::fault::Fault;
 use crate::learn::{HorizonReport, LabelCounts, Learnt};
+use crate::model::ModelVersion;
 use crate::snapshot::Figures;
 use crate::step::{Counts, DeadLetter, HeldViews};
 use crate::time::EventTime;
@@ -21,6 +28,7 @@ const AUC: &str = "tidewheel_learn_auc";
 const LOG_LOSS: &str = "tidewheel_learn_log_loss";
 const LOSS: &str = "tidewheel_learn_loss";
 const STOPPED: &str = "tidewheel_learn_stopped";
+const GATE: &str = "tidewheel_learn_gate_total";
 const STEP: &str = "tidewheel_engine_step_seconds";
 const SCORE: &str = "tidewheel_engine_score_seconds";
 const WATERMARK: &str = "tidewheel_engine_newest_event_time_seconds";
@@ -30,6 +38,11 @@ const LATE: &str = "tidewheel_table_late_rows_total";
 const FAILED: &str = "tidewheel_engine_failed_total";
 const EVICTED: &str = "tidewheel_table_evicted_keys_total";
 const INCOMPLETE: &str = "tidewheel_engine_incomplete_vectors_total";
+const DEAD: &str = "tidewheel_engine_dead_letters_total";
+const LAG: &str = "tidewheel_engine_lag_messages";
+const REPLIES: &str = "tidewheel_engine_replies_total";
+const MODEL: &str = "tidewheel_engine_model_version";
+const MODEL_SINCE: &str = "tidewheel_engine_model_since_seconds";
 const BAD_ROWS: &str = "tidewheel_reference_bad_rows";
 const WAITING: &str = "tidewheel_engine_waiting";
 const VIEW: &str = "tidewheel_engine_view_seconds";
@@ -63,7 +76,14 @@ pub(crate) fn describe() {
     describe_gauge!(AUC, "prequential AUC at the last promotion: the model in training, and the frozen one beside it");
     describe_gauge!(LOG_LOSS, "prequential log-loss at the last promotion, likewise");
     describe_gauge!(LOSS, "mean loss of the last training batch before its step");
-    describe_gauge!(STOPPED, "1 where training has stopped by itself while serving goes on: the log says why");
+    describe_gauge!(
+        STOPPED,
+        "1 where training has stopped by itself while serving goes on, by whose fault it is: the log says why"
+    );
+    describe_counter!(
+        GATE,
+        "decisions of the gate, on the weights in training and on a version that a person has named"
+    );
     describe_histogram!(STEP, "time of one step: decode, features, vectors");
     describe_histogram!(SCORE, "time of one micro-batch through the model");
     describe_gauge!(WATERMARK, "newest event time, seconds since 1970");
@@ -95,6 +115,11 @@ pub(crate) fn describe() {
         INCOMPLETE,
         "vectors made while a table that they read was made again, as if it had seen nothing"
     );
+    describe_counter!(DEAD, "dead letters by their reason");
+    describe_gauge!(LAG, "messages of a stream that are not counted and committed yet");
+    describe_counter!(REPLIES, "replies of the ranking service by their code: 200 for a ranking, 503 for busy");
+    describe_gauge!(MODEL, "the version that serves, its twelve hexadecimal digits as a number");
+    describe_gauge!(MODEL_SINCE, "when the version that serves took over in this process, seconds since 1970");
     describe_gauge!(BAD_ROWS, "rows that are left out of a reference table because they can't be used");
     describe_gauge!(HISTORY_FILES, "files of a Delta table after its last upkeep");
     describe_counter!(UPKEEP_FAILURES, "times that the upkeep of a Delta table has failed");
@@ -261,9 +286,44 @@ pub(crate) fn record_training(pipeline: &str, examples: u64, left_out: u64, took
     }
 }
 
-/// Records whether training has stopped by itself.
-pub(crate) fn record_stopped(pipeline: &str, has_stopped: bool) {
-    gauge!(STOPPED, "pipeline" => pipeline.to_owned()).set(f64::from(u8::from(has_stopped)));
+/// Records by whose fault training has stopped by itself, if it has.
+pub(crate) fn record_stopped(pipeline: &str, stopped: Option<Fault>) {
+    for fault in [Fault::Operator, Fault::Data, Fault::Outside, Fault::Bug] {
+        let value = f64::from(u8::from(stopped == Some(fault)));
+        gauge!(STOPPED, "pipeline" => pipeline.to_owned(), "fault" => fault.to_string()).set(value);
+    }
+}
+
+/// What the gate has decided, and what came of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum GateOutcome {
+    Promoted,
+    Refused,
+    /// Nothing could be said yet.
+    Waiting,
+    /// It passed, and is not promoted because a roll-back is held.
+    Held,
+    /// Training has stopped.
+    Stopped,
+}
+
+impl GateOutcome {
+    const ALL: [Self; 5] = [Self::Promoted, Self::Refused, Self::Waiting, Self::Held, Self::Stopped];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Promoted => "promoted",
+            Self::Refused => "refused",
+            Self::Waiting => "waiting",
+            Self::Held => "held",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// Records a decision of the gate; `of` is `weights` or `candidate`.
+pub(crate) fn record_gate(pipeline: &str, of: &'static str, outcome: GateOutcome) {
+    counter!(GATE, "pipeline" => pipeline.to_owned(), "of" => of, "outcome" => outcome.name()).increment(1);
 }
 
 /// Records how well the model in training and its reference do on the longest horizon.
@@ -276,14 +336,32 @@ pub(crate) fn record_evaluation(pipeline: &str, horizon: &HorizonReport) {
     }
 }
 
-/// Figures of a table.
-pub(crate) struct TableFigures {
-    pub(crate) keys: usize,
-    pub(crate) bytes: usize,
-    /// Since the start.
-    pub(crate) late_rows: u64,
-    /// Since the start.
-    pub(crate) evicted_keys: u64,
+/// Records dead letters of a step.
+pub(crate) fn record_dead(pipeline: &str, counts: &BTreeMap<&'static str, u64>) {
+    for (reason, count) in counts {
+        counter!(DEAD, "pipeline" => pipeline.to_owned(), "reason" => *reason).increment(*count);
+    }
+}
+
+/// Records how many messages of a stream wait.
+pub(crate) fn record_lag(pipeline: &str, stream: &str, messages: u64) {
+    gauge!(LAG, "pipeline" => pipeline.to_owned(), "stream" => stream.to_owned()).set(messages as f64);
+}
+
+/// Records what the ranking service has replied so far.
+pub(crate) fn record_replies(pipeline: &str, codes: &BTreeMap<u16, u64>) {
+    for (code, count) in codes {
+        counter!(REPLIES, "pipeline" => pipeline.to_owned(), "code" => code.to_string()).absolute(*count);
+    }
+}
+
+/// Records the version that serves. It is a value and no label: training may promote a version every few seconds, and each
+/// would stay as a series for ever.
+pub(crate) fn record_model(pipeline: &str, version: &ModelVersion, since_micros: i64) {
+    // 48 bits, which a double holds.
+    let number = u64::from_str_radix(version.as_str(), 16).unwrap_or_default();
+    gauge!(MODEL, "pipeline" => pipeline.to_owned()).set(number as f64);
+    gauge!(MODEL_SINCE, "pipeline" => pipeline.to_owned()).set(since_micros as f64 / 1e6);
 }
 
 /// Records the size of a table, and what was late for it.

@@ -49,8 +49,7 @@ pub enum RejectReason {
 
 impl RejectReason {
     /// Every reason.
-    #[cfg(test)]
-    pub(super) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::InvalidJson,
         Self::WrongType,
         Self::MissingField,

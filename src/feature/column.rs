@@ -2,6 +2,8 @@
 
 use arrow::datatypes::DataType;
 
+use super::missing::IfNull;
+
 /// What a column of `vector.sql` is called and holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct VectorColumn {
@@ -11,6 +13,8 @@ pub(crate) struct VectorColumn {
     pub(crate) form: ColumnForm,
     /// Whether it is a whole number of the request as it came, and no result of a computation: who or what it is about.
     pub(crate) is_id: bool,
+    /// What becomes of NULL.
+    pub(crate) if_null: IfNull,
 }
 
 /// What a column holds.

@@ -66,6 +66,16 @@ impl LivePlan {
         }
     }
 
+    /// What counts of its settings, in words: by which time, how far back, when it emits.
+    pub(crate) fn settings_form(&self) -> String {
+        let meaning = match self {
+            Self::AsOf(plan) => plan.meaning(),
+            Self::Windows(plan) => plan.meaning(),
+        };
+        let settings = meaning.rsplit_once("\nby ").map_or("", |(_, settings)| settings);
+        settings.lines().next().unwrap_or_default().to_owned()
+    }
+
     /// The as-of form, if it is that.
     pub fn as_of(&self) -> Option<&Arc<FeaturePlan>> {
         if let Self::AsOf(plan) = self { Some(plan) } else { None }

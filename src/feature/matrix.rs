@@ -70,8 +70,9 @@ impl Matrix {
         for failed in failed {
             bad.entry(failed.row).or_insert(failed);
         }
+        let takes_nan = |column: usize| columns.get(column).is_some_and(|column| column.if_null.is_nan());
         if let Some(typed) = inputs.typed() {
-            typed_rows::fill(typed, arrays, (&mut values, width), &mut bad)?;
+            typed_rows::fill(typed, arrays, (&mut values, width), takes_nan, &mut bad)?;
         } else {
             for (index, (VectorColumn { name, .. }, array)) in columns.iter().zip(arrays).enumerate() {
                 let numbers = cast(array, &DataType::Float32)?;
@@ -79,6 +80,10 @@ impl Matrix {
                 for (row, value) in numbers.values().iter().enumerate() {
                     values[row * width + index] = *value;
                     if !value.is_finite() || numbers.is_null(row) {
+                        if takes_nan(index) && (numbers.is_null(row) || value.is_nan()) {
+                            values[row * width + index] = f32::NAN;
+                            continue;
+                        }
                         let value = numbers.is_valid(row).then_some(*value);
                         bad.entry(row).or_insert_with(|| Unscorable::value(row, name, value));
                     }
@@ -86,25 +91,35 @@ impl Matrix {
             }
         }
         for (index, (column, array)) in columns.iter().zip(arrays).enumerate() {
-            let is_rounded = |place: Place| place.kind == Kind::Float32 && place.most.is_none();
-            if column.is_id && inputs.place(index).is_some_and(is_rounded) {
-                refuse_inexact(&column.name, array, &mut bad)?;
+            let is_float = |place: &Place| place.most.is_none() && matches!(place.kind, Kind::Float32 | Kind::Float64);
+            if let Some(place) = inputs.place(index).filter(is_float).filter(|_| column.is_id) {
+                refuse_inexact(&column.name, place.kind, array, &mut bad)?;
             }
         }
         Ok(Self { values, rows, unscorable: bad.into_values().collect() })
     }
 }
 
-/// Two ids that are one in float32 would be scored as one: such an id is no feature.
-fn refuse_inexact(name: &str, ids: &ArrayRef, bad: &mut BTreeMap<usize, Unscorable>) -> Result<(), WindowError> {
+/// Two ids that are one in floats of this kind would be scored as one: such an id is no feature.
+fn refuse_inexact(
+    name: &str,
+    kind: Kind,
+    ids: &ArrayRef,
+    bad: &mut BTreeMap<usize, Unscorable>,
+) -> Result<(), WindowError> {
     let ids = cast(ids, &DataType::Int64)?;
     for (row, id) in ids.as_primitive::<Int64Type>().iter().enumerate() {
-        let Some(id) = id.filter(|id| Number::Int64(*id).float32().is_none()) else { continue };
+        let is_lost = |id: &i64| match kind {
+            Kind::Float64 => Number::Int64(*id).float64().is_none(),
+            _ => Number::Int64(*id).float32().is_none(),
+        };
+        let Some(id) = id.filter(is_lost) else { continue };
         bad.entry(row).or_insert_with(|| Unscorable {
             row,
             reason: format!(
-                "feature `{name}` is {id}, which float32 does not hold: export the model with an int64 input {name:?}, or, \
-                 where rounding is meant, select CAST(... AS FLOAT)"
+                "feature `{name}` is {id}, which {} does not hold: export the model with an int64 input {name:?}, or, \
+                 where rounding is meant, select CAST(... AS FLOAT)",
+                kind.name()
             ),
         });
     }
@@ -119,9 +134,15 @@ mod tests {
 
     use super::*;
     use crate::feature::column::ColumnForm;
+    use crate::feature::missing::IfNull;
 
     fn number(name: &str) -> VectorColumn {
-        VectorColumn { name: name.to_owned(), form: ColumnForm::Number { is_whole: false }, is_id: false }
+        VectorColumn {
+            name: name.to_owned(),
+            form: ColumnForm::Number { is_whole: false },
+            is_id: false,
+            if_null: IfNull::Refused,
+        }
     }
 
     fn whole(name: &str, is_id: bool) -> VectorColumn {
@@ -200,6 +221,39 @@ mod tests {
             ["feature `price` is inf", "feature `price` is -inf", "feature `price` is NaN", "feature `price` is NULL"];
         assert_eq!(found, [(1, is[0]), (2, is[1]), (3, is[2]), (4, is[3])]);
         assert_eq!((&matrix.values[..2], &matrix.values[10..]), (&[9.5, 1.0][..], &[3e38, 0.0][..]));
+    }
+
+    #[test]
+    fn null_and_nan_of_a_column_that_takes_them_are_one_nan_and_infinities_are_refused() {
+        let odd = f64::from_bits(0xfff8_0000_0000_0001);
+        let prices = [Some(9.5), None, Some(f64::NAN), Some(odd), Some(f64::INFINITY), Some(1e39)];
+        let array: ArrayRef = Arc::new(Float64Array::from(prices.to_vec()));
+        let views: ArrayRef =
+            Arc::new(Int64Array::from(vec![Some(1), None, Some((1 << 53) + 1), Some(4), None, Some(6)]));
+        let missing = |column: VectorColumn| VectorColumn { if_null: IfNull::Nan { is_needed: true }, ..column };
+        let columns = [missing(number("price")), missing(whole("views", true))];
+        let arrays = [array, views];
+        let flat = Matrix::from_columns(&columns, &2.into(), &arrays, 6, Vec::new()).unwrap();
+        let is = "feature `views` is 9007199254740993, which float32 does not hold: export the model with an int64 input \
+                  \"views\", or, where rounding is meant, select CAST(... AS FLOAT)";
+        assert_eq!(reasons(&flat), [(2, is), (4, "feature `price` is inf"), (5, "feature `price` is inf")]);
+        let nan = f32::NAN.to_bits();
+        let bits: Vec<u32> = flat.values.iter().map(|value| value.to_bits()).collect();
+        assert_eq!((bits[2], bits[3], bits[4], bits[6], bits[9]), (nan, nan, nan, nan, nan));
+        assert_eq!((flat.values[0], flat.values[1], flat.values[7]), (9.5, 1.0, 4.0));
+
+        let doubles = Inputs::of(["price", "views"].map(|name| (name.to_owned(), Kind::Float64, None)));
+        let typed = Matrix::from_columns(&columns, &doubles, &arrays, 6, Vec::new()).unwrap();
+        let is = is.replace("float32", "float64");
+        assert_eq!(reasons(&typed), [(2, is.as_str()), (4, "feature `price` is inf")]);
+        let read = |row: usize, column| doubles.place(column).unwrap().number(&typed.values[row * 4..], 0);
+        let bits = |number| if let Number::Float64(number) = number { number.to_bits() } else { 0 };
+        let nan = f64::NAN.to_bits();
+        assert_eq!([read(1, 0), read(1, 1), read(2, 0), read(3, 0)].map(bits), [nan; 4]);
+        assert_eq!((read(3, 1), read(5, 0)), (Number::Float64(4.0), Number::Float64(1e39)));
+        let none =
+            Matrix::from_columns(&[number("price"), missing(whole("views", false))], &2.into(), &arrays, 6, Vec::new());
+        assert_eq!(reasons(&none.unwrap())[0], (1, "feature `price` is NULL"));
     }
 
     #[test]

@@ -14,13 +14,15 @@
 //! into ([`Inputs`]): float32 that are one matrix, ids, doubles, texts, lists.
 //!
 //! It does not score. It fails with [`PlanError`](crate::sql::PlanError) when the select has another form or a column
-//! could be NULL, and reports rows that cannot be scored (not a finite number) one by one.
+//! could be NULL and is not to be NaN then ([`Missing`]), and reports rows that cannot be scored (not a finite number) one by one.
 
 mod column;
 mod fingerprint;
 mod inputs;
 mod live;
 mod matrix;
+mod meaning;
+mod missing;
 mod number;
 mod place;
 mod plan;
@@ -35,6 +37,9 @@ pub(crate) use inputs::TypedColumn;
 pub use live::LiveReads;
 pub(crate) use live::{LivePlan, LiveTable, TableView};
 pub(crate) use matrix::{Matrix, Unscorable};
+pub(crate) use meaning::{Meaning, TableText};
+pub(crate) use missing::IfNull;
+pub use missing::Missing;
 pub(crate) use number::Number;
 pub(crate) use place::{Kind, Place};
 pub(crate) use plan::VectorPlan;

@@ -1,8 +1,9 @@
 //! `vector.sql` → look-ups and a select list.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
+use arrow::array::ArrayRef;
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, JoinType};
@@ -12,8 +13,12 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::utils::collect_columns;
 
 use super::column::{ColumnForm, VectorColumn};
+use super::matrix::{Matrix, Unscorable};
+use super::meaning::{Joined, Meaning, TableText};
+use super::missing::{IfNull, Missing};
 use super::{Fingerprint, Inputs, LivePlan, REQUESTS};
 use crate::sql::{PlanError, Planner};
+use crate::window::WindowError;
 
 /// A checked vector.
 #[derive(Clone)]
@@ -28,7 +33,10 @@ pub struct VectorPlan {
     columns: Vec<String>,
     described: Vec<VectorColumn>,
     inputs: Inputs,
+    meaning: Arc<Meaning>,
     fingerprint: Fingerprint,
+    /// As earlier versions made it of the same texts.
+    earlier: Fingerprint,
 }
 
 /// One `LEFT JOIN table ON key = expression`.
@@ -45,18 +53,18 @@ pub(super) struct JoinPlan {
 }
 
 impl VectorPlan {
-    /// Plans the vector. The planner must know `requests` and the tables; `sources` are the canonical texts of the tables'
-    /// own selects, in the order of `tables`.
+    /// Plans the vector. The planner must know `requests` and the tables; `sources` are the texts of the tables, in the order of
+    /// `tables`, and `missing` the columns whose NULL is NaN.
     ///
     /// # Errors
     /// When the SQL is not valid, joins other than by key, or gives a column that is no number, text or list of numbers, or can be
-    /// NULL; a list can.
-    pub fn new(
+    /// NULL where that is not NaN; a list can.
+    pub(crate) fn new(
         planner: &Planner,
         sql: &str,
         requests: SchemaRef,
         tables: &[LivePlan],
-        sources: &[String],
+        (sources, missing): (&[TableText], &Missing),
     ) -> Result<Self, PlanError> {
         let plan = planner.plan(sql)?;
         let shape = "a vector is SELECT numbers FROM requests r LEFT JOIN table t ON r.key = t.key ...";
@@ -71,18 +79,19 @@ impl VectorPlan {
         let mut names = HashSet::new();
         for (expression, field) in projection.expr.iter().zip(projection.schema.fields()) {
             let name = field.name();
-            let form = check_output(expression, input, name)?;
+            let (form, if_null) = check_output(expression, input, name, missing)?;
             if !names.insert(name.clone()) {
                 return Err(PlanError::new(format!("two columns are named `{name}`")).suggest("give each an AS name"));
             }
             columns.push(name.clone());
             let is_id = form == ColumnForm::Number { is_whole: true } && is_of_request(expression, input, &requests)?;
-            described.push(VectorColumn { name: name.clone(), form, is_id });
+            described.push(VectorColumn { name: name.clone(), form, is_id, if_null });
             outputs.push(planner.physical(expression, input)?);
         }
-        let used = joins.iter().filter_map(|join: &JoinPlan| sources.get(join.table)).map(String::as_str);
+        let used = joins.iter().filter_map(|join: &JoinPlan| sources.get(join.table));
         let canonical = planner.canonical(sql)?;
-        let fingerprint = Fingerprint::of(std::iter::once(canonical.as_str()).chain(used));
+        let earlier =
+            Fingerprint::of(std::iter::once(canonical.as_str()).chain(used.map(|source| source.earlier.as_str())));
         let joined_schema: SchemaRef = Arc::new(input.as_arrow().clone());
         let mut readers = vec![None; joined_schema.fields().len()];
         for (output, expression) in outputs.iter().enumerate() {
@@ -91,7 +100,49 @@ impl VectorPlan {
             }
         }
         let inputs = Inputs::from(columns.len());
-        Ok(Self { joins, joined_schema, outputs, readers, requests, columns, described, inputs, fingerprint })
+        let joined = joined(&joins, &joined_schema, &readers, (requests.fields().len(), tables, sources))?;
+        let meaning = Meaning::of(sql, &joined)?;
+        let fingerprint = meaning.fingerprint();
+        let meaning = Arc::new(meaning);
+        Ok(Self {
+            joins,
+            joined_schema,
+            outputs,
+            readers,
+            requests,
+            columns,
+            described,
+            inputs,
+            meaning,
+            fingerprint,
+            earlier,
+        })
+    }
+
+    /// The same vector as a model knows it that says it was made for this fingerprint: an earlier version of this program made
+    /// other ones of the same texts.
+    #[must_use]
+    pub(crate) fn known_as(self, made_for: Option<&str>) -> Self {
+        match made_for == Some(self.earlier.as_str()) {
+            true => Self { fingerprint: self.earlier.clone(), ..self },
+            false => self,
+        }
+    }
+
+    /// The same vector under the fingerprint that this version makes of it.
+    #[must_use]
+    pub(crate) fn in_newest_form(&self) -> Self {
+        Self { fingerprint: self.meaning.fingerprint(), ..self.clone() }
+    }
+
+    /// Whether a fingerprint is one of this vector, in this form or the earlier one.
+    pub(crate) fn is_named(&self, fingerprint: &str) -> bool {
+        [&self.fingerprint, &self.earlier].iter().any(|own| own.as_str() == fingerprint)
+    }
+
+    /// What it is made of.
+    pub(crate) fn meaning(&self) -> &Meaning {
+        &self.meaning
     }
 
     /// The same vector with its columns in other types.
@@ -130,6 +181,24 @@ impl VectorPlan {
         &self.requests
     }
 
+    /// Vectors of these columns, an array for each as the select list gives it. `failed` rows could not be computed.
+    pub(super) fn matrix_of(
+        &self,
+        columns: &[ArrayRef],
+        rows: usize,
+        failed: Vec<Unscorable>,
+    ) -> Result<Matrix, WindowError> {
+        Matrix::from_columns(&self.described, &self.inputs, columns, rows, failed)
+    }
+
+    /// Vectors of columns that come from elsewhere.
+    ///
+    /// # Errors
+    /// When a column can't be brought into the type that it has in vectors.
+    pub(crate) fn matrix(&self, columns: &[ArrayRef], rows: usize) -> Result<Matrix, WindowError> {
+        self.matrix_of(columns, rows, Vec::new())
+    }
+
     /// The tables that are joined, by their index in the pipeline.
     pub(crate) fn tables(&self) -> impl Iterator<Item = usize> {
         self.joins.iter().map(|join| join.table)
@@ -141,7 +210,41 @@ impl VectorPlan {
     }
 }
 
-fn check_output(expression: &Expr, input: &DFSchema, name: &str) -> Result<ColumnForm, PlanError> {
+/// What the vector reads of each table: the columns that its outputs read, those by which other tables are joined, and the keys.
+fn joined<'a>(
+    joins: &[JoinPlan],
+    schema: &Schema,
+    readers: &[Option<usize>],
+    (requests, tables, sources): (usize, &[LivePlan], &'a [TableText]),
+) -> Result<Vec<Joined<'a>>, PlanError> {
+    let mut is_read: Vec<bool> = readers.iter().map(Option::is_some).collect();
+    for key in joins.iter().flat_map(|join| &join.keys) {
+        // The columns joined so far come first in all that is joined.
+        for column in collect_columns(key) {
+            is_read.get_mut(column.index()).into_iter().for_each(|read| *read = true);
+        }
+    }
+    let mut joined = Vec::new();
+    let mut first = requests;
+    for join in joins {
+        let (Some(table), Some(text)) = (tables.get(join.table), sources.get(join.table)) else { continue };
+        let columns = first..first + table.schema().fields().len();
+        first = columns.end;
+        let names = columns.filter(|column| is_read.get(*column) == Some(&true));
+        let mut read: BTreeSet<String> =
+            names.filter_map(|column| schema.fields().get(column).map(|field| field.name().clone())).collect();
+        read.extend(table.keys()?.into_iter().map(|(name, _)| name.to_owned()));
+        joined.push(Joined { text, read });
+    }
+    Ok(joined)
+}
+
+fn check_output(
+    expression: &Expr,
+    input: &DFSchema,
+    name: &str,
+    missing: &Missing,
+) -> Result<(ColumnForm, IfNull), PlanError> {
     let data_type = expression.get_type(input)?;
     let Some(form) = ColumnForm::of(&data_type) else {
         return Err(PlanError::new(format!(
@@ -150,12 +253,19 @@ fn check_output(expression: &Expr, input: &DFSchema, name: &str) -> Result<Colum
         .suggest("compute a number from it, such as array_length(...) or a CASE"));
     };
     // Nobody has seen anything where there is no row.
-    if !matches!(form, ColumnForm::List { .. }) && expression.nullable(input)? {
-        let otherwise = if form == ColumnForm::Text { "''" } else { "0" };
-        return Err(PlanError::new(format!("column `{name}` can be NULL: a look-up may find no row"))
-            .suggest(format!("say what that becomes: coalesce(..., {otherwise}) AS {name}")));
+    let is_nullable = expression.nullable(input)?;
+    let if_null = missing.in_column(name, form, is_nullable);
+    if is_nullable && if_null == IfNull::Refused && !matches!(form, ColumnForm::List { .. }) {
+        let advice = match form {
+            ColumnForm::Text => format!("say what that becomes: coalesce(..., '') AS {name}"),
+            _ => format!(
+                "say what that becomes: coalesce(..., 0) AS {name}; or, where the model takes NaN as a missing value, \
+                 missing = {{ {name} = \"nan\" }} under [model]"
+            ),
+        };
+        return Err(PlanError::new(format!("column `{name}` can be NULL: a look-up may find no row")).suggest(advice));
     }
-    Ok(form)
+    Ok((form, if_null))
 }
 
 /// Whether an expression is a column of the requests as it came, perhaps with a number for where it is absent.
@@ -222,19 +332,16 @@ fn plan_join(planner: &Planner, join: &Join, requests: &Schema, tables: &[LivePl
     let mut is_direct = true;
     for (key, place) in plan.keys()? {
         let is_key = |expression: &Expr| {
-            matches!(expression, Expr::Column(column)
+            matches!(without_cast(expression), Expr::Column(column)
                 if column.name == key && join.right.schema().has_column(column))
         };
         let matching: Vec<&Expr> = pairs
             .iter()
-            .filter_map(|(a, b)| {
-                if is_key(b) {
-                    Some(a)
-                } else if is_key(a) {
-                    Some(b)
-                } else {
-                    None
-                }
+            .filter_map(|(a, b)| match (is_key(a), is_key(b)) {
+                // That the key is cast for it says that the types differ.
+                (_, true) => Some(if matches!(b, Expr::Cast(_)) { without_cast(a) } else { a }),
+                (true, false) => Some(if matches!(a, Expr::Cast(_)) { without_cast(b) } else { b }),
+                (false, false) => None,
             })
             .collect();
         let [value] = matching.as_slice() else {
@@ -244,6 +351,7 @@ fn plan_join(planner: &Planner, join: &Join, requests: &Schema, tables: &[LivePl
         let (given, wanted) = (value.get_type(left)?, plan.schema().field(place).data_type());
         if given != *wanted {
             return Err(PlanError::new(format!("`{value}` is {given}, the key {name}.{key} is {wanted}"))
+                .near(value.to_string())
                 .suggest("make the types equal with a CAST on the requests' side"));
         }
         is_direct &= reads_only_requests(value, left, requests)?;
@@ -254,6 +362,11 @@ fn plan_join(planner: &Planner, join: &Join, requests: &Schema, tables: &[LivePl
             .suggest("filter in the select list with CASE instead"));
     }
     Ok(JoinPlan { table, keys, schema: Arc::new(left.as_arrow().clone()), is_direct })
+}
+
+/// What the planner casts to make types equal.
+fn without_cast(side: &Expr) -> &Expr {
+    if let Expr::Cast(cast) = side { without_cast(&cast.expr) } else { side }
 }
 
 /// Whether every column of the expression is one of the first relation's.

@@ -122,7 +122,7 @@ impl VectorReads {
     }
 
     fn matrix(&self, outputs: &[ArrayRef], rows: usize, failed: Vec<Unscorable>) -> Result<Matrix, WindowError> {
-        Matrix::from_columns(self.plan.described(), self.plan.inputs(), outputs, rows, failed)
+        self.plan.matrix_of(outputs, rows, failed)
     }
 
     fn outputs(

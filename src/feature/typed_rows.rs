@@ -40,14 +40,15 @@ fn item(kind: Kind) -> Arc<Field> {
 }
 
 /// Puts columns into rows of `width` words, one array for each column. A value that a row can't hold is noted in `bad`, unless
-/// another of its row was.
+/// another of its row was. What is missing is NaN in columns that take it, by their number.
 pub(super) fn fill(
     columns: &[TypedColumn],
     arrays: &[ArrayRef],
     (rows, width): (&mut [f32], usize),
+    takes_nan: impl Fn(usize) -> bool,
     bad: &mut BTreeMap<usize, Unscorable>,
 ) -> Result<(), ArrowError> {
-    for (TypedColumn { name, place }, array) in columns.iter().zip(arrays) {
+    for (number, (TypedColumn { name, place }, array)) in columns.iter().zip(arrays).enumerate() {
         let mut note = |row: usize, what: String| {
             bad.entry(row).or_insert_with(|| Unscorable { row, reason: format!("feature `{name}` {what}") });
         };
@@ -55,7 +56,7 @@ pub(super) fn fill(
             fill_list(*place, array, rows.chunks_mut(width.max(1)), &mut note)?;
             continue;
         }
-        let values = Values::of(place.kind, array)?;
+        let values = Values { takes_nan: takes_nan(number), ..Values::of(place.kind, array)? };
         for (row, words) in rows.chunks_mut(width.max(1)).enumerate() {
             if let Err(what) = values.put(*place, words, 0, row) {
                 note(row, what);
@@ -65,7 +66,7 @@ pub(super) fn fill(
     Ok(())
 }
 
-/// Rows of columns in the types of [`Place::data_type`], and the first that does not hold its values.
+/// Rows of columns in the types of [`Place::data_type`], with NaN as it is, and the first that does not hold its values.
 pub(crate) fn fill_typed(
     columns: &[TypedColumn],
     arrays: &[ArrayRef],
@@ -74,7 +75,7 @@ pub(crate) fn fill_typed(
 ) -> Result<(Vec<f32>, Option<Unscorable>), ArrowError> {
     let mut words = vec![0.0; rows * width];
     let mut bad = BTreeMap::new();
-    fill(columns, arrays, (&mut words, width), &mut bad)?;
+    fill(columns, arrays, (&mut words, width), |_| true, &mut bad)?;
     Ok((words, bad.into_values().next()))
 }
 
@@ -113,16 +114,21 @@ struct Values {
     kind: Kind,
     /// Before it was brought into that type.
     given: ArrayRef,
+    /// Whether what is missing is NaN.
+    takes_nan: bool,
 }
 
 impl Values {
     fn of(kind: Kind, array: &ArrayRef) -> Result<Self, ArrowError> {
-        Ok(Self { array: cast(array, &kind.data_type())?, kind, given: Arc::clone(array) })
+        Ok(Self { array: cast(array, &kind.data_type())?, kind, given: Arc::clone(array), takes_nan: false })
     }
 
     /// Puts a value into a row, or says what is wrong with it.
     fn put(&self, place: Place, words: &mut [f32], nth: usize, index: usize) -> Result<(), String> {
         if self.array.is_null(index) {
+            if self.takes_nan && self.given.is_null(index) && self.put_nan(place, words, nth) {
+                return Ok(());
+            }
             let what = if self.given.is_null(index) { "is NULL".to_owned() } else { self.beyond() };
             return Err(what);
         }
@@ -139,12 +145,26 @@ impl Values {
                 };
             }
         };
+        if number.is_nan() && self.takes_nan && self.put_nan(place, words, nth) {
+            return Ok(());
+        }
         place.put(words, nth, number);
         match number {
             Number::Float32(value) if !value.is_finite() => Err(format!("is {value}")),
             Number::Float64(value) if !value.is_finite() => Err(format!("is {value}")),
             _ => Ok(()),
         }
+    }
+
+    /// Puts NaN, always the same one, where the type has it.
+    fn put_nan(&self, place: Place, words: &mut [f32], nth: usize) -> bool {
+        let nan = match self.kind {
+            Kind::Float32 => Number::Float32(f32::NAN),
+            Kind::Float64 => Number::Float64(f64::NAN),
+            Kind::Int64 | Kind::Text => return false,
+        };
+        place.put(words, nth, nan);
+        true
     }
 
     fn beyond(&self) -> String {

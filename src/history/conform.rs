@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 
 use super::partition::{DATE, dates};
 
-/// Columns of the stored schema, the date among them, from rows that have all others by name.
+/// Columns of the stored schema, the date among them, from rows that have others by name: of those that they lack, NULL.
 ///
 /// # Errors
 /// For a value that doesn't fit its stored type; it is never made NULL instead.
@@ -30,12 +30,13 @@ pub(super) fn conform(rows: &RecordBatch, stored: &SchemaRef) -> Result<RecordBa
     let cast_rows =
         RecordBatch::try_from_iter_with_nullable(named.into_iter().map(|(name, column)| (name, column, true)))?;
     let columns = stored.fields().iter().map(|field| match cast_rows.column_by_name(field.name()) {
-        Some(column) => Ok(Arc::clone(column)),
-        None if field.name() == DATE => Ok(dates(&cast_rows)),
-        None => Err(ArrowError::SchemaError(format!("column {:?} is missing", field.name()))),
+        Some(column) => Arc::clone(column),
+        None if field.name() == DATE => dates(&cast_rows),
+        // Of rows from before that column was taken away.
+        None => new_null_array(field.data_type(), rows.num_rows()),
     });
     let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
-    RecordBatch::try_new_with_options(Arc::clone(stored), columns.collect::<Result<_, _>>()?, &options)
+    RecordBatch::try_new_with_options(Arc::clone(stored), columns.collect(), &options)
 }
 
 #[cfg(test)]

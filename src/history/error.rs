@@ -66,9 +66,9 @@ pub enum HistoryError {
         /// Its type.
         found: DataType,
     },
-    /// Another schema than the stored one.
+    /// Columns of other types than the stored ones.
     #[error(
-        "history table {table:?} has other columns: {}; restore them, give the table another name, or move {} away to begin a new one",
+        "history table {table:?} has columns of other types: {}; cast each to the type that it had, give it another name, or move {} away to begin a new table",
         .differences.join(", "),
         .path.display()
     )]

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Date32Array, RecordBatch, RecordBatchOptions};
+use arrow::array::{ArrayRef, Date32Array, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::compute::cast;
 use arrow::compute::kernels::cast_utils::Parser;
 use arrow::datatypes::Date32Type;
@@ -81,6 +81,8 @@ impl History {
     fn dated(&self, batch: &RecordBatch, date: Option<i32>) -> Result<RecordBatch, arrow::error::ArrowError> {
         let columns = self.schema().fields().iter().map(|field| match batch.column_by_name(field.name()) {
             Some(column) => cast(column, field.data_type()),
+            // Written before there was such a column.
+            None if field.name() != DATE => Ok(new_null_array(field.data_type(), batch.num_rows())),
             None => Ok(Arc::new(Date32Array::from(vec![date; batch.num_rows()])) as ArrayRef),
         });
         let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));

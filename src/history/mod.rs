@@ -22,8 +22,11 @@
 //!
 //! **It does not** know what the rows mean, when to append (by time or size, never per row) or when upkeep is due.
 //!
-//! **How it fails.** [`HistoryError`] names the table and what to do. A schema other than the stored one is refused with
-//! each difference: rows of different meaning must not share a table. An append is refused as a whole for a row that Delta
+//! **Columns come and go.** A column that rows have and the table has not is added to it when it is opened, and rows from before
+//! have NULL there; one that rows have no more stays, and they have NULL there.
+//!
+//! **How it fails.** [`HistoryError`] names the table and what to do. A column of another type than the stored one is refused:
+//! values of different meaning must not share a column; [`History::changes`] says so before anything is opened. An append is refused as a whole for a row that Delta
 //! can't hold: [`misfits`] names such rows before, so that whoever appends can leave them out.
 
 mod append;
@@ -31,6 +34,7 @@ mod compact;
 mod conform;
 mod durable;
 mod error;
+mod evolve;
 mod files;
 mod forget;
 mod held;
@@ -45,4 +49,5 @@ pub(crate) use append::Appended;
 pub(crate) use error::HistoryError;
 pub(crate) use files::HistoryFile;
 pub(crate) use held::{Holder, Misfit, misfits, unheld};
+pub(crate) use table::Changes;
 pub use table::History;

@@ -39,12 +39,16 @@ pub enum ExampleError {
         reason: String,
     },
     /// A message of another version of this format.
-    #[error("the examples are in format {found:?}, this program reads {expected:?}: use one version on both sides")]
+    #[error(
+        "the examples are in format {found:?}, this program reads {earlier:?} and {newest:?}: use one version on both sides"
+    )]
     Version {
         /// The version in the message; empty when there is none.
         found: String,
-        /// The version that is read.
-        expected: &'static str,
+        /// The earlier version that is read.
+        earlier: &'static str,
+        /// The version that is written.
+        newest: &'static str,
     },
     /// Examples of another vector.
     #[error(
@@ -55,6 +59,8 @@ pub enum ExampleError {
         found: String,
         /// The pipeline's.
         expected: String,
+        /// How many they are.
+        examples: usize,
     },
     /// A column of another name or type.
     #[error("column {index} of the examples is {found}, {expected} is expected")]
@@ -140,7 +146,10 @@ mod tests {
             (ExampleError::Width { found: 1, expected: 2 }, Judgement::DEFECT),
             (ExampleError::Unreadable { reason: String::new() }, Judgement::DATA),
             (ExampleError::Null { column: "label", count: 1 }, Judgement::DATA),
-            (ExampleError::Fingerprint { found: String::new(), expected: String::new() }, Judgement::OPERATOR),
+            (
+                ExampleError::Fingerprint { found: String::new(), expected: String::new(), examples: 1 },
+                Judgement::OPERATOR,
+            ),
         ] {
             assert_eq!(error.judgement(), judgement, "{error}");
         }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::ExampleError;
+use super::{ExampleError, Provenance};
 use crate::feature::Inputs;
 
 /// How an example came by its label.
@@ -58,6 +58,8 @@ pub struct Example<'a> {
     pub labelled_micros: i64,
     /// The place in the ranking at which it was shown.
     pub place: u32,
+    /// Who was shown what, by which model.
+    pub provenance: &'a Provenance,
 }
 
 /// A batch of labelled vectors. All columns have [`Examples::len`] rows, the vectors `len × width` words, row-major: numbers,
@@ -72,6 +74,7 @@ pub struct Examples {
     shown_micros: Vec<i64>,
     labelled_micros: Vec<i64>,
     places: Vec<u32>,
+    provenances: Vec<Provenance>,
 }
 
 impl Examples {
@@ -87,6 +90,7 @@ impl Examples {
             shown_micros: Vec::new(),
             labelled_micros: Vec::new(),
             places: Vec::new(),
+            provenances: Vec::new(),
         }
     }
 
@@ -164,6 +168,12 @@ impl Examples {
         &self.places
     }
 
+    /// Where each is from.
+    #[must_use]
+    pub fn provenances(&self) -> &[Provenance] {
+        &self.provenances
+    }
+
     /// The example in this row.
     #[must_use]
     pub fn get(&self, row: usize) -> Option<Example<'_>> {
@@ -175,6 +185,7 @@ impl Examples {
             shown_micros: *self.shown_micros.get(row)?,
             labelled_micros: *self.labelled_micros.get(row)?,
             place: *self.places.get(row)?,
+            provenance: self.provenances.get(row)?,
         })
     }
 
@@ -204,6 +215,7 @@ impl Examples {
         *self.shown_micros.get_mut(row).ok_or_else(missing)? = example.shown_micros;
         *self.labelled_micros.get_mut(row).ok_or_else(missing)? = example.labelled_micros;
         *self.places.get_mut(row).ok_or_else(missing)? = example.place;
+        self.provenances.get_mut(row).ok_or_else(missing)?.clone_from(example.provenance);
         Ok(())
     }
 
@@ -220,6 +232,7 @@ impl Examples {
         self.shown_micros.extend_from_slice(&other.shown_micros);
         self.labelled_micros.extend_from_slice(&other.labelled_micros);
         self.places.extend_from_slice(&other.places);
+        self.provenances.extend_from_slice(&other.provenances);
         Ok(())
     }
 
@@ -264,6 +277,7 @@ impl Examples {
         self.shown_micros.push(example.shown_micros);
         self.labelled_micros.push(example.labelled_micros);
         self.places.push(example.place);
+        self.provenances.push(example.provenance.clone());
     }
 
     /// Forgets all rows and keeps the memory for the next ones.
@@ -275,6 +289,7 @@ impl Examples {
         self.shown_micros.clear();
         self.labelled_micros.clear();
         self.places.clear();
+        self.provenances.clear();
     }
 
     /// Refuses vectors of another width.
@@ -289,7 +304,15 @@ mod tests {
     use super::*;
 
     fn example(vector: &[f32], kind: ExampleKind) -> Example<'_> {
-        Example { vector, kind, sampling: 0.5, shown_micros: 1, labelled_micros: 2, place: 3 }
+        Example {
+            vector,
+            kind,
+            sampling: 0.5,
+            shown_micros: 1,
+            labelled_micros: 2,
+            place: 3,
+            provenance: Provenance::unknown(),
+        }
     }
 
     #[test]

@@ -96,6 +96,19 @@ pub(crate) struct GateFacts {
     pub label_rate_before: LabelRate,
 }
 
+/// Why a candidate is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// Weights that are not finite.
+    Weights,
+    /// Predictions that are not finite, or no probabilities.
+    Outputs,
+    /// A figure that is not a number.
+    Figures,
+    /// The active model does better.
+    Worse,
+}
+
 /// What happens to a candidate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GateDecision {
@@ -103,6 +116,8 @@ pub enum GateDecision {
     Promote,
     /// It is not good enough; training goes on.
     Refuse {
+        /// Of what kind the reason is.
+        because: Refusal,
         /// Why, with the figures.
         reason: String,
     },
@@ -125,12 +140,13 @@ pub(crate) fn decide(facts: &GateFacts, settings: &GateSettings) -> GateDecision
         return GateDecision::Stop { reason };
     }
     if !facts.weights_finite {
-        return GateDecision::Refuse { reason: "the candidate has weights that are NaN or infinite".to_owned() };
+        let reason = "the candidate has weights that are NaN or infinite".to_owned();
+        return GateDecision::Refuse { because: Refusal::Weights, reason };
     }
     if !facts.outputs_finite {
         let reason =
             "the candidate gives predictions on the newest examples that are NaN, infinite or no probabilities";
-        return GateDecision::Refuse { reason: reason.to_owned() };
+        return GateDecision::Refuse { because: Refusal::Outputs, reason: reason.to_owned() };
     }
     if let Some(reason) = too_few(facts, settings) {
         return GateDecision::Wait { reason };
@@ -195,9 +211,10 @@ fn compare(facts: &GateFacts, settings: &GateSettings) -> GateDecision {
     }
     if loss.is_nan() {
         let reason = format!("the {name} is {candidate} for the candidate and {active} for the active model");
-        return GateDecision::Refuse { reason };
+        return GateDecision::Refuse { because: Refusal::Figures, reason };
     }
     GateDecision::Refuse {
+        because: Refusal::Worse,
         reason: format!(
             "the candidate's {name} on the newest {rows} examples is {candidate:.4}, the active model's is {active:.4}: \
              worse by {loss:.4}, {tolerance} is tolerated"
@@ -243,7 +260,7 @@ mod tests {
     fn told(facts: GateFacts, metric: GateMetric) -> String {
         match decide(&facts, &GateSettings { metric, ..SETTINGS }) {
             GateDecision::Promote => "promote".to_owned(),
-            GateDecision::Refuse { reason } => format!("refuse: {reason}"),
+            GateDecision::Refuse { reason, .. } => format!("refuse: {reason}"),
             GateDecision::Stop { reason } => format!("stop: {reason}"),
             GateDecision::Wait { reason } => format!("wait: {reason}"),
         }

@@ -40,6 +40,7 @@ impl Impressions {
             shown_micros: impression.at.micros(),
             labelled_micros: impression.arrived.micros(),
             place: impression.place,
+            provenance: impression.provenance,
         })?;
         self.keys.push(impression.key);
         Ok(())
@@ -64,9 +65,9 @@ impl Impressions {
     /// The impressions in the order in which they were added.
     pub fn iter(&self) -> impl Iterator<Item = Impression<'_>> {
         self.keys.iter().enumerate().filter_map(|(row, key)| {
-            let Example { vector, shown_micros, labelled_micros, place, .. } = self.rows.get(row)?;
+            let Example { vector, shown_micros, labelled_micros, place, provenance, .. } = self.rows.get(row)?;
             let (at, arrived) = (EventTime(shown_micros), EventTime(labelled_micros));
-            Some(Impression { key: *key, at, arrived, place, vector })
+            Some(Impression { key: *key, at, arrived, place, vector, provenance })
         })
     }
 
@@ -76,7 +77,7 @@ impl Impressions {
     /// [`ExampleError::Value`] for a vector that is not finite, [`ExampleError::Write`] when Arrow fails.
     pub fn encode(&self, fingerprint: &str, position: &str) -> Result<Vec<u8>, ExampleError> {
         let keys: Vec<String> = self.keys.iter().map(|key| format!("{key:032x}")).collect();
-        encode_with(&self.rows, fingerprint, [(KEYS, keys.concat()), (POSITION, position.to_owned())])
+        encode_with(&self.rows, fingerprint.into(), [(KEYS, keys.concat()), (POSITION, position.to_owned())])
     }
 
     /// Reads a message of [`encode`](Self::encode): the impressions, and the position that they were made at.
@@ -108,15 +109,34 @@ impl Impressions {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::learn::{Asked, Provenance};
+    use crate::model::ModelVersion;
+    use crate::score::Id;
 
     #[test]
     fn impressions_read_back_as_they_were_written() {
         let mut impressions = Impressions::new(2);
+        let unknown = Provenance::unknown();
+        let known = Provenance {
+            asked: Some(Arc::new(Asked::new("r", Some("7"), ModelVersion::parse("00000000000a").as_ref()))),
+            item: Some(Id::Text("tea".into())),
+            propensity: Some(0.25),
+        };
         let shown = [
-            Impression { key: 7, at: EventTime(-5), arrived: EventTime(3), place: 0, vector: &[1.0, 2.0] },
-            Impression { key: u128::MAX, at: EventTime(9), arrived: EventTime(9), place: 3, vector: &[0.5, -2.0] },
+            (7, EventTime(-5), EventTime(3), 0, &[1.0, 2.0], unknown),
+            (u128::MAX, EventTime(9), EventTime(9), 3, &[0.5, -2.0], &known),
         ];
+        let shown = shown.map(|(key, at, arrived, place, vector, provenance)| Impression {
+            key,
+            at,
+            arrived,
+            place,
+            vector,
+            provenance,
+        });
         for impression in shown {
             impressions.push(impression).unwrap();
         }
@@ -130,7 +150,15 @@ mod tests {
     fn a_message_without_keys_is_refused() {
         let mut examples = Examples::new(1);
         let kind = ExampleKind::Positive;
-        let example = Example { vector: &[1.0], kind, sampling: 1.0, shown_micros: 0, labelled_micros: 0, place: 0 };
+        let example = Example {
+            vector: &[1.0],
+            kind,
+            sampling: 1.0,
+            shown_micros: 0,
+            labelled_micros: 0,
+            place: 0,
+            provenance: Provenance::unknown(),
+        };
         examples.push(example).unwrap();
         let message = super::super::encode(&examples, "f").unwrap();
         let error = Impressions::decode(&message, 1, "f").unwrap_err();

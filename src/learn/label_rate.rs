@@ -10,6 +10,9 @@ use super::{Examples, LabelRate};
 /// Parts of the recent span: how finely it moves.
 const PARTS: i64 = 8;
 
+/// Labels that are so many spans from the middle of those that come with them are of a wrong time, and tell of no rate.
+const ASTRAY: i64 = 16;
+
 /// Label rates, as of the newest label.
 #[derive(Debug)]
 pub(super) struct LabelRates {
@@ -18,8 +21,11 @@ pub(super) struct LabelRates {
     parts: BTreeMap<i64, Rate>,
     before: Rate,
     span_micros: i64,
-    /// From when on labels count. At first only positives can come, then the negatives of the same time: neither is a rate.
-    begins_micros: Option<i64>,
+    /// From when on labels count. At first, and after a pause of a span, only positives can come, then the negatives of the
+    /// same time: neither is a rate.
+    begins_micros: i64,
+    /// The newest label's time; none before the first.
+    newest_micros: Option<i64>,
 }
 
 /// Examples and their weights: one that sampling kept stands for those that it left out.
@@ -38,16 +44,21 @@ impl LabelRates {
             parts: BTreeMap::new(),
             before: Rate::default(),
             span_micros,
-            begins_micros: None,
+            begins_micros: i64::MIN,
+            newest_micros: None,
         }
     }
 
     /// Adds examples.
     pub(super) fn record(&mut self, examples: &Examples) {
         let rows = examples.labels().iter().zip(examples.sampling()).zip(examples.labelled_micros());
+        let middle = middle(examples.labelled_micros());
         for ((label, sampling), labelled) in rows {
-            let begins = *self.begins_micros.get_or_insert(labelled.saturating_add(self.span_micros));
-            if *labelled >= begins {
+            if labelled.abs_diff(middle) > self.span_micros.saturating_mul(ASTRAY).unsigned_abs() {
+                continue;
+            }
+            self.follow(*labelled);
+            if *labelled >= self.begins_micros {
                 let part = labelled.div_euclid(self.part_micros);
                 self.parts.entry(part).or_default().add(*label, *sampling);
             }
@@ -56,6 +67,23 @@ impl LabelRates {
         while let Some(oldest) = self.parts.first_entry().filter(|oldest| *oldest.key() <= newest - PARTS) {
             self.before.merge(oldest.remove());
         }
+    }
+
+    /// Begins, and begins again where labels go on at quite another time.
+    fn follow(&mut self, labelled: i64) {
+        let far = self.span_micros.saturating_mul(ASTRAY);
+        let goes_on = self.newest_micros.is_some_and(|newest| {
+            labelled <= newest.saturating_add(self.span_micros) && labelled >= newest.saturating_sub(far)
+        });
+        if goes_on {
+            self.newest_micros = self.newest_micros.max(Some(labelled));
+            return;
+        }
+        for rate in std::mem::take(&mut self.parts).into_values() {
+            self.before.merge(rate);
+        }
+        self.newest_micros = Some(labelled);
+        self.begins_micros = labelled.saturating_add(self.span_micros);
     }
 
     /// The rate of recent examples, and of all before them.
@@ -86,16 +114,88 @@ impl Rate {
     }
 }
 
+/// The time in the middle, which a few wrong ones do not move far.
+fn middle(times: &[i64]) -> i64 {
+    let mut times = times.to_vec();
+    let place = times.len() / 2;
+    if times.is_empty() { 0 } else { *times.select_nth_unstable(place).1 }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::learn::{Example, ExampleKind};
+    use crate::learn::{Example, ExampleKind, Provenance};
 
     fn add(rates: &mut LabelRates, kind: ExampleKind, sampling: f32, labelled_micros: i64) {
         let mut examples = Examples::new(1);
-        let example = Example { vector: &[0.0], kind, sampling, shown_micros: 0, labelled_micros, place: 0 };
+        let example = Example {
+            vector: &[0.0],
+            kind,
+            sampling,
+            shown_micros: 0,
+            labelled_micros,
+            place: 0,
+            provenance: Provenance::unknown(),
+        };
         examples.push(example).unwrap();
         rates.record(&examples);
+    }
+
+    /// The time of each label in microseconds: a positive where it is even.
+    fn add_all(rates: &mut LabelRates, times: impl IntoIterator<Item = i64>) {
+        let mut examples = Examples::new(1);
+        for labelled_micros in times {
+            let kind = if labelled_micros % 2 == 0 { ExampleKind::Positive } else { ExampleKind::Negative };
+            let example = Example {
+                vector: &[0.0],
+                kind,
+                sampling: 1.0,
+                shown_micros: 0,
+                labelled_micros,
+                place: 0,
+                provenance: Provenance::unknown(),
+            };
+            examples.push(example).unwrap();
+        }
+        rates.record(&examples);
+    }
+
+    /// A first label of 1970 made all that follow count at once: positives, which come first, were the rate.
+    #[test]
+    fn labels_that_go_on_at_quite_another_time_begin_anew() {
+        const TODAY: i64 = 1_700_000_000_000_000;
+        let mut rates = LabelRates::new(80);
+        add_all(&mut rates, [0, 2]);
+        add_all(&mut rates, (0..40).map(|number| TODAY + 2 * number));
+        assert_eq!(rates.facts().0.examples, 0, "positives of the first span are no rate");
+        add_all(&mut rates, (80..160).map(|number| TODAY + number));
+        let (recent, before) = rates.facts();
+        assert_eq!((recent.examples, before.examples), (80, 0));
+        assert!((recent.rate - 0.5).abs() < 1e-12);
+        // The same after a night without labels: what was counted is of before.
+        let morning = TODAY + 10_000;
+        add_all(&mut rates, (0..40).map(|number| morning + 2 * number));
+        let (recent, before) = rates.facts();
+        assert_eq!((recent.examples, before.examples), (0, 80));
+    }
+
+    #[test]
+    fn single_labels_of_a_wrong_time_move_nothing() {
+        let mut rates = LabelRates::new(80);
+        add_all(&mut rates, (0..160).chain([9_000_000, -9_000_000]));
+        add_all(&mut rates, (160..200).chain([9_000_000]));
+        let (recent, before) = rates.facts();
+        assert_eq!(recent.examples + before.examples, 120, "those from the second span on, all of them");
+    }
+
+    #[test]
+    fn labels_that_come_back_from_the_future_count_again() {
+        let mut rates = LabelRates::new(80);
+        add_all(&mut rates, 0..160);
+        add_all(&mut rates, (0..160).map(|number| 9_000_000 + number));
+        add_all(&mut rates, 160..400);
+        let (recent, _) = rates.facts();
+        assert!(recent.examples > 0 && (recent.rate - 0.5).abs() < 0.1, "{recent:?}");
     }
 
     #[test]

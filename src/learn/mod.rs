@@ -12,6 +12,7 @@
 //! - [`join`]: an impression waits with its exact vector until feedback or the end of its window labels it.
 //! - [`Examples`]: labelled vectors, column by column; [`encode`] and [`decode`] carry them as messages that say by
 //!   themselves what they are and are refused when they belong to another vector.
+//! - [`ExampleTable`]: the same with a column per column of the vector, for other programs.
 //! - [`Reservoir`]: a uniform sample of older examples, because a model that sees only the newest forgets.
 //! - [`Prequential`]: what the learning model and a frozen reference predicted before they were told the label.
 //! - [`Learner`]: examples in, a model that has learnt from them and knows how well it does; its [`CheckpointHead`] says
@@ -40,22 +41,27 @@ pub mod join;
 mod key;
 mod label_rate;
 mod learner;
+mod provenance;
 mod reservoir;
+mod table;
 #[cfg(test)]
 mod testing;
 
 pub use checkpoint::{CHECKPOINT_FORMAT, CheckpointHead, read_head};
-pub use codec::{decode, encode};
+pub use codec::{VectorName, decode, decode_complete, encode};
 pub(crate) use error::{ExampleError, LearnError};
 pub(crate) use evaluate::{
     EvaluationError, EvaluationReport, HorizonReport, Interval, Metrics, Prediction, Prequential,
 };
 pub use example::{Example, ExampleKind, Examples};
-pub(crate) use gate::{GateDecision, GateFacts, GateMetric, GateSettings, LabelRate, decide};
+pub(crate) use gate::{GateDecision, GateFacts, GateMetric, GateSettings, LabelRate, Refusal, decide};
 pub use impressions::Impressions;
 pub use join::{Impression, LabelJoin};
 pub(crate) use join::{JoinError, JoinSettings, LabelCounts};
 pub(crate) use key::{JoinKey, can_join, join_keys};
 pub use learner::Learner;
 pub(crate) use learner::{LearnerSettings, Learnt, LeftOut, Lesson, MOST_SKIPPED};
+pub(crate) use provenance::is_short;
+pub use provenance::{Asked, Provenance};
 pub use reservoir::Reservoir;
+pub(crate) use table::ExampleTable;

@@ -6,7 +6,7 @@ use rand::seq::index;
 use rand_chacha::ChaCha8Rng;
 
 use super::codec::{decode_with, encode_with};
-use super::{Example, ExampleError, Examples};
+use super::{Example, ExampleError, Examples, Provenance};
 use crate::feature::Inputs;
 
 const SEEN: &str = "tidewheel.reservoir.seen";
@@ -44,6 +44,8 @@ impl Reservoir {
     /// [`ExampleError::Width`] when its vector is of another width.
     pub fn offer(&mut self, example: Example<'_>) -> Result<(), ExampleError> {
         self.held.expect_width(example.vector.len())?;
+        // Nothing is learnt from it, and it would take more memory than the vector.
+        let example = Example { provenance: Provenance::unknown(), ..example };
         self.seen = self.seen.saturating_add(1);
         if self.held.len() < self.capacity {
             return self.held.push(example);
@@ -93,7 +95,7 @@ impl Reservoir {
     pub fn save(&self, fingerprint: &str) -> Result<Vec<u8>, ExampleError> {
         let position = self.random.get_word_pos().to_string();
         let more = [(SEEN, self.seen.to_string()), (SEED, self.seed.to_string()), (POSITION, position)];
-        encode_with(&self.held, fingerprint, more)
+        encode_with(&self.held, fingerprint.into(), more)
     }
 
     /// The reservoir that was saved, now of `capacity` rows.
@@ -145,7 +147,15 @@ mod tests {
 
     fn example(vector: &[f32]) -> Example<'_> {
         let kind = ExampleKind::Negative;
-        Example { vector, kind, sampling: 1.0, shown_micros: vector[0] as i64, labelled_micros: 0, place: 0 }
+        Example {
+            vector,
+            kind,
+            sampling: 1.0,
+            shown_micros: vector[0] as i64,
+            labelled_micros: 0,
+            place: 0,
+            provenance: Provenance::unknown(),
+        }
     }
 
     fn offer(reservoir: &mut Reservoir, numbers: std::ops::Range<usize>) {

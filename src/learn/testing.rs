@@ -5,7 +5,7 @@ use std::ops::Range;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::{Example, ExampleKind, Examples, GateMetric, GateSettings, Learner, LearnerSettings};
+use super::{Example, ExampleKind, Examples, GateMetric, GateSettings, Learner, LearnerSettings, Provenance};
 use crate::model::gradient::Loss;
 use crate::model::onnx::Document;
 use crate::model::optimiser::OptimizerSpec;
@@ -95,6 +95,7 @@ pub(super) fn example(vector: &[f32], number: u64) -> Example<'_> {
         shown_micros: micros,
         labelled_micros: micros,
         place: 0,
+        provenance: Provenance::unknown(),
     }
 }
 

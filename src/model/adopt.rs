@@ -1,7 +1,7 @@
 //! Tying a model to another vector that has the same values: its weights stay, its metadata changes.
 
 use super::{ModelError, ModelVersion, Signature, fit, metadata, onnx::Document};
-use crate::feature::Inputs;
+use crate::feature::{Inputs, VectorPlan};
 
 /// A file that is tied to the vector of now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,16 +13,33 @@ pub(crate) struct Adopted {
     pub(crate) made_for: Option<String>,
 }
 
-/// Ties a file to the vector with this fingerprint and these columns of these types. The same file always gives the same bytes.
+/// The vector that a file is tied to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Tie<'a> {
+    /// Its columns.
+    pub(crate) columns: &'a [String],
+    /// Their types.
+    pub(crate) inputs: &'a Inputs,
+    /// Its fingerprint.
+    pub(crate) fingerprint: &'a str,
+    /// What it is made of, as digests.
+    pub(crate) meaning: &'a str,
+}
+
+impl<'a> Tie<'a> {
+    /// To this vector, of which these are the digests.
+    pub(crate) fn to(vector: &'a VectorPlan, meaning: &'a str) -> Self {
+        let fingerprint = vector.fingerprint().as_str();
+        Self { columns: vector.columns(), inputs: vector.inputs(), fingerprint, meaning }
+    }
+}
+
+/// Ties a file to a vector. The same file always gives the same bytes.
 ///
 /// # Errors
 /// When the bytes are no ONNX model, or its inputs are not these columns: then they are not the same by value.
-pub(crate) fn adopt(
-    bytes: &[u8],
-    columns: &[String],
-    inputs: &Inputs,
-    fingerprint: &str,
-) -> Result<Adopted, ModelError> {
+pub(crate) fn adopt(bytes: &[u8], tie: Tie<'_>) -> Result<Adopted, ModelError> {
+    let Tie { columns, inputs, fingerprint, meaning } = tie;
     let mut document = Document::read(bytes)?;
     let mut entries = document.metadata();
     fit::check_inputs(&Signature::of(document.graph())?, &entries, columns, inputs)?;
@@ -32,6 +49,9 @@ pub(crate) fn adopt(
     let adopted = before.map_or_else(|| from.to_string(), |before| format!("{before},{from}"));
     document.set_metadata(metadata::FINGERPRINT, fingerprint);
     document.set_metadata(metadata::COLUMNS, &columns.join(","));
+    if !meaning.is_empty() {
+        document.set_metadata(metadata::MEANING, meaning);
+    }
     document.set_metadata(metadata::ADOPTED, &adopted);
     Ok(Adopted { bytes: document.write(), from, made_for })
 }
@@ -62,6 +82,11 @@ mod tests {
         build_mlp(&spec).unwrap()
     }
 
+    fn tied(bytes: &[u8], names: &[&str], fingerprint: &str) -> Result<Adopted, ModelError> {
+        let (columns, inputs) = (columns(names), Inputs::from(2));
+        adopt(bytes, Tie { columns: &columns, inputs: &inputs, fingerprint, meaning: "" })
+    }
+
     fn fits(bytes: &[u8], fingerprint: &str) -> bool {
         let columns = columns(&["a", "b"]);
         let binding = Binding { inputs: None, columns: &columns, fingerprint: Some(fingerprint), output: None };
@@ -72,7 +97,7 @@ mod tests {
     #[test]
     fn an_adopted_model_fits_the_vector_of_now_and_has_every_weight() {
         let before = model();
-        let adopted = adopt(&before, &columns(&["a", "b"]), &2.into(), "07fe").unwrap();
+        let adopted = tied(&before, &["a", "b"], "07fe").unwrap();
         assert_eq!((adopted.from.clone(), adopted.made_for.as_deref()), (ModelVersion::of(&before), Some("8a21")));
         assert_eq!(
             [fits(&before, "07fe"), fits(&adopted.bytes, "07fe"), fits(&adopted.bytes, "8a21")],
@@ -80,14 +105,14 @@ mod tests {
         );
         let changes = weight_changes(&Document::read(&before).unwrap(), &Document::read(&adopted.bytes).unwrap());
         assert!(!changes.is_empty() && changes.iter().all(|change| change.largest == Some(0.0)), "{changes:?}");
-        assert_eq!(adopt(&before, &columns(&["a", "b"]), &2.into(), "07fe").unwrap(), adopted, "always the same bytes");
+        assert_eq!(tied(&before, &["a", "b"], "07fe").unwrap(), adopted, "always the same bytes");
     }
 
     #[test]
     fn a_file_remembers_every_version_that_it_was() {
         let first = model();
-        let second = adopt(&first, &columns(&["a", "b"]), &2.into(), "07fe").unwrap().bytes;
-        let third = adopt(&second, &columns(&["a", "b"]), &2.into(), "8a21").unwrap().bytes;
+        let second = tied(&first, &["a", "b"], "07fe").unwrap().bytes;
+        let third = tied(&second, &["a", "b"], "8a21").unwrap().bytes;
         assert_eq!(adopted_from(&first).unwrap(), []);
         assert_eq!(adopted_from(&third).unwrap(), [ModelVersion::of(&first), ModelVersion::of(&second)]);
         assert!(fits(&third, "8a21"));
@@ -95,7 +120,7 @@ mod tests {
 
     #[test]
     fn other_columns_are_not_the_same_by_value() {
-        let error = adopt(&model(), &columns(&["b", "a"]), &2.into(), "07fe").unwrap_err();
+        let error = tied(&model(), &["b", "a"], "07fe").unwrap_err();
         assert!(matches!(error, ModelError::InputsDoNotFit { .. }), "{error}");
     }
 }

@@ -1,7 +1,7 @@
 //! Whether two numbers per row are the probabilities of two classes, or the scores of two tasks: it shows when the model is
 //! run on vectors that differ.
 
-use super::{Link, ModelError, feeding::Feeding, scorer::TRIAL_ROWS, session::Run};
+use super::{Link, ModelError, batches::Batches, scorer::TRIAL_ROWS};
 
 /// How far the two may be from adding up to 1, and each from being a probability.
 const ROUNDING: f32 = 1e-3;
@@ -10,19 +10,19 @@ const ROUNDING: f32 = 1e-3;
 ///
 /// # Errors
 /// [`ModelError::NotTwoClasses`], or what a run on zeros failed with.
-pub(super) fn check(run: &mut Run, feeding: &mut Feeding, (output, link): (&str, Link)) -> Result<(), ModelError> {
-    let columns = feeding.inputs().len();
-    let zeros = vec![0.0; TRIAL_ROWS * feeding.width()];
-    let Some(doubt) = doubt(run, feeding, link, &zeros, TRIAL_ROWS)? else { return Ok(()) };
+pub(super) fn check(batches: &mut Batches, (output, link): (&str, Link)) -> Result<(), ModelError> {
+    let columns = batches.inputs().len();
+    let zeros = vec![0.0; TRIAL_ROWS * batches.inputs().width()];
+    let Some(doubt) = doubt(batches, link, &zeros, TRIAL_ROWS)? else { return Ok(()) };
     // Whatever the weights, two sigmoids of zeros are 0.5 each. Ids of 0 and 1 are in every table worth the name.
     let every_other = |first: usize| -> Vec<f32> {
         (0..columns).map(|column| if (column + first).is_multiple_of(2) { 0.0 } else { 1.0 }).collect()
     };
     let mut differing = Vec::new();
     for numbers in [vec![1.0; columns], every_other(0), every_other(1)] {
-        feeding.inputs().append_row(&numbers, &mut differing);
+        batches.inputs().append_row(&numbers, &mut differing);
     }
-    let reason = match (doubt, self::doubt(run, feeding, link, &differing, 3)) {
+    let reason = match (doubt, self::doubt(batches, link, &differing, 3)) {
         (Doubt::Row(reason), _) | (_, Ok(Some(Doubt::Row(reason)))) => reason,
         (_, Err(error)) => format!("which can't be shown: {error}"),
         (Doubt::None, Ok(_)) => return Ok(()),
@@ -38,21 +38,19 @@ enum Doubt {
 }
 
 /// Runs the model on vectors; nothing where it gives another shape than two numbers per row.
-fn doubt(
-    run: &mut Run,
-    feeding: &mut Feeding,
-    link: Link,
-    matrix: &[f32],
-    rows: usize,
-) -> Result<Option<Doubt>, ModelError> {
-    feeding.fill(matrix, rows)?;
-    run.run(&feeding.feeds(matrix), |shape, values| match shape {
-        [_, 2] => {
-            let pairs = values.as_chunks::<2>().0.iter().map(|pair| pair.map(|output| link.score(output)));
-            Some(pairs.into_iter().find_map(row_in_doubt).map_or(Doubt::None, Doubt::Row))
+fn doubt(batches: &mut Batches, link: Link, matrix: &[f32], rows: usize) -> Result<Option<Doubt>, ModelError> {
+    let mut found = None;
+    batches.run(matrix, rows, |shape, values, _| {
+        if let [_, 2, rest @ ..] = shape
+            && rest.iter().all(|dim| *dim == 1)
+            && !matches!(found, Some(Doubt::Row(_)))
+        {
+            let mut pairs = values.as_chunks::<2>().0.iter().map(|pair| pair.map(|output| link.score(output)));
+            found = Some(pairs.find_map(row_in_doubt).map_or(Doubt::None, Doubt::Row));
         }
-        _ => None,
-    })
+        Ok(())
+    })?;
+    Ok(found)
 }
 
 fn row_in_doubt([one, other]: [f32; 2]) -> Option<String> {
@@ -69,7 +67,7 @@ mod tests {
         Document, GraphBuilder,
         proto::data_type::FLOAT,
     };
-    use crate::model::{Binding, ModelError, ScoreOutput, Session};
+    use crate::model::{Binding, Class, ModelError, ScoreOutput, Session};
 
     /// Two numbers per row: an operator over `x [batch, 2]` times weights.
     fn scores(operator: &str, class: Option<usize>) -> Result<Vec<f32>, ModelError> {
@@ -80,7 +78,8 @@ mod tests {
         graph.node(operator, &["logits"], "two");
         graph.output("two", FLOAT, &[Named("batch"), Fixed(2)]);
         let columns = ["a", "b"].map(str::to_owned);
-        let output = Some(ScoreOutput { name: None, class });
+        let class = class.map(Class::At);
+        let output = Some(ScoreOutput { name: None, class: class.as_ref() });
         let binding = Binding { inputs: None, columns: &columns, fingerprint: None, output };
         let mut scorer = Session::from_bytes(&Document::new(graph.finish()).write(), 1).unwrap().bind(&binding)?;
         let mut scores = Vec::new();
@@ -118,6 +117,33 @@ mod tests {
         );
         assert_near(&scores("Sigmoid", Some(0)).unwrap(), [sigmoid(1.0), sigmoid(3.0)]);
         assert_near(&scores("Sigmoid", Some(1)).unwrap(), [sigmoid(-2.0), sigmoid(0.5)]);
+    }
+
+    /// Three of three columns, which add up to one.
+    #[test]
+    fn of_many_columns_the_one_that_is_named_is_the_score() {
+        let mut graph = GraphBuilder::new("three");
+        graph.input("x", FLOAT, &[Named("batch"), Fixed(3)]);
+        graph.node_with("Softmax", &["x"], "three", &[("axis", 1)]);
+        graph.output("three", FLOAT, &[Named("batch"), Fixed(3)]);
+        let bytes = Document::new(graph.finish()).write();
+        let columns = ["a", "b", "c"].map(str::to_owned);
+        let x = [1.0_f32, 2.0, 4.0, 0.5, 0.0, -1.0];
+        let mut all = Vec::new();
+        for class in (0..3).map(Class::At) {
+            let output = Some(ScoreOutput { name: None, class: Some(&class) });
+            let binding = Binding { inputs: None, columns: &columns, fingerprint: None, output };
+            let mut scores = Vec::new();
+            Session::from_bytes(&bytes, 1).unwrap().bind(&binding).unwrap().score(&x, 2, &mut scores).unwrap();
+            all.push(scores);
+        }
+        for (row, x) in x.chunks(3).enumerate() {
+            let total: f32 = x.iter().map(|x| x.exp()).sum();
+            assert!((0..3).all(|class| (all[class][row] - x[class].exp() / total).abs() < 1e-6), "{all:?}");
+        }
+        let binding = Binding { inputs: None, columns: &columns, fingerprint: None, output: None };
+        let refused = Session::from_bytes(&bytes, 1).unwrap().bind(&binding).unwrap_err().to_string();
+        assert!(refused.contains("say which with class under [model]"), "{refused}");
     }
 
     #[test]

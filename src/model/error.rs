@@ -5,7 +5,11 @@ mod runtime;
 
 pub(crate) use runtime::RuntimeError;
 
-use super::{objective::ObjectiveError, trial::TrialError};
+use super::{
+    objective::ObjectiveError,
+    onnx::{FileError, UpgradeError},
+    trial::TrialError,
+};
 
 /// Why a model could not be loaded, bound to a vector, built or run.
 #[derive(Debug, thiserror::Error)]
@@ -43,12 +47,9 @@ pub enum ModelError {
         /// The part, in the plural.
         what: &'static str,
     },
-    /// Weights outside the file.
-    #[error("tensor {tensor:?} has its values in another file: save the model with all weights inside")]
-    ExternalData {
-        /// Its name.
-        tensor: String,
-    },
+    /// The file on disk, or what it refers to.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// A loop whose end is not known.
     #[error(
         "loop {node:?} may never end: its trip count must be a constant in the file, and loops together at most {limit} \
@@ -104,7 +105,7 @@ pub enum ModelError {
     },
     /// No output can be used as the score.
     #[error(
-        "no score in the model: {reason}; a score is a float32 output of shape [batch], [batch, 1] or [batch, 2]; the model has {model}"
+        "no score in the model: {reason}; a score is an output of floats of shape [batch], [batch, 1] or [batch, columns]; the model has {model}"
     )]
     OutputDoesNotFit {
         /// What is wrong.
@@ -114,15 +115,16 @@ pub enum ModelError {
     },
     /// The model was made for another vector of the same shape.
     #[error(
-        "the model was made for vector {model}, the pipeline's is now {vector}: vector.sql, or the SQL of a table that it joins, \
-         has changed. Where every value stays what it was, \"tidewheel model adopt FOLDER\" goes on with the same weights; \
-         otherwise put a model for the vector of now in its place"
+        "the model was made for vector {model}, the pipeline's is now {vector}: {changed}. Where every value stays what it was, \
+         \"tidewheel model adopt FOLDER\" goes on with the same weights; otherwise put a model for the vector of now in its place"
     )]
     FingerprintDiffers {
         /// The fingerprint in the model.
         model: String,
         /// The pipeline's fingerprint.
         vector: String,
+        /// What has changed, in words.
+        changed: String,
     },
     /// Two numbers per row that are not the probabilities of two classes.
     #[error(
@@ -175,17 +177,8 @@ pub enum ModelError {
         shape: String,
     },
     /// Operators in forms that are not known.
-    #[error(
-        "the model is written for operator set {found}, training knows {first} to {last}: export it with one of those"
-    )]
-    OperatorSet {
-        /// The model's.
-        found: i64,
-        /// The oldest that is known.
-        first: i64,
-        /// The newest that is known.
-        last: i64,
-    },
+    #[error(transparent)]
+    Upgrade(#[from] UpgradeError),
     /// The model has a value of a name that the gradient graph needs.
     #[error("the model has a value {name:?}, a name that training uses: rename it")]
     NameTaken {
@@ -286,7 +279,7 @@ pub enum ModelError {
     },
     /// The output of a run has another shape than one score per row.
     #[error(
-        "output {output:?} has shape {shape:?} for {rows} rows: a score is [{rows}] or [{rows}, 1], or [{rows}, 2] where class under [model] may name a column"
+        "output {output:?} has shape {shape:?} for {rows} rows: a score is [{rows}] or [{rows}, 1], or [{rows}, columns] where class under [model] may name one"
     )]
     OutputShape {
         /// The output.

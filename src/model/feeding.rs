@@ -43,6 +43,8 @@ struct Tensor {
 enum Buffer {
     Float32(Vec<f32>),
     Float64(Vec<f64>),
+    /// Of an input that casts them to float16.
+    Float16(Vec<f32>),
     Int64(Vec<i64>),
     Int32(Vec<i32>),
     Bool(Vec<bool>),
@@ -79,15 +81,25 @@ impl Feeding {
     /// [`ModelError::MatrixSize`] for vectors of another size, [`ModelError::NotWhole`] or [`ModelError::NotHeld`] for a value
     /// that an input cannot take.
     pub(super) fn fill(&mut self, matrix: &[f32], rows: usize) -> Result<(), ModelError> {
+        self.check_size(matrix, rows)?;
         let width = self.inputs.width();
-        if rows.checked_mul(width) != Some(matrix.len()) {
-            return Err(ModelError::MatrixSize { values: matrix.len(), rows, columns: width });
-        }
         self.dims = [rows, width];
         match &mut self.way {
             Way::Matrix { .. } => Ok(()),
             Way::Apart(tensors) => tensors.iter_mut().try_for_each(|tensor| tensor.fill(matrix, rows, width)),
         }
+    }
+
+    /// Refuses vectors of another size than `rows` of these columns.
+    ///
+    /// # Errors
+    /// [`ModelError::MatrixSize`].
+    pub(super) fn check_size(&self, matrix: &[f32], rows: usize) -> Result<(), ModelError> {
+        let width = self.inputs.width();
+        if rows.checked_mul(width) == Some(matrix.len()) {
+            return Ok(());
+        }
+        Err(ModelError::MatrixSize { values: matrix.len(), rows, columns: width })
     }
 
     /// The model's inputs for the vectors that were just taken in.
@@ -152,6 +164,7 @@ impl Buffer {
     fn of(element: ElementType) -> Self {
         match element {
             ElementType::Float64 => Self::Float64(Vec::new()),
+            ElementType::Float16 => Self::Float16(Vec::new()),
             ElementType::Int64 => Self::Int64(Vec::new()),
             ElementType::Int32 => Self::Int32(Vec::new()),
             ElementType::Bool => Self::Bool(Vec::new()),
@@ -162,7 +175,7 @@ impl Buffer {
 
     fn clear(&mut self) {
         match self {
-            Self::Float32(values) => values.clear(),
+            Self::Float32(values) | Self::Float16(values) => values.clear(),
             Self::Float64(values) => values.clear(),
             Self::Int64(values) => values.clear(),
             Self::Int32(values) => values.clear(),
@@ -182,6 +195,7 @@ impl Buffer {
     fn push(&mut self, number: Number) -> Result<(), Number> {
         let pushed = match self {
             Self::Float32(values) => number.float32().map(|number| values.push(number)),
+            Self::Float16(values) => number.float16().map(|number| values.push(number)),
             Self::Float64(values) => number.float64().map(|number| values.push(number)),
             Self::Int64(values) => number.int64().map(|number| values.push(number)),
             Self::Int32(values) => {
@@ -197,7 +211,7 @@ impl Buffer {
 
     fn as_values(&self) -> Values<'_> {
         match self {
-            Self::Float32(values) => Values::Float32(values),
+            Self::Float32(values) | Self::Float16(values) => Values::Float32(values),
             Self::Float64(values) => Values::Float64(values),
             Self::Int64(values) => Values::Int64(values),
             Self::Int32(values) => Values::Int32(values),
@@ -212,6 +226,7 @@ fn refused(column: String, row: usize, number: Number, into: &Buffer) -> ModelEr
     let input = match into {
         Buffer::Float32(_) => "float32",
         Buffer::Float64(_) => "float64",
+        Buffer::Float16(_) => "float16",
         Buffer::Int64(_) => "int64",
         Buffer::Int32(_) => "int32",
         Buffer::Bool(_) => "bool",

@@ -1,14 +1,18 @@
 //! Does a model fit a vector? A decision on declared names, types and shapes; nothing is run.
 //!
-//! How the columns find their inputs, `route.rs` says. The batch dimension must be free, because the number of rows differs from
-//! one batch to the next.
+//! How the columns find their inputs, `route.rs` says; which number is the score, `output.rs`; and what follows where the file fixes
+//! the number of rows, `batches.rs`.
 
 use std::collections::BTreeMap;
 
 use super::{
-    ModelError, metadata,
+    ModelError, ScoreOutput,
+    batches::{FixedBatch, fixed_batch},
+    changes::UNKNOWN_CHANGE,
+    metadata,
+    output::find_output,
     route::{Column, Gives, Route, find},
-    signature::{ElementType, Signature, TensorSpec, list},
+    signature::{ElementType, Signature, list},
 };
 use crate::feature::Inputs;
 
@@ -25,22 +29,17 @@ pub struct Binding<'a> {
     pub output: Option<ScoreOutput<'a>>,
 }
 
-/// Which number of a model's outputs is the score.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct ScoreOutput<'a> {
-    /// The output; not needed when only one can be it.
-    pub name: Option<&'a str>,
-    /// Its column, 0 or 1, where it has two; not needed when they are the probabilities of two classes: then it is 1.
-    pub class: Option<usize>,
-}
-
 /// How the vector goes in and where the score comes out.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Fit {
     pub(super) routes: Vec<Route>,
     pub(super) output: String,
+    /// Its type.
+    pub(super) element: ElementType,
     /// The column of the output that is the score, where somebody has said so.
     pub(super) class: Option<usize>,
+    /// How many rows the model takes, where that is not free.
+    pub(super) batch: Option<FixedBatch>,
 }
 
 impl Binding<'_> {
@@ -57,14 +56,16 @@ pub(super) fn decide(
     binding: &Binding,
 ) -> Result<Fit, ModelError> {
     let routes = check_inputs(signature, model_metadata, binding.columns, &binding.inputs())?;
+    let batch = fixed_batch(&signature.inputs).map_err(|reason| does_not_fit(reason, signature, binding.columns))?;
     let wanted = binding.output.unwrap_or_default();
-    let output = find_output(&signature.outputs, &wanted)
+    let (output, class) = find_output(signature, &wanted, batch.as_ref().map(|batch| batch.rows))
         .map_err(|reason| ModelError::OutputDoesNotFit { reason, model: list(&signature.outputs) })?;
     match (model_metadata.get(metadata::FINGERPRINT), binding.fingerprint) {
         (Some(model), Some(vector)) if model != vector => {
-            Err(ModelError::FingerprintDiffers { model: model.clone(), vector: vector.to_owned() })
+            let changed = UNKNOWN_CHANGE.to_owned();
+            Err(ModelError::FingerprintDiffers { model: model.clone(), vector: vector.to_owned(), changed })
         }
-        _ => Ok(Fit { routes, output: output.name.clone(), class: wanted.class }),
+        _ => Ok(Fit { routes, output: output.name.clone(), element: output.element, class, batch }),
     }
 }
 
@@ -90,18 +91,21 @@ pub(super) fn does_not_fit(reason: String, signature: &Signature, columns: &[Str
 }
 
 /// Refuses a matrix whose columns are not those that the model names in its metadata, in that order. Inputs of their own are
-/// found by name, in any order.
+/// found by name, in any order, and are not among these.
 pub(super) fn same_columns(
     routes: &[Route],
     model_metadata: &BTreeMap<String, String>,
     columns: &[String],
 ) -> Result<(), String> {
-    let is_block = |route: &Route| {
-        let own = matches!(columns, [column] if *column == route.input);
-        !own && route.parts.iter().all(|part| part.gives == Gives::Values)
+    let Some(named) = model_metadata.get(metadata::COLUMNS).filter(|named| !named.is_empty()) else { return Ok(()) };
+    let names_of = |route: &Route| -> Vec<&str> {
+        route.parts.iter().filter_map(|part| columns.get(part.column)).map(String::as_str).collect()
     };
-    match (routes, model_metadata.get(metadata::COLUMNS).filter(|named| !named.is_empty())) {
-        ([route], Some(named)) if is_block(route) && *named != columns.join(",") => Err(format!(
+    let is_block = |route: &&Route| {
+        names_of(route) != [route.input.as_str()] && route.parts.iter().all(|part| part.gives == Gives::Values)
+    };
+    match routes.iter().find(is_block) {
+        Some(route) if *named != names_of(route).join(",") => Err(format!(
             "the columns of input {:?} are ({}): vector.sql must select them in this order, under these names",
             route.input,
             named.replace(',', ", ")
@@ -110,47 +114,10 @@ pub(super) fn same_columns(
     }
 }
 
-fn find_output<'a>(outputs: &'a [TensorSpec], wanted: &ScoreOutput<'_>) -> Result<&'a TensorSpec, String> {
-    if let Some(name) = wanted.name {
-        let output = outputs.iter().find(|output| output.name == name);
-        let output = output.ok_or_else(|| format!("there is no output {name:?}"))?;
-        return match (can_be_score(output), wanted.class) {
-            (false, _) => Err(format!("output {name:?} can't be it")),
-            (true, Some(class)) if !may_have_two(output) => Err(one_column(output, class)),
-            (true, _) => Ok(output),
-        };
-    }
-    let mut usable = outputs.iter().filter(|output| can_be_score(output));
-    match (usable.next(), usable.next(), wanted.class) {
-        (Some(output), None, Some(class)) if !may_have_two(output) => Err(one_column(output, class)),
-        (Some(output), None, _) => Ok(output),
-        (Some(_), Some(_), _) => Err("several outputs could be it: name one as output under [model]".to_owned()),
-        (None, _, _) => Err("no output can be it".to_owned()),
-    }
-}
-
-fn one_column(output: &TensorSpec, class: usize) -> String {
-    format!("class = {class} under [model] names one of two columns, output {:?} has one: leave class out", output.name)
-}
-
-/// Whether an output may turn out to have two numbers per row.
-fn may_have_two(output: &TensorSpec) -> bool {
-    matches!(output.dims.as_deref(), None | Some([None, None | Some(2)]))
-}
-
-/// A shape that is not declared in full is left to the first run.
-fn can_be_score(output: &TensorSpec) -> bool {
-    let shape = match output.dims.as_deref() {
-        None | Some([None] | [None, None | Some(1 | 2)]) => true,
-        Some(_) => false,
-    };
-    shape && output.element == ElementType::Float32
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::route::Part;
+    use crate::model::{route::Part, signature::TensorSpec};
 
     fn spec(name: &str, element: ElementType, dims: &[Option<u64>]) -> TensorSpec {
         TensorSpec { name: name.to_owned(), element, dims: Some(dims.to_vec()) }
@@ -168,21 +135,13 @@ mod tests {
 
     /// Binds columns a and b.
     fn try_inputs(inputs: Vec<TensorSpec>) -> Result<Fit, ModelError> {
-        let signature = Signature { inputs, outputs: vec![float("score", &[None, Some(1)])] };
+        let signature = Signature { inputs, outputs: vec![float("score", &[None, Some(1)])], ..Signature::default() };
         let columns = ["a".to_owned(), "b".to_owned()];
         decide(
             &signature,
             &BTreeMap::new(),
             &Binding { inputs: None, columns: &columns, fingerprint: None, output: None },
         )
-    }
-
-    fn try_output(outputs: Vec<TensorSpec>, output: Option<&str>) -> Result<String, ModelError> {
-        let signature = Signature { inputs: vec![float("x", &[None, Some(1)])], outputs };
-        let columns = ["a".to_owned()];
-        let output = output.map(|name| ScoreOutput { name: Some(name), class: None });
-        let binding = Binding { inputs: None, columns: &columns, fingerprint: None, output };
-        decide(&signature, &BTreeMap::new(), &binding).map(|fit| fit.output)
     }
 
     #[test]
@@ -196,8 +155,11 @@ mod tests {
 
     #[test]
     fn the_only_column_of_a_vector_fits_an_input_of_its_name() {
-        let signature =
-            Signature { inputs: vec![spec("a", ElementType::Int64, &[None])], outputs: vec![float("score", &[None])] };
+        let signature = Signature {
+            inputs: vec![spec("a", ElementType::Int64, &[None])],
+            outputs: vec![float("score", &[None])],
+            ..Signature::default()
+        };
         let columns = ["a".to_owned()];
         let binding = Binding { inputs: None, columns: &columns, fingerprint: None, output: None };
         let fit = decide(&signature, &BTreeMap::new(), &binding).unwrap();
@@ -220,11 +182,11 @@ mod tests {
     }
 
     #[test]
-    fn a_fixed_batch_is_refused_with_the_reason() {
-        insta::assert_snapshot!(
-            try_inputs(vec![float("x", &[Some(1), Some(2)])]).unwrap_err(),
-            @r#"the model does not fit the vector: input "x" takes exactly 1 rows, batches vary: export the model with a dynamic batch dimension; the vector gives 2 columns (a, b); the model wants x float32 [1, 2]"#
-        );
+    fn a_fixed_batch_is_told_with_its_input() {
+        let fit = try_inputs(vec![float("x", &[Some(1), Some(2)])]).unwrap();
+        assert_eq!(fit.batch, Some(FixedBatch { input: "x".to_owned(), rows: 1 }));
+        assert_eq!(fit.routes, [route("x", ElementType::Float32, &[0, 1], false)]);
+        assert_eq!(try_inputs(vec![float("x", &[None, Some(2)])]).unwrap().batch, None);
     }
 
     #[test]
@@ -243,44 +205,19 @@ mod tests {
     fn a_type_that_the_vector_cannot_give_is_refused() {
         insta::assert_snapshot!(
             try_inputs(vec![spec("x", ElementType::Other("uint8"), &[None, Some(2)])]).unwrap_err(),
-            @r#"the model does not fit the vector: input "x" is uint8, not float32, float64, int64 or int32; the vector gives 2 columns (a, b); the model wants x uint8 [?, 2]"#
+            @r#"the model does not fit the vector: input "x" is uint8, not float32, float64, float16, int64 or int32; the vector gives 2 columns (a, b); the model wants x uint8 [?, 2]"#
         );
         assert!(try_inputs(vec![float("a", &[None]), spec("b", ElementType::Text, &[None])]).is_err());
         assert!(try_inputs(Vec::new()).is_err());
     }
 
     #[test]
-    fn the_only_usable_output_is_the_score() {
-        let label = spec("label", ElementType::Int64, &[None]);
-        let probabilities = float("probabilities", &[None, Some(2)]);
-        assert_eq!(try_output(vec![label, probabilities], None).unwrap(), "probabilities");
-    }
-
-    #[test]
-    fn two_usable_outputs_need_a_choice() {
-        let outputs = || vec![float("click", &[None]), float("buy", &[None, Some(1)])];
-        assert_eq!(try_output(outputs(), Some("buy")).unwrap(), "buy");
-        insta::assert_snapshot!(
-            try_output(outputs(), None).unwrap_err(),
-            @"no score in the model: several outputs could be it: name one as output under [model]; a score is a float32 output of shape [batch], [batch, 1] or [batch, 2]; the model has click float32 [?], buy float32 [?, 1]"
-        );
-        insta::assert_snapshot!(
-            try_output(outputs(), Some("cart")).unwrap_err(),
-            @r#"no score in the model: there is no output "cart"; a score is a float32 output of shape [batch], [batch, 1] or [batch, 2]; the model has click float32 [?], buy float32 [?, 1]"#
-        );
-    }
-
-    #[test]
-    fn many_classes_and_sequences_are_no_score() {
-        assert!(try_output(vec![float("classes", &[None, Some(10)])], None).is_err());
-        let maps = TensorSpec { name: "maps".to_owned(), element: ElementType::Other("sequence"), dims: None };
-        assert!(try_output(vec![maps], Some("maps")).is_err());
-    }
-
-    #[test]
     fn a_model_of_another_fingerprint_is_refused_and_one_without_is_not() {
-        let signature =
-            Signature { inputs: vec![float("x", &[None, Some(1)])], outputs: vec![float("score", &[None])] };
+        let signature = Signature {
+            inputs: vec![float("x", &[None, Some(1)])],
+            outputs: vec![float("score", &[None])],
+            ..Signature::default()
+        };
         let columns = ["a".to_owned()];
         let bind = |model: Option<&str>, vector| {
             let key = metadata::FINGERPRINT.to_owned();
@@ -303,8 +240,11 @@ mod tests {
     /// The columns of a brought model were taken in the vector's order, whatever they were called.
     #[test]
     fn a_matrix_of_columns_in_another_order_than_the_models_is_refused_with_both_lists() {
-        let signature =
-            Signature { inputs: vec![float("x", &[None, Some(2)])], outputs: vec![float("score", &[None])] };
+        let signature = Signature {
+            inputs: vec![float("x", &[None, Some(2)])],
+            outputs: vec![float("score", &[None])],
+            ..Signature::default()
+        };
         let columns = ["a", "b"].map(str::to_owned);
         let bind = |named: &str| {
             let metadata = BTreeMap::from([(metadata::COLUMNS.to_owned(), named.to_owned())]);
@@ -318,33 +258,9 @@ mod tests {
         assert!(bind("a,c").is_err());
 
         let inputs = vec![float("b", &[None]), float("a", &[None])];
-        let signature = Signature { inputs, outputs: vec![float("score", &[None])] };
+        let signature = Signature { inputs, outputs: vec![float("score", &[None])], ..Signature::default() };
         let metadata = BTreeMap::from([(metadata::COLUMNS.to_owned(), "b,a".to_owned())]);
         let binding = Binding { inputs: None, columns: &columns, fingerprint: None, output: None };
         assert!(decide(&signature, &metadata, &binding).is_ok(), "inputs of their own are found by name");
-    }
-
-    #[test]
-    fn a_class_is_named_only_where_there_can_be_two() {
-        let try_class = |dims: Option<&[Option<u64>]>| {
-            let score = TensorSpec {
-                name: "score".to_owned(),
-                element: ElementType::Float32,
-                dims: dims.map(<[Option<u64>]>::to_vec),
-            };
-            let signature = Signature { inputs: vec![float("x", &[None, Some(1)])], outputs: vec![score] };
-            let columns = ["a".to_owned()];
-            let output = Some(ScoreOutput { name: None, class: Some(0) });
-            let binding = Binding { inputs: None, columns: &columns, fingerprint: None, output };
-            decide(&signature, &BTreeMap::new(), &binding).map(|fit| fit.class)
-        };
-        for dims in [None, Some([None, None]), Some([None, Some(2)])] {
-            assert_eq!(try_class(dims.as_ref().map(<[Option<u64>; 2]>::as_slice)).unwrap(), Some(0), "{dims:?}");
-        }
-        assert!(try_class(Some(&[None, Some(1)])).is_err());
-        insta::assert_snapshot!(
-            try_class(Some(&[None])).unwrap_err(),
-            @r#"no score in the model: class = 0 under [model] names one of two columns, output "score" has one: leave class out; a score is a float32 output of shape [batch], [batch, 1] or [batch, 2]; the model has score float32 [?]"#
-        );
     }
 }

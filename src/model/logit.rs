@@ -5,24 +5,21 @@
 //!   … ─▶ z ─▶ Identity ─▶ Squeeze ─▶ probability       what is run: under the name of the probability stands its logit
 //! ```
 //!
-//! Nothing else reads the Sigmoid there: what the output does not need is left out, and where another node of what it needs
+//! A Sigmoid of doubles that is cast to float32 then is one, too: its logit is. Nothing else reads the Sigmoid there: what the output does not need is left out, and where another node of what it needs
 //! does read it, the model stays as it is.
 
 use super::{
-    gradient::{made_by, prune},
+    gradient::prune,
     link::Link,
     onnx::{
         Document,
-        proto::{GraphProto, NodeProto},
+        proto::{GraphProto, NodeProto, data_type::FLOAT},
     },
 };
 
 /// Replaces the Sigmoid that `output` ends in, up to its shape, and says what is then to be done with the output.
 pub(super) fn expose(document: &mut Document, output: &str) -> Link {
     let graph = document.graph_mut();
-    if made_by(&graph.node, output, &["Sigmoid"]).is_none() {
-        return Link::Identity;
-    }
     let nodes = prune::needed_for(graph.node.clone(), [output]);
     let Some(place) = last_sigmoid(&nodes, output) else { return Link::Identity };
     graph.node = nodes;
@@ -44,12 +41,25 @@ fn last_sigmoid(nodes: &[NodeProto], output: &str) -> Option<usize> {
         if node.op_type() == "Sigmoid" {
             return Some(place);
         }
+        if !keeps_values(node) {
+            return None;
+        }
         value = node.input.first()?;
         let readers = nodes.iter().filter(|node| prune::reads(node).contains(&value));
         // A shape is the same with and without a Sigmoid.
         if readers.filter(|reader| reader.op_type() != "Shape").count() > 1 {
             return None;
         }
+    }
+}
+
+/// Whether what a node gives is what it is given, in another shape or as float32.
+fn keeps_values(node: &NodeProto) -> bool {
+    let is_to_float32 = || node.attribute.iter().any(|one| one.name() == "to" && one.i() == i64::from(FLOAT));
+    match node.op_type() {
+        "Identity" | "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" => true,
+        "Cast" => is_to_float32(),
+        _ => false,
     }
 }
 
@@ -71,7 +81,7 @@ mod tests {
         onnx::{
             Dimension::{Fixed, Named},
             GraphBuilder,
-            proto::data_type::FLOAT,
+            proto::data_type::{DOUBLE, FLOAT, INT64},
         },
     };
 
@@ -126,6 +136,28 @@ mod tests {
         });
         assert_eq!(link(&squeezed), Link::Logistic);
         assert_eq!(link(&ending_in(|graph| graph.node("Flatten", &["p"], "score"))), Link::Logistic);
+    }
+
+    /// Trees of other libraries are computed in double.
+    #[test]
+    fn a_sigmoid_of_doubles_is_found_behind_its_cast() {
+        let cast = |to| {
+            let mut graph = GraphBuilder::new("sigmoid of doubles");
+            graph.input("x", FLOAT, &[Named("batch"), Fixed(1)]);
+            graph.node_with("Cast", &["x"], "z", &[("to", i64::from(DOUBLE))]);
+            graph.node("Sigmoid", &["z"], "p");
+            graph.node_with("Cast", &["p"], "as_asked", &[("to", i64::from(to))]);
+            graph.node_with("Cast", &["as_asked"], "score", &[("to", i64::from(FLOAT))]);
+            graph.output("score", FLOAT, &[Named("batch"), Named("columns")]);
+            Document::new(graph.finish())
+        };
+        let mut scores = Vec::new();
+        let mut scorer = scorer(&cast(FLOAT));
+        scorer.score(&[-30.0, 40.0], 2, &mut scores).unwrap();
+        assert_eq!(scorer.link(), Link::Logistic);
+        assert_eq!(scores, [logistic(-30.0) as f32, 1.0]);
+        // Of whole numbers nothing of the logit is left.
+        assert_eq!(link(&cast(INT64)), Link::Identity);
     }
 
     #[test]

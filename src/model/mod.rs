@@ -18,6 +18,8 @@
 //! Before a pipeline starts, a model is tried on 1, 2 and 3 rows, and what is to be trained must be a probability where the
 //! loss needs one; an [`Activation`] makes one of a logit.
 //!
+//! [`import`] makes such a file of a LightGBM, XGBoost or CatBoost model.
+//!
 //! The same document also trains: [`gradient`] writes the graph that computes a loss and its gradients, [`train`] runs it
 //! on labelled vectors, and [`optimiser`] moves the weights.
 //!
@@ -29,12 +31,15 @@
 
 mod activation;
 mod adopt;
+mod batches;
+mod changes;
 mod classes;
 mod deepfm;
 mod error;
 mod feeding;
 mod fit;
 pub mod gradient;
+pub(crate) mod import;
 mod layer;
 mod layout;
 mod link;
@@ -45,6 +50,8 @@ mod mlp;
 mod objective;
 pub mod onnx;
 pub mod optimiser;
+mod output;
+mod precision;
 mod route;
 mod runtime;
 mod scorer;
@@ -55,10 +62,12 @@ mod trial;
 mod version;
 
 pub use activation::Activation;
-pub(crate) use adopt::{Adopted, adopt, adopted_from};
+pub(crate) use adopt::{Adopted, Tie, adopt, adopted_from};
+pub(crate) use batches::{FixedBatch, free_batch};
+pub(crate) use changes::changes_since;
 pub use deepfm::{DeepFmSpec, build_deepfm};
 pub(crate) use error::{ModelError, RuntimeError};
-pub use fit::{Binding, ScoreOutput};
+pub use fit::Binding;
 pub(crate) use layout::lay_out;
 pub use link::Link;
 pub(crate) use link::logistic;
@@ -66,6 +75,7 @@ pub use lstm::{LstmSpec, build_lstm};
 pub use mixing::Mixing;
 pub use mlp::{MlpSpec, build_mlp};
 pub(crate) use objective::{ObjectiveError, expect_probability};
+pub use output::{Class, ScoreOutput};
 pub(crate) use runtime::{RuntimeOrigin, find_runtime, runtime_version};
 pub use scorer::Scorer;
 pub use session::Session;
@@ -80,8 +90,12 @@ pub mod metadata {
     pub const FINGERPRINT: &str = "tidewheel.fingerprint";
     /// The columns of that vector in order, separated by commas.
     pub const COLUMNS: &str = "tidewheel.columns";
+    /// What the vector was made of: a line of a digest and a name for each piece.
+    pub const MEANING: &str = "tidewheel.meaning";
     /// The versions that the file had while it was tied to earlier vectors with the same values, separated by commas.
     pub const ADOPTED: &str = "tidewheel.adopted";
+    /// How the key begins of the classes that the columns of an output stand for; its name follows. A list in JSON.
+    pub const CLASSES: &str = "tidewheel.classes.";
     /// What `tidewheel model new` built: `mlp`, `deepfm` or `lstm`.
     pub const KIND: &str = "tidewheel.kind";
 }

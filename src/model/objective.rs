@@ -1,7 +1,7 @@
 //! Whether what a model gives is what training holds against labels.
 
 use super::{
-    Link, ModelError, Scorer, gradient,
+    ElementType, Link, ModelError, Scorer, gradient,
     onnx::Document,
     trial::{self, scores_alone},
 };
@@ -15,8 +15,8 @@ const ROUNDING: f32 = 1e-5;
 pub enum ObjectiveError {
     /// A model that learns otherwise.
     #[error(
-        "{kind} can't be trained by gradients (operator {operator} of node {node:?}): remove [train], and put another file there \
-         when the model has been trained elsewhere"
+        "{kind} can't be trained here (operator {operator} of node {node:?}), only scored: remove [train], train the model anew \
+         outside, and bring it in with \"tidewheel model add FOLDER FILE\""
     )]
     NotByGradients {
         /// What kind of model it is, in the plural.
@@ -25,6 +25,32 @@ pub enum ObjectiveError {
         operator: String,
         /// The node, by its name or else its first output.
         node: String,
+    },
+    /// Numbers of another size at an end of the model.
+    #[error(
+        "{what} {name:?} is {element}, and training computes in float32: export the model in float32 (PyTorch: model.float()), or \
+         remove [train]"
+    )]
+    OtherPrecision {
+        /// Whether it is an input or an output.
+        what: &'static str,
+        /// Its name.
+        name: String,
+        /// Its type.
+        element: ElementType,
+    },
+    /// A model that takes one number of rows.
+    #[error(
+        "input {input:?} takes exactly {rows} row(s), and training takes as many as there are: export the model with a first \
+         dimension that is free ({remedy}), or remove [train]"
+    )]
+    FixedBatch {
+        /// The input.
+        input: String,
+        /// How many.
+        rows: usize,
+        /// How exporters are told.
+        remedy: String,
     },
     /// An output that a probability is expected of.
     #[error("output {output:?} is no probability, and loss = \"binary_cross_entropy\" needs one: {why}")]
@@ -49,9 +75,11 @@ pub enum ObjectiveError {
 impl Judged for ObjectiveError {
     fn judgement(&self) -> Judgement {
         match self {
-            Self::NotByGradients { .. } | Self::NoProbability { .. } | Self::AlreadyProbability { .. } => {
-                Judgement::OPERATOR
-            }
+            Self::NotByGradients { .. }
+            | Self::OtherPrecision { .. }
+            | Self::FixedBatch { .. }
+            | Self::NoProbability { .. }
+            | Self::AlreadyProbability { .. } => Judgement::OPERATOR,
         }
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!   vector               model
-//!   user_id  ──────────▶ user_id      int64   [batch]        an input of the column's name: float32, float64, int64, int32,
-//!   recent   ──────────▶ recent       int64   [batch, 20]    bool, and string for a text; a list is padded with zeros
+//!   user_id  ──────────▶ user_id      int64   [batch]        an input of the column's name: float32, float64, float16, int64,
+//!   recent   ──────────▶ recent       int64   [batch, 20]    int32, bool, and string for a text; a list is padded with zeros
 //!      └───────────────▶ recent_mask  bool    [batch, 20]    1 where a list has a value (`_length`: how many it has)
 //!   price, views  ─────▶ dense        float32 [batch, 2]     the columns without an input of their own, in their order
 //! ```
@@ -135,18 +135,18 @@ fn own(input: &TensorSpec, column: Column<'_>, number: usize) -> Result<Route, S
     let name = &input.name;
     let (wanted, takes) = match column.form {
         Form::Text => ("string", input.element == ElementType::Text),
-        Form::Number => {
-            ("float32, float64, int64, int32 or bool", is_number(input.element) || input.element == ElementType::Bool)
-        }
-        Form::List(_) => ("float32, float64, int64 or int32", is_number(input.element)),
+        Form::Number => (
+            "float32, float64, float16, int64, int32 or bool",
+            is_number(input.element) || input.element == ElementType::Bool,
+        ),
+        Form::List(_) => ("float32, float64, float16, int64 or int32", is_number(input.element)),
     };
     if !takes {
         return Err(format!("input {name:?} is {}, not {wanted}", input.element));
     }
     let (width, is_flat) = match (column.form, input.dims.as_deref()) {
-        (_, Some([Some(batch)] | [Some(batch), _])) => return Err(fixed_batch(name, *batch)),
-        (Form::List(most), Some([None, Some(length)])) => (list_width(name, most, *length)?, false),
-        (Form::List(_), Some([None, None])) => {
+        (Form::List(most), Some([_, Some(length)])) => (list_width(name, most, *length)?, false),
+        (Form::List(_), Some([_, None])) => {
             return Err(format!(
                 "input {name:?} has no fixed length: export it with the most values that a list has, [batch, 20] for example"
             ));
@@ -154,8 +154,8 @@ fn own(input: &TensorSpec, column: Column<'_>, number: usize) -> Result<Route, S
         (Form::List(_), _) => {
             return Err(format!("input {name:?} is not of shape [batch, length], column {name:?} is a list"));
         }
-        (_, Some([None])) => (1, true),
-        (_, Some([None, Some(1) | None])) => (1, false),
+        (_, Some([_])) => (1, true),
+        (_, Some([_, Some(1) | None])) => (1, false),
         _ => return Err(format!("input {name:?} is not of shape [batch] or [batch, 1]")),
     };
     let parts = vec![Part { column: number, gives: Gives::Values, width }];
@@ -176,7 +176,7 @@ fn list_width(input: &str, most: Option<usize>, length: u64) -> Result<usize, St
 fn block(input: &TensorSpec, columns: &[Column<'_>], taken: &[usize]) -> Result<Route, String> {
     let name = &input.name;
     if !is_number(input.element) {
-        return Err(format!("input {name:?} is {}, not float32, float64, int64 or int32", input.element));
+        return Err(format!("input {name:?} is {}, not float32, float64, float16, int64 or int32", input.element));
     }
     let taken: Vec<(usize, Column<'_>)> =
         taken.iter().filter_map(|column| Some((*column, *columns.get(*column)?))).collect();
@@ -185,8 +185,7 @@ fn block(input: &TensorSpec, columns: &[Column<'_>], taken: &[usize]) -> Result<
     }
     let has_all = taken.len() == columns.len();
     let width = match input.dims.as_deref() {
-        Some([Some(batch), _]) => return Err(fixed_batch(name, *batch)),
-        Some([None, width]) => *width,
+        Some([_, width]) => *width,
         _ if has_all => return Err(format!("input {name:?} is not of shape [batch, {}]", columns.len())),
         _ => return Err(format!("input {name:?} is not of shape [batch, columns]")),
     };
@@ -243,11 +242,10 @@ fn about_list(input: &TensorSpec, columns: &[Column<'_>], routes: &[Route]) -> R
         return Err(format!("input {name:?} is {}, not a number", input.element));
     }
     let (width, is_flat) = match (gives, input.dims.as_deref()) {
-        (_, Some([Some(batch)] | [Some(batch), _])) => return Err(fixed_batch(name, *batch)),
-        (Gives::Mask, Some([None, Some(width)])) if *width == length as u64 => (length, false),
-        (Gives::Mask, Some([None, None])) => (length, false),
-        (Gives::Length, Some([None])) => (1, true),
-        (Gives::Length, Some([None, Some(1) | None])) => (1, false),
+        (Gives::Mask, Some([_, Some(width)])) if *width == length as u64 => (length, false),
+        (Gives::Mask, Some([_, None])) => (length, false),
+        (Gives::Length, Some([_])) => (1, true),
+        (Gives::Length, Some([_, Some(1) | None])) => (1, false),
         (Gives::Mask, _) => return Err(format!("input {name:?} is not of shape [batch, {length}]")),
         _ => return Err(format!("input {name:?} is not of shape [batch] or [batch, 1]")),
     };
@@ -271,11 +269,8 @@ fn may_be_block(input: &TensorSpec) -> bool {
 }
 
 fn is_number(element: ElementType) -> bool {
-    matches!(element, ElementType::Float32 | ElementType::Float64 | ElementType::Int64 | ElementType::Int32)
-}
-
-fn fixed_batch(name: &str, batch: u64) -> String {
-    format!("input {name:?} takes exactly {batch} rows, batches vary: export the model with a dynamic batch dimension")
+    use ElementType::{Float16, Float32, Float64, Int32, Int64};
+    matches!(element, Float32 | Float64 | Float16 | Int64 | Int32)
 }
 
 #[cfg(test)]

@@ -1,11 +1,14 @@
 //! Vectors in, scores out.
 
 use super::{
-    Activation, Link, Mixing, ModelError, ModelVersion, classes,
+    Activation, Link, Mixing, ModelError, ModelVersion,
+    batches::{Batches, FixedBatch, free_batch},
+    classes,
     feeding::Feeding,
     fit::Fit,
     mixing,
     session::{Facts, Run},
+    trial::TrialError,
 };
 use crate::feature::Inputs;
 
@@ -16,8 +19,7 @@ pub(super) const TRIAL_ROWS: usize = 2;
 /// A model bound to a vector: scores one batch at a time, on the thread that owns it.
 #[derive(Debug)]
 pub struct Scorer {
-    run: Run,
-    feeding: Feeding,
+    batches: Batches,
     columns: Vec<String>,
     output: String,
     class: Option<usize>,
@@ -34,14 +36,14 @@ impl Scorer {
         (columns, inputs): (Vec<String>, Inputs),
         facts: Facts,
     ) -> Result<Self, ModelError> {
-        let feeding = Feeding::new(fit.routes, &columns, inputs);
+        let batches = Batches::new(run, Feeding::new(fit.routes, &columns, inputs), fit.batch);
         let Facts { version, link, mixes } = facts;
-        let mut scorer = Self { run, feeding, columns, output: fit.output, class: fit.class, version, link, mixes };
-        let zeros = vec![0.0; TRIAL_ROWS * scorer.feeding.width()];
+        let mut scorer = Self { batches, columns, output: fit.output, class: fit.class, version, link, mixes };
+        let zeros = vec![0.0; TRIAL_ROWS * scorer.inputs().width()];
         scorer.evaluate(&zeros, TRIAL_ROWS, &mut Vec::new())?;
         if scorer.class.is_none() {
             let output = (scorer.output.as_str(), scorer.link);
-            classes::check(&mut scorer.run, &mut scorer.feeding, output)?;
+            classes::check(&mut scorer.batches, output)?;
         }
         Ok(scorer)
     }
@@ -56,8 +58,8 @@ impl Scorer {
     ///
     /// `matrix` has `rows` vectors, row after row, as the [`Inputs`] that were bound say: of numbers alone, `rows` times the number
     /// of columns. `scores` is replaced by one score per row; on
-    /// an error it is left empty, and the scorer can go on with the next batch. Of an output `[batch, 2]` the column that the
-    /// binding names is the score, else the second: the probability of class 1 as classifiers export it.
+    /// an error it is left empty, and the scorer can go on with the next batch. Of an output `[batch, columns]` the column that
+    /// the binding names is the score, else the second of two: the probability of class 1 as classifiers export it.
     ///
     /// # Errors
     /// [`ModelError::MatrixSize`], [`ModelError::NotWhole`], [`ModelError::NotHeld`], [`ModelError::Run`],
@@ -76,13 +78,17 @@ impl Scorer {
     /// [`ModelError::OutputShape`].
     pub fn evaluate(&mut self, matrix: &[f32], rows: usize, outputs: &mut Vec<f32>) -> Result<(), ModelError> {
         outputs.clear();
-        self.feeding.fill(matrix, rows)?;
-        if rows == 0 {
-            return Ok(());
-        }
         let (output, class) = (&self.output, self.class);
-        let feeds = self.feeding.feeds(matrix);
-        self.run.run(&feeds, |shape, values| collect_scores(output, class, shape, values, rows, outputs))?
+        let taken = self.batches.run(matrix, rows, |shape, values, count| {
+            let before = outputs.len();
+            collect_scores(output, class, shape, values, count.all, outputs)?;
+            outputs.truncate(before + count.wanted);
+            Ok(())
+        });
+        if taken.is_err() {
+            outputs.clear();
+        }
+        taken
     }
 
     /// What makes scores of outputs.
@@ -95,11 +101,15 @@ impl Scorer {
     /// and goes on as `mixing` says.
     ///
     /// # Errors
-    /// [`ModelError::Mixes`] when it does, and that is refused.
+    /// [`ModelError::Mixes`] when it does, and that is refused; [`TrialError::FilledUp`] when the file fixes how many those are.
     pub fn with_mixing(mut self, mixing: Mixing) -> Result<Self, ModelError> {
         self.mixes = self.mixes.take().or_else(|| mixing::by_trial(&mut self));
-        match (mixing, &self.mixes) {
-            (Mixing::Refuse, Some(found)) => Err(ModelError::Mixes { found: found.clone() }),
+        match (mixing, &self.mixes, self.batches.fixed()) {
+            (_, Some(found), Some(FixedBatch { input, rows })) if *rows > 1 => {
+                let remedy = free_batch(input);
+                Err(TrialError::FilledUp { found: found.clone(), input: input.clone(), rows: *rows, remedy }.into())
+            }
+            (Mixing::Refuse, Some(found), _) => Err(ModelError::Mixes { found: found.clone() }),
             _ => Ok(self),
         }
     }
@@ -125,7 +135,12 @@ impl Scorer {
     /// Their types, and where in a row they are.
     #[must_use]
     pub fn inputs(&self) -> &Inputs {
-        self.feeding.inputs()
+        self.batches.inputs()
+    }
+
+    /// How many rows the model takes at once, where its file says so.
+    pub(crate) fn fixed_batch(&self) -> Option<&FixedBatch> {
+        self.batches.fixed()
     }
 
     /// The output that the scores are of.
@@ -147,8 +162,8 @@ pub(super) fn into_scores(link: Link, outputs: &mut Vec<f32>) -> Result<(), Mode
     Ok(())
 }
 
-/// Appends the numbers of `[rows]` or `[rows, 1]`, or a column of `[rows, 2]`, to `scores`: the second unless `class` says
-/// another.
+/// Appends the numbers of `[rows]` or `[rows, 1]`, or a column of `[rows, columns]`, to `scores`: the one that `class` says, or
+/// the second of two. Dimensions of 1 at the end count for nothing.
 pub(super) fn collect_scores(
     output: &str,
     class: Option<usize>,
@@ -158,10 +173,19 @@ pub(super) fn collect_scores(
     scores: &mut Vec<f32>,
 ) -> Result<(), ModelError> {
     let batch = rows as i64;
+    let shape_error = || ModelError::OutputShape { output: output.to_owned(), shape: shape.to_vec(), rows };
     match shape {
         [n] | [n, 1] if *n == batch && class.is_none() => scores.extend_from_slice(values),
-        [n, 2] if *n == batch => scores.extend(values.iter().skip(class.unwrap_or(1)).step_by(2)),
-        _ => return Err(ModelError::OutputShape { output: output.to_owned(), shape: shape.to_vec(), rows }),
+        [n, columns, rest @ ..] if *n == batch && rest.iter().all(|dim| *dim == 1) => {
+            let columns = usize::try_from(*columns).unwrap_or_default();
+            match (class, columns) {
+                (None, 1) => scores.extend_from_slice(values),
+                (None, 2) => scores.extend(values.iter().skip(1).step_by(2)),
+                (Some(class), 2..) if class < columns => scores.extend(values.iter().skip(class).step_by(columns)),
+                _ => return Err(shape_error()),
+            }
+        }
+        _ => return Err(shape_error()),
     }
     Ok(())
 }
@@ -269,7 +293,7 @@ mod tests {
         graph.output("score", FLOAT, &[Named("rows"), Named("columns")]);
         insta::assert_snapshot!(
             bind(graph, &["a"]).unwrap_err(),
-            @r#"output "score" has shape [1, 1] for 2 rows: a score is [2] or [2, 1], or [2, 2] where class under [model] may name a column"#
+            @r#"output "score" has shape [1, 1] for 2 rows: a score is [2] or [2, 1], or [2, columns] where class under [model] may name one"#
         );
     }
 }

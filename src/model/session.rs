@@ -12,7 +12,9 @@ use ort::{
 };
 
 use super::{
-    Binding, Link, ModelError, ModelVersion, Scorer, Signature, fit, logit, mixing, onnx::Document, runtime,
+    Binding, Link, ModelError, ModelVersion, Scorer, Signature, fit, logit, mixing,
+    onnx::{Document, class_labels},
+    precision, runtime,
     signature::ElementType,
 };
 
@@ -35,7 +37,10 @@ impl Session {
     /// When the bytes are no ONNX model, or one that is not accepted.
     pub fn from_bytes(bytes: &[u8], threads: usize) -> Result<Self, ModelError> {
         let document = Document::read(bytes)?;
-        let signature = Signature::of(document.graph())?;
+        let mut signature = Signature::of(document.graph())?;
+        // What is known of an output comes before what any node says.
+        let known = signature.outputs.iter().filter_map(|output| class_labels(&document, &output.name));
+        signature.classes = known.chain(std::mem::take(&mut signature.classes)).collect();
         let metadata = document.metadata();
         Ok(Self { document, threads: threads.max(1), signature, metadata, version: ModelVersion::of(bytes) })
     }
@@ -64,12 +69,14 @@ impl Session {
     /// [`ModelError::InputsDoNotFit`], [`ModelError::OutputDoesNotFit`], [`ModelError::FingerprintDiffers`],
     /// [`ModelError::Load`] when ONNX Runtime refuses it, or what the run on zeros failed with.
     pub fn bind(mut self, binding: &Binding) -> Result<Scorer, ModelError> {
-        let fit = fit::decide(&self.signature, &self.metadata, binding)?;
+        let mut fit = fit::decide(&self.signature, &self.metadata, binding)?;
         let mixes = mixing::by_operator(self.document.graph(), &fit.output);
         let link = logit::expose(&mut self.document, &fit.output);
+        precision::widen_inputs(&mut self.document, &mut fit.routes);
+        let output = precision::float32_output(&mut self.document, &fit.output, fit.element);
         let session = open(runtime::environment()?, &self.document.write(), self.threads)
             .map_err(|error| ModelError::Load { reason: error.to_string() })?;
-        let mut options = select(slice::from_ref(&fit.output)).map_err(run_failed)?;
+        let mut options = select(slice::from_ref(&output)).map_err(run_failed)?;
         // A row that the model fails on is told once, by whoever looks for it.
         options.set_log_level(LogLevel::Fatal).map_err(run_failed)?;
         let run = Run { session, options };
@@ -204,7 +211,7 @@ fn element_of(element: TensorElementType) -> ElementType {
         TensorElementType::Int32 => ElementType::Int32,
         TensorElementType::Float64 => ElementType::Float64,
         TensorElementType::String => ElementType::Text,
-        TensorElementType::Float16 => ElementType::Other("float16"),
+        TensorElementType::Float16 => ElementType::Float16,
         TensorElementType::Bfloat16 => ElementType::Other("bfloat16"),
         _ => ElementType::Other("another type"),
     }

@@ -7,20 +7,25 @@ use std::fmt;
 
 use super::{
     ModelError,
-    onnx::proto::{
-        GraphProto, TensorShapeProto, TypeProto, ValueInfoProto, data_type,
-        tensor_shape_proto::dimension,
-        type_proto::{Sequence, Value},
+    onnx::{
+        attribute_labels,
+        proto::{
+            GraphProto, TensorShapeProto, TypeProto, ValueInfoProto, data_type,
+            tensor_shape_proto::dimension,
+            type_proto::{Sequence, Value},
+        },
     },
 };
 
 /// The inputs and outputs of a model, in the file's order.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Signature {
     /// What must be given on each run: graph inputs without a default value.
     pub inputs: Vec<TensorSpec>,
     /// What a run can give.
     pub outputs: Vec<TensorSpec>,
+    /// The names of classes that nodes of the graph give, once for each node that gives some.
+    pub classes: Vec<Vec<String>>,
 }
 
 /// The name, type and shape of one input or output. Shown as `features float32 [?, 20]`.
@@ -41,6 +46,8 @@ pub enum ElementType {
     Float32,
     /// 64-bit floating point.
     Float64,
+    /// 16-bit floating point.
+    Float16,
     /// 64-bit integer.
     Int64,
     /// 32-bit integer.
@@ -64,6 +71,7 @@ impl Signature {
         Ok(Self {
             inputs: inputs.map(TensorSpec::of).collect::<Result<_, _>>()?,
             outputs: graph.output.iter().map(TensorSpec::of).collect::<Result<_, _>>()?,
+            classes: graph.node.iter().filter_map(|node| attribute_labels(&node.attribute)).collect(),
         })
     }
 }
@@ -114,6 +122,7 @@ impl ElementType {
         match code {
             data_type::FLOAT => Ok(Self::Float32),
             data_type::DOUBLE => Ok(Self::Float64),
+            data_type::FLOAT16 => Ok(Self::Float16),
             data_type::INT64 => Ok(Self::Int64),
             data_type::INT32 => Ok(Self::Int32),
             data_type::BOOL => Ok(Self::Bool),
@@ -146,6 +155,7 @@ impl fmt::Display for ElementType {
         formatter.write_str(match self {
             Self::Float32 => "float32",
             Self::Float64 => "float64",
+            Self::Float16 => "float16",
             Self::Int64 => "int64",
             Self::Int32 => "int32",
             Self::Bool => "bool",
@@ -196,7 +206,10 @@ fn unsupported() -> ModelError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::onnx::{Dimension, GraphBuilder, proto::type_proto};
+    use crate::model::onnx::{
+        Dimension, GraphBuilder,
+        proto::{AttributeProto, type_proto},
+    };
 
     #[test]
     fn an_input_with_a_default_value_is_not_asked_for() {
@@ -208,6 +221,24 @@ mod tests {
         graph.output("y", data_type::INT64, &[]);
         let signature = Signature::of(&graph.finish()).unwrap();
         assert_eq!(signature.to_string(), "x float32 [?, 3] -> y int64 []");
+    }
+
+    #[test]
+    fn the_names_of_classes_are_those_that_nodes_give() {
+        let named = |name: &str| AttributeProto { name: Some(name.to_owned()), ..Default::default() };
+        let mut graph = GraphBuilder::new("classes");
+        graph.input("x", data_type::FLOAT, &[Dimension::Named("rows")]);
+        for output in ["a", "b", "c", "d"] {
+            graph.node("Identity", &["x"], output);
+        }
+        let mut graph = graph.finish();
+        let texts = ["no", "yes"].map(|text| text.as_bytes().to_vec()).to_vec();
+        graph.node[0].attribute = vec![AttributeProto { strings: texts, ..named("classlabels_strings") }];
+        graph.node[1].attribute =
+            vec![named("classlabels_strings"), AttributeProto { ints: vec![3, -1, 9], ..named("classlabels_int64s") }];
+        graph.node[2].attribute = vec![AttributeProto { ints: vec![0, 1], ..named("classlabels_ints") }];
+        let classes = Signature::of(&graph).unwrap().classes;
+        assert_eq!(classes, [vec!["no", "yes"], vec!["3", "-1", "9"], vec!["0", "1"]]);
     }
 
     #[test]

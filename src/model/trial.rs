@@ -45,6 +45,21 @@ pub enum TrialError {
         /// What ONNX Runtime said.
         reason: String,
     },
+    /// Rows that depend on one another, in runs that must be filled up.
+    #[error(
+        "a row's score depends on the rows that are scored with it ({found}), and input {input:?} takes exactly {rows} rows, which \
+         are filled up with copies: export the model with a first dimension that is free ({remedy})"
+    )]
+    FilledUp {
+        /// The node or the trial that shows it.
+        found: String,
+        /// The input that fixes the number of rows.
+        input: String,
+        /// How many.
+        rows: usize,
+        /// How exporters are told.
+        remedy: String,
+    },
     /// No row of the trial has a score that is a number.
     #[error(
         "output {output:?} is NaN or infinite for every row that was tried, of zeros, of ones and of both: nothing could be \
@@ -59,7 +74,9 @@ pub enum TrialError {
 impl Judged for TrialError {
     fn judgement(&self) -> Judgement {
         match self {
-            Self::Shape { .. } | Self::Size { .. } | Self::NeverFinite { .. } => Judgement::OPERATOR,
+            Self::Shape { .. } | Self::Size { .. } | Self::FilledUp { .. } | Self::NeverFinite { .. } => {
+                Judgement::OPERATOR
+            }
         }
     }
 }

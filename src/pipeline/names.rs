@@ -3,10 +3,10 @@
 //! ```text
 //!  pipeline `shop`, stream `clicks`
 //!    says        shop.dead   shop.commits   shop.examples   shop.impressions
-//!    answers     shop.sql    tidewheel.worker.shop   tidewheel.trainer.shop
+//!    answers     shop.sql    tidewheel.worker.shop   tidewheel.trainer.shop   tidewheel.status.shop
 //!    streams     SHOP_CLICKS   SHOP_OUT   SHOP_IMPRESSIONS
 //!    buckets     SHOP_MODELS (stream OBJ_SHOP_MODELS)   SHOP_REGISTRY (stream KV_SHOP_REGISTRY)
-//!    services    tidewheel-shop   tidewheel-shop-sql   tidewheel-shop-worker   tidewheel-shop-trainer
+//!    services    tidewheel-shop   tidewheel-shop-sql   tidewheel-shop-status   tidewheel-shop-worker   tidewheel-shop-trainer
 //! ```
 //!
 //! A name never changes: whoever runs an older version, and whatever is stored, knows it by it. Names of streams are joined and
@@ -23,6 +23,9 @@ pub(crate) const TRAINER: &str = "trainer";
 
 /// The subjects on which workers and trainers of all pipelines are asked whether they are there.
 pub(crate) const PRESENCE: [&str; 2] = ["tidewheel.worker.*", "tidewheel.trainer.*"];
+
+/// The subjects on which all pipelines are asked how they do.
+pub(crate) const STATUS: &str = "tidewheel.status.*";
 
 /// The names of one pipeline, made from its own when they are asked for.
 #[derive(Debug, Clone, Copy)]
@@ -65,6 +68,12 @@ impl<'a> Names<'a> {
     #[must_use]
     pub fn queries(self) -> Subject {
         self.subject("sql")
+    }
+
+    /// Where the pipeline tells how it does.
+    #[must_use]
+    pub fn status(self) -> Subject {
+        Subject::known(format!("tidewheel.status.{}", self.pipeline))
     }
 
     /// Where whoever has that role, [`WORKER`] or [`TRAINER`], says that it is there.
@@ -117,6 +126,11 @@ impl<'a> Names<'a> {
         format!("tidewheel-{}-sql", self.pipeline)
     }
 
+    /// The service that tells how the pipeline does.
+    pub(crate) fn status_service(self) -> String {
+        format!("tidewheel-{}-status", self.pipeline)
+    }
+
     /// The service by which whoever has that role says that it is there.
     pub(crate) fn presence_service(self, role: &str) -> String {
         format!("tidewheel-{}-{role}", self.pipeline)
@@ -140,6 +154,7 @@ mod tests {
             (names.examples(), "shop.examples"),
             (names.impressions(), "shop.impressions"),
             (names.queries(), "shop.sql"),
+            (names.status(), "tidewheel.status.shop"),
             (names.presence(WORKER), "tidewheel.worker.shop"),
             (names.presence(TRAINER), "tidewheel.trainer.shop"),
         ];
@@ -159,6 +174,7 @@ mod tests {
             (pointers_stream, "KV_SHOP_REGISTRY"),
             (names.ranking_service(), "tidewheel-shop"),
             (names.query_service(), "tidewheel-shop-sql"),
+            (names.status_service(), "tidewheel-shop-status"),
             (names.presence_service(WORKER), "tidewheel-shop-worker"),
             (names.presence_service(TRAINER), "tidewheel-shop-trainer"),
         ];
@@ -187,5 +203,7 @@ mod tests {
             let asked = Names::of("shop").presence(role);
             assert_eq!(asked.as_str().strip_suffix("shop"), filter.strip_suffix('*'));
         }
+        let asked = Names::of("shop").status();
+        assert_eq!(asked.as_str().strip_suffix("shop"), STATUS.strip_suffix('*'));
     }
 }

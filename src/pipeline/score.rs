@@ -7,7 +7,7 @@ use super::index::StreamIndex;
 use crate::bus::Subject;
 use crate::event::Contract;
 use crate::feature::VectorPlan;
-use crate::model::{Activation, Binding, Mixing, ScoreOutput};
+use crate::model::{Activation, Binding, Class, Mixing, ScoreOutput};
 use crate::score::RequestTime;
 use crate::sql::Condition;
 
@@ -20,7 +20,7 @@ pub struct ModelPlan {
     /// What makes the score of that output.
     pub activation: Option<Activation>,
     /// Column of the output that is the score.
-    pub class: Option<usize>,
+    pub class: Option<Class>,
 }
 
 impl ModelPlan {
@@ -30,7 +30,7 @@ impl ModelPlan {
             columns: vector.columns(),
             inputs: Some(vector.inputs()),
             fingerprint: Some(vector.fingerprint().as_str()),
-            output: Some(ScoreOutput { name: self.output.as_deref(), class: self.class }),
+            output: Some(ScoreOutput { name: self.output.as_deref(), class: self.class.as_ref() }),
         }
     }
 }

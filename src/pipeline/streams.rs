@@ -28,6 +28,13 @@ pub fn input_spec(pipeline: &Pipeline, stream: &StreamPlan) -> StreamSpec {
     }
 }
 
+/// The streams of a pipeline and how many bytes the broker sets aside for each when it is made.
+pub(crate) fn reserved(pipeline: &Pipeline) -> Vec<(String, u64)> {
+    let inputs = pipeline.streams.iter().map(|stream| input_spec(pipeline, stream));
+    let all = inputs.chain([output_spec(pipeline)]).chain(impressions_spec(pipeline));
+    all.map(|spec| (spec.name, spec.max_bytes.unwrap_or_default())).collect()
+}
+
 /// The stream that holds what was shown in answer to requests, for as long as feedback on it may come.
 pub(crate) fn impressions_spec(pipeline: &Pipeline) -> Option<StreamSpec> {
     let labels = pipeline.labels.as_ref()?;

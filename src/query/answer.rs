@@ -16,7 +16,10 @@ use super::QueryError;
 /// Key in the schema's metadata that travels with an answer that was cut off.
 const TRUNCATED: &str = "tidewheel.truncated";
 
-/// What a statement returned.
+/// Key in the schema's metadata that travels with a part of an answer, with what to ask for the next one.
+const MORE: &str = "tidewheel.more";
+
+/// What a statement returned, or a part of that.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answer {
     /// Names and types of the columns; no name appears twice.
@@ -25,6 +28,8 @@ pub struct Answer {
     pub batches: Vec<RecordBatch>,
     /// Whether there were more rows than [`Limits::rows`](super::Limits::rows).
     pub truncated: bool,
+    /// What [`Question::More`](super::Question::More) has to say for the next part, if there is one.
+    pub more: Option<String>,
 }
 
 impl Answer {
@@ -63,6 +68,9 @@ impl Answer {
         if self.truncated {
             metadata.insert(TRUNCATED.to_owned(), "true".to_owned());
         }
+        if let Some(more) = &self.more {
+            metadata.insert(MORE.to_owned(), more.clone());
+        }
         let schema = Arc::new(Schema::new_with_metadata(self.schema.fields().clone(), metadata));
         let mut writer = StreamWriter::try_new(Vec::new(), &schema)?;
         for batch in &self.batches {
@@ -84,10 +92,10 @@ impl Answer {
             return Err(ArrowError::IpcError("there is no schema".into()));
         };
         let mut metadata = written.metadata().clone();
-        let truncated = metadata.remove(TRUNCATED).is_some();
+        let (truncated, more) = (metadata.remove(TRUNCATED).is_some(), metadata.remove(MORE));
         let schema = Arc::new(Schema::new_with_metadata(written.fields().clone(), metadata));
         let batches: Result<Vec<_>, _> = batches.iter().map(|batch| rebuild(batch, &schema, Arc::clone)).collect();
-        Ok(Self { schema, batches: batches?, truncated })
+        Ok(Self { schema, batches: batches?, truncated, more })
     }
 }
 
@@ -120,12 +128,13 @@ mod tests {
         let ids: ArrayRef = Arc::new(Int64Array::from(vec![Some(1), None]));
         let names: ArrayRef = Arc::new(StringViewArray::from(vec!["a name longer than twelve bytes", "b"]));
         let batch = RecordBatch::try_from_iter([("id", ids), ("name", names)]).expect("a batch");
-        Answer { schema: batch.schema(), batches: vec![batch], truncated }
+        Answer { schema: batch.schema(), batches: vec![batch], truncated, more: None }
     }
 
     #[test]
     fn an_answer_survives_its_way() {
-        for sent in [answer(true), answer(false)] {
+        let part = Answer { more: Some("7.1".to_owned()), ..answer(false) };
+        for sent in [answer(true), answer(false), part] {
             let bytes = sent.to_ipc(1 << 20).expect("bytes");
             assert_eq!(Answer::from_ipc(&bytes).expect("an answer"), sent);
         }
@@ -141,7 +150,8 @@ mod tests {
     #[test]
     fn a_large_answer_is_refused_with_advice() {
         let error = answer(false).to_ipc(100).expect_err("too large");
-        assert!(error.to_string().ends_with("the limit is 100: select fewer rows or columns"), "{error}");
+        let advice = "the limit of a message is 100: select fewer rows or columns, or ask for parts";
+        assert!(error.to_string().ends_with(advice), "{error}");
     }
 
     #[test]
@@ -149,7 +159,8 @@ mod tests {
         let long = vec!["a text that does not fit into the view itself"; 10_000];
         let names: ArrayRef = Arc::new(StringViewArray::from(long));
         let batch = RecordBatch::try_from_iter([("name", names)]).expect("a batch").slice(0, 1);
-        let answer = Answer { schema: batch.schema(), batches: vec![batch], truncated: true };
+        let answer = Answer { batches: vec![batch], ..answer(true) };
+        let answer = Answer { schema: answer.batches[0].schema(), ..answer };
         answer.to_ipc(2_000).expect("one row");
     }
 

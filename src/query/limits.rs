@@ -8,6 +8,9 @@ use crate::sql::{MAX_NESTED_WITH, Shape};
 /// Levels that the parser follows before it gives up; a pair of parentheses can take more than one.
 pub(super) const PARSER_DEPTH: usize = 50;
 
+/// Rows of an answer that is one message, and of one that is shown to people.
+pub const MOST_ROWS: usize = 10_000;
+
 /// What one statement may use.
 #[derive(Debug, Clone)]
 pub struct Limits {
@@ -24,6 +27,8 @@ pub struct Limits {
     pub memory_bytes: usize,
     /// Rows of the answer; more are cut off.
     pub rows: usize,
+    /// Bytes of all parts of an answer, where it comes in parts.
+    pub answer_bytes: usize,
     /// Time from the call to the answer.
     pub timeout: Duration,
 }
@@ -36,15 +41,16 @@ impl Default for Limits {
             max_terms: 1_000,
             max_plan_steps: 5_000,
             memory_bytes: 256 * 1024 * 1024,
-            rows: 10_000,
+            rows: MOST_ROWS,
+            answer_bytes: 256 * 1024 * 1024,
             timeout: Duration::from_secs(10),
         }
     }
 }
 
 impl Limits {
-    /// Refuses text whose tree would be too deep. Needs no recursion itself, so it is safe on any stack.
-    pub(super) fn check(&self, sql: &str) -> Result<(), QueryError> {
+    /// Refuses text whose tree would be too deep, and tells its shape. Needs no recursion itself, so it is safe on any stack.
+    pub(super) fn check(&self, sql: &str) -> Result<Shape, QueryError> {
         if sql.len() > self.max_sql_bytes {
             return Err(QueryError::TooLong { bytes: sql.len(), limit: self.max_sql_bytes });
         }
@@ -58,7 +64,7 @@ impl Limits {
         if shape.terms > self.max_terms {
             return Err(QueryError::TooManyTerms { terms: shape.terms, limit: self.max_terms });
         }
-        Ok(())
+        Ok(shape)
     }
 }
 
@@ -67,7 +73,7 @@ mod tests {
     use super::*;
 
     fn check(sql: &str) -> Result<(), QueryError> {
-        Limits::default().check(sql)
+        Limits::default().check(sql).map(|_| ())
     }
 
     #[test]

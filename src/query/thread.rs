@@ -34,7 +34,7 @@ where
         .map_err(QueryError::Start)?;
     match receiver.recv_timeout(timeout.saturating_add(GRACE)) {
         Ok(result) => result,
-        Err(RecvTimeoutError::Timeout) => Err(QueryError::Timeout { after: timeout }),
+        Err(RecvTimeoutError::Timeout) => Err(QueryError::Timeout { after: timeout, is_recursive: false }),
         Err(RecvTimeoutError::Disconnected) => Err(QueryError::Crashed),
     }
 }

@@ -80,9 +80,7 @@ impl ReferenceFile {
     /// For a file that can't be read, breaks its format or contract, is too large, or doesn't make a table.
     pub fn open(spec: ReferenceSpec, path: &Path) -> Result<Self, ReferenceError> {
         let format = Format::of(path)?;
-        let Some(content) = read(&spec, path, format)? else {
-            return Err(unreadable(path, "it is being written: try again"));
-        };
+        let content = read_settled(&spec, path, format)?;
         let digest = ContentDigest::of(&content.bytes);
         let table = file_table(&spec, &path.display().to_string(), format, &content.bytes, BadRows::refused())?;
         let last = Look { stamp: Some(content.stamp), digest: Some(digest), settled: false };
@@ -149,6 +147,15 @@ impl ReferenceFile {
         self.last = lost;
         Err(unreadable(&self.path, &error.to_string()))
     }
+}
+
+/// The bytes of a file that nobody writes just now.
+pub(super) fn read_whole(spec: &ReferenceSpec, path: &Path, format: Format) -> Result<Bytes, ReferenceError> {
+    Ok(read_settled(spec, path, format)?.bytes)
+}
+
+fn read_settled(spec: &ReferenceSpec, path: &Path, format: Format) -> Result<Content, ReferenceError> {
+    read(spec, path, format)?.ok_or_else(|| unreadable(path, "it is being written: try again"))
 }
 
 /// The file's content; nothing if it changed while it was read.

@@ -87,6 +87,20 @@ impl<'a> Reading<'a> {
     }
 }
 
+/// The rows of a file's content.
+pub(super) fn load(
+    reading: &Reading<'_>,
+    format: Format,
+    content: &Bytes,
+    bad_rows: BadRows,
+) -> Result<Loaded, ReferenceError> {
+    match format {
+        Format::Csv => csv_file::load(reading, content, bad_rows),
+        Format::JsonLines => json_lines::load(reading, content, bad_rows),
+        Format::Parquet => parquet_file::load(reading, content, bad_rows),
+    }
+}
+
 /// The table that a file's content makes.
 pub(super) fn file_table(
     spec: &ReferenceSpec,
@@ -96,11 +110,7 @@ pub(super) fn file_table(
     bad_rows: BadRows,
 ) -> Result<ReferenceTable, ReferenceError> {
     let reading = Reading::new(origin, spec);
-    let loaded = match format {
-        Format::Csv => csv_file::load(&reading, content, bad_rows),
-        Format::JsonLines => json_lines::load(&reading, content, bad_rows),
-        Format::Parquet => parquet_file::load(&reading, content, bad_rows),
-    }?;
+    let loaded = load(&reading, format, content, bad_rows)?;
     table(spec, &reading, loaded, ContentDigest::of(content))
 }
 

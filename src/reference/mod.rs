@@ -44,6 +44,7 @@ mod load;
 mod naive;
 mod parquet_file;
 mod place;
+mod rows;
 mod settings;
 #[cfg(test)]
 mod speed;
@@ -55,5 +56,6 @@ pub(crate) use bad_rows::BadRows;
 pub(crate) use bucket::ReferenceBucket;
 pub(crate) use error::ReferenceError;
 pub use file::ReferenceFile;
+pub(crate) use rows::read_rows;
 pub use settings::{Limits, ReferenceSpec, Validity};
 pub(crate) use table::ReferenceTable;

@@ -19,6 +19,12 @@ use crate::bus::{BusError, ContentDigest};
 /// The two objects.
 const OBJECTS: [&str; 2] = ["checkpoint.a", "checkpoint.b"];
 
+/// The object that says why training has stopped.
+const STOPPED: &str = "stopped";
+
+/// The most of it that is read.
+const LARGEST_REASON: u64 = 1 << 20;
+
 /// The object's metadata that holds the generation, so that a save needs not read the content.
 const GENERATION: &str = "tidewheel.generation";
 
@@ -49,6 +55,42 @@ impl Registry {
     /// [`RegistryError::Bus`] when the server refuses or doesn't answer.
     pub async fn keep_skipped(&self, position: u64, examples: Bytes) -> Result<(), RegistryError> {
         Ok(self.models.put(&format!("skipped.{position}"), examples, BTreeMap::new()).await?)
+    }
+
+    /// Notes why training has stopped, so that its next start can say so.
+    ///
+    /// # Errors
+    /// [`RegistryError::Bus`] when the server refuses or doesn't answer.
+    pub(crate) async fn note_stopped(&self, reason: &str) -> Result<(), RegistryError> {
+        Ok(self.models.put(STOPPED, reason.to_owned().into(), BTreeMap::new()).await?)
+    }
+
+    /// Why training has stopped by itself, if it has, and was not started again since.
+    ///
+    /// # Errors
+    /// [`RegistryError::Bus`] when the server refuses or doesn't answer.
+    pub(crate) async fn stopped(&self) -> Result<Option<String>, RegistryError> {
+        match self.models.get(STOPPED, LARGEST_REASON).await {
+            Ok(object) => Ok(Some(String::from_utf8_lossy(&object.bytes).into_owned())),
+            Err(BusError::ObjectNotFound { .. }) => Ok(None),
+            // It is for people to read, and stops nobody.
+            Err(BusError::ObjectDamaged { .. } | BusError::ObjectDigest { .. }) => {
+                Ok(Some("the note of why is damaged".to_owned()))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// As [`stopped`](Self::stopped), and forgets it.
+    ///
+    /// # Errors
+    /// [`RegistryError::Bus`] when the server refuses or doesn't answer.
+    pub(crate) async fn take_stopped(&self) -> Result<Option<String>, RegistryError> {
+        let stopped = self.stopped().await?;
+        if stopped.is_some() {
+            self.models.delete(STOPPED).await?;
+        }
+        Ok(stopped)
     }
 
     /// The newest trainer's state that is whole; `None`: none was ever saved.
@@ -136,6 +178,19 @@ mod tests {
         assert_eq!(registry.list().await.unwrap(), [], "not models");
         registry.save_checkpoint(&[]).await.unwrap();
         assert_eq!(registry.load_checkpoint().await.unwrap(), Some(Bytes::new()));
+        server.stop().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn why_training_has_stopped_is_told_once() {
+        let (server, registry) = registry().await;
+        assert_eq!(registry.take_stopped().await.unwrap(), None);
+        registry.note_stopped("the label rate fell").await.unwrap();
+        registry.note_stopped("the label rate rose").await.unwrap();
+        assert_eq!(registry.list().await.unwrap(), [], "no model");
+        assert_eq!(registry.stopped().await.unwrap().as_deref(), Some("the label rate rose"));
+        assert_eq!(registry.take_stopped().await.unwrap().as_deref(), Some("the label rate rose"));
+        assert_eq!(registry.take_stopped().await.unwrap(), None);
         server.stop().await.unwrap();
     }
 

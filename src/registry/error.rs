@@ -160,8 +160,7 @@ pub enum RegistryError {
     },
     /// The active model was made for another vector than that of now, and the folder has no new file.
     #[error(
-        "the active model {active} was made for vector {made_for}, the pipeline's is now {vector}: vector.sql, or the SQL of a \
-         table that it joins, has changed. Where every value stays what it was, `tidewheel model adopt FOLDER` goes on with \
+        "the active model {active} was made for vector {made_for}, the pipeline's is now {vector}: {changed}. Where every value stays what it was, `tidewheel model adopt FOLDER` goes on with \
          its weights; otherwise `tidewheel model promote FOLDER {file}` begins anew with the model of the pipeline's folder"
     )]
     ActiveOfOtherVector {
@@ -171,6 +170,8 @@ pub enum RegistryError {
         made_for: String,
         /// The vector of now.
         vector: String,
+        /// What has changed, in words.
+        changed: String,
         /// The folder's file.
         file: ModelVersion,
     },

@@ -35,6 +35,7 @@ mod prune;
 mod record;
 #[cfg(test)]
 mod testing;
+mod verdict;
 mod watch;
 
 pub use error::RegistryError;
@@ -44,4 +45,5 @@ pub(crate) use models::RegistryNames;
 pub use pointer::Control;
 pub(crate) use pointer::Pointer;
 pub use record::{ModelKind, ModelRecord, Training};
+pub use verdict::Verdict;
 pub(crate) use watch::PointerWatch;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tracing::{info, warn};
 
 use super::local::LocalCopies;
-use super::{ModelRecord, RegistryError};
+use super::{ModelRecord, RegistryError, Verdict};
 use crate::bus::{
     Bus, BusError, ContentDigest, KeyValue, KeyValueSpec, Object, ObjectInfo, ObjectStore, ObjectStoreSpec,
 };
@@ -114,6 +114,17 @@ impl Registry {
             local.keep(&record.version, bytes).await;
         }
         Ok(())
+    }
+
+    /// Notes what a comparison of a version with its owner's predictions found.
+    ///
+    /// # Errors
+    /// Those of [`fetch`](Self::fetch), and [`RegistryError::Bus`] when the server refuses or doesn't answer.
+    pub async fn note_verdict(&self, version: &ModelVersion, verdict: Verdict) -> Result<ModelRecord, RegistryError> {
+        let (bytes, record) = self.read(version).await?;
+        let record = ModelRecord { verified: Some(verdict), ..record };
+        self.put(bytes, &record).await?;
+        Ok(record)
     }
 
     async fn put(&self, bytes: Bytes, record: &ModelRecord) -> Result<(), RegistryError> {
@@ -243,6 +254,14 @@ mod tests {
         let (one, two) = (stored(&registry, 1).await, stored(&registry, 2).await);
         assert_eq!(registry.fetch(&one.version).await.unwrap(), file(1));
         assert_eq!(registry.record(&two.version).await.unwrap(), two);
+        let verdict = Verdict { at_micros: 3, rows: 9, largest: None, tolerance: 1e-5, beyond: 0, incomplete: 9 };
+        let noted = registry.note_verdict(&one.version, verdict.clone()).await.unwrap();
+        assert_eq!(
+            (noted.verified.clone(), registry.record(&one.version).await.unwrap()),
+            (Some(verdict), noted.clone())
+        );
+        assert_eq!(registry.fetch(&one.version).await.unwrap(), file(1));
+        let one = noted;
         let changed = ModelRecord { note: "other".to_owned(), ..one.clone() };
         registry.store(file(1), &changed).await.unwrap();
         assert_eq!(registry.list().await.unwrap(), [two, one.clone()], "the first record stays");

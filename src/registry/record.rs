@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::RegistryError;
+use super::{RegistryError, Verdict};
 use crate::bus::ContentDigest;
 use crate::model::ModelVersion;
 
@@ -34,6 +34,9 @@ pub struct ModelRecord {
     pub metrics: Value,
     /// For people.
     pub note: String,
+    /// What the newest comparison with its owner's predictions found, if there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified: Option<Verdict>,
 }
 
 /// How a model came about.
@@ -75,6 +78,7 @@ impl ModelRecord {
             steps: 0,
             metrics: Value::Object(serde_json::Map::new()),
             note: String::new(),
+            verified: None,
         }
     }
 
@@ -166,5 +170,16 @@ mod tests {
         let json = serde_json::to_string(&record).unwrap();
         insta::assert_snapshot!(json, @r#"{"version":"ba7816bf8f01","sha256":"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad","bytes":3,"kind":"initial","parent":null,"root":"ba7816bf8f01","fingerprint":"f00d","created_micros":7,"example_position":0,"steps":0,"metrics":{},"note":""}"#);
         assert_eq!(serde_json::from_str::<ModelRecord>(&json).unwrap(), record);
+    }
+
+    #[test]
+    fn a_verdict_is_kept_with_the_record_and_one_without_is_read() {
+        let verdict =
+            Verdict { at_micros: 9, rows: 1_000, largest: Some(3e-7), tolerance: 1e-5, beyond: 0, incomplete: 0 };
+        let record = ModelRecord { verified: Some(verdict), ..ModelRecord::initial(b"abc", "f00d", 7) };
+        let json = serde_json::to_value(&record).unwrap();
+        assert_eq!(json["verified"]["largest"], 3e-7);
+        assert_eq!(serde_json::from_value::<ModelRecord>(json).unwrap(), record);
+        assert!(record.verified.is_some_and(|verdict| verdict.agrees()));
     }
 }

@@ -3,6 +3,7 @@
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Int64Type};
 
+use super::id::Id;
 use crate::feature::Matrix;
 use crate::time::EventTime;
 
@@ -42,6 +43,16 @@ impl ItemIds {
     /// The ids of a column of integers or texts; other types have no ids to show.
     pub fn new(column: Option<ArrayRef>) -> Self {
         Self(column)
+    }
+
+    /// The id of a row; none where there is none.
+    pub(crate) fn id(&self, row: usize) -> Option<Id> {
+        let column = self.0.as_ref().filter(|column| row < column.len() && column.is_valid(row))?;
+        match column.data_type() {
+            DataType::Int64 => Some(Id::Whole(column.as_primitive::<Int64Type>().value(row))),
+            DataType::Utf8 => Some(Id::Text(column.as_string::<i32>().value(row).into())),
+            _ => None,
+        }
     }
 
     /// Appends the id of a row as JSON: `null` where there is none.

@@ -15,6 +15,8 @@
 //! that cannot be read, which is refused alone, and with the model's error for a defect of this program.
 
 mod arms;
+mod each;
+mod id;
 mod isolate;
 mod job;
 mod ranking;
@@ -24,6 +26,8 @@ mod scored;
 
 pub(crate) use arms::Arm;
 pub use arms::Arms;
+pub(crate) use each::score_each;
+pub use id::Id;
 pub(crate) use job::write_json_value;
 pub(crate) use job::{Group, ItemIds, Job};
 pub(crate) use ranking::Ranked;

@@ -9,7 +9,7 @@ use super::arms::{Arm, Arms};
 use super::job::{Group, Job};
 use super::scored::Failed;
 use crate::feature::Unscorable;
-use crate::model::ModelError;
+use crate::model::{ModelError, ModelVersion};
 
 /// Candidates that are named where they are left out: a ranking of which most are must not outgrow one of which none is.
 const MOST_NAMED: usize = 100;
@@ -21,6 +21,8 @@ pub struct Ranked {
     /// group also `"arm"`, `active` or `control`. Where candidates were left out also
     /// `"left_out": [{"item_id", "reason"}, ...]`, at most 100 of them, and `"left_out_in_all"` where there are more.
     pub payload: Bytes,
+    /// The model that made it.
+    pub model: ModelVersion,
     /// Rows of the job that have a score, best first.
     pub order: Vec<usize>,
     /// Why candidates were left out, if any were: the first of them.
@@ -58,7 +60,8 @@ pub fn rank(arms: &mut Arms, job: &Job, width: usize, batch_rows: usize) -> Resu
         write_left_out(&mut out, job, &left_out);
         out.push(b'}');
         let left_out = left_out.into_iter().next().map(|first| first.reason.into_owned());
-        rankings.push(Ranked { payload: out.into(), order, left_out, failed: failed.len() });
+        let model = arms.version(*arm).clone();
+        rankings.push(Ranked { payload: out.into(), model, order, left_out, failed: failed.len() });
     }
     Ok(rankings)
 }

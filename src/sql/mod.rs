@@ -16,28 +16,34 @@
 //! fails on is noted in [`Failures`], and costs that row alone.
 
 mod checked;
+mod choices;
 mod condition;
 mod duration;
 mod each;
 mod evaluate;
 mod functions;
+mod glance;
 mod normal;
+mod place;
 mod planner;
+mod select_form;
 mod shape;
 mod sums;
 mod total;
 mod zero;
 
 pub(crate) use condition::Condition;
-pub(crate) use duration::parse_duration;
+pub(crate) use duration::{duration_flaw, parse_duration};
 pub use each::Failures;
 pub(crate) use each::{Failed, both};
 pub(crate) use evaluate::{declared_accumulator, evaluate, new_accumulator};
 pub(crate) use functions::{DecayedParts, MOST_VALUES, decayed, decayed_parts, leave_unbounded_out, needs_time};
 pub(crate) use normal::{FORM, columns_form, normal_form};
-pub(crate) use planner::PlanError;
+pub(crate) use place::{only_place_of, place_of};
 pub use planner::Planner;
 pub(crate) use planner::group_columns;
+pub(crate) use planner::{PlanError, Unknown};
+pub(crate) use select_form::SelectForm;
 pub(crate) use shape::{MAX_NESTED_WITH, Shape};
 pub(crate) use total::is_total;
 pub(crate) use zero::OneZeroRule;

@@ -42,7 +42,8 @@ pub(crate) fn columns_form(schema: &Schema) -> String {
     schema.fields().iter().map(column).collect::<Vec<_>>().join(", ")
 }
 
-fn word(token: &Token) -> Option<String> {
+/// A token in normal form; none for what does not count.
+pub(super) fn word(token: &Token) -> Option<String> {
     Some(match token {
         Token::EOF | Token::Whitespace(_) => return None,
         Token::Word(word) => match word.quote_style {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
+use datafusion::catalog::SchemaProvider;
 use datafusion::common::DFSchema;
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::error::DataFusionError;
@@ -19,6 +20,7 @@ use datafusion::sql::parser::Statement;
 use futures::executor::block_on;
 
 use super::checked::{check_constants, checked};
+use super::choices::Choices;
 use super::functions;
 use super::shape::{MAX_NESTED_WITH, Shape};
 use super::sums::check_sums;
@@ -41,6 +43,7 @@ pub struct Planner {
     context: SessionContext,
     /// Key columns of the reference tables.
     references: HashMap<String, Vec<String>>,
+    choices: Choices,
 }
 
 impl Planner {
@@ -55,7 +58,7 @@ impl Planner {
             context.register_udf(function);
         }
         functions::register(&context);
-        Self { context, references: HashMap::new() }
+        Self { context, references: HashMap::new(), choices: Choices::default() }
     }
 
     /// Makes a relation known by name.
@@ -70,6 +73,12 @@ impl Planner {
         let key = table.key().into_iter().map(str::to_owned).collect();
         self.references.insert(table.name().to_owned(), key);
         Ok(())
+    }
+
+    /// Makes known that a column of a relation has no other values than these, as texts. Comparisons with others are refused
+    /// from then on; without any nothing is known.
+    pub(crate) fn add_choices(&mut self, relation: &str, column: &str, values: Vec<String>) {
+        self.choices.add(relation, column, values);
     }
 
     /// The key columns of a reference table; `None` when there is none of this name.
@@ -92,8 +101,39 @@ impl Planner {
     /// Type-checks a statement.
     pub(crate) fn plan_statement(&self, statement: Statement) -> Result<LogicalPlan, PlanError> {
         let state = self.context.state();
-        let plan = block_on(state.statement_to_plan(statement))?;
-        Ok(state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})?)
+        let plan = block_on(state.statement_to_plan(statement)).map_err(|error| self.explain(error.into()))?;
+        let plan = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})?;
+        self.choices.check_plan(&plan)?;
+        Ok(plan)
+    }
+
+    /// The relations that a select reads, each once, whether they are known or not.
+    pub(crate) fn relations(&self, sql: &str) -> Result<Vec<String>, PlanError> {
+        let references = self.context.state().resolve_table_references(&self.parse(sql)?)?;
+        Ok(references.iter().map(|reference| reference.table().to_owned()).collect())
+    }
+
+    /// An unknown relation in words of our own.
+    fn explain(&self, error: PlanError) -> PlanError {
+        let name = error.message.split_once("table '").and_then(|(_, rest)| rest.split_once("' not found"));
+        let Some(name) = name.and_then(|(name, _)| name.rsplit('.').next()) else { return error };
+        PlanError { place: error.place, ..self.no_relation(name) }
+    }
+
+    /// That there is no such relation, and which ones there are.
+    pub(super) fn no_relation(&self, name: &str) -> PlanError {
+        let mut known = self.catalog().map(|catalog| catalog.table_names()).unwrap_or_default();
+        known.sort_unstable();
+        PlanError::new(format!("there is no `{name}` to select from")).near(name).unknown(name, known)
+    }
+
+    /// The columns of a relation; `None` when there is none of this name.
+    pub(super) fn schema_of(&self, relation: &str) -> Option<SchemaRef> {
+        block_on(self.catalog()?.table(relation)).ok().flatten().map(|table| table.schema())
+    }
+
+    fn catalog(&self) -> Option<Arc<dyn SchemaProvider>> {
+        self.context.catalog("datafusion").and_then(|catalog| catalog.schema("public"))
     }
 
     /// The select in DataFusion's own words, independent of white space and comments; what fingerprints are made of.
@@ -107,6 +147,20 @@ impl Planner {
         check_shape(sql)?;
         let schema = DFSchema::try_from(schema.clone())?;
         let expression = self.context.state().create_logical_expr(sql, &schema)?;
+        self.physical(&expression, &schema)
+    }
+
+    /// An expression over columns of one of the relations, of which `schema` has the columns.
+    pub(crate) fn expression_over(
+        &self,
+        relation: &str,
+        sql: &str,
+        schema: &Schema,
+    ) -> Result<Arc<dyn PhysicalExpr>, PlanError> {
+        check_shape(sql)?;
+        let schema = DFSchema::try_from(schema.clone())?;
+        let expression = self.context.state().create_logical_expr(sql, &schema)?;
+        self.choices.check_expression(relation, &expression)?;
         self.physical(&expression, &schema)
     }
 
@@ -195,12 +249,36 @@ pub struct PlanError {
     pub place: Option<(usize, usize)>,
     /// What would be right.
     pub suggestion: Option<String>,
+    /// What stands at the place, where that is not known by line and column.
+    pub(crate) near: Option<String>,
+    /// A word that is not known, where that is what is wrong.
+    pub(crate) unknown: Option<Unknown>,
+}
+
+/// A word that is not known.
+#[derive(Debug)]
+pub(crate) struct Unknown {
+    pub(crate) word: String,
+    /// Those that are.
+    pub(crate) known: Vec<String>,
 }
 
 impl PlanError {
     /// An error without a place.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), place: None, suggestion: None }
+        Self { message: message.into(), place: None, suggestion: None, near: None, unknown: None }
+    }
+
+    /// The same error, at the first place where this text stands, unless its place is known.
+    #[must_use]
+    pub(crate) fn near(self, text: impl Into<String>) -> Self {
+        Self { near: Some(text.into()), ..self }
+    }
+
+    /// The same error, about a word that is none of the known ones.
+    #[must_use]
+    pub(crate) fn unknown(self, word: impl Into<String>, known: Vec<String>) -> Self {
+        Self { unknown: Some(Unknown { word: word.into(), known }), ..self }
     }
 
     /// The same error with advice.
@@ -228,12 +306,20 @@ impl From<DataFusionError> for PlanError {
         let message = error.strip_backtrace();
         let place = place.or_else(|| parser_place(&message));
         let message = own_words(&message).unwrap_or(&message).to_owned();
-        Self { message, place, suggestion }
+        Self { place, suggestion, ..Self::new(message) }
     }
 }
 
-/// What a function says of its arguments, without what DataFusion wraps around it.
+/// What is wrong, without what DataFusion wraps around it.
 fn own_words(message: &str) -> Option<&str> {
+    // The analyzer's rule that has found it.
+    let message = message.split_once("\ncaused by\n").map_or(message, |(_, cause)| cause);
+    let plain = message.strip_prefix("Error during planning: ").or_else(|| message.strip_prefix("Schema error: "));
+    of_arguments(message).or(plain)
+}
+
+/// What a function says of its arguments.
+fn of_arguments(message: &str) -> Option<&str> {
     let (_, own) = message.split_once("user-defined coercion failed with: Error during planning: ")?;
     Some(own.split_once(". No function matches").map_or(own, |(own, _)| own))
 }

@@ -20,6 +20,8 @@ pub(crate) struct Shape {
     /// Operators and keywords: each can deepen a tree by one (`a OR a OR a`, `UNION ALL`, `NOT NOT`, `::INT::INT`); names,
     /// literals and commas can't.
     pub(crate) terms: usize,
+    /// Whether a part of a WITH may read itself.
+    pub(crate) is_recursive: bool,
     /// The most of them on one way down the tree: columns beside each other don't add up.
     pub(super) chain: usize,
 }
@@ -43,6 +45,7 @@ impl Shape {
             walk.close();
         }
         shape.chain = walk.outermost.chain();
+        shape.is_recursive = is_recursive(&tokens);
         Ok(shape)
     }
 }
@@ -120,6 +123,13 @@ impl Walk {
     }
 }
 
+/// Whether WITH RECURSIVE is among the words.
+fn is_recursive(tokens: &[Token]) -> bool {
+    let words: Vec<&Token> = tokens.iter().filter(|token| !matches!(token, Token::Whitespace(_))).collect();
+    let is = |token: &Token, keyword| matches!(token, Token::Word(word) if word.keyword == keyword);
+    words.windows(2).any(|pair| matches!(pair, [with, word] if is(with, Keyword::WITH) && is(word, Keyword::RECURSIVE)))
+}
+
 /// Whether a token joins selects or relations, each of which may have commas.
 fn joins(token: &Token) -> bool {
     let Token::Word(word) = token else { return false };
@@ -160,6 +170,15 @@ mod tests {
         let alone = chain(&format!("SELECT {one} FROM clicks"));
         let list = vec![one; 200].join(", ");
         assert!(chain(&format!("SELECT {list} FROM clicks")) <= alone);
+    }
+
+    #[test]
+    fn a_recursion_is_told_from_a_column_of_that_name() {
+        let is_recursive = |sql: &str| Shape::of(sql).unwrap().is_recursive;
+        assert!(is_recursive("SELECT * FROM (with /* a part */ Recursive n AS (SELECT 1) SELECT * FROM n)"));
+        for sql in ["WITH n AS (SELECT recursive FROM t) SELECT * FROM n", "SELECT 'WITH RECURSIVE'", "SELECT 1"] {
+            assert!(!is_recursive(sql), "{sql}");
+        }
     }
 
     #[test]

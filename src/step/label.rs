@@ -19,13 +19,17 @@ mod recorded;
 pub(super) mod saving;
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::feedback::Feedback;
 use super::output::StepOutput;
 use crate::bus::StreamSequence;
-use crate::learn::{ExampleError, Examples, Impression, Impressions, JoinError, LabelCounts, LabelJoin, encode};
+use crate::learn::{
+    Asked, ExampleError, Examples, Impression, Impressions, JoinError, LabelCounts, LabelJoin, Provenance, VectorName,
+    encode, is_short,
+};
 use crate::pipeline::{LabelPlan, Pipeline};
 use crate::score::{Group, Ranked};
 use crate::time::EventTime;
@@ -36,8 +40,10 @@ pub use self::saving::LabelsView;
 
 /// A message of examples or impressions has about so many bytes at most, half of what a broker takes.
 const MESSAGE_BYTES: usize = 512 << 10;
-/// What a row takes beside its vector: label, kind, times, key.
-const ROW_BYTES: usize = 96;
+/// What a row takes beside its vector: label, kind, times, key, and who was shown what.
+const ROW_BYTES: usize = 256;
+/// The probability with which a candidate is shown at its place: the best always are.
+const PROPENSITY: f32 = 1.0;
 /// Messages of examples that a tick gives at most: an epoch has room for them in one batch.
 const TICK_MESSAGES: usize = 7;
 
@@ -67,6 +73,8 @@ pub struct Labelled {
     pub(crate) impressions: Vec<ImpressionMessage>,
     /// The tick that gave the examples, if it was one.
     pub(crate) tick: Option<Tick>,
+    /// The last message of feedback that belonged to nothing shown, if any did not.
+    pub(crate) unmatched: Option<u64>,
 }
 
 /// That the feedback's stream is silent.
@@ -83,6 +91,8 @@ pub struct Labeller {
     join: LabelJoin,
     stream: String,
     fingerprint: String,
+    /// The vector's columns.
+    names: Vec<String>,
     /// Tells settings apart under which a state was saved.
     settings: u64,
     /// Words of a vector.
@@ -116,6 +126,7 @@ impl Labeller {
             stream: pipeline.stream(*stream).name.clone(),
             settings: saving::settings_fingerprint(pipeline, &vector.examples_fingerprint()),
             fingerprint: vector.fingerprint().as_str().to_owned(),
+            names: vector.columns().to_vec(),
             columns,
             most_rows: (MESSAGE_BYTES / (columns * size_of::<f32>() + ROW_BYTES)).max(1),
             recorded,
@@ -180,7 +191,7 @@ impl Labeller {
             self.show_rankings(output, rankings, position, &mut labelled.impressions)?;
         }
         if let Some(feedback) = &output.feedback {
-            self.follow(feedback, output, rankings, &mut labelled.examples)?;
+            self.follow(feedback, output, rankings, &mut labelled)?;
         }
         Ok(labelled)
     }
@@ -218,11 +229,14 @@ impl Labeller {
         messages: &mut Vec<ImpressionMessage>,
     ) -> Result<(), ExampleError> {
         for (ranking, group) in rankings.iter().zip(&output.job.groups) {
+            let asked = asked(group, Some(ranking));
             for (place, row) in ranking.order.iter().enumerate() {
                 if let Some(key) = output.keys.get(*row).copied().flatten() {
                     let vector = vector(output, *row, self.columns);
                     let Group { shown, arrived, .. } = *group;
-                    let impression = Impression { key, at: shown, arrived, place: place as u32, vector };
+                    let provenance = &provenance(&asked, output, *row);
+                    let place = place as u32;
+                    let impression = Impression { key, at: shown, arrived, place, vector, provenance };
                     self.join.show(impression)?;
                     self.impressions.push(impression)?;
                 }
@@ -252,7 +266,7 @@ impl Labeller {
         feedback: &Feedback,
         output: &StepOutput,
         rankings: &[Ranked],
-        messages: &mut Vec<ExampleMessage>,
+        labelled: &mut Labelled,
     ) -> Result<(), ExampleError> {
         let mut positives = feedback.positives.iter().peekable();
         let mut triggers = output.triggers.iter().enumerate().peekable();
@@ -263,7 +277,11 @@ impl Labeller {
             ordinal = if *sequence == last { ordinal + 1 } else { 0 };
             last = *sequence;
             if let Some(positive) = positives.next_if(|positive| positive.row == row) {
+                let before = self.join.counts().unmatched;
                 self.join.feedback(positive.key, positive.at, &mut self.examples)?;
+                if self.join.counts().unmatched > before {
+                    labelled.unmatched = Some(sequence.0);
+                }
             }
             if let Some((job_row, _)) = triggers.next_if(|(_, event)| **event as usize == row) {
                 let has_vector = unscorable.next_if_eq(&job_row).is_none();
@@ -273,7 +291,8 @@ impl Labeller {
                 {
                     let vector = vector(output, job_row, self.columns);
                     let Group { shown, arrived, .. } = *group;
-                    self.join.show(Impression { key, at: shown, arrived, place: 0, vector })?;
+                    let provenance = &provenance(&asked(group, None), output, job_row);
+                    self.join.show(Impression { key, at: shown, arrived, place: 0, vector, provenance })?;
                 }
             }
             self.join.advance(*watermark, &mut self.examples)?;
@@ -281,7 +300,7 @@ impl Labeller {
                 continue;
             }
             if !output.is_replay {
-                self.end_examples(format!("{}-{sequence}-{ordinal}", self.stream), messages)?;
+                self.end_examples(format!("{}-{sequence}-{ordinal}", self.stream), &mut labelled.examples)?;
             }
             self.examples.clear();
         }
@@ -299,7 +318,7 @@ impl Labeller {
     /// The messages of what one event gave, named after it.
     fn end_examples(&mut self, id: String, messages: &mut Vec<ExampleMessage>) -> Result<(), ExampleError> {
         if self.examples.len() <= self.most_rows {
-            messages.push(ExampleMessage { id, payload: encode(&self.examples, &self.fingerprint)?.into() });
+            messages.push(ExampleMessage { id, payload: encode(&self.examples, self.name())?.into() });
             return Ok(());
         }
         for (part, first) in (0..self.examples.len()).step_by(self.most_rows).enumerate() {
@@ -307,10 +326,15 @@ impl Labeller {
             for example in (first..first + self.most_rows).map_while(|row| self.examples.get(row)) {
                 self.part.push(example)?;
             }
-            let payload = encode(&self.part, &self.fingerprint)?.into();
+            let payload = encode(&self.part, self.name())?.into();
             messages.push(ExampleMessage { id: format!("{id}.{part}"), payload });
         }
         Ok(())
+    }
+
+    /// What messages of examples say of the vector.
+    fn name(&self) -> VectorName<'_> {
+        VectorName { fingerprint: &self.fingerprint, columns: &self.names }
     }
 
     /// What happened in earlier runs comes back before the first event that followed it. What a tick gave is committed.
@@ -330,6 +354,19 @@ impl Labeller {
 
 fn vector(output: &StepOutput, row: usize, columns: usize) -> &[f32] {
     &output.job.matrix.values[row * columns..(row + 1) * columns]
+}
+
+/// What is known of a ranking. Of an event that is scored by itself, not which model did it: that is kept nowhere, and an event
+/// that is read again gives the same example.
+fn asked(group: &Group, ranking: Option<&Ranked>) -> Arc<Asked> {
+    let model = ranking.map(|ranking| &ranking.model);
+    Arc::new(Asked::new(&group.request_id, group.user.as_deref(), model))
+}
+
+/// Where a row of a ranking is from.
+fn provenance(asked: &Arc<Asked>, output: &StepOutput, row: usize) -> Provenance {
+    let item = output.job.items.id(row).filter(is_short);
+    Provenance { asked: Some(Arc::clone(asked)), item, propensity: Some(PROPENSITY) }
 }
 
 #[cfg(test)]

@@ -190,6 +190,12 @@ fn stream_part(plan: &StreamPlan) -> String {
     format!("stream {}", plan.name)
 }
 
+/// Tables that a state with these parts has, and the pipeline has no more.
+pub(crate) fn tables_gone<'a>(pipeline: &Pipeline, parts: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let names = parts.filter_map(|part| part.strip_prefix("table "));
+    names.filter(|name| pipeline.table_named(name).is_none()).map(str::to_owned).collect()
+}
+
 pub(super) fn table_part(pipeline: &Pipeline, table: TableIndex) -> String {
     format!("table {}", pipeline.table(table).plan.name())
 }

@@ -34,7 +34,7 @@ pub struct Step {
     pub(super) tables: Tables,
     vector: Option<VectorReads>,
     requests: Option<RequestDecoder>,
-    references: References,
+    pub(super) references: References,
     /// Whether silence means silence: while the streams are read from their beginning, each at its own speed, it does not.
     is_present: bool,
     /// Those that are out.
@@ -80,6 +80,14 @@ impl Step {
     /// Keys that a table has given up at its limit of memory.
     pub fn evicted_keys(&self, table: TableIndex) -> u64 {
         self.tables.evicted_keys(table)
+    }
+
+    /// How far event time has come in a table's streams, whichever is behind; none before the first event of each.
+    pub fn watermark(&self, table: TableIndex) -> Option<EventTime> {
+        let streams = &self.pipeline.table(table).streams;
+        let watermarks: Option<Vec<EventTime>> =
+            streams.iter().map(|stream| self.streams[stream.0].watermark.value()).collect();
+        watermarks?.into_iter().min()
     }
 
     /// Memory of a table, bytes; what tables of windows share counts for each of them.

@@ -30,6 +30,7 @@ use super::tables::Tables;
 use crate::event::SeenIds;
 use crate::feature::LiveTable;
 use crate::pipeline::{Pipeline, StreamIndex, TableIndex};
+use crate::reference::ReferenceTable;
 use crate::snapshot::SaveError;
 use crate::step::StepError;
 use crate::window::TableGroup;
@@ -45,6 +46,8 @@ const PIECE: u32 = 1 << 16;
 pub struct StepView {
     pipeline: Arc<Pipeline>,
     tables: Vec<TableIndex>,
+    /// Immutable: they are neither copied nor counted.
+    references: Vec<Arc<ReferenceTable>>,
     parts: Vec<String>,
     lease: Lease<Viewed>,
 }
@@ -63,7 +66,8 @@ pub struct SettledViews {
 pub struct EndedViews(Vec<Viewed>);
 
 impl Step {
-    /// A view of these tables, as of the end of the last step. Unknown names are left out.
+    /// A view of these feature tables, as of the end of the last step, and of these reference tables as events are joined with
+    /// them from then on. Unknown names are left out.
     ///
     /// # Errors
     /// When the keys of a table are not what its plan says.
@@ -71,7 +75,10 @@ impl Step {
         let is_wanted = |index: usize| names.iter().any(|name| name == self.pipeline.tables[index].plan.name());
         let parts = self.named_parts().into_iter();
         let parts = parts.filter(|(_, part)| matches!(part, Part::Table(index) if is_wanted(*index))).collect();
-        self.hold(parts)
+        let references = self.pipeline.references.iter().map(|reference| reference.spec.name.as_str());
+        let references = references.filter(|reference| names.iter().any(|name| name == reference));
+        let references = references.filter_map(|reference| self.references.get(reference).cloned()).collect();
+        Ok(StepView { references, ..self.hold(parts)? })
     }
 
     /// A view of the whole state, as of the end of the last step: what a snapshot is made of.
@@ -125,12 +132,22 @@ impl Step {
         let viewed = Viewed(viewed);
         let written = viewed.written_bytes();
         let lease = self.views.lend(viewed, written);
-        Ok(StepView { pipeline: Arc::clone(&self.pipeline), tables, parts: names, lease })
+        Ok(StepView { pipeline: Arc::clone(&self.pipeline), tables, references: Vec::new(), parts: names, lease })
     }
 }
 
 impl StepView {
-    /// The names of the tables, in the order of the pipeline.
+    /// The pipeline whose state it is.
+    pub(crate) fn pipeline(&self) -> &Pipeline {
+        &self.pipeline
+    }
+
+    /// The reference tables, in the order of the pipeline.
+    pub(crate) fn references(&self) -> &[Arc<ReferenceTable>] {
+        &self.references
+    }
+
+    /// The names of the feature tables, in the order of the pipeline.
     pub fn tables(&self) -> Vec<String> {
         self.tables.iter().map(|table| self.pipeline.table(*table).plan.name().to_owned()).collect()
     }
@@ -140,7 +157,7 @@ impl StepView {
         &self.parts
     }
 
-    /// The rows of all tables, of 65,536 keys at a time, with NULL for what is no finite number. Each table has its name, and at
+    /// The rows of all feature tables, of 65,536 keys at a time, with NULL for what is no finite number. Each table has its name, and at
     /// least one batch, which may have no rows. What has been read is given back, so that events copy it no more.
     ///
     /// # Errors

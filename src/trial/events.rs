@@ -78,7 +78,7 @@ pub(super) fn messages(
 ) -> Result<Vec<Message>, TrialError> {
     let subject = match &events.subject {
         Some(subject) => Subject::new(subject)?,
-        None => concrete(stream.subjects.first().ok_or(TrialError::NoSubject)?)?,
+        None => concrete(stream.subjects.first().ok_or(TrialError::NoSubject)?, "replay")?,
     };
     let published = events.published.as_deref().map(micros).transpose()?;
     Ok(lines(events)

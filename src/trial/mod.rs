@@ -1,7 +1,8 @@
 //! A pipeline's own cases: events in, rows, vectors or scores out, through the real step and the real model.
 //!
 //! ```text
-//!   tests/NAME.toml ─▶ Case ─▶ events into a Step ─▶ counts, emissions, rows, vectors, scores ─▶ what does not hold
+//!   tests/NAME.toml ─▶ check: does all that it names exist?
+//!        └───────────▶ Case ─▶ events into a Step ─▶ counts, emissions, rows, vectors, scores ─▶ what does not hold
 //! ```
 //!
 //! What is expected is compared exactly, but for floating-point numbers; what would be told of another moment than a case names
@@ -10,6 +11,7 @@
 //! a part of the [`Outcome`].
 
 mod case;
+mod check;
 mod emits;
 mod error;
 mod events;
@@ -24,5 +26,6 @@ mod vectors;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use check::check;
 pub(crate) use error::TrialError;
 pub(crate) use run::{Outcome, run};

@@ -319,6 +319,29 @@ mod tests {
         assert_eq!(counts(&out[0].rows), [1, 1, 1]);
     }
 
+    /// It was said that the join leaves its key out.
+    #[test]
+    fn a_key_of_another_type_is_told_with_both_types() {
+        let rows = batch([
+            ("item_id", Arc::new(StringArray::from(vec!["1"]))),
+            ("category", Arc::new(StringArray::from(vec!["toy"]))),
+            ("valid_from", times(&[0])),
+        ]);
+        let items = ReferenceTable::new("items", &rows, &["item_id".to_owned()], None).unwrap();
+        let mut planner = crate::window::planner();
+        planner.add_relation("clicks", clicks().schema()).unwrap();
+        planner.add_reference(&items).unwrap();
+        let refused = |on: &str| {
+            let sql = format!("SELECT user_id, count(*) AS n FROM clicks LEFT JOIN items ON {on} GROUP BY user_id");
+            let (retention, settings) = (Horizon::new(3_600 * SECOND), WindowSettings::default());
+            TableForm::plan(&planner, "activity", &sql, "ts", retention, settings).err().unwrap().message
+        };
+        let told = "`clicks.item_id` is Int64, and the key column it is joined on, `item_id`, is Utf8";
+        assert_eq!(refused("clicks.item_id = items.item_id"), told);
+        assert_eq!(refused("items.item_id = clicks.item_id"), told);
+        assert_eq!(refused("clicks.user_id = items.category"), "the join with `items` leaves out its key `item_id`");
+    }
+
     #[test]
     fn a_reference_table_that_was_not_loaded_is_an_error_with_its_name() {
         let (TableForm::AsOf(plan), _) = plan(COUNTS, "user_id") else { panic!("not an as-of table") };

@@ -1,6 +1,6 @@
 //! A table's SQL → the form that it has: read as of a moment, or windows that close.
 
-use super::asof::{FeaturePlan, Horizon};
+use super::asof::{FeaturePlan, Horizon, check_horizons};
 use super::closed::{WindowPlan, WindowSettings, take_window};
 use crate::sql::{PlanError, Planner};
 
@@ -30,7 +30,10 @@ impl TableForm {
     ) -> Result<Self, PlanError> {
         let mut statement = planner.parse(sql)?;
         let window = match &mut statement {
-            datafusion::sql::parser::Statement::Statement(statement) => take_window(statement)?,
+            datafusion::sql::parser::Statement::Statement(statement) => {
+                check_horizons(statement, time)?;
+                take_window(statement)?
+            }
             _ => None,
         };
         Ok(match window {

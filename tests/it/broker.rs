@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tidewheel::bus::{
-    Bus, ConnectSettings, EmbeddedServer, Message, Outgoing, ReadLimits, ServerBinary, StreamSequence, Subject,
+    Bus, BusError, ConnectSettings, EmbeddedServer, Message, Outgoing, ReadLimits, ServerBinary, StreamSequence,
+    Subject,
 };
 use tidewheel::config::Folder;
 use tidewheel::engine::{Run, RunSettings};
@@ -204,7 +205,10 @@ async fn requests_are_ranked_or_refused_one_by_one() {
         json!([{"item_id": 0, "views_1h": 10}, {"item_id": 1, "views_1h": 10}, {"item_id": 2, "views_1h": 10}])
     );
     let error = bus.request(&sql, "DROP TABLE item_trend".into(), PATIENCE).await.unwrap_err();
-    assert!(error.to_string().contains("400") || !error.to_string().is_empty());
+    let BusError::Refused { code: 400, message, body, .. } = error else { panic!("{error}") };
+    let body: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(body["error"]["code"], 400);
+    assert_eq!(body["error"]["message"].as_str().unwrap().replace('\n', " "), message);
     run.stop().await.unwrap();
     server.stop().await.unwrap();
 }

@@ -3,10 +3,15 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use prost::Message;
 use tempfile::TempDir;
 use tidewheel::config::Folder;
-use tidewheel::model::onnx::{Dimension, Document, GraphBuilder, proto::data_type::FLOAT};
-use tidewheel::model::{MlpSpec, build_mlp};
+use tidewheel::model::onnx::proto::{
+    AttributeProto, DATA_LOCATION_EXTERNAL, ModelProto, OperatorSetIdProto, StringStringEntryProto, TypeProto,
+    data_type::FLOAT, type_proto,
+};
+use tidewheel::model::onnx::{Dimension, Document, GraphBuilder, class_labels};
+use tidewheel::model::{MlpSpec, ModelVersion, build_mlp};
 
 use crate::taobao::root;
 
@@ -123,4 +128,71 @@ fn a_model_that_squeezes_its_batch_away_is_refused() {
     });
     let problems = Folder::check(&intent).err().unwrap().to_string();
     assert!(problems.contains("has shape [] for 1 row(s)"), "{problems}");
+}
+
+/// Moves the weights of the model of `intent` into a file beside it.
+fn move_weights_out(intent: &Path) {
+    let file = intent.join("model/intent.onnx");
+    let mut model = ModelProto::decode(&fs::read(&file).unwrap()[..]).unwrap();
+    let weights = &mut model.graph.initializer[0];
+    fs::write(intent.join("model/intent.onnx.data"), weights.raw_data.take().unwrap()).unwrap();
+    let location = StringStringEntryProto { key: Some("location".into()), value: Some("intent.onnx.data".into()) };
+    weights.external_data.push(location);
+    weights.data_location = Some(DATA_LOCATION_EXTERNAL);
+    fs::write(&file, model.encode_to_vec()).unwrap();
+}
+
+/// A model with its weights beside it was refused.
+#[test]
+fn weights_beside_the_file_are_part_of_the_model_and_of_its_version() {
+    let (_folder, intent) = intent_with(&COLUMN, |graph| graph.node("Sigmoid", &["z"], "probability"));
+    let bytes = |intent: &Path| Folder::check(intent).unwrap().model.unwrap().bytes;
+    let whole = bytes(&intent);
+    move_weights_out(&intent);
+    let brought_in = bytes(&intent);
+    let read = |bytes: &[u8]| Document::read(bytes).unwrap();
+    assert_eq!(read(&brought_in).graph(), read(&whole).graph());
+
+    let settings = intent.join("pipeline.toml");
+    let version = ModelVersion::of(&brought_in);
+    edit(&settings, "output = \"probability\"", &format!("output = \"probability\"\nversion = \"{version}\""));
+    Folder::check(&intent).unwrap();
+    let weights = intent.join("model/intent.onnx.data");
+    fs::write(&weights, [0; 100]).unwrap();
+    let problems = Folder::check(&intent).err().unwrap().to_string();
+    assert!(problems.contains(&format!("not {version}")), "{problems}");
+    fs::remove_file(&weights).unwrap();
+    let problems = Folder::check(&intent).err().unwrap();
+    let problem = problems.iter().next().unwrap();
+    assert!(problem.message.contains("tensor \"w\" has its values in \"intent.onnx.data\""), "{problems}");
+    assert_eq!(problem.suggestion, None, "another model is no help");
+}
+
+/// Converters of classifiers end them in a list of maps, which was refused.
+#[test]
+fn a_classifier_that_ends_in_a_list_of_maps_is_scored_and_trained_by_the_columns_behind_it() {
+    let (_folder, intent) = intent_with(&[Dimension::Named("batch")], |graph| {
+        graph.node("Neg", &["z"], "against");
+        graph.node_with("Concat", &["against", "z"], "both", &[("axis", 1)]);
+        graph.node("Softmax", &["both"], "columns");
+        graph.node("ZipMap", &["columns"], "probability");
+    });
+    let file = intent.join("model/intent.onnx");
+    let mut model = ModelProto::decode(&fs::read(&file).unwrap()[..]).unwrap();
+    let zip_map = model.graph.node.last_mut().unwrap();
+    zip_map.domain = Some("ai.onnx.ml".into());
+    let ints = vec![0, 1];
+    zip_map.attribute =
+        vec![AttributeProto { name: Some("classlabels_int64s".into()), ints, r#type: Some(7), ..Default::default() }];
+    model.opset_import.push(OperatorSetIdProto { domain: Some("ai.onnx.ml".into()), version: Some(1) });
+    let map = type_proto::Map { key_type: Some(7), value_type: model.graph.output[0].r#type.take().map(Box::new) };
+    let elem_type = Some(Box::new(TypeProto { value: Some(type_proto::Value::MapType(map)), denotation: None }));
+    let maps = type_proto::Value::SequenceType(type_proto::Sequence { elem_type });
+    model.graph.output[0].r#type = Some(TypeProto { value: Some(maps), denotation: None });
+    fs::write(&file, model.encode_to_vec()).unwrap();
+
+    let pipeline = Folder::check(&intent).unwrap();
+    let document = Document::read(&pipeline.model.unwrap().bytes).unwrap();
+    assert_eq!(class_labels(&document, "probability").unwrap(), ["0", "1"]);
+    assert!(pipeline.train.unwrap().inventory.to_string().contains("moves 26 number(s) in 2 tensor(s)"));
 }

@@ -10,18 +10,24 @@
     clippy::needless_pass_by_value
 )]
 
+mod analyst;
 mod beside;
 mod broker;
+mod brought;
 mod changed;
 mod check;
+mod clients;
 mod closed;
 mod contained;
 mod docs;
 mod emitted;
 mod erring_model;
 mod exit_codes;
+mod exported;
 mod faults;
+mod first;
 mod fuzz;
+mod imported;
 mod kills;
 mod layout;
 mod leak;
@@ -34,6 +40,7 @@ mod remade;
 mod restart;
 mod rollback;
 mod scripts;
+mod seen;
 mod shown;
 mod silence;
 mod stopped;

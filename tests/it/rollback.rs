@@ -177,7 +177,7 @@ async fn weights_that_were_trained_serve_on_after_a_change_of_sql_that_a_person_
 
     let sql = path.join("features/user_activity.sql");
     let text = fs::read_to_string(&sql).unwrap();
-    fs::write(&sql, text.replace("'1 hour'", "'60 minutes'")).unwrap();
+    fs::write(&sql, text.replace("kind = 'view'", "'view' = kind")).unwrap();
     let problems = Folder::check(&path).err().unwrap().to_string();
     assert!(problems.contains("recommend.onnx") && problems.contains("tidewheel model adopt"), "{problems}");
 
@@ -229,7 +229,7 @@ async fn weights_trained_from_a_brought_file_are_not_taken_for_another_vector_un
     let registry = registry(&bus, &before).await;
 
     // The file itself fits any vector of these columns.
-    fs::write(&sql, text.replace("'1 hour'", "'60 minutes'")).unwrap();
+    fs::write(&sql, text.replace("kind = 'view'", "'view' = kind")).unwrap();
     let pipeline = assemble(&path);
     assert_eq!(serves(&bus, &path).await, file.as_str());
     assert_eq!(registry.record(&file).await.unwrap().fingerprint, fingerprint(&pipeline));

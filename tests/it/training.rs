@@ -10,7 +10,7 @@ use rand_chacha::ChaCha8Rng;
 use tidewheel::bus::Bus;
 use tidewheel::config::Folder;
 use tidewheel::engine::{Training, TrainingOptions, TrainingReport};
-use tidewheel::learn::{CheckpointHead, Example, ExampleKind, Examples, encode, read_head};
+use tidewheel::learn::{CheckpointHead, Example, ExampleKind, Examples, Provenance, encode, read_head};
 use tidewheel::pipeline::{Names, Pipeline, output_spec};
 use tidewheel::registry::{ModelKind, Registry};
 
@@ -81,6 +81,7 @@ pub async fn teach(bus: &Bus, pipeline: &Pipeline, messages: Range<usize>) {
                 shown_micros: micros,
                 labelled_micros: micros + 1_000_000,
                 place: row as u32,
+                provenance: Provenance::unknown(),
             };
             examples.push(example).unwrap();
         }

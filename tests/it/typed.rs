@@ -38,7 +38,7 @@ fn contract(title: &str, properties: &[(&str, &str)], required: usize) -> String
 }
 
 /// A pipeline of visits with this model and vector. The table `reader` has the posts that somebody has seen last, and how many.
-fn pipeline(folder: &Path, model: &[u8], vector: &str, settings: &str) -> Result<Pipeline, String> {
+pub fn pipeline(folder: &Path, model: &[u8], vector: &str, settings: &str) -> Result<Pipeline, String> {
     for part in ["features", "schemas"] {
         fs::create_dir_all(folder.join(part)).unwrap();
     }
@@ -73,9 +73,14 @@ fn pipeline(folder: &Path, model: &[u8], vector: &str, settings: &str) -> Result
 }
 
 /// What a pipeline with this model answers to requests of one item each: its score, or why it has none.
-fn answers(model: GraphProto, vector: &str, requests: &[Value]) -> Result<Vec<Result<f64, String>>, String> {
+pub fn answers(
+    model: GraphProto,
+    vector: &str,
+    settings: &str,
+    requests: &[Value],
+) -> Result<Vec<Result<f64, String>>, String> {
     let folder = tempfile::tempdir().unwrap();
-    let pipeline = Arc::new(pipeline(folder.path(), &Document::new(model).write(), vector, "")?);
+    let pipeline = Arc::new(pipeline(folder.path(), &Document::new(model).write(), vector, settings)?);
     let mut arms = Arms::new(load_model(&pipeline).unwrap().unwrap());
     let mut step = Step::new(Arc::clone(&pipeline)).unwrap();
     let answer = |request: &Value| {
@@ -111,7 +116,7 @@ fn ids_above_two_to_the_24_are_exact() {
     graph.input("user", INT64, &[BATCH]);
     remainder(&mut graph, "user");
     let users = [16_777_216, 16_777_217, 30_000_001, 9_007_199_254_740_993, i64::MAX];
-    let found = answers(graph.finish(), "r.user_id AS \"user\"", &users.map(of_user)).unwrap();
+    let found = answers(graph.finish(), "r.user_id AS \"user\"", "", &users.map(of_user)).unwrap();
     assert_eq!(found, [Ok(216.0), Ok(217.0), Ok(1.0), Ok(993.0), Ok(807.0)]);
 }
 
@@ -124,7 +129,7 @@ fn an_id_that_a_float32_input_does_not_hold_has_no_score() {
     graph.node_with("Gather", &["x", "first"], "score", &[("axis", 1)]);
     graph.output("score", FLOAT, &[BATCH, Dimension::Fixed(1)]);
     let users = [16_777_216, 16_777_217, 30_000_001, 30_000_002].map(of_user);
-    let found = answers(graph.finish(), "r.user_id AS \"user\", coalesce(u.views, 0) AS views", &users).unwrap();
+    let found = answers(graph.finish(), "r.user_id AS \"user\", coalesce(u.views, 0) AS views", "", &users).unwrap();
     assert_eq!((found[0].clone(), found[3].clone()), (Ok(16_777_216.0), Ok(30_000_002.0)));
     let refused = found[1].clone().unwrap_err();
     assert!(refused.starts_with("feature `user` is 16777217, which float32 does not hold: "), "{refused}");
@@ -149,7 +154,7 @@ fn a_model_with_ids_beside_a_matrix_is_fed_by_name() {
     let vector = "coalesce(r.d0, 0.0) AS d0, r.user_id AS user_id, coalesce(r.d1, 0.0) AS d1, r.item_id AS item_id, \
                   coalesce(r.d2, 0.0) AS d2";
     let request = |user: i64| json!({"user_id": user, "items": [0], "d0": 1.0, "d1": 2.0, "d2": 4.0});
-    let found = answers(graph.finish(), vector, &[request(2), request(3)]).unwrap();
+    let found = answers(graph.finish(), vector, "", &[request(2), request(3)]).unwrap();
     assert_eq!(found[0], Ok(23.0));
     assert!(found[1].as_ref().unwrap_err().contains("idx=3"), "{found:?}");
 }
@@ -162,7 +167,7 @@ fn an_int32_input_takes_what_it_holds_and_refuses_other_rows() {
     graph.node_with("Cast", &["user"], "wide", &[("to", i64::from(INT64))]);
     remainder(&mut graph, "wide");
     let users = [16_777_217, i64::from(i32::MAX), i64::from(i32::MAX) + 1, i64::from(i32::MIN)];
-    let found = answers(graph.finish(), "r.user_id AS \"user\"", &users.map(of_user)).unwrap();
+    let found = answers(graph.finish(), "r.user_id AS \"user\"", "", &users.map(of_user)).unwrap();
     let rest = |id: i32| Ok(f64::from(id.rem_euclid(1_000)));
     assert_eq!([&found[0], &found[1], &found[3]], [&Ok(217.0), &rest(i32::MAX), &rest(i32::MIN)]);
     let refused = found[2].clone().unwrap_err();
@@ -178,7 +183,7 @@ fn a_list_beside_numbers_fills_what_they_leave_of_a_matrix() {
     graph.node("MatMul", &["x", "weights"], "score");
     graph.output("score", FLOAT, &[BATCH, Dimension::Fixed(1)]);
     let found =
-        answers(graph.finish(), "make_array(2.0, 3.0) AS history, coalesce(u.views, 0) + 4 AS f3", &[of_user(1)]);
+        answers(graph.finish(), "make_array(2.0, 3.0) AS history, coalesce(u.views, 0) + 4 AS f3", "", &[of_user(1)]);
     assert_eq!(found.unwrap(), [Ok(4_032.0)]);
 }
 
@@ -199,7 +204,7 @@ fn a_list_is_padded_and_its_mask_and_length_say_how_far_it_goes() {
     graph.output("score", FLOAT, &[BATCH, Dimension::Fixed(1)]);
     let vector = "CASE WHEN r.user_id = 1 THEN make_array(5, 6) WHEN r.user_id = 2 THEN make_array(1, 2, 3, 4) \
                   ELSE u.recent END AS recent";
-    let found = answers(graph.finish(), vector, &[of_user(1), of_user(2), of_user(3)]).unwrap();
+    let found = answers(graph.finish(), vector, "", &[of_user(1), of_user(2), of_user(3)]).unwrap();
     assert_eq!((&found[0], &found[2]), (&Ok(210.0), &Ok(-3.0)));
     assert_eq!(found[1], Err("feature `recent` has 4 values, its model input takes 3".to_owned()));
 }
@@ -230,7 +235,7 @@ fn a_text_goes_into_an_input_of_texts() {
     ];
     let of = |device: &str| json!({"user_id": 1, "items": [1], "device": device});
     let vector = "coalesce(r.device, '') AS device, 1.0 AS one";
-    let found = answers(graph, vector, &[of("phone"), of("tablet"), of(&"a".repeat(200))]).unwrap();
+    let found = answers(graph, vector, "", &[of("phone"), of("tablet"), of(&"a".repeat(200))]).unwrap();
     assert_eq!(found[..2], [Ok(2.0), Ok(1.0)]);
     assert_eq!(found[2], Err("feature `device` is a text of 200 bytes, 124 are the most".to_owned()));
 }

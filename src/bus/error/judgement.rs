@@ -70,6 +70,8 @@ fn of_fence(expected: StreamSequence, found: StreamSequence) -> Judgement {
 mod tests {
     use std::time::Duration;
 
+    use bytes::Bytes;
+
     use super::*;
 
     fn jetstream(reason: &str) -> BusError {
@@ -81,7 +83,7 @@ mod tests {
     }
 
     fn refused(code: u16) -> BusError {
-        BusError::Refused { subject: "score".to_owned(), code, message: String::new() }
+        BusError::Refused { subject: "score".to_owned(), code, message: String::new(), body: Bytes::new() }
     }
 
     fn fenced(expected: u64, found: u64) -> BusError {
@@ -109,7 +111,7 @@ mod tests {
             (fenced(4, 9), Judgement::OPERATOR),
             (BusError::NoResponders { subject: "score".to_owned() }, Judgement::OUTSIDE),
             (BusError::StreamNotFound { stream: stream() }, Judgement::OPERATOR),
-            (BusError::NoRoom { stream: stream(), bytes: 1 }, Judgement::OPERATOR),
+            (BusError::NoRoom { stream: stream(), bytes: 1, reserved: Vec::new() }, Judgement::OPERATOR),
             (BusError::Recreated { stream: stream(), expected_micros: 1, found_micros: 2 }, Judgement::DATA),
             (BusError::InvalidHeader { header: "Nats-Msg-Id", value: "a\nb".to_owned() }, Judgement::DEFECT),
             (BusError::Closed, Judgement::CRASH),

@@ -108,9 +108,16 @@ async fn overlapping_subjects_name_the_stream_that_has_them() {
 #[tokio::test]
 async fn a_stream_larger_than_the_server_s_disk_is_refused_with_what_to_change() {
     let (server, bus) = testing::server().await;
+    for number in 1..=7 {
+        let name = format!("HELD{number}");
+        let held = StreamSpec { max_bytes: Some(number << 20), ..testing::spec(&name, &format!("held.{number}")) };
+        bus.ensure_stream(&held).await.unwrap();
+    }
     let spec = StreamSpec { max_bytes: Some(1 << 60), ..testing::spec("CLICKS", "clicks.>") };
     let error = bus.ensure_stream(&spec).await.unwrap_err();
     assert!(matches!(error, BusError::NoRoom { bytes: 0x1000_0000_0000_0000, .. }), "{error}");
+    let told = r#", and has set 29360128 aside (7340032 for "HELD7", 6291456 for "HELD6", 5242880 for "HELD5", 4194304 for "HELD4", 3145728 for "HELD3" and more for 2 others); lower"#;
+    assert!(error.to_string().contains(told), "{error}");
     server.stop().await.unwrap();
 }
 

@@ -90,10 +90,6 @@ pub(super) fn print(summary: &Summary) {
         say!("AUC         {:>8.3}  {:>8.3}   on examples that neither had learnt from", auc.learning, auc.frozen);
         say!("{} versions of the model, {} examples learnt from", summary.model_versions, summary.examples);
     }
-    say!("\nNext:");
-    say!("  tidewheel check pipelines/recommend        what the pipeline keeps, and that it is sound");
-    say!("  tidewheel test pipelines/                  its test cases, without a broker");
-    say!("  tidewheel run pipelines/recommend          run it; then ask it with `tidewheel sql`");
 }
 
 pub(super) fn percentiles(mut latencies: Vec<u32>) -> Latency {

@@ -3,16 +3,27 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::cli::kept::kept_columns;
+use crate::commit::Reading;
+use crate::history::Changes;
 use crate::pipeline::{Pipeline, TableIndex};
 use crate::snapshot::{Generation, Location, SnapshotStore};
-use crate::step::{Misfit, Step, StepError};
+use crate::step::{Labeller, Misfit, Step, StepError, tables_gone};
 
 /// What becomes of the state at the next start.
 #[derive(Debug)]
-pub(super) struct Restart {
+pub(in crate::cli) struct Restart {
     /// The number of the snapshot.
     number: u64,
+    /// What it takes to read again all that is in it.
+    reading: Reading,
     kept: Kept,
+    /// Why what waits for feedback is forgotten, if it is.
+    forgotten: Option<String>,
+    /// Tables that the pipeline has no more.
+    gone: Vec<String>,
+    /// What becomes of the columns of Delta tables, by table.
+    history: Vec<(String, Changes)>,
 }
 
 #[derive(Debug)]
@@ -24,10 +35,20 @@ enum Kept {
 }
 
 impl Restart {
-    /// What becomes of a table, in words.
-    pub(super) fn of(&self, pipeline: &Pipeline, table: TableIndex) -> String {
+    /// Whether a table is as it was saved.
+    pub(in crate::cli) fn keeps(&self, table: TableIndex) -> bool {
         match &self.kept {
-            Kept::Nothing(reason) => format!("made again from the streams, as everything is: {reason}"),
+            Kept::Nothing(_) => false,
+            Kept::AllBut(misfits) => !misfits.iter().any(|misfit| misfit.tables.contains(&table)),
+        }
+    }
+
+    /// What becomes of a table, in words.
+    pub(in crate::cli) fn of(&self, pipeline: &Pipeline, table: TableIndex) -> String {
+        match &self.kept {
+            Kept::Nothing(reason) => {
+                format!("made again from the streams ({}), as everything is: {reason}", self.messages())
+            }
             Kept::AllBut(misfits) => match misfits.iter().find(|misfit| misfit.tables.contains(&table)) {
                 Some(misfit) => {
                     let all: Vec<TableIndex> = misfits.iter().flat_map(|misfit| &misfit.tables).copied().collect();
@@ -36,10 +57,43 @@ impl Restart {
                         (true, false) => "and requests wait for it, as tables of windows are made again too",
                         (false, _) => "and requests wait for it",
                     };
-                    format!("made again from the streams, {meanwhile}: {misfit}")
+                    format!("made again from the streams ({}), {meanwhile}: {misfit}", self.messages())
                 }
                 None => format!("kept, from snapshot {}", self.number),
             },
+        }
+    }
+}
+
+impl Restart {
+    /// What becomes of what is no table's own, in words.
+    pub(super) fn of_all(&self) -> Vec<String> {
+        let forgotten = self.forgotten.iter().map(|reason| {
+            format!(
+                "what waits for feedback is forgotten, and examples are made of what is shown from then on: {reason}"
+            )
+        });
+        let gone = self.gone.iter().map(|table| format!("table {table} is gone: its state is dropped"));
+        let history = self.history.iter().flat_map(|(table, Changes { added, unfilled })| {
+            let added = added.iter().map(move |column| {
+                format!("history of {table}: column {column} is added, NULL in the rows that are there")
+            });
+            let unfilled = unfilled
+                .iter()
+                .map(move |column| format!("history of {table}: column {column} stays, NULL in the rows from then on"));
+            added.chain(unfilled)
+        });
+        forgotten.chain(gone).chain(history).collect()
+    }
+
+    fn messages(&self) -> String {
+        let messages = match self.reading.messages {
+            1 => "1 message".to_owned(),
+            messages => format!("{messages} messages"),
+        };
+        match self.reading.seconds() {
+            Some(seconds) => format!("{messages}, about {seconds} s"),
+            None => messages,
         }
     }
 }
@@ -49,7 +103,7 @@ impl Restart {
 ///
 /// # Errors
 /// When the place of the snapshots can't be reached.
-pub(super) async fn at_restart(pipeline: &Arc<Pipeline>, state: &Path) -> anyhow::Result<Option<Restart>> {
+pub(in crate::cli) async fn at_restart(pipeline: &Arc<Pipeline>, state: &Path) -> anyhow::Result<Option<Restart>> {
     let folder = state.join("snapshots");
     let location = match &pipeline.state.snapshots {
         Some(location) => location.clone(),
@@ -59,9 +113,19 @@ pub(super) async fn at_restart(pipeline: &Arc<Pipeline>, state: &Path) -> anyhow
     };
     let generations = SnapshotStore::open(&location).await?.generations().await?;
     let Some(newest) = generations.into_iter().flatten().next() else { return Ok(None) };
+    let mut history = Vec::new();
+    for (table, changes) in kept_columns(pipeline, state).await {
+        history.push((table, changes?));
+    }
     let (pipeline, number) = (Arc::clone(pipeline), newest.number());
-    let kept = tokio::task::spawn_blocking(move || judge(&pipeline, &newest)).await??;
-    Ok(Some(Restart { number, kept }))
+    let reading = Reading::of(newest.head());
+    let gone = tables_gone(&pipeline, newest.parts().map(|(part, _)| part));
+    let judged = tokio::task::spawn_blocking(move || {
+        let forgotten = Labeller::restore(&pipeline, &newest).err().as_ref().and_then(Labeller::forgets);
+        judge(&pipeline, &newest).map(|kept| (kept, forgotten))
+    });
+    let (kept, forgotten) = judged.await??;
+    Ok(Some(Restart { number, reading, kept, forgotten, gone, history }))
 }
 
 /// On a thread that may wait for parts to be read.
@@ -113,6 +177,14 @@ mod tests {
         Arc::new(Folder::read(folder.path()).unwrap().assemble_without_model().unwrap())
     }
 
+    /// Without one of its tables.
+    fn trends_without(table: &str) -> Arc<Pipeline> {
+        let pipeline = trends(None);
+        let mut pipeline = Arc::try_unwrap(pipeline).unwrap_or_else(|_| panic!("nobody else has it"));
+        pipeline.tables.retain(|kept| kept.plan.name() != table);
+        Arc::new(pipeline)
+    }
+
     async fn save(pipeline: &Arc<Pipeline>, state: &Path) {
         let store = SnapshotStore::open(&Location::folder(state.join("snapshots"))).await.unwrap();
         let view = Step::new(Arc::clone(pipeline)).unwrap().view_of_parts().unwrap();
@@ -152,9 +224,11 @@ mod tests {
         let after = trends(Some(("features/visit.sql", "AS dearest", "AS most")));
         let told_then = told(&after).await.unwrap();
         assert_eq!(told_then[..2], [format!("category_trend: {kept}"), format!("item_minute: {kept}")]);
-        let made = "visit: made again from the streams, and requests wait for it: the SQL or settings of part windows visit of \
+        let made = "visit: made again from the streams (0 messages), and requests wait for it: the SQL or settings of part windows visit of \
                     the state have changed since it was saved (the plan fingerprint";
         assert!(told_then[2].starts_with(made), "{told_then:?}");
+        let restart = at_restart(&trends_without("visit"), state.path()).await.unwrap().unwrap();
+        assert_eq!(restart.of_all(), ["table visit is gone: its state is dropped"]);
         let slower = trends(Some(("pipeline.toml", "disorder", "# disorder")));
         let all = told(&slower).await.unwrap();
         assert!(all.iter().all(|told| told.contains("as everything is: part stream clicks of the state")), "{all:?}");

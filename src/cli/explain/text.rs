@@ -11,6 +11,7 @@ pub(super) fn text(explained: &Explained) -> String {
         let Reference { name, key, source, refresh } = reference;
         lines.push(format!("  reference {name}: {source}, found by {}, {refresh}", key.join(", ")));
     }
+    lines.extend(explained.at_restart.iter().map(|line| format!("  at the next start, {line}")));
     for table in &explained.tables {
         lines.push(String::new());
         lines.extend(table_text(table));

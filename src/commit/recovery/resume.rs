@@ -50,7 +50,15 @@ mod tests {
 
     fn head(lineage: &str, epoch: u64, progress: Progress) -> Head {
         let lineage = lineage.to_owned();
-        Head { format: FORMAT, lineage, epoch, output: 40, progress, impressions: Shown::default() }
+        Head {
+            format: FORMAT,
+            lineage,
+            epoch,
+            output: 40,
+            progress,
+            impressions: Shown::default(),
+            messages_per_second: None,
+        }
     }
 
     #[test]

@@ -4,26 +4,29 @@
 //!  streams, references ─▶ tables ─▶ vector, scoring, labels ─▶ model ─▶ training
 //! ```
 //!
-//! Every part is looked at, so that all problems are reported together; a part that depends on a faulty one is left out.
+//! Every part is looked at, so that all problems are reported together. Of one that depends on a faulty part only that is said
+//! which can be told without it.
 
 mod model;
 mod scoring;
 mod streams;
 mod tables;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use toml::Spanned;
 
 use super::folder::Folder;
+use super::nearest::did_you_mean;
 use super::problem::{Place, Problem, Problems};
 use super::source::Source;
 use super::subject::Subject;
 use crate::bus;
-use crate::feature::VectorPlan;
+use crate::feature::{TableText, VectorPlan};
 use crate::pipeline::{LabelPlan, ModelPlan, Pipeline, ReferencePlan, ScorePlan, StreamPlan, TablePlan, TrainPlan};
-use crate::sql::{PlanError, Planner};
+use crate::sql::{PlanError, Planner, Unknown, only_place_of, place_of};
 
 impl Folder {
     /// The executable pipeline.
@@ -52,13 +55,15 @@ impl Folder {
 struct Assembly<'a> {
     folder: &'a Folder,
     problems: Vec<Problem>,
+    /// Relations that there are and whose columns are not known.
+    unsound: BTreeSet<String>,
     planner: Planner,
     streams: Vec<StreamPlan>,
     schemas: Vec<SchemaRef>,
     references: Vec<ReferencePlan>,
     tables: Vec<TablePlan>,
     /// Canonical text of each table's select.
-    sources: Vec<String>,
+    sources: Vec<TableText>,
     vector: Option<Arc<VectorPlan>>,
     score: Option<ScorePlan>,
     model: Option<ModelPlan>,
@@ -71,6 +76,7 @@ impl<'a> Assembly<'a> {
         Self {
             folder,
             problems: Vec::new(),
+            unsound: folder.unsound.clone(),
             planner: crate::window::planner(),
             streams: Vec::new(),
             schemas: Vec::new(),
@@ -93,20 +99,24 @@ impl<'a> Assembly<'a> {
 
     fn plan(&mut self) {
         for (name, stream) in &self.folder.settings.streams {
-            self.stream(name.as_str(), stream);
+            if self.stream(name.as_str(), stream).is_none() {
+                self.unsound.insert(name.as_str().to_owned());
+            }
         }
         for (name, reference) in &self.folder.settings.references {
-            self.reference(name.as_str(), reference);
+            if self.reference(name.as_str(), reference).is_none() {
+                self.unsound.insert(name.as_str().to_owned());
+            }
         }
-        if self.problems.is_empty() {
-            self.features();
-        }
-        if self.problems.is_empty() {
-            self.scoring();
-        }
-        if self.problems.is_empty() {
-            self.labels();
-        }
+        self.features();
+        self.scoring();
+        self.labels();
+    }
+
+    /// Whether all relations that a select reads are known, or it is no select.
+    fn is_readable(&self, sql: &str) -> bool {
+        let relations = self.planner.relations(sql).unwrap_or_default();
+        !relations.iter().any(|relation| self.unsound.contains(&relation.to_lowercase()))
     }
 
     fn finish(self) -> Result<Pipeline, Problems> {
@@ -129,9 +139,22 @@ impl<'a> Assembly<'a> {
 }
 
 fn in_sql(source: &Source, error: PlanError) -> Problem {
-    let problem = match error.place {
+    let near = || error.near.as_ref().and_then(|text| place_of(&source.text, text));
+    // What a message quotes is what it is about.
+    let quoted = || error.message.split('`').skip(1).step_by(2).find_map(|text| only_place_of(&source.text, text));
+    let place = error.place.or_else(near).or_else(quoted);
+    let suggestion = error.suggestion.or_else(|| error.unknown.map(known_words));
+    let problem = match place {
         Some((line, column)) => source.problem_in(Place { line, column }, error.message),
         None => source.problem(error.message),
     };
-    problem.suggest_some(error.suggestion)
+    problem.suggest_some(suggestion)
+}
+
+/// What could have been meant by a word that is not known.
+fn known_words(unknown: Unknown) -> String {
+    let Unknown { word, known } = unknown;
+    let listed =
+        || format!("known are {}", known.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", "));
+    did_you_mean(&word, known.iter().map(String::as_str)).unwrap_or_else(listed)
 }

@@ -9,11 +9,11 @@ use super::Assembly;
 use crate::config::{learning, settings};
 use crate::feature::{Inputs, VectorPlan};
 use crate::model::gradient::Loss;
-use crate::model::onnx::Document;
+use crate::model::onnx::{Document, FileError, read_file};
 use crate::model::train::{Inventory, Trainer};
 use crate::model::{
     Activation, Binding, Mixing, ModelError, ModelVersion, ObjectiveError, Scorer, Session, expect_probability,
-    lay_out, try_rows,
+    lay_out, metadata, try_rows,
 };
 use crate::pipeline::{ModelPlan, TrainPlan};
 
@@ -24,6 +24,13 @@ impl Assembly<'_> {
         else {
             return;
         };
+        let settings = self.folder.settings.model.as_ref();
+        if let Some(missing) = settings.and_then(|model| model.missing.as_ref()) {
+            let message = "a model that is given NaN for missing values can't be trained: its gradients would be NaN";
+            let advice = "write coalesce(...) in vector.sql in the place of missing, or remove [train]";
+            self.problems.push(self.folder.source.problem_at(missing.span(), message).suggest(advice));
+            return;
+        }
         let plan = learning::train_plan(train, labels, model);
         let binding = model.binding(vector);
         // What cannot be trained is said now, not when the first example comes.
@@ -44,19 +51,27 @@ impl Assembly<'_> {
         }
     }
 
+    /// The fingerprint of the vector that the folder's model says it was made for.
+    pub(super) fn made_for(&self) -> Option<String> {
+        let model = self.folder.settings.model.as_ref()?;
+        let bytes = read_file(&self.folder.path.join(model.graph.get_ref())).ok()?;
+        Document::read(&bytes).ok()?.metadata().remove(metadata::FINGERPRINT)
+    }
+
     pub(super) fn model(&mut self) {
         let (Some(model), Some(vector)) = (&self.folder.settings.model, &self.vector) else { return };
         let path = self.folder.path.join(model.graph.get_ref());
-        let bytes = match std::fs::read(&path) {
+        let bytes = match read_file(&path) {
             Ok(bytes) => bytes,
             Err(error) => {
+                let is_missing = matches!(error, ModelError::File(FileError::Unreadable(_)));
                 let advice = format!(
                     "tidewheel model new --kind mlp --hidden 64,32 --out {} {}",
                     path.display(),
                     self.folder.path.display()
                 );
                 let problem = self.folder.source.problem_at(model.graph.span(), format!("{}: {error}", path.display()));
-                self.problems.push(problem.suggest(advice));
+                self.problems.push(problem.suggest_some(is_missing.then_some(advice)));
                 return;
             }
         };
@@ -72,7 +87,7 @@ impl Assembly<'_> {
         let activation = model.activation.as_ref().map(|activation| match activation.get_ref() {
             settings::Activation::Sigmoid => Activation::Sigmoid,
         });
-        let plan = ModelPlan { bytes, output, activation, class: model.class };
+        let plan = ModelPlan { bytes, output, activation, class: model.class.clone() };
         let vector = match self.laid_out(vector, &plan.bytes) {
             Ok(vector) => vector,
             Err(error) => {
@@ -100,6 +115,7 @@ impl Assembly<'_> {
                 }
             },
             Err(error) => {
+                let error = error.naming_changes(&plan.bytes, vector.meaning());
                 let about_activation =
                     matches!(error, ModelError::Objective(ObjectiveError::AlreadyProbability { .. }));
                 let activation = model.activation.as_ref().filter(|_| about_activation);

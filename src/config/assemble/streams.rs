@@ -32,8 +32,9 @@ impl Assembly<'_> {
         }
     }
 
-    pub(super) fn stream(&mut self, name: &str, stream: &Stream) {
-        let Some(contract) = self.contract(&stream.contract) else { return };
+    /// Makes a stream known; nothing where that can't be done.
+    pub(super) fn stream(&mut self, name: &str, stream: &Stream) -> Option<()> {
+        let contract = self.contract(&stream.contract)?;
         let decode = DecodeSettings {
             time_column: stream.time.get_ref().clone(),
             time_unit: unit(stream.time_unit),
@@ -48,13 +49,15 @@ impl Assembly<'_> {
         };
         let schema = match Decoder::new(Arc::clone(&contract), &decode) {
             Ok(decoder) => Arc::clone(decoder.schema()),
+            // A setting that is wrong may be what it follows from.
+            Err(_) if self.folder.spoilt.contains(name) => return None,
             Err(error) => {
                 let place = match (error.role(), &stream.clock, &stream.received) {
                     (TimeRole::Sent, Clock::Sent(column), _) | (TimeRole::Received, _, Some(column)) => column.span(),
                     _ => stream.time.span(),
                 };
                 self.problems.push(self.folder.source.problem_at(place, error.to_string()));
-                return;
+                return None;
             }
         };
         for column in stream.id.iter().chain(&stream.key) {
@@ -66,10 +69,11 @@ impl Assembly<'_> {
         if let Err(error) = self.planner.add_relation(name, Arc::clone(&schema)) {
             self.problems.push(self.folder.source.problem(error.message));
         }
+        self.add_choices(name, &contract);
         self.schemas.push(schema);
         self.streams.push(StreamPlan {
             name: name.to_owned(),
-            subjects: stream.subjects.get_ref().iter().map(|subject| subject.get_ref().as_str().to_owned()).collect(),
+            subjects: stream.patterns().map(str::to_owned).collect(),
             contract,
             decode,
             ids: stream.id.as_ref().map(|id| (id.get_ref().clone(), stream.remember_ids.get())),
@@ -80,14 +84,20 @@ impl Assembly<'_> {
             retain: stream.retain,
             max_bytes: stream.max_bytes,
         });
+        Some(())
     }
 
-    pub(super) fn reference(&mut self, name: &str, reference: &Reference) {
+    /// Makes the values known that a contract lists for columns of a relation.
+    pub(super) fn add_choices(&mut self, relation: &str, contract: &Contract) {
+        for field in contract.fields() {
+            self.planner.add_choices(relation, field.name(), field.choices());
+        }
+    }
+
+    /// Makes a table of facts known; nothing where that can't be done.
+    pub(super) fn reference(&mut self, name: &str, reference: &Reference) -> Option<()> {
         let contract = match &reference.contract {
-            Some(path) => match self.contract(path) {
-                Some(contract) => Some(contract),
-                None => return,
-            },
+            Some(path) => Some(self.contract(path)?),
             None => None,
         };
         let column = |column: &Option<toml::Spanned<String>>| column.as_ref().map(|column| column.get_ref().clone());
@@ -102,28 +112,33 @@ impl Assembly<'_> {
         let loaded = match (&reference.file, &reference.bucket) {
             (Some(file), _) => {
                 // A file that is missing has been reported.
-                let Some(path) = self.folder.find_above(file.get_ref()) else { return };
+                let path = self.folder.find_above(file.get_ref())?;
                 let table = ReferenceFile::open(spec.clone(), &path).map(|file| Arc::clone(file.table()));
                 table.map(|table| (table, ReferenceSource::File(path), file.span()))
             }
             // That a bucket needs a contract has been reported.
-            (None, Some(_)) if contract.is_none() => return,
+            (None, Some(_)) if contract.is_none() => return None,
             (None, Some(bucket)) => {
                 let table = ReferenceTable::empty(&spec).map(Arc::new);
                 table.map(|table| (table, ReferenceSource::Bucket(bucket.get_ref().clone()), bucket.span()))
             }
-            (None, None) => return,
+            (None, None) => return None,
         };
         match loaded {
             Ok((table, source, place)) => {
                 if let Err(error) = self.planner.add_reference(&table) {
                     self.problems.push(self.folder.source.problem_at(place, error.message));
                 }
+                if let Some(contract) = &contract {
+                    self.add_choices(name, contract);
+                }
                 self.references.push(ReferencePlan { spec, source, refresh: reference.refresh, table });
+                Some(())
             }
             Err(error) => {
                 let place = reference.file.as_ref().map_or_else(|| reference.key.span(), toml::Spanned::span);
                 self.problems.push(self.folder.source.problem_at(place, error.to_string()));
+                None
             }
         }
     }

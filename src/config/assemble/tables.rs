@@ -8,7 +8,7 @@ use crate::bus::Subject;
 use crate::config::folder::SqlFile;
 use crate::config::nearest::did_you_mean;
 use crate::config::table::Table;
-use crate::feature::LivePlan;
+use crate::feature::{LivePlan, TableText};
 use crate::history::History;
 use crate::pipeline::{StreamIndex, TablePlan, kept_schema};
 use crate::sql::PlanError;
@@ -20,14 +20,26 @@ impl Assembly<'_> {
         for feature in &folder.features {
             let settings = folder.settings.table(feature.name.as_str());
             let publish = settings.publish.as_ref().and_then(|subject| self.subject(subject));
-            match self.feature(feature, &settings, publish) {
-                Ok((table, canonical)) => {
+            let planned = match self.is_readable(&feature.source.text) {
+                true => self.reads_no_table(feature).and_then(|()| self.feature(feature, &settings, publish)).map(Some),
+                false => Ok(None),
+            };
+            match planned {
+                Ok(Some((table, canonical))) => {
                     self.check_form(feature, &settings, &table.plan);
+                    self.sources.push(TableText {
+                        file: format!("features/{}.sql", feature.name),
+                        sql: feature.source.text.clone(),
+                        settings: table.plan.settings_form(),
+                        earlier: canonical,
+                    });
                     self.tables.push(table);
-                    self.sources.push(canonical);
+                    continue;
                 }
+                Ok(None) => {}
                 Err(error) => self.problems.push(in_sql(&feature.source, self.with_nearest_column(error))),
             }
+            self.unsound.insert(feature.name.as_str().to_owned());
         }
         for table in &self.tables {
             let registered = self.planner.add_relation(table.plan.name(), Arc::clone(table.plan.schema()));
@@ -71,6 +83,21 @@ impl Assembly<'_> {
             );
             let problem = self.folder.source.problem_at(history.span(), message);
             self.problems.push(problem.suggest("keep rows for as long as their window and its lateness, or longer"));
+        }
+    }
+
+    /// That a table reads streams alone: others are not known while it is planned.
+    fn reads_no_table(&self, feature: &SqlFile) -> Result<(), PlanError> {
+        let is_stream = |name: &str| self.folder.settings.streams.contains_key(name);
+        let is_reference = |name: &str| self.folder.settings.references.contains_key(name);
+        let relations = self.planner.relations(&feature.source.text)?;
+        let tables = self.folder.features.iter().map(|feature| feature.name.as_str());
+        let mut read = tables.filter(|name| relations.iter().any(|relation| relation == name));
+        match read.find(|name| !is_stream(name) && !is_reference(name)) {
+            Some(name) => Err(PlanError::new(format!("`{name}` is a feature table, and one can't read another"))
+                .near(format!("FROM {name}"))
+                .suggest("select from the streams that it is made of; vector.sql joins tables")),
+            None => Ok(()),
         }
     }
 

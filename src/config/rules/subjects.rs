@@ -9,14 +9,15 @@ use crate::bus;
 use crate::config::name::SqlName;
 use crate::config::problem::Problem;
 use crate::config::subject::{Subject, SubjectFilter, overlap};
-use crate::pipeline::{Names, PRESENCE};
+use crate::pipeline::{Names, PRESENCE, STATUS};
 
 /// Subjects that belong to somebody else, and what they are for. Others that begin with `$` are refused as they are read.
-const SET_ASIDE: [(&str, &str); 4] = [
+const SET_ASIDE: [(&str, &str); 5] = [
     ("$JS.>", "where the broker itself is asked"),
     ("_INBOX.>", "where replies go"),
     (PRESENCE[0], "where workers are asked whether they are there"),
     (PRESENCE[1], "where trainers are asked whether they are there"),
+    (STATUS, "where pipelines are asked how they do"),
 ];
 
 impl Facts<'_> {

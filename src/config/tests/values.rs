@@ -1,6 +1,7 @@
 //! Keys, values and syntax.
 
 use super::*;
+use crate::model::Class;
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "one table of cases")]
@@ -272,18 +273,20 @@ fn sections_that_are_no_sections_are_refused() {
 }
 
 #[test]
-fn a_class_is_one_of_two_columns() {
+fn a_class_is_a_column_or_a_name() {
     let with = |class: &str| Shop::new(&GOOD.replace("[score]", &format!("class = {class}\n\n[score]")));
-    for class in [0, 1] {
-        let settings = with(&class.to_string()).read().unwrap().settings;
-        assert_eq!(settings.model.unwrap().class, Some(class));
+    for (class, expected) in [("0", Class::At(0)), ("7", Class::At(7)), ("'buy'", Class::Named("buy".to_owned()))] {
+        let settings = with(class).read().unwrap().settings;
+        assert_eq!(settings.model.unwrap().class, Some(expected));
     }
     assert!(Shop::new(GOOD).read().unwrap().settings.model.unwrap().class.is_none());
-    insta::assert_snapshot!(with("2").problems(), @r"
-    pipelines/intent/pipeline.toml:28:9: invalid value: integer `2`, expected 0 or 1
-      28 | class = 2
+    insta::assert_snapshot!(with("-1").problems(), @r#"
+    pipelines/intent/pipeline.toml:28:9: invalid value: integer `-1`, expected the number of a column from 0, or the name of a class such as "buy"
+      28 | class = -1
          |         ^
-    ");
-    let problems = with("'buy'").problems();
-    assert!(problems.contains("expected 0 or 1"), "{problems}");
+    "#);
+    for class in ["''", "1.0", "true", "[1]"] {
+        let problems = with(class).problems();
+        assert!(problems.contains("expected the number of a column from 0"), "{class}: {problems}");
+    }
 }

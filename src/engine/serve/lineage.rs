@@ -6,11 +6,11 @@
 
 use std::path::PathBuf;
 
-use crate::bus::Bus;
+use crate::bus::{Bus, BusError};
 use crate::clock;
 use crate::engine::EngineError;
 use crate::feature::VectorPlan;
-use crate::model::{ModelVersion, adopt, adopted_from};
+use crate::model::{ModelVersion, Tie, adopt, adopted_from, changes_since};
 use crate::pipeline::{ModelPlan, Names, Pipeline};
 use crate::registry::{FolderFile, Lineage, ModelRecord, Pointer, Registered, Registry, RegistryError, decide};
 
@@ -42,6 +42,32 @@ pub(crate) async fn open_registry(
     Ok(Some((registry, pointer)))
 }
 
+/// What a start would do about the folder's model, and which version is active before it; nothing is changed. `None` where the
+/// pipeline has no model, or the server no registry of it.
+///
+/// # Errors
+/// [`RegistryError::ActiveOfOtherVector`] where a start would be refused; when the registry can't be read.
+pub(crate) async fn foresee(pipeline: &Pipeline, bus: &Bus) -> Result<Option<(Lineage, ModelVersion)>, EngineError> {
+    let (Some(model), Some(vector)) = (&pipeline.model, &pipeline.vector) else { return Ok(None) };
+    let names = Names::of(&pipeline.name);
+    for stream in names.registry_streams() {
+        match bus.stream_state(&stream).await {
+            Ok(_) => {}
+            Err(BusError::StreamNotFound { .. }) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let registry = Registry::open(bus, names.registry(), None).await?;
+    let Some(pointer) = registry.pointer().await? else { return Ok(None) };
+    let (version, adopted) = (ModelVersion::of(&model.bytes), adopted_from(&model.bytes)?);
+    let file = FolderFile { version: &version, adopted: &adopted, fingerprint: vector.fingerprint().as_str() };
+    let start = Start { registry: &registry, model, vector, file };
+    match start.decide(&pointer).await? {
+        (Lineage::Refuse, active) => Err(start.refusal(pointer, active).await?.into()),
+        (lineage, _) => Ok(Some((lineage, pointer.active))),
+    }
+}
+
 /// A start that has found its registry.
 struct Start<'a> {
     registry: &'a Registry,
@@ -56,21 +82,33 @@ impl Start<'_> {
         Ok(self.registry.initialise(self.file.version, clock::unix_micros()).await?)
     }
 
-    async fn go_on(&self, pointer: Pointer) -> Result<Pointer, EngineError> {
-        let (registry, file) = (self.registry, &self.file);
+    /// What is to be done about the folder's model, and the record of the one that is active.
+    async fn decide(&self, pointer: &Pointer) -> Result<(Lineage, ModelRecord), EngineError> {
+        let registry = self.registry;
         let active = registry.record(&pointer.active).await?;
         let seen = match registry.record(pointer.folder_seen(&active.root)).await {
             Ok(record) => Some(record),
             Err(RegistryError::UnknownVersion { .. }) => None,
             Err(error) => return Err(error.into()),
         };
+        let is_adopted = self.file.adopted.contains(pointer.folder_seen(&active.root));
         let registered = Registered {
-            pointer: &pointer,
-            active_fingerprint: &active.fingerprint,
+            pointer,
+            // An earlier version of this program made another one of the same texts; weights that say so are adopted.
+            active_fingerprint: match self.vector.is_named(&active.fingerprint) && !is_adopted {
+                true => self.file.fingerprint,
+                false => &active.fingerprint,
+            },
             active_root: &active.root,
             seen_fingerprint: seen.as_ref().map(|seen| seen.fingerprint.as_str()),
         };
-        match decide(file, Some(&registered)) {
+        Ok((decide(&self.file, Some(&registered)), active))
+    }
+
+    async fn go_on(&self, pointer: Pointer) -> Result<Pointer, EngineError> {
+        let (registry, file) = (self.registry, &self.file);
+        let (lineage, active) = self.decide(&pointer).await?;
+        match lineage {
             Lineage::Begin => return self.begin().await,
             Lineage::Keep => {}
             Lineage::Renew => self.store_file().await?,
@@ -81,17 +119,20 @@ impl Start<'_> {
                 return Ok(registry.begin_anew(file.version, pointer.revision, reason, clock::unix_micros()).await?);
             }
             Lineage::Adopt => return self.adopt(&pointer, &active).await,
-            Lineage::Refuse => {
-                return Err(RegistryError::ActiveOfOtherVector {
-                    active: pointer.active,
-                    made_for: active.fingerprint,
-                    vector: file.fingerprint.to_owned(),
-                    file: file.version.clone(),
-                }
-                .into());
-            }
+            Lineage::Refuse => return Err(self.refusal(pointer, active).await?.into()),
         }
         Ok(registry.note_folder(file.version).await?)
+    }
+
+    async fn refusal(&self, pointer: Pointer, active: ModelRecord) -> Result<RegistryError, RegistryError> {
+        let bytes = self.registry.fetch(&pointer.active).await?;
+        Ok(RegistryError::ActiveOfOtherVector {
+            changed: changes_since(&bytes, self.vector.meaning()),
+            active: pointer.active,
+            made_for: active.fingerprint,
+            vector: self.file.fingerprint.to_owned(),
+            file: self.file.version.clone(),
+        })
     }
 
     /// Goes on with the active weights, tied to the vector of now as a person has tied the folder's file.
@@ -102,7 +143,7 @@ impl Start<'_> {
             file.version.clone()
         } else {
             let bytes = registry.fetch(&pointer.active).await?;
-            let adopted = adopt(&bytes, self.vector.columns(), self.vector.inputs(), file.fingerprint)?;
+            let adopted = adopt(&bytes, Tie::to(self.vector, &self.vector.meaning().digests()))?;
             let record = active.adopted(&adopted.bytes, file.version.clone(), file.fingerprint, now);
             registry.store(adopted.bytes.into(), &record).await?;
             record.version

@@ -11,7 +11,7 @@ mod models;
 mod scored;
 mod scoring;
 
-pub(crate) use lineage::open_registry;
+pub(crate) use lineage::{foresee, open_registry};
 pub use models::load_model;
 pub(crate) use models::{fetch, follow, load, load_arms};
 pub(crate) use scored::{Scored, Scoring};

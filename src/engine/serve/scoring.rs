@@ -14,7 +14,7 @@ use crate::commit::{
 };
 use crate::engine::EngineError;
 use crate::engine::stats::Stats;
-use crate::engine::telemetry::{Queue, Waiting, record_labels, record_left_out, record_scores};
+use crate::engine::telemetry::{Queue, Waiting, record_labels, record_left_out, record_model, record_scores};
 use crate::pipeline::Pipeline;
 use crate::score::{Arm, Arms, Ranked, rank};
 use crate::step::{DeadLetter, Labelled, Labeller, Origin, Silence, StepError, StepOutput, UNSCORABLE};
@@ -41,6 +41,7 @@ impl ScoringThread {
         publications: &mpsc::Sender<Publication>,
     ) -> Result<(), EngineError> {
         let waiting = Waiting::of(&self.pipeline.name, Queue::Steps);
+        self.note_serving();
         while let Some(step) = steps.blocking_recv() {
             waiting.record(steps.len());
             self.swap();
@@ -100,6 +101,15 @@ impl ScoringThread {
     fn swap(&mut self) {
         while let Ok(arms) = self.swaps.try_recv() {
             self.arms = Some(arms);
+            self.note_serving();
+        }
+    }
+
+    fn note_serving(&self) {
+        if let Some(arms) = &self.arms {
+            let (version, now) = (arms.version(Arm::Active), clock::unix_micros());
+            self.stats.set_serving(version, now);
+            record_model(&self.pipeline.name, version, now);
         }
     }
 
@@ -119,6 +129,7 @@ impl ScoringThread {
                 let stood = (before.to_string(), read(&self.pipeline, &before));
                 let labelled = labeller.take(&output, &ranked, (&stood.0, stood.1))?;
                 self.stats.set_labels(&labeller.counts());
+                self.stats.set_unmatched(labelled.unmatched);
                 if !output.is_replay {
                     record_labels(&self.pipeline.name, &labeller.counts());
                 }
@@ -140,7 +151,7 @@ impl ScoringThread {
                 rankings.push((format!("{kind}-{}", group.request_id), ranking.payload));
             }
         }
-        let Labelled { examples, impressions, tick } = labelled;
+        let Labelled { examples, impressions, tick, .. } = labelled;
         let model =
             self.arms.as_ref().filter(|_| !rankings.is_empty()).map(|arms| arms.version(Arm::Active).to_string());
         let given = match output.is_replay {

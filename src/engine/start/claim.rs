@@ -6,7 +6,7 @@ use super::startup::Startup;
 use crate::bus::{AtomicPublisher, StreamRole, StreamSequence};
 use crate::commit::{Claimed, Input, Marker, Stored, Usable, Worker, claim, read_heads};
 use crate::engine::EngineError;
-use crate::pipeline::{input_spec, output_spec};
+use crate::pipeline::{input_spec, output_spec, reserved};
 use crate::snapshot::SnapshotStore;
 
 /// A claimed pipeline.
@@ -46,8 +46,22 @@ impl Startup<'_> {
         let claimed = claim(pipeline, self.bus, &worker, &heads, settings.on_loss, settings.from_scratch).await?;
         let Claimed { publisher, marker, last, inputs: streams, stored } = claimed;
         tracing::info!(epoch = marker.epoch, position = %marker.progress.position(), "claimed the pipeline");
+        self.tell_reserved();
         self.warn_of_durability().await?;
         Ok(Claim { worker, store, usable, publisher, marker, last, streams, stored })
+    }
+
+    /// Says how much room the broker sets aside.
+    fn tell_reserved(&self) {
+        let reserved = reserved(&self.pipeline);
+        let streams: Vec<String> =
+            reserved.iter().map(|(stream, bytes)| format!("{stream} {}", gibibytes(*bytes))).collect();
+        let all = gibibytes(reserved.iter().map(|(_, bytes)| bytes).sum());
+        tracing::info!(
+            streams = streams.join(", "),
+            "the broker sets {all} of its disk aside for this pipeline, used or not: `max_bytes` in [streams.NAME], [output] and \
+             [labels] says how much"
+        );
     }
 
     /// Says in what ways the broker keeps the pipeline's streams less safely than they need.
@@ -61,4 +75,8 @@ impl Startup<'_> {
         }
         Ok(())
     }
+}
+
+fn gibibytes(bytes: u64) -> String {
+    format!("{:.1} GiB", bytes as f64 / (1_u64 << 30) as f64)
 }

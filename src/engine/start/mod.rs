@@ -10,6 +10,7 @@
 //! from the broker is tried again from its beginning, for a minute.
 
 mod claim;
+mod columns;
 mod feed;
 mod restore;
 mod serve;
@@ -25,6 +26,7 @@ use self::startup::{QUEUED_STEPS, Startup};
 use super::EngineError;
 use super::patience::Patience;
 use super::run::{Run, RunSettings};
+use super::telemetry::begin as begin_metrics;
 use crate::bus::Bus;
 use crate::pipeline::Pipeline;
 
@@ -40,10 +42,12 @@ impl Run {
 
 impl Startup<'_> {
     async fn begin(&self) -> Result<Run, EngineError> {
+        self.check_history().await?;
         let mut claim = self.claim().await?;
         let (inputs, taken) = mpsc::channel(QUEUED_STEPS);
         let (settles, settled) = watch::channel(claim.marker.progress.position());
         let mut run = Run::new(inputs, settled, claim.store.clone());
+        begin_metrics(&self.pipeline);
         // These two hold much between two waits, too.
         let restored = Box::pin(self.restore(&mut run, &mut claim)).await?;
         let ends = Ends { inputs: taken, settled: settles };

@@ -37,6 +37,7 @@ impl Startup<'_> {
             endpoints: vec![EndpointSpec { name: "score".to_owned(), subject: subject.clone() }],
         };
         let service = self.bus.serve(spec, score.queue).await?;
+        run.stats().set_replies(service.replies());
         let waiting = Waiting::of(&self.pipeline.name, Queue::Requests);
         let (inputs, stop) = (run.inputs(), run.stopping());
         run.spawn_task(hand_on_requests(service, inputs, score.linger, stop, waiting));

@@ -102,7 +102,8 @@ impl Startup<'_> {
             let interval = self.pipeline.state.checkpoint;
             let (inputs, stop) = (run.inputs(), run.stopping());
             run.spawn_task(save_regularly(Arc::clone(store), interval, wanted, inputs, stop));
-            run.spawn_task(store_all(claim.worker.clone(), claim.marker.lineage.clone(), Arc::clone(store), queue));
+            let (store, stats) = (Arc::clone(store), Arc::clone(run.stats()));
+            run.spawn_task(store_all(claim.worker.clone(), claim.marker.lineage.clone(), store, stats, queue));
         }
         saves
     }

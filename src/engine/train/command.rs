@@ -41,6 +41,8 @@ pub struct TrainingReport {
     pub left_out: u64,
     /// Versions promoted since the start of this process.
     pub promoted: u64,
+    /// What the gate said last.
+    pub gate: Option<String>,
     /// Why training has stopped, if it has.
     pub stopped: Option<String>,
     /// Whose fault that is.

@@ -9,13 +9,18 @@ use tokio_util::sync::CancellationToken;
 
 use super::command::{Command, TrainingReport};
 use super::origins::Origins;
+use super::other_vectors::OtherVectors;
 use super::patient_registry::PatientRegistry;
+use super::refusals::Refusals;
+use super::training::READ_ROWS;
 use crate::bus::Message;
 use crate::clock;
 use crate::engine::EngineError;
 use crate::engine::telemetry::{Queue, Waiting, record_stopped, record_training};
 use crate::fault::{Judged, Judgement};
-use crate::learn::{CheckpointHead, Examples, LearnError, Learner, Learnt, Lesson, MOST_SKIPPED, decode, encode};
+use crate::learn::{
+    CheckpointHead, ExampleError, Examples, LearnError, Learner, Learnt, Lesson, MOST_SKIPPED, decode_complete, encode,
+};
 use crate::pipeline::{Pipeline, TrainPlan};
 use crate::registry::Pointer;
 
@@ -30,6 +35,10 @@ pub(super) struct Learning {
     pub(super) freeze_after: Option<u64>,
     pub(super) signals: Signals,
     pub(super) promoted: u64,
+    /// What the gate said last.
+    pub(super) gate: Option<String>,
+    pub(super) refusals: Refusals,
+    pub(super) candidate_refusals: Refusals,
     pub(super) stopped: Option<Stopped>,
     /// Whether the weights may have moved without their position: then they are not saved.
     pub(super) is_torn: bool,
@@ -40,6 +49,8 @@ pub(super) struct Learning {
     pub(super) origins: Origins,
     /// Examples left out since the start of this process.
     pub(super) left_out: u64,
+    /// Examples of other vectors, of which nothing has been said yet.
+    pub(super) others: OtherVectors,
 }
 
 /// Why nothing is learnt any more.
@@ -73,9 +84,15 @@ impl Learning {
             if let Err(error) = obeyed {
                 self.halt(error.to_string(), error.judgement());
             }
-            self.signals.report.send_replace(Arc::new(self.describe()));
+            self.report();
         }
+        self.others.tell();
         self.save()
+    }
+
+    /// Tells where training stands.
+    pub(super) fn report(&self) {
+        self.signals.report.send_replace(Arc::new(self.describe()));
     }
 
     fn obey(&mut self, command: Command) -> Result<(), EngineError> {
@@ -107,12 +124,16 @@ impl Learning {
     /// Whole messages, in steps of about the configured number of examples.
     fn take(&mut self, messages: &[Message]) -> Result<(), EngineError> {
         let inputs = self.batch.inputs().clone();
+        let is_all = messages.len() < READ_ROWS;
         for (index, message) in messages.iter().enumerate() {
             if self.stopped.is_some() {
                 return Ok(());
             }
-            match decode(&message.payload, &inputs, &self.head.fingerprint, &mut self.batch) {
+            match decode_complete(&message.payload, &inputs, &self.head.fingerprint, &mut self.batch) {
                 Ok(()) => self.origins.note(self.batch.len(), message.sequence.0),
+                Err(ExampleError::Fingerprint { found, examples, .. }) => {
+                    self.others.note(found, examples, message.sequence.0);
+                }
                 Err(error) => {
                     tracing::warn!(sequence = message.sequence.0, %error, "a message of examples is left out");
                 }
@@ -124,6 +145,9 @@ impl Learning {
                 self.origins = Origins::default();
                 self.head.position = message.sequence.0;
             }
+        }
+        if is_all {
+            self.others.tell();
         }
         Ok(())
     }
@@ -153,7 +177,7 @@ impl Learning {
         record_training(&self.pipeline.name, new, left_out.rows.len() as u64, start.elapsed(), &learnt);
         if let Learnt::Skipped { reason, in_a_row } = &learnt {
             tracing::error!(position, reason, "a batch can't be learnt from: the weights stay as they are");
-            let kept = Bytes::from(encode(&batch, &self.head.fingerprint)?);
+            let kept = Bytes::from(encode(&batch, self.head.fingerprint.as_str())?);
             let registry = &self.registry;
             registry.ask("keep a skipped batch", || registry.registry.keep_skipped(position, kept.clone()))?;
             if *in_a_row >= MOST_SKIPPED {
@@ -190,7 +214,10 @@ impl Learning {
             "training has stopped; serving goes on with the active model. Once the cause is mended, start this process again: \
              training goes on where it was saved last"
         );
-        record_stopped(&self.pipeline.name, true);
+        record_stopped(&self.pipeline.name, Some(judgement.fault()));
+        if !self.registry.try_once(self.registry.registry.note_stopped(&reason)) {
+            tracing::debug!("the next start will not say that training had stopped");
+        }
         self.signals.reading.cancel();
         self.stopped = Some(Stopped { reason, judgement });
     }
@@ -222,6 +249,7 @@ impl Learning {
             skipped: self.learner.skipped(),
             left_out: self.left_out,
             promoted: self.promoted,
+            gate: self.gate.clone(),
             stopped: self.stopped.as_ref().map(|stopped| stopped.reason.clone()),
             judgement: self.stopped.as_ref().map(|stopped| stopped.judgement),
             evaluation: None,

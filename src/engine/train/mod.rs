@@ -11,8 +11,10 @@
 mod command;
 mod learning;
 mod origins;
+mod other_vectors;
 mod patient_registry;
 mod promotion;
+mod refusals;
 mod resume;
 mod training;
 

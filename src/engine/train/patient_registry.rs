@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures::TryFutureExt;
 use tokio::runtime::Handle;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::bus::BusError;
@@ -17,6 +18,9 @@ use crate::registry::{Registry, RegistryError};
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 /// Between two tries at most.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// For what can be done without.
+const ONCE: Duration = Duration::from_secs(2);
 
 /// What the client library says where nobody leads a stream, or the connection went in between.
 const PASSING: [&str; 5] = [
@@ -47,6 +51,12 @@ impl PatientRegistry {
     /// One that is asked from a thread outside of the runtime.
     pub(super) fn new(registry: Registry, runtime: Handle, stopping: CancellationToken) -> Self {
         Self { registry, runtime, patience: endless(stopping) }
+    }
+
+    /// Asks once and not for long, for what can be done without; whether it was done.
+    pub(super) fn try_once<T, E>(&self, work: impl Future<Output = Result<T, E>>) -> bool {
+        let outcome = self.runtime.block_on(async { timeout(ONCE, work).await });
+        matches!(outcome, Ok(Ok(_)))
     }
 
     /// Waits for an answer of the broker.

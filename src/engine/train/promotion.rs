@@ -6,19 +6,25 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::learning::Learning;
+use super::refusals::Refusals;
 use super::resume::new_trainer;
 use crate::clock;
 use crate::engine::EngineError;
 use crate::engine::serve::{fetch, load};
-use crate::engine::telemetry::record_evaluation;
+use crate::engine::telemetry::{GateOutcome, record_evaluation, record_gate};
 use crate::fault::{Judged, Judgement, Remedy};
-use crate::learn::GateDecision;
+use crate::learn::{GateDecision, Refusal};
 use crate::model::{ModelVersion, Scorer};
 use crate::pipeline::Pipeline;
 use crate::registry::{Control, ModelRecord, Pointer, Registry, Training as TrainedTo};
 
 /// Why the gate has promoted something.
 const PASSED: &str = "not worse than the active model on the newest examples";
+
+/// What the gate decides on: the weights in training...
+const WEIGHTS: &str = "weights";
+/// ...and a version that a person has named.
+const CANDIDATE: &str = "candidate";
 
 /// Who moves the pointer: a roll-back is held against the gate.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -49,8 +55,9 @@ pub(super) async fn load_candidate(
 }
 
 impl Learning {
-    /// Does what the gate has decided.
+    /// Does what the gate has decided on the present weights.
     pub(super) fn act(&mut self, decision: GateDecision) -> Result<(), EngineError> {
+        self.note(WEIGHTS, &decision);
         match decision {
             GateDecision::Promote if self.pointer.held => {
                 tracing::debug!("not promoted: the pipeline was rolled back, and nobody has promoted or resumed since");
@@ -59,7 +66,7 @@ impl Learning {
                 Err(error) if error.is_lost_race() => self.give_way(&error)?,
                 outcome => drop(outcome?),
             },
-            GateDecision::Refuse { reason } => tracing::warn!(reason, "the candidate is not promoted"),
+            GateDecision::Refuse { because, reason } => self.refuse(WEIGHTS, because, &reason),
             GateDecision::Wait { reason } => tracing::debug!(reason, "no candidate yet"),
             GateDecision::Stop { reason } => self.halt(reason, Judgement::DATA),
         }
@@ -73,15 +80,46 @@ impl Learning {
         candidate: GateDecision,
         decision: GateDecision,
     ) -> Result<(), EngineError> {
+        self.note(CANDIDATE, &candidate);
         match (candidate, self.pointer.candidate.clone()) {
             (GateDecision::Promote, Some(version)) if !self.pointer.held => return self.promote_candidate(&version),
-            (GateDecision::Refuse { reason }, version) => {
-                tracing::warn!(version = version.map(|version| version.to_string()), reason, "not promoted");
-            }
+            (GateDecision::Refuse { because, reason }, _) => self.refuse(CANDIDATE, because, &reason),
             (GateDecision::Wait { reason }, _) => tracing::debug!(reason, "nothing is decided on the candidate yet"),
             _ => {}
         }
         self.act(decision)
+    }
+
+    /// Counts a decision, and keeps it for whoever asks. A promotion is counted where the pointer has moved.
+    fn note(&mut self, of: &'static str, decision: &GateDecision) {
+        let held = "passed, and is not promoted: a roll-back is held until `tidewheel model promote` or `tidewheel model resume`";
+        let (outcome, text) = match decision {
+            GateDecision::Promote if self.pointer.held => (Some(GateOutcome::Held), held.to_owned()),
+            GateDecision::Promote => (None, format!("passed: {PASSED}")),
+            GateDecision::Refuse { reason, .. } => (Some(GateOutcome::Refused), format!("refused: {reason}")),
+            GateDecision::Wait { reason } => (Some(GateOutcome::Waiting), format!("waiting: {reason}")),
+            GateDecision::Stop { reason } => (Some(GateOutcome::Stopped), format!("stopped: {reason}")),
+        };
+        if *decision == GateDecision::Promote {
+            self.refusals(of).end();
+        }
+        if let Some(outcome) = outcome {
+            record_gate(&self.pipeline.name, of, outcome);
+        }
+        self.gate = Some(format!("{of} {text}"));
+    }
+
+    fn refusals(&mut self, of: &'static str) -> &mut Refusals {
+        if of == CANDIDATE { &mut self.candidate_refusals } else { &mut self.refusals }
+    }
+
+    /// Tells of a refusal, unless the same was told not long ago.
+    fn refuse(&mut self, of: &'static str, because: Refusal, reason: &str) {
+        let candidate = self.pointer.candidate.as_ref().filter(|_| of == CANDIDATE).map(ToString::to_string);
+        match self.refusals(of).note(because, clock::now()) {
+            Some(times) => tracing::warn!(version = candidate, reason, times, "the gate promotes nothing"),
+            None => tracing::debug!(version = candidate, reason, "the gate promotes nothing"),
+        }
     }
 
     fn promote_candidate(&mut self, version: &ModelVersion) -> Result<(), EngineError> {
@@ -99,8 +137,10 @@ impl Learning {
         match moved {
             Err(error) if error.is_lost_race() => self.give_way(&error),
             moved => {
+                let moved = moved?;
                 self.promoted += 1;
-                self.follow(moved?)
+                record_gate(&self.pipeline.name, CANDIDATE, GateOutcome::Promoted);
+                self.follow(moved)
             }
         }
     }
@@ -153,6 +193,9 @@ impl Learning {
         self.learner.set_active(scorer);
         self.head.parent = version.to_string();
         self.promoted += 1;
+        if by == Move::OfTheGate {
+            record_gate(&self.pipeline.name, WEIGHTS, GateOutcome::Promoted);
+        }
         Ok(version)
     }
 

@@ -7,8 +7,10 @@ use bytes::Bytes;
 use super::command::TrainingOptions;
 use super::learning::{Learning, Signals};
 use super::origins::Origins;
+use super::other_vectors::OtherVectors;
 use super::patient_registry::PatientRegistry;
 use super::promotion::load_candidate;
+use super::refusals::Refusals;
 use crate::clock;
 use crate::engine::EngineError;
 use crate::engine::serve::{fetch, load};
@@ -73,6 +75,9 @@ impl Learning {
             freeze_after: options.freeze_after,
             signals,
             promoted: 0,
+            gate: None,
+            refusals: Refusals::default(),
+            candidate_refusals: Refusals::default(),
             stopped: None,
             is_torn: false,
             saved: clock::now(),
@@ -80,6 +85,7 @@ impl Learning {
             batch,
             origins: Origins::default(),
             left_out: 0,
+            others: OtherVectors::default(),
         })
     }
 }

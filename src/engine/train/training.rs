@@ -27,15 +27,15 @@ use crate::engine::EngineError;
 use crate::engine::patience::Patience;
 use crate::engine::serve::open_registry;
 use crate::engine::source::{Moves, hand_on};
-use crate::engine::telemetry::record_stopped;
+use crate::engine::telemetry::{begin_training, record_stopped};
 use crate::engine::thread::{ThreadEnd, start_thread};
-use crate::fault::Judgement;
+use crate::fault::{Fault, Judgement};
 use crate::model::ModelVersion;
 use crate::pipeline::{Names, Pipeline, TRAINER, output_spec};
 use crate::registry::{Pointer, Registry};
 
 /// Messages of examples that are read at once.
-const READ_ROWS: usize = 1_024;
+pub(super) const READ_ROWS: usize = 1_024;
 /// Batches that wait for the thread.
 const QUEUED: usize = 4;
 /// No model takes so long to store.
@@ -74,17 +74,21 @@ impl Training {
         if abandoned > 0 {
             tracing::info!(abandoned, "cleared away models whose storing was interrupted");
         }
+        if let Some(reason) = registry.take_stopped().await? {
+            tracing::warn!(reason, "training had stopped by itself: this start resumes it where it was saved last");
+        }
         let stop = CancellationToken::new();
         let reading = stop.child_token();
         let (report, reported) = watch::channel(Arc::default());
         let signals = Signals { report, reading: reading.clone() };
         let patient = PatientRegistry::new(registry.clone(), Handle::current(), stop.clone());
         let learning = Learning::open(Arc::clone(&pipeline), patient, &pointer, options, signals).await?;
+        learning.report();
         let next = StreamSequence(learning.position() + 1);
         let last = bus.stream_state(&spec.name).await?.last;
         let examples = Names::of(&pipeline.name).examples();
 
-        record_stopped(&pipeline.name, false);
+        begin_training(&pipeline.name);
         let (commands, queue) = mpsc::channel(QUEUED);
         let mut tasks = JoinSet::new();
         let answering = presence.answer_others(stop.clone()).await?.err_into();
@@ -107,6 +111,11 @@ impl Training {
     /// Where training stood after the last step, without an evaluation.
     pub fn progress(&self) -> Arc<TrainingReport> {
         Arc::clone(&self.report.borrow())
+    }
+
+    /// Follows where training stands.
+    pub(crate) fn reports(&self) -> watch::Receiver<Arc<TrainingReport>> {
+        self.report.clone()
     }
 
     /// Where training stands, with an evaluation made now.
@@ -170,7 +179,7 @@ async fn thread_end(pipeline: String, end: ThreadEnd) -> Result<(), EngineError>
     if let Ok(outcome) = end.await {
         return outcome;
     }
-    record_stopped(&pipeline, true);
+    record_stopped(&pipeline, Some(Fault::Bug));
     tracing::error!("the training thread has panicked, a bug; serving goes on with the active model");
     Err(EngineError::Thread("train"))
 }

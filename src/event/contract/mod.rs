@@ -21,7 +21,7 @@ use std::sync::Arc;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 
 pub(crate) use self::problem::ContractProblem;
-use super::rule::{FieldType, ValueRule};
+use super::rule::{FieldType, Shape, ValueRule};
 
 /// Which events a stream accepts, and the columns that they become.
 #[derive(Debug, Clone, PartialEq)]
@@ -104,6 +104,16 @@ impl ContractField {
     #[must_use]
     pub fn is_nullable(&self) -> bool {
         self.rule.nullable
+    }
+
+    /// The texts or integers that an enumeration leaves, as texts; none where there is no enumeration of such.
+    #[must_use]
+    pub(crate) fn choices(&self) -> Vec<String> {
+        match &self.rule.shape {
+            Shape::Text(rule) => rule.allowed.clone(),
+            Shape::Integer(rule) => rule.allowed.iter().map(ToString::to_string).collect(),
+            _ => Vec::new(),
+        }
     }
 
     pub(super) fn rule(&self) -> &ValueRule {

@@ -9,9 +9,12 @@ use arrow::datatypes::{ArrowPrimitiveType, Field, Float32Type, TimestampMicrosec
 use arrow::error::ArrowError;
 use arrow::ipc::reader::StreamDecoder;
 
-use super::{ExampleError, Examples, FINGERPRINT, FORMAT, NUMBERS, TYPED, check_values, fields, vectors, version};
+use super::{
+    ExampleError, Examples, FINGERPRINT, FORMAT, NEWEST, NUMBERS, TYPED, check_values, earlier, fields, provenance,
+    vectors,
+};
 use crate::feature::Inputs;
-use crate::learn::{Example, ExampleKind};
+use crate::learn::{Example, ExampleKind, Provenance};
 
 /// Adds the examples of a message to `out`.
 ///
@@ -28,6 +31,26 @@ pub fn decode(
     decode_with(message, fingerprint, out).map(drop)
 }
 
+/// [`decode`] for what is trained, to which a missing value says nothing.
+///
+/// # Errors
+/// Those of [`decode`], and for a vector that has a NaN.
+pub fn decode_complete(
+    message: &[u8],
+    inputs: impl Into<Inputs>,
+    fingerprint: &str,
+    out: &mut Examples,
+) -> Result<(), ExampleError> {
+    let inputs = inputs.into();
+    let mut read = Examples::new(&inputs);
+    decode(message, inputs, fingerprint, &mut read)?;
+    if let Some((row, value)) = vectors::first(&read, f64::is_nan) {
+        let rule = "a number: training takes no missing values";
+        return Err(ExampleError::Value { column: "vector", row, value, rule });
+    }
+    out.extend(&read)
+}
+
 /// Adds the examples of a message to `out` and returns its metadata.
 pub(in crate::learn) fn decode_with(
     message: &[u8],
@@ -38,18 +61,18 @@ pub(in crate::learn) fn decode_with(
     let metadata = batch.schema_ref().metadata();
     let text = |key: &str| metadata.get(key).cloned().unwrap_or_default();
     let (found_version, found) = (text(FORMAT), text(FINGERPRINT));
-    let expected = version(out.inputs());
+    let earlier = earlier(out.inputs());
     // Written before its ids were kept as such.
-    let is_older = found_version == NUMBERS && expected == TYPED && out.inputs().are_numbers();
-    if found_version != expected && !is_older {
-        return Err(ExampleError::Version { found: found_version, expected });
+    let is_older = found_version == NUMBERS && earlier == TYPED && out.inputs().are_numbers();
+    if found_version != NEWEST && found_version != earlier && !is_older {
+        return Err(ExampleError::Version { found: found_version, earlier, newest: NEWEST });
     }
     let inputs = if is_older { Inputs::from(out.inputs().len()) } else { out.inputs().clone() };
     let expected = inputs.fingerprint(fingerprint);
     if found != expected {
-        return Err(ExampleError::Fingerprint { found, expected });
+        return Err(ExampleError::Fingerprint { found, expected, examples: batch.num_rows() });
     }
-    check_fields(&batch, &inputs)?;
+    check_fields(&batch, &inputs, found_version == NEWEST)?;
     let mut read = Examples::new(&inputs);
     read_rows(&batch, &mut read)?;
     check_values(&read)?;
@@ -65,7 +88,7 @@ pub(in crate::learn) fn decode_with(
 /// The reader of the Arrow library panics on some broken metadata. A message is a stranger's bytes, so a panic in there is
 /// caught and means the same as an error. Lengths in the metadata cannot make it allocate: it only ever copies bytes that
 /// the message has.
-fn read(message: &[u8]) -> Result<RecordBatch, ExampleError> {
+pub(crate) fn read(message: &[u8]) -> Result<RecordBatch, ExampleError> {
     match catch_unwind(AssertUnwindSafe(|| read_batch(message))) {
         Ok(Ok(batch)) => Ok(batch),
         Ok(Err(error)) => Err(unreadable(format!("no Arrow IPC stream of one batch: {error}"))),
@@ -89,8 +112,11 @@ fn read_batch(message: &[u8]) -> Result<RecordBatch, ArrowError> {
 }
 
 /// Names, types and the absence of NULLs.
-fn check_fields(batch: &RecordBatch, inputs: &Inputs) -> Result<(), ExampleError> {
-    let expected = fields(vectors::data_type(inputs)?);
+fn check_fields(batch: &RecordBatch, inputs: &Inputs, has_provenance: bool) -> Result<(), ExampleError> {
+    let mut expected = fields(vectors::data_type(inputs)?);
+    if has_provenance {
+        expected.extend(provenance::fields(batch));
+    }
     let show = |field: &Field| format!("\"{}\" of type {}", field.name(), field.data_type());
     let found = batch.schema_ref().fields();
     for (index, expected) in expected.iter().enumerate() {
@@ -128,6 +154,7 @@ fn read_rows(batch: &RecordBatch, out: &mut Examples) -> Result<(), ExampleError
     let places = numbers::<UInt32Type>(column(4, "place")?).ok_or_else(|| missing("place"))?;
     let shown = numbers::<TimestampMicrosecondType>(column(5, "shown")?).ok_or_else(|| missing("shown"))?;
     let labelled = numbers::<TimestampMicrosecondType>(column(6, "labelled")?).ok_or_else(|| missing("labelled"))?;
+    let provenances = provenance::read(batch);
 
     for row in 0..batch.num_rows() {
         let name = kinds.value(row);
@@ -152,6 +179,7 @@ fn read_rows(batch: &RecordBatch, out: &mut Examples) -> Result<(), ExampleError
             shown_micros: shown.value(row),
             labelled_micros: labelled.value(row),
             place: places.value(row),
+            provenance: provenances.get(row).unwrap_or(Provenance::unknown()),
         })?;
     }
     Ok(())

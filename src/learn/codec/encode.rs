@@ -4,38 +4,59 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float32Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array};
-use arrow::datatypes::Schema;
+use arrow::datatypes::{Field, Schema};
 use arrow::error::ArrowError;
 use arrow::ipc::writer::StreamWriter;
 
-use super::{ExampleError, Examples, FINGERPRINT, FORMAT, UTC, check_values, fields, vectors, version};
+use super::{
+    COLUMNS, ExampleError, Examples, FINGERPRINT, FORMAT, NEWEST, UTC, check_values, fields, provenance, vectors,
+};
+
+/// What a message says of the vector that its examples are of.
+#[derive(Debug, Clone, Copy)]
+pub struct VectorName<'a> {
+    /// Its fingerprint.
+    pub fingerprint: &'a str,
+    /// The names of its columns; none where nobody asks for them.
+    pub columns: &'a [String],
+}
+
+impl<'a> From<&'a str> for VectorName<'a> {
+    fn from(fingerprint: &'a str) -> Self {
+        Self { fingerprint, columns: &[] }
+    }
+}
 
 /// The examples as one message.
 ///
 /// # Errors
 /// [`ExampleError::Value`] for what no reader would take, such as a NaN; [`ExampleError::Write`] when Arrow fails.
-pub fn encode(examples: &Examples, fingerprint: &str) -> Result<Vec<u8>, ExampleError> {
-    encode_with(examples, fingerprint, [])
+pub fn encode<'a>(examples: &Examples, vector: impl Into<VectorName<'a>>) -> Result<Vec<u8>, ExampleError> {
+    encode_with(examples, vector.into(), [])
 }
 
 /// The examples as one message with more metadata.
 pub(in crate::learn) fn encode_with<const N: usize>(
     examples: &Examples,
-    fingerprint: &str,
+    vector: VectorName<'_>,
     more: [(&str, String); N],
 ) -> Result<Vec<u8>, ExampleError> {
     check_values(examples)?;
     let inputs = examples.inputs();
-    let metadata = [(FORMAT, version(inputs).to_owned()), (FINGERPRINT, inputs.fingerprint(fingerprint))];
+    let metadata = [(FORMAT, NEWEST.to_owned()), (FINGERPRINT, inputs.fingerprint(vector.fingerprint))];
+    let names = (!vector.columns.is_empty()).then(|| (COLUMNS, serde_json::Value::from(vector.columns).to_string()));
     let metadata: HashMap<String, String> =
-        metadata.into_iter().chain(more).map(|(key, value)| (key.to_owned(), value)).collect();
-    let schema = Arc::new(Schema::new_with_metadata(fields(vectors::data_type(inputs)?), metadata));
+        metadata.into_iter().chain(names).chain(more).map(|(key, value)| (key.to_owned(), value)).collect();
+    let (provenances, provenance_values): (Vec<Field>, Vec<ArrayRef>) =
+        provenance::write(examples.provenances()).into_iter().unzip();
+    let fields: Vec<Field> = fields(vectors::data_type(inputs)?).into_iter().chain(provenances).collect();
+    let schema = Arc::new(Schema::new_with_metadata(fields, metadata));
 
     let floats = |values: &[f32]| Arc::new(Float32Array::from(values.to_vec())) as ArrayRef;
     let times =
         |values: &[i64]| Arc::new(TimestampMicrosecondArray::from(values.to_vec()).with_timezone(UTC)) as ArrayRef;
     let kinds = StringArray::from_iter_values(examples.kinds().iter().map(|kind| kind.name()));
-    let columns: Vec<ArrayRef> = vec![
+    let mut columns: Vec<ArrayRef> = vec![
         vectors::write(examples).map_err(|error| write_error(&error))?,
         floats(examples.labels()),
         Arc::new(kinds),
@@ -44,6 +65,7 @@ pub(in crate::learn) fn encode_with<const N: usize>(
         times(examples.shown_micros()),
         times(examples.labelled_micros()),
     ];
+    columns.extend(provenance_values);
     write(schema, columns).map_err(|error| write_error(&error))
 }
 

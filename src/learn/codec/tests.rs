@@ -10,7 +10,9 @@ use arrow::ipc::writer::StreamWriter;
 use proptest::prelude::*;
 
 use super::*;
-use crate::learn::{Example, ExampleKind};
+use crate::learn::{Asked, Example, ExampleKind, Provenance};
+use crate::model::ModelVersion;
+use crate::score::Id;
 
 const VECTOR: &str = "8a21";
 
@@ -22,10 +24,48 @@ pub(super) fn examples(rows: usize, columns: usize) -> Examples {
         let kind = kinds[row % 3];
         let sampling = if kind == ExampleKind::Negative { 0.25 } else { 1.0 };
         let (shown_micros, labelled_micros) = (row as i64 - 1, i64::MAX - row as i64);
-        let example = Example { vector: &vector, kind, sampling, shown_micros, labelled_micros, place: u32::MAX };
+        let example = Example {
+            vector: &vector,
+            kind,
+            sampling,
+            shown_micros,
+            labelled_micros,
+            place: u32::MAX,
+            provenance: Provenance::unknown(),
+        };
         examples.push(example).unwrap();
     }
     examples
+}
+
+/// A message as an earlier version wrote it: without the columns that say where examples are from.
+pub(super) fn earlier_form(message: &[u8], version: &str) -> Vec<u8> {
+    let batch = StreamReader::try_new(message, None).unwrap().next().unwrap().unwrap();
+    let batch = batch.project(&[0, 1, 2, 3, 4, 5, 6]).unwrap();
+    let mut metadata = batch.schema_ref().metadata().clone();
+    metadata.insert(FORMAT.to_owned(), version.to_owned());
+    metadata.remove(COLUMNS);
+    let schema = Arc::new(Schema::new_with_metadata(batch.schema_ref().fields().clone(), metadata));
+    let mut writer = StreamWriter::try_new(Vec::new(), &schema).unwrap();
+    writer.write(&RecordBatch::try_new(schema, batch.columns().to_vec()).unwrap()).unwrap();
+    writer.into_inner().unwrap()
+}
+
+/// Where rows of three rankings are from, of which the last is unknown.
+fn provenances(rows: usize) -> Vec<Provenance> {
+    let of = |row: usize| match row % 5 {
+        4 => Provenance::default(),
+        nth => Provenance {
+            asked: Some(Arc::new(Asked::new(
+                if nth < 2 { "first" } else { "second" },
+                Some(if nth < 2 { "-7" } else { "null" }),
+                ModelVersion::parse("00000000000a").filter(|_| nth < 2).as_ref(),
+            ))),
+            item: Some(Id::Text(format!("item {row}").into())),
+            propensity: Some(1.0 / (nth + 1) as f32),
+        },
+    };
+    (0..rows).map(of).collect()
 }
 
 fn read_back(message: &[u8], columns: usize) -> Result<Examples, ExampleError> {
@@ -70,6 +110,45 @@ fn examples_read_back_as_they_were_written() {
 }
 
 #[test]
+fn where_examples_are_from_reads_back_and_ids_have_the_types_of_their_columns() {
+    let (plain, provenances) = (examples(7, 2), provenances(7));
+    let mut written = Examples::new(2);
+    for (row, provenance) in provenances.iter().enumerate() {
+        written.push(Example { provenance, ..plain.get(row).unwrap() }).unwrap();
+    }
+    let columns = ["a \"b\"", "c,d"].map(str::to_owned);
+    let message = encode(&written, VectorName { fingerprint: VECTOR, columns: &columns }).unwrap();
+    let read = read_back(&message, 2).unwrap();
+    assert_eq!(read, written);
+    let [first, second] = [0, 1].map(|row| read.provenances()[row].asked.clone().unwrap());
+    assert!(Arc::ptr_eq(&first, &second), "rows of one ranking hold it once");
+    let batch = StreamReader::try_new(message.as_slice(), None).unwrap().next().unwrap().unwrap();
+    let types: Vec<String> = batch
+        .schema_ref()
+        .fields()
+        .iter()
+        .skip(7)
+        .map(|field| format!("{} {}", field.name(), field.data_type()))
+        .collect();
+    assert_eq!(types, ["request_id Utf8", "user Int64", "item Utf8", "model Utf8", "propensity Float32"]);
+    let names: Vec<String> = serde_json::from_str(&batch.schema_ref().metadata()[COLUMNS]).unwrap();
+    assert_eq!(names, columns);
+}
+
+#[test]
+fn examples_of_earlier_versions_are_read_without_where_they_are_from() {
+    let written = examples(3, 2);
+    let message = earlier_form(&encode(&written, VECTOR).unwrap(), "1");
+    assert_eq!(read_back(&message, 2), Ok(written));
+    // Written by version 1 of the format, with the vector [0.5, 1.5] at place 3.
+    let mut out = Examples::new(2);
+    decode(include_bytes!("../../../tests/golden/examples/numbers.arrow"), 2, VECTOR, &mut out).unwrap();
+    assert_eq!((out.vectors(), out.places(), out.labels()), (&[0.5, 1.5, -3.0, 4.0][..], &[3, 0][..], &[1.0, 0.0][..]));
+    assert_eq!((out.sampling(), out.shown_micros()), (&[1.0, 0.25][..], &[1_700_000_000_000_000, 5][..]));
+    assert_eq!(out.provenances(), [Provenance::default(), Provenance::default()]);
+}
+
+#[test]
 fn a_message_adds_to_what_is_there_and_equal_examples_give_equal_bytes() {
     let message = encode(&examples(3, 2), VECTOR).unwrap();
     assert_eq!(message, encode(&examples(3, 2), VECTOR).unwrap());
@@ -94,10 +173,10 @@ fn examples_of_another_vector_or_format_are_refused() {
     let newer = changed(2, |_, metadata| drop(metadata.insert(FORMAT.to_owned(), "2".to_owned())));
     insta::assert_snapshot!(
         newer.unwrap_err(),
-        @r#"the examples are in format "2", this program reads "1": use one version on both sides"#
+        @r#"the examples are in format "2", this program reads "1" and "3": use one version on both sides"#
     );
     let absent = changed(2, |_, metadata| metadata.clear()).unwrap_err();
-    assert_eq!(absent, ExampleError::Version { found: String::new(), expected: "1" });
+    assert_eq!(absent, ExampleError::Version { found: String::new(), earlier: "1", newest: "3" });
 }
 
 #[test]
@@ -127,27 +206,60 @@ fn columns_and_values_that_no_example_has_are_refused() {
     let short = changed(2, |columns, _| drop(columns.pop())).unwrap_err();
     insta::assert_snapshot!(
         short,
-        @r#"column 6 of the examples is absent, "labelled" of type Timestamp(µs, "+00:00") is expected"#
+        @r#"column 11 of the examples is absent, "propensity" of type Float32 is expected"#
     );
     let long = changed(2, |columns, _| columns.push(columns[1].clone())).unwrap_err();
-    insta::assert_snapshot!(long, @r#"column 7 of the examples is "label" of type Float32, nothing is expected"#);
+    insta::assert_snapshot!(long, @r#"column 12 of the examples is "label" of type Float32, nothing is expected"#);
 }
 
 #[test]
-fn vectors_that_are_not_finite_are_neither_written_nor_read() {
+fn a_missing_value_is_written_and_read_bit_for_bit_and_not_trained() {
+    let mut some = examples(1, 2);
+    let odd = f32::from_bits(0xffc1_2345);
+    for vector in [[1.0, f32::NAN], [odd, 2.0]] {
+        let (kind, sampling) = (ExampleKind::Negative, 1.0);
+        some.push(Example {
+            vector: &vector,
+            kind,
+            sampling,
+            shown_micros: 0,
+            labelled_micros: 0,
+            place: 0,
+            provenance: Provenance::unknown(),
+        })
+        .unwrap();
+    }
+    let message = encode(&some, VECTOR).unwrap();
+    let bits = |examples: &Examples| examples.vectors().iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+    let mut read = Examples::new(2);
+    decode(&message, 2, VECTOR, &mut read).unwrap();
+    assert_eq!(bits(&read), bits(&some));
+    let mut trained = examples(1, 2);
+    insta::assert_snapshot!(
+        decode_complete(&message, 2, VECTOR, &mut trained).unwrap_err(),
+        @r#"column "vector" of the examples is NaN in row 1, it must be a number: training takes no missing values"#
+    );
+    assert_eq!(trained, examples(1, 2));
+    decode_complete(&encode(&examples(3, 2), VECTOR).unwrap(), 2, VECTOR, &mut trained).unwrap();
+    assert_eq!(trained.len(), 4);
+}
+
+#[test]
+fn vectors_with_an_infinity_are_neither_written_nor_read() {
     let example = Example {
-        vector: &[1.0, f32::NAN],
+        vector: &[1.0, f32::NEG_INFINITY],
         kind: ExampleKind::Positive,
         sampling: 1.0,
         shown_micros: 0,
         labelled_micros: 0,
         place: 0,
+        provenance: Provenance::unknown(),
     };
     let mut bad = examples(1, 2);
     bad.push(example).unwrap();
     insta::assert_snapshot!(
         encode(&bad, VECTOR).unwrap_err(),
-        @r#"column "vector" of the examples is NaN in row 1, it must be finite"#
+        @r#"column "vector" of the examples is -inf in row 1, it must be finite"#
     );
     let values: ArrayRef = Arc::new(Float32Array::from(vec![1.0, 2.0, f32::INFINITY, 4.0]));
     let lists = arrow::array::FixedSizeListArray::new(vectors::item(), 2, values, None);
@@ -188,7 +300,7 @@ proptest! {
         }
         let mut out = examples(1, 2);
         if decode(&message, 2, VECTOR, &mut out).is_ok() {
-            prop_assert!(out.vectors().iter().all(|value| value.is_finite()), "{out:?}");
+            prop_assert!(out.vectors().iter().all(|value| !value.is_infinite()), "{out:?}");
         } else {
             prop_assert_eq!(out, examples(1, 2));
         }

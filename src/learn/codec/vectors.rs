@@ -63,11 +63,11 @@ pub(super) fn null_count(vectors: &ArrayRef) -> usize {
     vectors.logical_null_count() + list + columns
 }
 
-/// The first number that is not finite, with its row.
-pub(super) fn first_not_finite(examples: &Examples) -> Option<(usize, String)> {
+/// The first number for which this holds, as a float, with its row.
+pub(super) fn first(examples: &Examples, holds: impl Fn(f64) -> bool) -> Option<(usize, String)> {
     let width = examples.width().max(1);
     let Some(columns) = examples.inputs().typed() else {
-        let index = examples.vectors().iter().position(|value| !value.is_finite())?;
+        let index = examples.vectors().iter().position(|value| holds(f64::from(*value)))?;
         return Some((index / width, examples.vectors().get(index)?.to_string()));
     };
     examples.vectors().chunks_exact(width).enumerate().find_map(|(row, words)| {
@@ -75,8 +75,8 @@ pub(super) fn first_not_finite(examples: &Examples) -> Option<(usize, String)> {
         let mut numbers = numbers
             .flat_map(|TypedColumn { place, .. }| (0..place.length(words)).map(move |nth| place.number(words, nth)));
         let bad = numbers.find(|number| match number {
-            Number::Float32(number) => !number.is_finite(),
-            Number::Float64(number) => !number.is_finite(),
+            Number::Float32(number) => holds(f64::from(*number)),
+            Number::Float64(number) => holds(*number),
             Number::Int64(_) => false,
         })?;
         Some((row, bad.to_string()))

@@ -3,9 +3,10 @@
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::closing::Closing;
-use super::ring::{NewRow, Ring, Row, RowState};
+use super::ring::{Held, NewRow, Ring, Row, RowState};
 use super::settings::{JoinError, JoinSettings, LabelCounts};
-use crate::learn::{Example, ExampleError, ExampleKind, Examples};
+use super::text_limit;
+use crate::learn::{Example, ExampleError, ExampleKind, Examples, Provenance};
 use crate::time::EventTime;
 
 /// A candidate that was scored and shown.
@@ -21,6 +22,8 @@ pub struct Impression<'a> {
     pub place: u32,
     /// The vector that was scored.
     pub vector: &'a [f32],
+    /// Who was shown what, by which model.
+    pub provenance: &'a Provenance,
 }
 
 /// Remembers impressions and turns them into examples. See the module's description for the rules.
@@ -29,6 +32,8 @@ pub struct LabelJoin {
     pub(super) settings: JoinSettings,
     /// Rows that fit the limits.
     pub(super) limit: usize,
+    /// Bytes of ids that fit them beside the rows.
+    pub(super) text_limit: usize,
     pub(super) ring: Ring,
     pub(super) closing: Closing,
     /// No row before this one waits for the clock.
@@ -47,6 +52,7 @@ impl LabelJoin {
         Ok(Self {
             settings,
             limit,
+            text_limit: text_limit(settings.columns, limit, settings.max_bytes),
             ring: Ring::new(settings.columns),
             closing: Closing::default(),
             awaited: 0,
@@ -63,22 +69,20 @@ impl LabelJoin {
     /// # Errors
     /// [`ExampleError::Width`] when its vector is of another width; it is not remembered.
     pub fn show(&mut self, impression: Impression<'_>) -> Result<(), ExampleError> {
-        let Impression { key, at, arrived, place, vector } = impression;
+        let Impression { key, at, arrived, place, vector, provenance } = impression;
         let (at_micros, opened_micros) = (at.micros(), at.micros().max(self.watermark_micros));
         let columns = self.settings.columns;
         if vector.len() != columns {
             return Err(ExampleError::Width { found: vector.len(), expected: columns });
         }
-        if self.ring.len() == self.limit {
-            self.ring.pop();
-            self.counts.evicted += 1;
-        }
+        self.make_room(1, provenance);
         // Silence is measured by one clock: were it by the times of requests, one of tomorrow would hold back all behind it.
         let arrived_micros = arrived.micros();
-        let sequence = self.ring.push(NewRow { key, at_micros, opened_micros, arrived_micros, place }, vector);
+        let row = NewRow { key, at_micros, opened_micros, arrived_micros, place };
+        let sequence = self.ring.push(row, vector, provenance);
         if let Some(position) = self.settings.position
-            && let Some((_, vector)) = self.ring.row_mut(sequence)
-            && let Some(value) = vector.get_mut(position)
+            && let Some(held) = self.ring.row_mut(sequence)
+            && let Some(value) = held.vector.get_mut(position)
         {
             *value = place as f32;
         }
@@ -86,6 +90,16 @@ impl LabelJoin {
         self.closing.push(end_micros, sequence, self.ring.oldest(), self.limit);
         self.counts.shown += 1;
         Ok(())
+    }
+
+    /// Lets the oldest go until so many more rows from there fit the limits.
+    pub(super) fn make_room(&mut self, rows: usize, provenance: &Provenance) {
+        while self.ring.len() > 0
+            && (self.ring.len() + rows > self.limit || !self.ring.has_room(provenance, self.text_limit))
+        {
+            self.ring.pop();
+            self.counts.evicted += 1;
+        }
     }
 
     /// Takes feedback and adds a positive or a correction to `out` when it is for something remembered.
@@ -105,7 +119,7 @@ impl LabelJoin {
         };
         let (newest, is_early) = self.newest_shown(key, at_micros);
         let found = newest.and_then(|sequence| self.ring.row_mut(sequence));
-        let Some((row, vector)) = found else {
+        let Some(Held { row, vector, provenance }) = found else {
             let reason = if is_early { &mut self.counts.early } else { &mut self.counts.unmatched };
             *reason += 1;
             return Ok(());
@@ -132,6 +146,7 @@ impl LabelJoin {
             shown_micros: row.at_micros,
             labelled_micros: at_micros.max(row.at_micros),
             place: row.place,
+            provenance,
         })
     }
 
@@ -144,9 +159,9 @@ impl LabelJoin {
         out.expect_width(self.settings.columns)?;
         self.watermark_micros = self.watermark_micros.max(watermark.micros());
         while let Some(sequence) = self.closing.pop_due(self.watermark_micros) {
-            let Some((row, vector)) = self.ring.row_mut(sequence) else { continue };
-            if row.state == RowState::Open {
-                close(row, vector, &self.settings, &mut self.counts, out)?;
+            let Some(held) = self.ring.row_mut(sequence) else { continue };
+            if held.row.state == RowState::Open {
+                close(held, &self.settings, &mut self.counts, out)?;
             }
         }
         while self.ring.row(self.ring.oldest()).is_some_and(|row| self.is_forgotten(row)) {
@@ -166,13 +181,13 @@ impl LabelJoin {
         self.awaited = self.awaited.max(self.ring.oldest());
         let mut closed = 0;
         while closed < most
-            && let Some((row, vector)) = self.ring.row_mut(self.awaited)
+            && let Some(held) = self.ring.row_mut(self.awaited)
         {
-            if row.state == RowState::Open {
-                if row.arrived_micros.saturating_add(self.settings.window_micros) > clock.micros() {
+            if held.row.state == RowState::Open {
+                if held.row.arrived_micros.saturating_add(self.settings.window_micros) > clock.micros() {
                     break;
                 }
-                close(row, vector, &self.settings, &mut self.counts, out)?;
+                close(held, &self.settings, &mut self.counts, out)?;
                 closed += 1;
             }
             self.awaited += 1;
@@ -234,8 +249,7 @@ fn correction_end(settings: &JoinSettings, row: &Row) -> i64 {
 
 /// Ends the window of an open row: it has got no feedback.
 fn close(
-    row: &mut Row,
-    vector: &[f32],
+    Held { row, vector, provenance }: Held<'_>,
     settings: &JoinSettings,
     counts: &mut LabelCounts,
     out: &mut Examples,
@@ -253,6 +267,7 @@ fn close(
         shown_micros: row.at_micros,
         labelled_micros: row.opened_micros.saturating_add(settings.window_micros),
         place: row.place,
+        provenance,
     })
 }
 

@@ -46,9 +46,23 @@ pub use settings::{JoinError, JoinSettings, LabelCounts};
 use closing::Closing;
 use ring::Ring;
 
+/// Bytes of ids that there is room for, per row on average: a request's name and a person's, shared by the candidates of a
+/// ranking, and the item's.
+const ID_BYTES: usize = 48;
+
+/// What rows need without their ids.
+fn most_bytes(columns: usize, rows: usize) -> usize {
+    Ring::most_bytes(columns, rows).saturating_add(Closing::most_bytes(rows))
+}
+
+/// The bytes that are left for ids beside so many rows.
+fn text_limit(columns: usize, rows: usize, max_bytes: usize) -> usize {
+    max_bytes.saturating_sub(most_bytes(columns, rows))
+}
+
 /// The most rows, up to `max_rows`, that never need more than `max_bytes`.
 fn row_limit(columns: usize, max_rows: usize, max_bytes: usize) -> usize {
-    let fits = |rows| Ring::most_bytes(columns, rows).saturating_add(Closing::most_bytes(rows)) <= max_bytes;
+    let fits = |rows: usize| most_bytes(columns, rows).saturating_add(rows.saturating_mul(ID_BYTES)) <= max_bytes;
     let (mut most, mut too_many) = (0, max_rows.saturating_add(1));
     while too_many - most > 1 {
         let middle = most + (too_many - most) / 2;

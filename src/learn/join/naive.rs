@@ -1,10 +1,13 @@
 //! The label join against a list that is searched from end to end.
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
 
 use super::label_join::is_kept;
 use super::{Impression, JoinSettings, LabelCounts, LabelJoin};
-use crate::learn::{Example, ExampleKind, Examples};
+use crate::learn::{Asked, Example, ExampleKind, Examples, Provenance};
+use crate::score::Id;
 use crate::time::EventTime;
 
 struct Shown {
@@ -28,7 +31,15 @@ struct Naive {
 
 impl Naive {
     fn example(shown: &Shown, kind: ExampleKind, sampling: f32, labelled_micros: i64) -> Example<'_> {
-        Example { vector: &shown.vector, kind, sampling, shown_micros: shown.at, labelled_micros, place: shown.place }
+        Example {
+            vector: &shown.vector,
+            kind,
+            sampling,
+            shown_micros: shown.at,
+            labelled_micros,
+            place: shown.place,
+            provenance: Provenance::unknown(),
+        }
     }
 
     fn is_forgotten(&self, shown: &Shown) -> bool {
@@ -194,7 +205,7 @@ proptest! {
                     let vector = [number as f32, -1.0];
                     naive.show(key, (at, arrived), place, &vector);
                     let (at, arrived) = (EventTime(at), EventTime(arrived));
-                    join.show(Impression { key, at, arrived, place, vector: &vector }).unwrap();
+                    join.show(Impression { key, at, arrived, place, vector: &vector, provenance: Provenance::unknown() }).unwrap();
                 }
                 Call::Feedback { key, at } => {
                     naive.feedback(key, at, &mut expected);
@@ -222,7 +233,7 @@ proptest! {
     }
 
     #[test]
-    fn memory_never_exceeds_the_limit_in_bytes(calls in calls(), max_bytes in 10_000_usize..40_000) {
+    fn memory_never_exceeds_the_limit_in_bytes(calls in calls(), max_bytes in 15_000_usize..60_000) {
         let mut join = LabelJoin::new(JoinSettings { max_bytes, ..settings(usize::MAX) }).unwrap();
         let mut out = Examples::new(2);
         for call in calls {
@@ -232,7 +243,13 @@ proptest! {
                     for offset in 0..9 {
                         let vector = [0.0; 2];
                         let at = EventTime(at * 7 % 11 + offset);
-                        join.show(Impression { key, at, arrived: at, place, vector: &vector }).unwrap();
+                        let asked = Asked::new(&"r".repeat((key % 90) as usize), None, None);
+                        let provenance = &Provenance {
+                            asked: Some(Arc::new(asked)),
+                            item: Some(Id::Text("i".repeat(place as usize % 60).into())),
+                            propensity: None,
+                        };
+                        join.show(Impression { key, at, arrived: at, place, vector: &vector, provenance }).unwrap();
                     }
                 }
                 Call::Feedback { key, at } => join.feedback(key, EventTime(at), &mut out).unwrap(),
@@ -251,7 +268,7 @@ fn show(join: &mut LabelJoin, key: u128, at_micros: i64) {
 /// Shows one at a time of its own.
 fn show_made(join: &mut LabelJoin, key: u128, at_micros: i64, arrived_micros: i64) {
     let (at, arrived) = (EventTime(at_micros), EventTime(arrived_micros));
-    join.show(Impression { key, at, arrived, place: 1, vector: &[0.0; 2] }).unwrap();
+    join.show(Impression { key, at, arrived, place: 1, vector: &[0.0; 2], provenance: Provenance::unknown() }).unwrap();
 }
 
 #[test]
@@ -354,7 +371,14 @@ fn times_at_the_ends_of_the_range_saturate() {
 #[test]
 fn other_widths_are_refused_and_change_nothing() {
     let mut join = LabelJoin::new(settings(10)).unwrap();
-    let narrow = Impression { key: 1, at: EventTime(0), arrived: EventTime(0), place: 0, vector: &[0.0] };
+    let narrow = Impression {
+        key: 1,
+        at: EventTime(0),
+        arrived: EventTime(0),
+        place: 0,
+        vector: &[0.0],
+        provenance: Provenance::unknown(),
+    };
     let error = join.show(narrow).unwrap_err();
     insta::assert_snapshot!(error, @"the vector has 1 columns, 2 are expected");
     show(&mut join, 1, 0);

@@ -18,6 +18,8 @@ use std::collections::VecDeque;
 use std::iter::successors;
 use std::sync::Arc;
 
+use crate::learn::Provenance;
+
 const SLAB_ROWS: usize = 64;
 
 /// What a row waits for.
@@ -65,24 +67,40 @@ pub(super) struct NewRow {
     pub(super) place: u32,
 }
 
+/// A row with what belongs to it, to be changed.
+pub(super) struct Held<'a> {
+    pub(super) row: &'a mut Row,
+    pub(super) vector: &'a mut [f32],
+    pub(super) provenance: &'a Provenance,
+}
+
 #[derive(Debug)]
 struct Slab {
     rows: Vec<Row>,
     vectors: Vec<f32>,
+    provenances: Vec<Provenance>,
 }
 
 impl Slab {
     fn new(columns: usize) -> Self {
-        Self { rows: Vec::with_capacity(SLAB_ROWS), vectors: Vec::with_capacity(SLAB_ROWS * columns) }
+        Self {
+            rows: Vec::with_capacity(SLAB_ROWS),
+            vectors: Vec::with_capacity(SLAB_ROWS * columns),
+            provenances: Vec::with_capacity(SLAB_ROWS),
+        }
     }
 }
 
 /// With room for as many rows.
 impl Clone for Slab {
     fn clone(&self) -> Self {
-        let mut slab =
-            Self { rows: Vec::with_capacity(SLAB_ROWS), vectors: Vec::with_capacity(self.vectors.capacity()) };
+        let mut slab = Self {
+            rows: Vec::with_capacity(SLAB_ROWS),
+            vectors: Vec::with_capacity(self.vectors.capacity()),
+            provenances: Vec::with_capacity(SLAB_ROWS),
+        };
         slab.rows.extend_from_slice(&self.rows);
+        slab.provenances.extend_from_slice(&self.provenances);
         slab.vectors.extend_from_slice(&self.vectors);
         slab
     }
@@ -101,6 +119,8 @@ pub(super) struct Ring {
     /// The sequence of the newest row whose key falls here; a power of two of them.
     buckets: Vec<u64>,
     newest_micros: i64,
+    /// Bytes of the ids of all rows that are there, a ranking's once.
+    text_bytes: usize,
 }
 
 impl Ring {
@@ -112,7 +132,8 @@ impl Ring {
     pub(super) fn starting_at(columns: usize, sequence: u64, newest_micros: i64, rows: usize) -> Self {
         let buckets = vec![0; rows.max(SLAB_ROWS).next_power_of_two()];
         let (first, oldest, next) = (sequence, sequence, sequence);
-        Self { columns, slabs: VecDeque::new(), spare: Vec::new(), first, oldest, next, buckets, newest_micros }
+        let (slabs, spare, text_bytes) = (VecDeque::new(), Vec::new(), 0);
+        Self { columns, slabs, spare, first, oldest, next, buckets, newest_micros, text_bytes }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -135,7 +156,7 @@ impl Ring {
     }
 
     /// Adds a row; `vector` has the ring's width. Returns its sequence.
-    pub(super) fn push(&mut self, row: NewRow, vector: &[f32]) -> u64 {
+    pub(super) fn push(&mut self, row: NewRow, vector: &[f32], provenance: &Provenance) -> u64 {
         let NewRow { key, at_micros, opened_micros, arrived_micros, place } = row;
         if self.len() == self.buckets.len() {
             self.grow_buckets();
@@ -144,6 +165,9 @@ impl Ring {
             let slab = self.spare.pop().unwrap_or_else(|| Slab::new(self.columns));
             self.slabs.push_back(Arc::new(slab));
         }
+        let mut provenance = provenance.clone();
+        provenance.share_with(self.newest_provenance());
+        self.text_bytes += self.bytes_of(&provenance);
         self.newest_micros = self.newest_micros.max(at_micros);
         let bucket = bucket_of(key, self.buckets.len());
         let older = self.buckets.get_mut(bucket).map_or(0, |head| std::mem::replace(head, self.next));
@@ -152,6 +176,7 @@ impl Ring {
             let state = RowState::Open;
             slab.rows.push(Row { key, at_micros, opened_micros, arrived_micros, newest_micros, older, place, state });
             slab.vectors.extend_from_slice(vector);
+            slab.provenances.push(provenance);
         }
         self.next += 1;
         self.next - 1
@@ -162,6 +187,11 @@ impl Ring {
         if self.oldest == self.next {
             return;
         }
+        let gone = self.provenance(self.oldest).map_or(0, |gone| {
+            let is_held_on = self.provenance(self.oldest + 1).is_some_and(|next| next.shares(gone));
+            gone.own_bytes() + if is_held_on { 0 } else { gone.asked_bytes() }
+        });
+        self.text_bytes = self.text_bytes.saturating_sub(gone);
         self.oldest += 1;
         if self.oldest - self.first == SLAB_ROWS as u64
             && let Some(slab) = self.slabs.pop_front()
@@ -170,6 +200,7 @@ impl Ring {
             if let Ok(mut slab) = Arc::try_unwrap(slab) {
                 slab.rows.clear();
                 slab.vectors.clear();
+                slab.provenances.clear();
                 self.spare.push(slab);
             }
         }
@@ -193,12 +224,37 @@ impl Ring {
         self.slabs.get(slab)?.vectors.get(from..from + self.columns)
     }
 
-    /// The row of this sequence and its vector, to be changed.
-    pub(super) fn row_mut(&mut self, sequence: u64) -> Option<(&mut Row, &mut [f32])> {
+    /// Where the row of this sequence is from.
+    pub(super) fn provenance(&self, sequence: u64) -> Option<&Provenance> {
         let (slab, index) = self.place_of(sequence)?;
-        let slab = Arc::make_mut(self.slabs.get_mut(slab)?);
+        self.slabs.get(slab)?.provenances.get(index)
+    }
+
+    /// Whether the ids of a new row fit a limit, beside those that are there.
+    pub(super) fn has_room(&self, provenance: &Provenance, limit: usize) -> bool {
+        self.text_bytes + self.bytes_of(provenance) <= limit
+    }
+
+    /// What a new row adds to the bytes of ids.
+    fn bytes_of(&self, provenance: &Provenance) -> usize {
+        let is_known = self.newest_provenance().is_some_and(|newest| newest.asked == provenance.asked);
+        provenance.own_bytes() + if is_known { 0 } else { provenance.asked_bytes() }
+    }
+
+    fn newest_provenance(&self) -> Option<&Provenance> {
+        self.provenance(self.next - 1)
+    }
+
+    /// The row of this sequence, its vector and where it is from, to be changed.
+    pub(super) fn row_mut(&mut self, sequence: u64) -> Option<Held<'_>> {
+        let (slab, index) = self.place_of(sequence)?;
+        let Slab { rows, vectors, provenances } = Arc::make_mut(self.slabs.get_mut(slab)?);
         let from = index * self.columns;
-        Some((slab.rows.get_mut(index)?, slab.vectors.get_mut(from..from + self.columns)?))
+        Some(Held {
+            row: rows.get_mut(index)?,
+            vector: vectors.get_mut(from..from + self.columns)?,
+            provenance: provenances.get(index)?,
+        })
     }
 
     /// The rows of a key, the last that arrived first.
@@ -213,10 +269,11 @@ impl Ring {
     pub(super) fn size_bytes(&self) -> usize {
         let slabs = self.slabs.len() + self.spare.len();
         let lists = self.slabs.capacity() + self.spare.capacity();
-        slabs * slab_bytes(self.columns) + lists * size_of::<Slab>() + self.buckets.capacity() * size_of::<u64>()
+        let (rows, buckets) = (slabs * slab_bytes(self.columns), self.buckets.capacity() * size_of::<u64>());
+        rows + lists * size_of::<Slab>() + buckets + self.text_bytes
     }
 
-    /// Most bytes that `rows` rows ever need.
+    /// Most bytes that `rows` rows ever need, without their ids.
     pub(super) fn most_bytes(columns: usize, rows: usize) -> usize {
         let slabs = rows.saturating_add(SLAB_ROWS - 2) / SLAB_ROWS + 1;
         // Both lists grow by doubling, from 4.
@@ -249,7 +306,8 @@ impl Ring {
 }
 
 fn slab_bytes(columns: usize) -> usize {
-    let row = columns.saturating_mul(size_of::<f32>()).saturating_add(size_of::<Row>());
+    let beside = size_of::<Row>() + size_of::<Provenance>();
+    let row = columns.saturating_mul(size_of::<f32>()).saturating_add(beside);
     row.saturating_mul(SLAB_ROWS)
 }
 
@@ -270,7 +328,8 @@ mod tests {
     fn rows_are_found_by_key_newest_first_across_slabs_and_growing_buckets() {
         let mut ring = Ring::new(1);
         for number in 1..=1_000_u64 {
-            assert_eq!(ring.push(row(u128::from(number % 7), number as i64), &[number as f32]), number);
+            let (row, unknown) = (row(u128::from(number % 7), number as i64), Provenance::unknown());
+            assert_eq!(ring.push(row, &[number as f32], unknown), number);
             if number > 300 {
                 ring.pop();
             }
@@ -281,7 +340,7 @@ mod tests {
             let expected: Vec<u64> = (701..=1_000).rev().filter(|number| number % 7 == key).collect();
             assert_eq!(found, expected);
         }
-        assert_eq!(ring.row_mut(777).unwrap().1, [777.0]);
+        assert_eq!(ring.row_mut(777).unwrap().vector, [777.0]);
         assert!(ring.row(700).is_none() && ring.row(1_001).is_none());
     }
 
@@ -293,7 +352,7 @@ mod tests {
                 if ring.len() == rows {
                     ring.pop();
                 }
-                ring.push(row(number, 0), &[0.0; 3]);
+                ring.push(row(number, 0), &[0.0; 3], Provenance::unknown());
             }
             assert!(ring.size_bytes() <= Ring::most_bytes(3, rows), "{rows} rows take {}", ring.size_bytes());
         }

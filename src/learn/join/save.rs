@@ -25,7 +25,7 @@ use super::closing::Closing;
 use super::label_join::LabelJoin;
 use super::ring::{NewRow, Ring, RowState};
 use super::settings::{JoinSettings, LabelCounts};
-use crate::learn::{ExampleError, Impression, Impressions};
+use crate::learn::{ExampleError, Impression, Impressions, Provenance};
 use crate::snapshot::{SaveError, SectionReader, SectionWriter};
 use crate::time::EventTime;
 
@@ -64,8 +64,9 @@ impl LabelJoin {
             impressions.clear();
             for sequence in sequences {
                 let (Some(row), Some(vector)) = (self.ring.row(sequence), self.ring.vector(sequence)) else { continue };
+                let provenance = self.ring.provenance(sequence).unwrap_or(Provenance::unknown());
                 let (at, arrived) = (EventTime(row.at_micros), EventTime(row.arrived_micros));
-                let impression = Impression { key: row.key, at, arrived, place: row.place, vector };
+                let impression = Impression { key: row.key, at, arrived, place: row.place, vector, provenance };
                 impressions.push(impression).map_err(|error| in_section(&name, &error))?;
                 opened.push(row.opened_micros);
                 states.push(state_code(row.state));
@@ -102,7 +103,8 @@ impl LabelJoin {
         self.watermark_micros = watermark;
         let sequences = oldest.cast_unsigned()..next.cast_unsigned();
         let rows = sequences.end.checked_sub(sequences.start).and_then(|rows| usize::try_from(rows).ok());
-        let rows = rows.filter(|rows| *rows <= self.limit && sequences.start > 0);
+        // Of an earlier version, of which more fitted the limit of bytes.
+        let rows = rows.filter(|rows| *rows <= self.settings.max_rows && sequences.start > 0);
         let rows = rows.ok_or_else(|| unexpected("join", "no more rows than the limits allow"))?;
         self.ring = Ring::starting_at(self.settings.columns, sequences.start, newest_micros, rows);
         for (part, sequences) in parts(sequences.clone()) {
@@ -112,13 +114,17 @@ impl LabelJoin {
                 return Err(unexpected(&name, "all rows of this part"));
             }
             let opened = reader.numbers(&opened_of(part), impressions.len())?;
-            for (Impression { key, at, arrived, place, vector }, opened_micros) in impressions.iter().zip(opened) {
+            for (Impression { key, at, arrived, place, vector, provenance }, opened_micros) in
+                impressions.iter().zip(opened)
+            {
                 let (at_micros, arrived_micros) = (at.micros(), arrived.micros());
-                self.ring.push(NewRow { key, at_micros, opened_micros, arrived_micros, place }, vector);
+                let row = NewRow { key, at_micros, opened_micros, arrived_micros, place };
+                self.ring.push(row, vector, provenance);
             }
         }
         self.restore_states(sequences, &reader.batch("states")?)?;
         reader.finish()?;
+        self.make_room(0, Provenance::unknown());
         Ok(self)
     }
 
@@ -128,11 +134,11 @@ impl LabelJoin {
         let states = states.filter(|states| states.values().len() == self.ring.len()).ok_or_else(wrong)?;
         for (sequence, code) in sequences.zip(states.values()) {
             let state = state_of(*code).ok_or_else(wrong)?;
-            let Some((row, _)) = self.ring.row_mut(sequence) else { return Err(wrong()) };
-            row.state = state;
+            let Some(held) = self.ring.row_mut(sequence) else { return Err(wrong()) };
+            held.row.state = state;
             // The windows of the others have ended, or nothing comes of their end.
             if state == RowState::Open {
-                let end_micros = row.opened_micros.saturating_add(self.settings.window_micros);
+                let end_micros = held.row.opened_micros.saturating_add(self.settings.window_micros);
                 self.closing.push(end_micros, sequence, self.ring.oldest(), self.limit);
             }
         }
@@ -240,7 +246,14 @@ mod tests {
         for row in rows {
             let vector = [row as f32, 0.0];
             let at = EventTime(row as i64);
-            let impression = Impression { key: row.into(), at, arrived: at, place: 7, vector: &vector };
+            let impression = Impression {
+                key: row.into(),
+                at,
+                arrived: at,
+                place: 7,
+                vector: &vector,
+                provenance: Provenance::unknown(),
+            };
             join.show(impression).unwrap();
         }
     }

@@ -3,7 +3,7 @@
 use rustix::time::{ClockId, clock_gettime};
 
 use super::{Impression, JoinSettings, LabelJoin};
-use crate::learn::Examples;
+use crate::learn::{Examples, Provenance};
 use crate::time::EventTime;
 
 const COLUMNS: usize = 30;
@@ -35,7 +35,14 @@ fn measure(what: &str, disorder_micros: i64) {
             let now = number * (1_000_000 / RATE);
             let late = number.wrapping_mul(7_919).rem_euclid(1_000) * disorder_micros / 1_000;
             let (at, arrived) = (EventTime(now - late), EventTime(now));
-            let shown = Impression { key: key(number), at, arrived, place: 3, vector: &vector };
+            let shown = Impression {
+                key: key(number),
+                at,
+                arrived,
+                place: 3,
+                vector: &vector,
+                provenance: Provenance::unknown(),
+            };
             join.show(shown).expect("width");
             if number % 20 == 0 {
                 join.feedback(Some(key(number - 3 * RATE)), EventTime(now), &mut out).expect("width");

@@ -11,7 +11,6 @@ impl Judged for ModelError {
             | Self::NotOnnx { .. }
             | Self::UnknownField { .. }
             | Self::Unsupported { .. }
-            | Self::ExternalData { .. }
             | Self::UnboundedLoop { .. }
             | Self::UnboundedDivisor { .. }
             | Self::UnknownDomain { .. }
@@ -24,7 +23,6 @@ impl Judged for ModelError {
             | Self::Build { .. }
             | Self::NoPrediction { .. }
             | Self::LossDoesNotFit { .. }
-            | Self::OperatorSet { .. }
             | Self::NameTaken { .. }
             | Self::NotMeasurable { .. }
             | Self::NothingToTrain { .. }
@@ -37,6 +35,8 @@ impl Judged for ModelError {
             // The model runs in ONNX Runtime only, and does not on what it is given.
             | Self::Run { .. }
             | Self::OutputShape { .. } => Judgement::OPERATOR,
+            Self::File(error) => error.judgement(),
+            Self::Upgrade(error) => error.judgement(),
             Self::Objective(error) => error.judgement(),
             Self::Trial(error) => error.judgement(),
             Self::NotWhole { .. } | Self::NotHeld { .. } | Self::NotFinite { .. } | Self::Label { .. } | Self::Restore { .. } => {

@@ -14,17 +14,16 @@ use crate::model::{
     ElementType, ModelError,
     objective::ObjectiveError,
     onnx::{
-        Document,
+        Document, all_names,
         proto::{
             GraphProto, TensorProto, ValueInfoProto,
             data_type::{FLOAT, INT64},
         },
+        upgrade,
     },
     signature::{Signature, list},
 };
 
-/// The operator sets whose operators have the forms that the rules know.
-const OPSETS: std::ops::RangeInclusive<i64> = 13..=24;
 /// What makes `Dropout` drop.
 const DROPOUT_SWITCH: &str = "train.dropout";
 
@@ -38,20 +37,19 @@ const DROPOUT_SWITCH: &str = "train.dropout";
 /// # Errors
 /// [`ModelError::NoGradient`] for an operator on the way that can't be differentiated, [`ModelError::NothingToTrain`],
 /// [`ModelError::FreezeUnknown`], [`ModelError::Objective`], [`ModelError::LossDoesNotFit`], [`ModelError::NoPrediction`],
-/// [`ModelError::OperatorSet`], [`ModelError::NotMeasurable`], or what ONNX Runtime has against the model.
+/// [`ModelError::Upgrade`], [`ModelError::NotMeasurable`], or what ONNX Runtime has against the model.
 pub(crate) fn differentiate(document: &Document, spec: &GradientSpec) -> Result<GradientGraph, ModelError> {
     refuse_other_learners(document.graph())?;
-    let opset = document.opset("").or_else(|| document.opset("ai.onnx")).unwrap_or(0);
-    if !OPSETS.contains(&opset) {
-        return Err(ModelError::OperatorSet { found: opset, first: *OPSETS.start(), last: *OPSETS.end() });
-    }
     let inputs = Signature::of(document.graph())?.inputs;
     let prediction = prediction(document.graph(), spec)?;
+    check_names(document.graph())?;
     let mut forward = document.clone();
     let graph = forward.graph_mut();
-    check_names(graph)?;
-    rules::prepare_dropout(graph, spec.dropout, DROPOUT_SWITCH);
+    // What the prediction does not need is in nobody's way.
     graph.node = prune::needed_for(std::mem::take(&mut graph.node), [prediction.as_str()]);
+    let opset = upgrade(&mut forward)?;
+    let graph = forward.graph_mut();
+    rules::prepare_dropout(graph, spec.dropout, DROPOUT_SWITCH);
     graph.output.retain(|output| output.name() == prediction);
     graph.value_info.clear();
 
@@ -71,7 +69,7 @@ pub(crate) fn differentiate(document: &Document, spec: &GradientSpec) -> Result<
             | ElementType::Other("another type"),
         ) => false,
         // What could not be measured might.
-        Some(ElementType::Float32 | ElementType::Float64 | ElementType::Other(_)) | None => true,
+        Some(ElementType::Float32 | ElementType::Float64 | ElementType::Float16 | ElementType::Other(_)) | None => true,
     };
     let path = path::find(graph, &prediction, spec, carries)?;
     let tables = tables(graph, &path, &prediction);
@@ -137,7 +135,7 @@ fn prediction(graph: &GraphProto, spec: &GradientSpec) -> Result<String, ModelEr
 
 fn check_names(graph: &GraphProto) -> Result<(), ModelError> {
     let mut all = HashSet::new();
-    prune::all_names(graph, &mut all);
+    all_names(graph, &mut all);
     let taken = [names::LABEL, names::WEIGHT, names::OFFSET, names::LOSS, names::PREDICTION, DROPOUT_SWITCH];
     let is_taken = |name: &&String| taken.contains(&name.as_str()) || name.starts_with(names::SCORE);
     match all.iter().find(is_taken) {

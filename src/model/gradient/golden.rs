@@ -1,4 +1,5 @@
-//! Whole graphs held against the gradients of TensorFlow; `tests/golden/gradient/make.py` wrote both.
+//! Whole graphs held against the gradients of TensorFlow and PyTorch; `tests/golden/gradient/make.py` and
+//! `tests/golden/onnx/make.py` wrote both.
 
 use std::{fs, path::Path};
 
@@ -17,7 +18,7 @@ const TOLERANCE: f64 = 1e-4;
 const FLOOR: f64 = 1e-6;
 
 fn folder() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/gradient"))
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden"))
 }
 
 fn numbers(tensor: &Value) -> Vec<f64> {
@@ -48,6 +49,10 @@ fn close(what: &str, got: &[f64], expected: &[f64], allowed: f64) {
 }
 
 fn agrees_with_tensorflow(name: &str) {
+    agrees(&format!("gradient/{name}"));
+}
+
+fn agrees(name: &str) {
     let document = Document::read(&fs::read(folder().join(format!("{name}.onnx"))).unwrap()).unwrap();
     let golden: Value = serde_json::from_slice(&fs::read(folder().join(format!("{name}.json"))).unwrap()).unwrap();
     let loss = match golden["loss_kind"].as_str().unwrap() {
@@ -102,4 +107,11 @@ fn a_transformer_encoder_has_the_gradients_of_tensorflow() {
 #[test]
 fn embeddings_into_an_lstm_have_the_gradients_of_tensorflow() {
     agrees_with_tensorflow("embedding_lstm");
+}
+
+/// They were refused; both exports are by PyTorch's older exporter.
+#[test]
+fn networks_of_old_operator_sets_have_the_gradients_of_pytorch() {
+    agrees("onnx/trained_9");
+    agrees("onnx/trained_12");
 }

@@ -126,8 +126,8 @@ fn run_on_zeros(
             ElementType::Int32 => small.get(..elements).map(Values::Int32),
             ElementType::Bool => flags.get(..elements).map(Values::Bool),
             ElementType::Text => texts.get(..elements).map(Values::Text),
-            ElementType::Other(name) => {
-                let reason = format!("input {:?} is {name}, which no vector gives", input.name);
+            other @ (ElementType::Float16 | ElementType::Other(_)) => {
+                let reason = format!("input {:?} is {other}, which training does not give", input.name);
                 return Err(ModelError::NotMeasurable { reason });
             }
         };

@@ -38,7 +38,6 @@ mod tests;
 mod weights;
 
 pub(crate) use differentiate::differentiate;
-pub(super) use loss::made_by;
 pub(super) use score::is_unbounded;
 pub use spec::Loss;
-pub(crate) use spec::{GradientForm, GradientGraph, GradientSpec, Parameter, names};
+pub(crate) use spec::{GradientForm, GradientGraph, GradientSpec, Parameter, ScoredColumn, names};

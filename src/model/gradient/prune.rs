@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::model::onnx::proto::{GraphProto, NodeProto, ValueInfoProto};
+use crate::model::onnx::proto::{NodeProto, ValueInfoProto};
 
 /// Every value that a node reads: its inputs, and what graphs inside it take from outside.
 ///
@@ -11,21 +11,6 @@ pub(in crate::model) fn reads(node: &NodeProto) -> Vec<&str> {
     let mut names = Vec::new();
     collect(node, &mut names);
     names
-}
-
-/// The names of every value that is read or written in a graph, also inside its nodes.
-pub(super) fn all_names(graph: &GraphProto, names: &mut HashSet<String>) {
-    let declared = graph.input.iter().chain(&graph.output).map(ValueInfoProto::name);
-    names.extend(declared.map(str::to_owned));
-    names.extend(graph.initializer.iter().map(|tensor| tensor.name().to_owned()));
-    for node in &graph.node {
-        names.extend(node.input.iter().chain(&node.output).cloned());
-        for attribute in &node.attribute {
-            for inner in attribute.g.as_deref().into_iter().chain(&attribute.graphs) {
-                all_names(inner, names);
-            }
-        }
-    }
 }
 
 /// Keeps of nodes in computing order those that are needed for these values, in the same order.
@@ -60,7 +45,7 @@ fn collect<'a>(node: &'a NodeProto, names: &mut Vec<&'a str>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::onnx::{Attribute, node};
+    use crate::model::onnx::{Attribute, node, proto::GraphProto};
 
     #[test]
     fn nodes_that_a_value_does_not_depend_on_are_left_out() {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   z ──▶ Softmax ──▶ prediction [batch, 2]      score = sigmoid(z[class] - z[other])     [batch]
-//!   prediction [batch, 2], made otherwise        score = prediction[class]                [batch]
+//!   prediction [batch, n], made otherwise        score = prediction[class]                [batch]
 //!   prediction, activation = sigmoid             score = sigmoid(prediction)              as it is
 //! ```
 //!
@@ -12,7 +12,7 @@
 use super::{
     kind::TensorKind,
     loss::made_by,
-    spec::{GradientSpec, Loss, names},
+    spec::{GradientSpec, Loss, ScoredColumn, names},
     weights::Uses,
 };
 use crate::model::onnx::{
@@ -28,7 +28,12 @@ pub(super) fn append(
     kind: Option<&TensorKind>,
     spec: &GradientSpec,
 ) -> Option<String> {
-    let class = spec.class.filter(|_| spec.loss != Loss::SoftmaxCrossEntropy && is_two_columns(kind));
+    let columns = columns(kind).filter(|columns| *columns > 1 && spec.loss != Loss::SoftmaxCrossEntropy);
+    let class = match spec.class {
+        ScoredColumn::At(class) if columns.is_some() => Some(class),
+        ScoredColumn::SecondOfTwo if columns == Some(2) => Some(1),
+        _ => None,
+    };
     let activation = spec.activation.filter(|_| spec.loss != Loss::SoftmaxCrossEntropy);
     if class.is_none() && activation.is_none() {
         return None;
@@ -45,7 +50,7 @@ pub(super) fn append(
         graph.node.push(node("Gather", &[value, &index], &[&taken], &[("axis", Attribute::Int(1))]));
         taken
     };
-    if let Some(logits) = logits(&graph.node, prediction, activation.is_none()) {
+    if let Some(logits) = logits(&graph.node, prediction, columns == Some(2) && activation.is_none()) {
         let (it, other) = (column(graph, &logits, class, "it"), column(graph, &logits, 1 - class, "other"));
         graph.node.push(node("Sub", &[&it, &other], &[&name("logit")], &[]));
         graph.node.push(node("Sigmoid", &[&name("logit")], &[names::SCORE], &[]));
@@ -64,8 +69,12 @@ pub(in crate::model) fn is_unbounded(document: &Document, output: &str) -> bool 
     Uses::of(document.graph()).is_linear(output)
 }
 
-fn is_two_columns(kind: Option<&TensorKind>) -> bool {
-    kind.is_some_and(|kind| matches!(&kind.dims[..], [_, columns] if columns.size() == Some(2)))
+/// How many numbers each row has, where that is known.
+fn columns(kind: Option<&TensorKind>) -> Option<usize> {
+    match &kind?.dims[..] {
+        [_, columns] => columns.size(),
+        _ => None,
+    }
 }
 
 /// The value that a Softmax over the columns makes the prediction of.

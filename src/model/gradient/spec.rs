@@ -20,11 +20,23 @@ pub(crate) struct GradientSpec {
     pub unfreeze: Vec<String>,
     /// What makes a score of the prediction, where the prediction is none yet.
     pub activation: Option<Activation>,
-    /// Which column of a prediction `[batch, 2]` is the score that one label per row is held against; without it every
-    /// element of the prediction has a label. Of no effect for classes and other shapes.
-    pub class: Option<i64>,
+    /// Which column of a prediction `[batch, n]` is the score that one label per row is held against. Of no effect for classes
+    /// and other shapes.
+    pub class: ScoredColumn,
     /// Whether `Dropout` nodes drop values; without it they pass everything on, as in serving.
     pub dropout: bool,
+}
+
+/// Which column of a prediction has the labels.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum ScoredColumn {
+    /// None: every element of the prediction has a label of its own.
+    #[default]
+    Each,
+    /// Of two columns the second: the probability of class 1 as classifiers export it. Of more, none.
+    SecondOfTwo,
+    /// This one.
+    At(i64),
 }
 
 /// The loss of one example. The loss of a batch is the mean over its examples, weighted by `train.weight`:

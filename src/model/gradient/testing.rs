@@ -8,7 +8,7 @@ use prost::Message;
 use rand::{RngExt, SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 
-use super::{GradientForm, GradientGraph, GradientSpec, Loss, differentiate, names};
+use super::{GradientForm, GradientGraph, GradientSpec, Loss, ScoredColumn, differentiate, names};
 use crate::model::{
     ModelError,
     onnx::{
@@ -57,7 +57,7 @@ pub(super) struct Trial {
     model: Computation,
     pub(super) inputs: Vec<Fed>,
     pub(super) parameters: Vec<Fed>,
-    /// The shape of the prediction.
+    /// The shape of the labels: the prediction's, or of one for each row where one of its columns has them.
     shape: Vec<usize>,
     pub(super) label: Data,
     pub(super) weight: Vec<f32>,
@@ -94,7 +94,7 @@ pub(super) fn by_rule(loss: Loss) -> GradientSpec {
         freeze: Vec::new(),
         unfreeze: Vec::new(),
         activation: None,
-        class: None,
+        class: ScoredColumn::Each,
         dropout: false,
     }
 }
@@ -141,6 +141,9 @@ impl Trial {
                 Ok(())
             })
             .unwrap();
+        if let ScoredColumn::At(_) = spec.class {
+            shape.truncate(1);
+        }
         let mut random = random(seed);
         let elements = shape.iter().product();
         let label = match spec.loss {

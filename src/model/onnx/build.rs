@@ -2,7 +2,7 @@
 
 use super::proto::{
     AttributeProto, GraphProto, NodeProto, TensorProto, TensorShapeProto, TypeProto, ValueInfoProto, attribute_type,
-    data_type::{FLOAT, INT32, INT64},
+    data_type::{DOUBLE, FLOAT, INT32, INT64, STRING, UINT8},
     tensor_shape_proto::{self, dimension},
     type_proto,
 };
@@ -42,6 +42,8 @@ pub enum Attribute {
     Text(&'static str),
     /// What a node such as `Scan` repeats.
     Graph(Box<GraphProto>),
+    /// Numbers or texts of any type.
+    Tensor(Box<TensorProto>),
 }
 
 impl GraphBuilder {
@@ -71,6 +73,11 @@ impl GraphBuilder {
         self.graph.initializer.push(int_tensor(name, dims, values));
     }
 
+    /// Adds constant float64 values, row-major. `values` must hold as many as the product of `dims`.
+    pub fn double_initializer(&mut self, name: &str, dims: &[usize], values: &[f64]) {
+        self.graph.initializer.push(double_tensor(name, dims, values));
+    }
+
     /// Adds an operator of the standard domain that computes `output` from `inputs`.
     pub fn node(&mut self, operator: &str, inputs: &[&str], output: &str) {
         self.node_with(operator, inputs, output, &[]);
@@ -85,6 +92,19 @@ impl GraphBuilder {
     /// [`node`](Self::node) with any number of outputs and attributes of any kind.
     pub fn node_of(&mut self, operator: &str, inputs: &[&str], outputs: &[&str], attributes: &[(&str, Attribute)]) {
         self.graph.node.push(node(operator, inputs, outputs, attributes));
+    }
+
+    /// [`node_of`](Self::node_of) of another domain.
+    pub fn node_in(
+        &mut self,
+        domain: &str,
+        operator: &str,
+        inputs: &[&str],
+        outputs: &[&str],
+        attributes: &[(&str, Attribute)],
+    ) {
+        let node = NodeProto { domain: Some(domain.to_owned()), ..node(operator, inputs, outputs, attributes) };
+        self.graph.node.push(node);
     }
 
     /// The graph.
@@ -145,6 +165,30 @@ pub(crate) fn int_tensor(name: &str, dims: &[usize], values: &[i64]) -> TensorPr
     tensor(name, INT64, dims, values.len(), values.iter().flat_map(|value| value.to_le_bytes()).collect())
 }
 
+/// A float64 tensor; `values` are row-major and as many as the product of `dims`.
+#[must_use]
+pub(crate) fn double_tensor(name: &str, dims: &[usize], values: &[f64]) -> TensorProto {
+    tensor(name, DOUBLE, dims, values.len(), values.iter().flat_map(|value| value.to_le_bytes()).collect())
+}
+
+/// A list of uint8.
+#[must_use]
+pub(crate) fn byte_tensor(name: &str, values: &[u8]) -> TensorProto {
+    tensor(name, UINT8, &[values.len()], values.len(), values.to_vec())
+}
+
+/// A list of texts.
+#[must_use]
+pub(crate) fn text_tensor(name: &str, values: &[String]) -> TensorProto {
+    TensorProto {
+        dims: vec![values.len() as i64],
+        data_type: Some(STRING),
+        name: Some(name.to_owned()),
+        string_data: values.iter().map(|value| value.as_bytes().to_vec()).collect(),
+        ..Default::default()
+    }
+}
+
 /// The declaration of a tensor; `element` is one of [`data_type`](super::proto::data_type), no dimensions leave the
 /// shape open.
 #[must_use]
@@ -180,6 +224,9 @@ fn attribute(name: &str, value: &Attribute) -> AttributeProto {
         }
         Attribute::Graph(graph) => {
             AttributeProto { g: Some(graph.clone()), r#type: Some(attribute_type::GRAPH), ..named }
+        }
+        Attribute::Tensor(tensor) => {
+            AttributeProto { t: Some(tensor.clone()), r#type: Some(attribute_type::TENSOR), ..named }
         }
     }
 }

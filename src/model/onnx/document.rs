@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use prost::Message;
 
 use super::{
-    policy,
+    FileError, appearance, policy,
     proto::{GraphProto, ModelProto, OperatorSetIdProto, StringStringEntryProto},
     wire,
 };
@@ -21,7 +21,22 @@ const OPSET: i64 = 17;
 /// An ONNX model in memory that can be written back without loss.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Document {
-    model: ModelProto,
+    pub(super) model: ModelProto,
+}
+
+/// The model in the bytes of a file, with functions and names of other files where it has them.
+pub(super) fn decode(bytes: &[u8], limit: u64) -> Result<ModelProto, ModelError> {
+    if bytes.len() as u64 > limit {
+        return Err(ModelError::TooLarge { limit });
+    }
+    wire::check(bytes).map_err(|error| appearance::refusal(bytes, error))?;
+    let model = ModelProto::decode(bytes).map_err(|error| ModelError::NotOnnx { reason: error.to_string() })?;
+    // Any bytes that happen to parse, such as an empty file, decode to a model with an empty graph.
+    if model.graph.output.is_empty() {
+        let reason = appearance::look(bytes).unwrap_or(appearance::NO_GRAPH).to_owned();
+        return Err(ModelError::NotOnnx { reason });
+    }
+    Ok(model)
 }
 
 impl Document {
@@ -43,21 +58,17 @@ impl Document {
     /// Reads the bytes of an ONNX file of at most [`MAX_FILE_BYTES`].
     ///
     /// Refused with a [`ModelError`]: what is not an ONNX file, what would not survive [`write`](Self::write)
-    /// (unknown fields, functions), weights in other files, and operators that a stock ONNX Runtime does not bring.
+    /// (unknown fields), functions, weights in other files, and operators that a stock ONNX Runtime does not bring.
+    /// [`read_file`](super::read_file) makes bytes without functions and other files of what has them.
     pub fn read(bytes: &[u8]) -> Result<Self, ModelError> {
         Self::read_within(bytes, MAX_FILE_BYTES)
     }
 
     /// [`read`](Self::read) with a limit of one's own, in bytes.
     pub fn read_within(bytes: &[u8], limit: u64) -> Result<Self, ModelError> {
-        if bytes.len() as u64 > limit {
-            return Err(ModelError::TooLarge { limit });
-        }
-        wire::check(bytes)?;
-        let model = ModelProto::decode(bytes).map_err(|error| ModelError::NotOnnx { reason: error.to_string() })?;
-        // Any bytes that happen to parse, such as an empty file, decode to a model with an empty graph.
-        if model.graph.output.is_empty() {
-            return Err(ModelError::NotOnnx { reason: "it has no graph with an output".to_owned() });
+        let model = decode(bytes, limit)?;
+        if !model.functions.is_empty() {
+            return Err(FileError::NotInlined.into());
         }
         policy::check(&model.graph)?;
         Ok(Self { model })
@@ -84,6 +95,13 @@ impl Document {
     #[must_use]
     pub fn opset(&self, domain: &str) -> Option<i64> {
         self.model.opset_import.iter().find(|set| set.domain() == domain).map(OperatorSetIdProto::version)
+    }
+
+    /// Says that the graph uses operators of another domain, in a version of its set that needs at least this format.
+    pub(crate) fn require(&mut self, (domain, version, format): (&str, i64, i64)) {
+        let set = OperatorSetIdProto { domain: Some(domain.to_owned()), version: Some(version) };
+        self.model.opset_import.push(set);
+        self.model.ir_version = self.model.ir_version.max(Some(format));
     }
 
     /// The model's own key-value pairs.
@@ -160,7 +178,7 @@ mod tests {
 
     #[test]
     fn bytes_that_are_not_a_model_are_refused() {
-        insta::assert_snapshot!(Document::read(b"").unwrap_err(), @"not a readable ONNX file: it has no graph with an output");
+        insta::assert_snapshot!(Document::read(b"").unwrap_err(), @"not a readable ONNX file: it is empty");
         assert!(Document::read(b"<html>not found</html>").is_err());
     }
 

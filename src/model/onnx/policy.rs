@@ -6,7 +6,7 @@
 //! goes through a tensor, and ends with it.
 
 use super::{
-    division,
+    FileError, division,
     proto::{AttributeProto, DATA_LOCATION_EXTERNAL, GraphProto, NodeProto, SparseTensorProto, TensorProto},
     whole_values,
 };
@@ -14,7 +14,7 @@ use crate::model::ModelError;
 
 /// The operator sets of a stock ONNX Runtime: the standard one under both its names, the classical machine learning
 /// operators (trees, encoders, scalers) and Microsoft's fused operators.
-const DOMAINS: [&str; 4] = ["", "ai.onnx", "ai.onnx.ml", "com.microsoft"];
+pub(super) const STOCK_DOMAINS: [&str; 4] = ["", "ai.onnx", "ai.onnx.ml", "com.microsoft"];
 
 /// How often the innermost of nested loops may run. A sequence model loops over its steps: thousands.
 const MOST_ROUNDS: u64 = 1_000_000;
@@ -108,20 +108,20 @@ fn sparse(tensor: &SparseTensorProto) -> Result<(), ModelError> {
 
 fn inside_the_file(tensor: &TensorProto) -> Result<(), ModelError> {
     if tensor.data_location() == DATA_LOCATION_EXTERNAL || !tensor.external_data.is_empty() {
-        return Err(ModelError::ExternalData { tensor: tensor.name().to_owned() });
+        return Err(FileError::LeftOutside { tensor: tensor.name().to_owned() }.into());
     }
     Ok(())
 }
 
 fn known_domain(node: &NodeProto) -> Result<(), ModelError> {
-    if DOMAINS.contains(&node.domain()) {
+    if STOCK_DOMAINS.contains(&node.domain()) {
         return Ok(());
     }
     Err(ModelError::UnknownDomain {
         operator: node.op_type().to_owned(),
         domain: node.domain().to_owned(),
         node: node.name().to_owned(),
-        known: DOMAINS.iter().filter(|domain| !domain.is_empty()).copied().collect::<Vec<_>>().join(", "),
+        known: STOCK_DOMAINS.iter().filter(|domain| !domain.is_empty()).copied().collect::<Vec<_>>().join(", "),
     })
 }
 
@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn every_domain_of_a_stock_runtime_is_accepted() {
-        let node = DOMAINS.iter().map(|domain| node(domain, Vec::new())).collect();
+        let node = STOCK_DOMAINS.iter().map(|domain| node(domain, Vec::new())).collect();
         assert!(check(&GraphProto { node, ..Default::default() }).is_ok());
     }
 
@@ -200,10 +200,12 @@ mod tests {
         let initializer = GraphProto { initializer: vec![outside.clone()], ..Default::default() };
         insta::assert_snapshot!(
             check(&initializer).unwrap_err(),
-            @r#"tensor "weights" has its values in another file: save the model with all weights inside"#
+            @r#"tensor "weights" has its values in another file: save the model with all weights inside, with external_data=False in torch.onnx.export or save_as_external_data=False in onnx.save_model"#
         );
         let constant = AttributeProto { t: Some(Box::new(outside)), ..Default::default() };
         let graph = GraphProto { node: vec![node("", vec![constant])], ..Default::default() };
-        assert!(matches!(check(&graph), Err(ModelError::ExternalData { tensor }) if tensor == "weights"));
+        let outside =
+            |error| matches!(error, ModelError::File(FileError::LeftOutside { tensor }) if tensor == "weights");
+        assert!(outside(check(&graph).unwrap_err()));
     }
 }

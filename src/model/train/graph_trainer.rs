@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::model::{
     Feed, ModelError,
-    gradient::{GradientGraph, differentiate, names},
+    gradient::{GradientGraph, ScoredColumn, differentiate, names},
     onnx::{Document, proto::ValueInfoProto},
     optimiser::{Optimizer, clip_scale, sum_of_squares},
     train::{
@@ -64,7 +64,7 @@ impl GraphTrainer {
     /// [`ModelError::Load`] when ONNX Runtime refuses a graph.
     pub fn new(document: Document, settings: &TrainSettings) -> Result<Self, ModelError> {
         check_settings(settings)?;
-        let gradient = differentiate(&document, &settings.gradient(settings.output.clone(), None))?;
+        let gradient = differentiate(&document, &settings.gradient(settings.output.clone(), ScoredColumn::Each))?;
         let outputs = document.graph().output.iter().map(|output| output.name().to_owned()).collect::<Vec<_>>();
         let outputs = settings.output.clone().map_or(outputs, |output| vec![output]);
         Self::with_gradient(document, gradient, settings, &outputs, |_| {})

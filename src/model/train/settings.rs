@@ -2,7 +2,7 @@
 
 use crate::model::{
     Activation,
-    gradient::{GradientSpec, Loss},
+    gradient::{GradientSpec, Loss, ScoredColumn},
     optimiser::OptimizerSpec,
 };
 
@@ -30,8 +30,8 @@ pub struct TrainSettings {
 }
 
 impl TrainSettings {
-    /// What is to be differentiated, for this output; `class` is which of two columns is the score.
-    pub(super) fn gradient(&self, prediction: Option<String>, class: Option<i64>) -> GradientSpec {
+    /// What is to be differentiated, for this output; `class` is which of its columns is the score.
+    pub(super) fn gradient(&self, prediction: Option<String>, class: ScoredColumn) -> GradientSpec {
         GradientSpec {
             prediction,
             loss: self.loss,

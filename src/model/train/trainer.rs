@@ -3,10 +3,11 @@
 use std::slice;
 
 use crate::model::{
-    Activation, Binding, Feed, Link, ModelError, ScoreOutput, Signature, Values,
+    Activation, Binding, Feed, Link, ModelError, ObjectiveError, ScoreOutput, Signature, Values,
+    batches::{FixedBatch, free_batch},
     feeding::Feeding,
     fit::{self, Fit},
-    gradient::{GradientGraph, Loss, differentiate, names},
+    gradient::{GradientGraph, Loss, ScoredColumn, differentiate, names},
     logit,
     onnx::Document,
     scorer::{TRIAL_ROWS, collect_scores, into_scores},
@@ -19,9 +20,6 @@ use crate::model::{
 
 /// The largest class number that float32 holds exactly.
 const LARGEST_CLASS: f32 = 16_777_216.0;
-
-/// Of two columns, the one that is the score: the probability of class 1 as classifiers export it.
-const SCORED_CLASS: i64 = 1;
 
 /// Trains a model on labelled vectors and scores with it; on the thread that owns it.
 #[derive(Debug)]
@@ -81,8 +79,9 @@ impl Trainer {
         let output = ScoreOutput { name: output.name.or(settings.output.as_deref()), ..output };
         let binding = Binding { output: Some(output), ..*binding };
         let fit = fit::decide(&signature, &document.metadata(), &binding)?;
-        let class = fit.class.map_or(SCORED_CLASS, |class| class as i64);
-        let gradient = differentiate(&document, &settings.gradient(Some(fit.output.clone()), Some(class)))?;
+        check_trainable(&signature, &fit)?;
+        let class = fit.class.map_or(ScoredColumn::SecondOfTwo, |class| ScoredColumn::At(class as i64));
+        let gradient = differentiate(&document, &settings.gradient(Some(fit.output.clone()), class))?;
         let feeding = Feeding::new(fit.routes.clone(), binding.columns, binding.inputs());
         Self::with_gradient(document, gradient, fit, feeding, settings)
     }
@@ -282,6 +281,23 @@ impl LabelForm {
                 Err(ModelError::LabelShape { label })
             }
         }
+    }
+}
+
+/// Refuses what training can't run: numbers of 16 bits, a score that is not float32, a batch of one size.
+fn check_trainable(signature: &Signature, fit: &Fit) -> Result<(), ObjectiveError> {
+    let is_narrow = |input: &&TensorSpec| input.element == ElementType::Float16;
+    if let Some(input) = signature.inputs.iter().find(is_narrow) {
+        return Err(ObjectiveError::OtherPrecision { what: "input", name: input.name.clone(), element: input.element });
+    }
+    if fit.element != ElementType::Float32 {
+        return Err(ObjectiveError::OtherPrecision { what: "output", name: fit.output.clone(), element: fit.element });
+    }
+    match &fit.batch {
+        Some(FixedBatch { input, rows }) => {
+            Err(ObjectiveError::FixedBatch { rows: *rows, remedy: free_batch(input), input: input.clone() })
+        }
+        None => Ok(()),
     }
 }
 

@@ -9,6 +9,7 @@
 //!   hll_distinct(column)        sketch, standard error 0.8 %
 //!   min(column), max(column)    as DataFusion's, and of floats in any order
 //!   decay(sum, from, to, half_life)   moves a decayed sum to another time (a scalar function)
+//!   hash_bucket(x, n)           a bucket for a text or a whole number (a scalar function)
 //!
 //!   rows ──update──▶ accumulator ──state──▶ columns ──merge──▶ accumulator ──evaluate──▶ value per group
 //!                                              └── tiles, checkpoints, partial aggregates of a batch
@@ -27,6 +28,7 @@ mod decay;
 mod decayed_parts;
 mod decayed_sum;
 mod floats;
+mod hash_bucket;
 mod lists;
 mod nearest_n;
 mod one_group;
@@ -46,6 +48,7 @@ use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 use decay::Decay;
 pub(crate) use decayed_parts::{DecayedParts, decayed, decayed_parts};
 use decayed_sum::DecayedSum;
+use hash_bucket::HashBucket;
 pub(crate) use nearest_n::MOST_VALUES;
 use nearest_n::{End, NearestN};
 use quantile::Quantile;
@@ -74,6 +77,7 @@ pub(super) fn register(context: &SessionContext) {
         context.register_udaf(aggregate);
     }
     context.register_udf(ScalarUDF::from(Decay::new()));
+    context.register_udf(ScalarUDF::from(HashBucket::new()));
 }
 
 /// Whether the function wants the stream's time column as its third argument when only two are written.

@@ -227,6 +227,28 @@ fn wrong_arguments_are_errors_of_planning_a_feature_table() {
 }
 
 #[test]
+fn a_bucket_is_a_column_like_others_and_its_arguments_are_looked_at_when_it_is_planned() {
+    let select = |sql: &str| plain(&format!("SELECT {sql} AS a FROM clicks"), vec![clicks(8)]);
+    let bucket = |sql: &str| select(sql).unwrap().column(0).as_primitive::<Int64Type>().iter().collect::<Vec<_>>();
+    // As Python computes them.
+    assert_eq!(bucket("hash_bucket('mobile', 1000)")[0], Some(324));
+    assert_eq!((bucket("hash_bucket(42, 1000)")[0], bucket("hash_bucket('42', 1000)")[0]), (Some(720), Some(473)));
+    assert_eq!(bucket("hash_bucket(CAST(NULL AS VARCHAR), 1000)")[0], None);
+    assert!(
+        bucket("hash_bucket(kind, 10)").iter().all(|bucket| bucket.is_some_and(|bucket| (0..10).contains(&bucket)))
+    );
+    let by_row = bucket("hash_bucket(kind, user_id + 1)");
+    assert_eq!(by_row.len(), 8);
+    let refused = |sql: &str| select(sql).unwrap_err().to_string();
+    assert!(refused("hash_bucket(kind, 0)").contains("must be a number of buckets above 0, found `0`"));
+    assert!(refused("hash_bucket(kind, NULL)").contains("hash_bucket(x, n)"));
+    assert!(refused("hash_bucket(kind)").contains("hash_bucket(x, n) has two arguments, found 1"));
+    assert!(refused("hash_bucket(price, 10)").contains("takes a text or a whole number, found Float64"));
+    assert!(refused("hash_bucket(kind, 'ten')").contains("must be a number such as 20, found Utf8"));
+    assert!(refused("hash_bucket(kind, user_id - 100)").contains("there must be one at least"));
+}
+
+#[test]
 fn functions_that_are_ordered_by_time_get_it() {
     let found: Vec<&str> = ["last_n", "first_n", "decayed_sum", "top_k", "quantile", "hll_distinct", "count"]
         .into_iter()

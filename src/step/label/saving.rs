@@ -95,7 +95,21 @@ impl Labeller {
         if pipeline.labels.is_none() || pipeline.vector.is_none() {
             return Ok(None);
         }
-        Self::restored(pipeline, &mut from.part(LABELS)?)
+        let mut part = from.find(LABELS).ok_or_else(|| in_part(SaveError::Absent))?;
+        Self::restored(pipeline, &mut part)
+    }
+
+    /// Why what waits for feedback in a snapshot is of no use, where that is a change of the pipeline and no damage: then the
+    /// join begins anew.
+    pub(crate) fn forgets(error: &StepError) -> Option<String> {
+        let StepError::State { part, source } = error else { return None };
+        match source {
+            SaveError::Absent if part == LABELS => Some("[labels] is new".to_owned()),
+            SaveError::Foreign { what, found, expected } if part == LABELS => Some(format!(
+                "[labels], the vector or a table that it reads has changed ({what} {found}, now {expected})"
+            )),
+            _ => None,
+        }
     }
 
     /// The join of a pipeline that has one, as the part `labels` has it.

@@ -8,7 +8,8 @@ use super::*;
 use crate::config::Folder;
 use crate::feature::{Matrix, Unscorable};
 use crate::learn::{ExampleKind, decode};
-use crate::score::{Group, Job};
+use crate::model::ModelVersion;
+use crate::score::{Group, Id, ItemIds, Job};
 use crate::snapshot::SaveError;
 use crate::step::StepError;
 use crate::step::feedback::Positive;
@@ -48,8 +49,13 @@ fn request(pipeline: &Pipeline, rows: usize) -> (StepOutput, Vec<Ranked>) {
         keys: (0..rows).map(|row| Some(row as u128)).collect(),
         ..StepOutput::default()
     };
-    let ranked = Ranked { payload: Bytes::new(), order: (0..rows).rev().collect(), left_out: None, failed: 0 };
+    let order = (0..rows).rev().collect();
+    let ranked = Ranked { payload: Bytes::new(), model: model(), order, left_out: None, failed: 0 };
     (output, vec![ranked])
+}
+
+fn model() -> ModelVersion {
+    ModelVersion::of(b"a model")
 }
 
 /// Events of these messages, of which the `row`th is feedback on `key`; the last one closes the window if it is to.
@@ -107,6 +113,43 @@ fn what_was_shown_before_a_restart_gives_the_same_messages_under_the_same_ids() 
     assert_eq!(after.counts(), before.counts());
 }
 
+/// Examples said neither who was shown what, nor by which model.
+#[test]
+fn an_example_says_who_was_shown_what_by_which_model_also_after_a_restart() {
+    let pipeline = pipeline();
+    let mut before = labeller(&pipeline, Vec::new());
+    let (mut output, ranked) = request(&pipeline, 3);
+    output.job.groups[0].user = Some("7".to_owned());
+    output.job.items = ItemIds::new(Some(Arc::new(arrow::array::StringArray::from(vec!["a", "b", "c"]))));
+    let shown = before.take(&output, &ranked, at(3)).unwrap().impressions;
+    let made = before.take(&events(&[4], Some((0, 1)), true), &[], at(3)).unwrap().examples;
+    let examples = decoded(&pipeline, &made);
+    let found = examples[0].1.provenances();
+    let asked = Asked { request: Some("r".into()), user: Some(Id::Whole(7)), model: Some(model()) };
+    let asked = Some(Arc::new(asked));
+    let of_item =
+        |item: &str| Provenance { asked: asked.clone(), item: Some(Id::Text(item.into())), propensity: Some(1.0) };
+    assert_eq!(found, ["b", "c", "a"].map(of_item));
+    let batch = arrow::ipc::reader::StreamReader::try_new(&*made[0].payload, None).unwrap().next().unwrap().unwrap();
+    let names = batch.schema_ref().metadata()["tidewheel.columns"].clone();
+    let names: Vec<String> = serde_json::from_str(&names).unwrap();
+    assert_eq!(names, pipeline.vector.as_ref().unwrap().columns());
+
+    let fingerprint = pipeline.vector.as_ref().unwrap().fingerprint().as_str();
+    let (recorded, _) = Impressions::decode(&shown[0].payload, columns(&pipeline), fingerprint).unwrap();
+    let mut after = labeller(&pipeline, vec![(3, recorded)]);
+    let again = after.take(&events(&[4], Some((0, 1)), true), &[], at(3)).unwrap().examples;
+    assert_eq!(pairs(&again), pairs(&made));
+    // What is saved and restored says it, too.
+    let mut saved = Vec::new();
+    let mut waiting = labeller(&pipeline, Vec::new());
+    waiting.take(&output, &ranked, at(3)).unwrap();
+    waiting.view().save_part("labels", &mut saved).unwrap();
+    let mut restored = Labeller::restored(&pipeline, &mut saved.as_slice()).unwrap().unwrap();
+    let again = restored.take(&events(&[4], Some((0, 1)), true), &[], at(3)).unwrap().examples;
+    assert_eq!(pairs(&again), pairs(&made));
+}
+
 #[test]
 fn an_event_that_no_model_could_score_becomes_no_example() {
     let pipeline = pipeline();
@@ -132,6 +175,7 @@ fn an_event_that_the_model_failed_on_becomes_no_example_also_when_it_is_read_aga
     let output = StepOutput { job, keys, triggers: vec![0, 1], ..events(&[1, 2, 3], None, false) };
     let ranked = [Vec::new(), vec![1]].map(|order| Ranked {
         payload: Bytes::new(),
+        model: model(),
         failed: 1 - order.len(),
         order,
         left_out: None,
@@ -146,6 +190,7 @@ fn an_event_that_the_model_failed_on_becomes_no_example_also_when_it_is_read_aga
         .map(|labeller| labeller.take(&closing(), &[], ("clicks=3", StreamSequence(3))).unwrap().examples);
     assert_eq!(pairs(&made[0]), pairs(&made[1]));
     let examples = decoded(&pipeline, &made[0]);
+    assert_eq!(examples[0].1.provenances()[0].asked.as_ref().unwrap().model, None, "it is not known when read again");
     assert_eq!((live.counts().shown, examples.len(), examples[0].1.len()), (1, 1, 1));
     assert!(examples[0].1.vectors().iter().all(|value| *value == 1.0));
 }
@@ -200,7 +245,9 @@ fn impressions(pipeline: &Pipeline, keys: &[u128]) -> Impressions {
     for key in keys {
         let vector = vec![*key as f32; columns(pipeline)];
         let (at, arrived) = (EventTime(SHOWN), EventTime(SHOWN));
-        impressions.push(Impression { key: *key, at, arrived, place: 5, vector: &vector }).unwrap();
+        impressions
+            .push(Impression { key: *key, at, arrived, place: 5, vector: &vector, provenance: Provenance::unknown() })
+            .unwrap();
     }
     impressions
 }

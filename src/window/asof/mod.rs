@@ -55,4 +55,4 @@ pub use table::FeatureTable;
 pub use tile::Horizon;
 pub(super) use tile::floor;
 pub use view::FeatureView;
-pub(super) use within::{Within, mentions_within};
+pub(super) use within::{Within, check_horizons, mentions_within};

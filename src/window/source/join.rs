@@ -6,7 +6,7 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
 use datafusion::common::JoinType;
 use datafusion::logical_expr::utils::split_conjunction;
-use datafusion::logical_expr::{BinaryExpr, Expr, Join, LogicalPlan, Operator};
+use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Join, LogicalPlan, Operator};
 use datafusion::physical_expr::PhysicalExpr;
 
 use super::{References, nullable, unaliased, unexpected};
@@ -56,9 +56,8 @@ impl ReferenceJoin {
                 _ => None,
             });
             let Some(left) = left else {
-                return Err(
-                    PlanError::new(format!("the join with `{reference}` leaves out its key `{column}`")).suggest(on)
-                );
+                let leaves_out = PlanError::new(format!("the join with `{reference}` leaves out its key `{column}`"));
+                return Err(type_differs(&pairs, column, join)?.unwrap_or(leaves_out.suggest(on)));
             };
             keys.push(planner.physical(left, join.left.schema())?);
         }
@@ -85,6 +84,35 @@ impl ReferenceJoin {
         columns.extend(table.columns(&found)?);
         Ok(RecordBatch::try_new(Arc::clone(&self.schema), columns)?)
     }
+}
+
+/// The error where a key column of the table is joined on, but made into another type for that: then it can't be looked up.
+fn type_differs(pairs: &[(Expr, Expr)], column: &str, join: &Join) -> Result<Option<PlanError>, PlanError> {
+    let (left, right) = (join.left.schema(), join.right.schema());
+    let key = |side: &Expr| match side {
+        Expr::Column(found) if found.name == column => right.maybe_index_of_column(found),
+        _ => None,
+    };
+    for (one, two) in pairs.iter().map(|(one, two)| (without_cast(one), without_cast(two))) {
+        let (value, index) = match (key(one), key(two)) {
+            (Some(index), None) => (two, index),
+            (None, Some(index)) => (one, index),
+            _ => continue,
+        };
+        let (given, wanted) = (value.get_type(left)?, right.field(index).data_type());
+        let message = format!("`{value}` is {given}, and the key column it is joined on, `{column}`, is {wanted}");
+        return Ok(Some(
+            PlanError::new(message)
+                .near(value.to_string())
+                .suggest(format!("give both one type: in the contracts or the file, or by a cast of `{value}`")),
+        ));
+    }
+    Ok(None)
+}
+
+/// What the planner casts to make types equal.
+fn without_cast(side: &Expr) -> &Expr {
+    if let Expr::Cast(cast) = side { without_cast(&cast.expr) } else { side }
 }
 
 /// The two sides of each equality that a join is on; `None` when it is on anything else as well.

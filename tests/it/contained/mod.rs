@@ -219,7 +219,7 @@ const MATRIX: &[(Place, [Cell; 6])] = {
             [
                 Never(MADE),
                 Never(MADE),
-                Told("src/learn/codec/tests.rs", "vectors_that_are_not_finite_are_neither_written_nor_read"),
+                Told("src/learn/codec/tests.rs", "vectors_with_an_infinity_are_neither_written_nor_read"),
                 Never(BYTES),
                 Told(FIT, "examples_that_are_too_many_for_one_message_come_in_several_and_none_is_lost"),
                 Never(FIXED),

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use tidewheel::learn::{Example, ExampleKind, Examples, encode, read_head};
+use tidewheel::learn::{Example, ExampleKind, Examples, Provenance, encode, read_head};
 use tidewheel::model::onnx::proto::data_type::{FLOAT, INT64};
 use tidewheel::model::onnx::{Dimension, Document, GraphBuilder};
 use tidewheel::pipeline::{Names, Pipeline, output_spec};
@@ -68,14 +68,31 @@ fn bad_vectors(kind: Kind) -> &'static [[f32; 2]] {
     }
 }
 
+/// A row of the vector: the item as a whole number of 64 bits, its lower half first, and the divisor.
+fn row_of([item, divisor]: [f32; 2]) -> [f32; 3] {
+    let bits = (item as i64).cast_unsigned();
+    [f32::from_bits(bits as u32), f32::from_bits((bits >> 32) as u32), divisor]
+}
+
 /// A message of examples: good ones, and bad ones among them.
-fn examples(message: usize, bad: &[[f32; 2]]) -> Examples {
-    let mut examples = Examples::new(2);
-    let mut push = |vector: &[f32], row: usize| {
+fn examples(pipeline: &Pipeline, message: usize, bad: &[[f32; 2]]) -> Examples {
+    let mut examples = Examples::new(pipeline.vector.as_ref().unwrap().inputs());
+    let mut push = |vector: &[f32; 2], row: usize| {
+        let vector = &row_of(*vector);
         let micros = ((message * ROWS + row) * 10_000) as i64;
         let kind = if row.is_multiple_of(3) { ExampleKind::Positive } else { ExampleKind::Negative };
         let (shown_micros, labelled_micros) = (micros, micros + 1_000_000);
-        examples.push(Example { vector, kind, sampling: 1.0, shown_micros, labelled_micros, place: 0 }).unwrap();
+        examples
+            .push(Example {
+                vector,
+                kind,
+                sampling: 1.0,
+                shown_micros,
+                labelled_micros,
+                place: 0,
+                provenance: Provenance::unknown(),
+            })
+            .unwrap();
     };
     for row in 0..ROWS {
         push(&[(row % IDS) as f32, (row % 7) as f32], row);
@@ -107,7 +124,7 @@ async fn trained_in(
     let mut learnt = 0;
     // The second half is learnt after a restart, from a checkpoint.
     for half in [0..MESSAGES / 2, MESSAGES / 2..MESSAGES] {
-        let messages = half.map(|number| encode(&examples(number, bad), fingerprint(pipeline)).unwrap());
+        let messages = half.map(|number| encode(&examples(pipeline, number, bad), fingerprint(pipeline)).unwrap());
         publish(&bus, subject.as_str(), strange.map(<[u8]>::to_vec).into_iter().chain(messages)).await;
         let (report, _) = train(&bus, pipeline).await;
         assert_eq!((report.stopped, report.skipped), (None, 0));
@@ -133,6 +150,7 @@ pub fn example(kind: Kind) {
             shown_micros: 0,
             labelled_micros: 0,
             place: 0,
+            provenance: Provenance::unknown(),
         };
         wide.push(example).unwrap();
         let strange = encode(&wide, "f00d").unwrap();

@@ -11,7 +11,7 @@ use arrow::datatypes::Int64Type;
 use arrow::json::LineDelimitedWriter;
 use serde_json::{Value, json};
 use tidewheel::bus::{Message, StreamSequence};
-use tidewheel::learn::{Examples, Impression, LabelJoin};
+use tidewheel::learn::{Example, Examples, Impression, LabelJoin, Provenance};
 use tidewheel::model::{Scorer, Session};
 use tidewheel::pipeline::Pipeline;
 use tidewheel::pipeline::StreamIndex;
@@ -137,7 +137,9 @@ impl Labels {
                 let vector = &output.job.matrix.values[place * self.columns..][..self.columns];
                 let group = &output.job.groups[place];
                 let (at, arrived) = (group.shown, group.arrived);
-                self.join.show(Impression { key, at, arrived, place: 0, vector }).unwrap();
+                self.join
+                    .show(Impression { key, at, arrived, place: 0, vector, provenance: Provenance::unknown() })
+                    .unwrap();
             }
             self.join.advance(*watermark, &mut self.examples).unwrap();
             self.end(format!("example-{}-{sequence}-{ordinal}", self.stream), found);
@@ -164,9 +166,10 @@ impl Labels {
     }
 }
 
-/// Examples with everything that is in them.
+/// Examples with everything that is learnt from.
 pub fn in_words(examples: &Examples) -> Vec<String> {
-    (0..examples.len()).map(|row| format!("{:?}", examples.get(row).unwrap())).collect()
+    let learnt = |example| Example { provenance: Provenance::unknown(), ..example };
+    (0..examples.len()).map(|row| format!("{:?}", learnt(examples.get(row).unwrap()))).collect()
 }
 
 fn scorer(pipeline: &Pipeline) -> Scorer {

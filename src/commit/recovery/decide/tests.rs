@@ -18,7 +18,7 @@ fn marker(lineage: &str, epoch: u64) -> Marker {
 /// A snapshot of an epoch, whose marker is at `output`.
 fn head(lineage: &str, epoch: u64, output: u64) -> Head {
     let (lineage, progress) = (lineage.to_owned(), progress(epoch));
-    Head { format: FORMAT, lineage, epoch, output, progress, impressions: Shown::default() }
+    Head { format: FORMAT, lineage, epoch, output, progress, impressions: Shown::default(), messages_per_second: None }
 }
 
 fn stored(sequence: u64, payload: impl Into<bytes::Bytes>) -> StoredMessage {

@@ -24,12 +24,11 @@ use super::{
     kind::TensorKind,
     measure::Measured,
     path::{self, Path},
-    prune,
 };
 use crate::model::{
     ModelError,
     onnx::{
-        Attribute,
+        Attribute, all_names,
         proto::{GraphProto, NodeProto, TensorProto},
     },
 };
@@ -85,7 +84,7 @@ impl Context {
         tables: impl IntoIterator<Item = String>,
     ) -> Self {
         let mut names = HashSet::new();
-        prune::all_names(graph, &mut names);
+        all_names(graph, &mut names);
         Self {
             opset,
             nodes: graph.node.clone(),
@@ -102,11 +101,6 @@ impl Context {
             gradients: HashMap::new(),
             tables: tables.into_iter().map(|table| (table, Vec::new())).collect(),
         }
-    }
-
-    /// The version of the operator set that nodes must be written in.
-    pub(super) fn opset(&self) -> i64 {
-        self.opset
     }
 
     /// The type and shape of a value of the forward graph, or of one that was [described](Self::describe).

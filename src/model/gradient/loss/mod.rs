@@ -132,7 +132,7 @@ fn total(context: &mut Context, losses: &str, shares: &str) {
 }
 
 /// The input of the node of one of these operators that made the prediction, looking through nodes that only reshape.
-pub(in crate::model) fn made_by<'a>(
+pub(super) fn made_by<'a>(
     nodes: &'a [NodeProto],
     prediction: &str,
     operators: &[&str],

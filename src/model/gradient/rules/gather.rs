@@ -10,9 +10,6 @@ use crate::model::{
     },
 };
 
-/// `ScatterND` and `ScatterElements` add since this operator set.
-const ADDING: i64 = 16;
-
 /// `y = x[…, indices, …]`: `dx` is `g` added up at the indices. A table gets rows instead.
 pub(super) fn gather(context: &mut Context, node: &NodeProto, gradients: &[Option<String>]) -> Result<(), ModelError> {
     let Some((_, g)) = first(node, gradients) else { return Ok(()) };
@@ -41,7 +38,6 @@ pub(super) fn gather_elements(
 ) -> Result<(), ModelError> {
     let Some((x, _, g)) = unary(context, node, gradients) else { return Ok(()) };
     let [_, indices] = &node.input[..] else { return Ok(()) };
-    needs_adding(context)?;
     let zeros = context.zeros_like(x)?;
     let axis = ("axis", Attribute::Int(attribute::int(node, "axis", 0)));
     let add = ("reduction", Attribute::Text("add"));
@@ -112,7 +108,6 @@ fn place(
 
 /// Adds `g` up along an axis, which is moved to the front for it.
 fn scatter(context: &mut Context, x: &str, axis: usize, indices: &str, g: &str) -> Result<String, ModelError> {
-    needs_adding(context)?;
     let (rank, taken) = (context.kind(x)?.rank(), context.kind(indices)?.rank());
     let rows = from_zero(context, x, axis, indices)?;
     let last = context.ints(&[-1]);
@@ -160,12 +155,4 @@ fn from_zero(context: &mut Context, x: &str, axis: usize, indices: &str) -> Resu
     };
     // The remainder has the sign of the divisor.
     Ok(context.emit("Mod", &[&rows, &size], &[]))
-}
-
-fn needs_adding(context: &Context) -> Result<(), ModelError> {
-    if context.opset() >= ADDING {
-        return Ok(());
-    }
-    let reason = format!("that needs operator set {ADDING}, the model has {}", context.opset());
-    Err(context.refuse(&reason))
 }

@@ -1,6 +1,7 @@
 use crate::model::{
+    TensorSpec,
     gradient::{
-        GradientSpec, Loss, differentiate, names,
+        GradientSpec, Loss, ScoredColumn, differentiate, names,
         testing::{Data, Fed, Trial, plain, random, uniform},
     },
     onnx::{
@@ -56,6 +57,58 @@ fn binary_cross_entropy_of_a_probability_made_otherwise_agrees_too() {
     });
     let spec = GradientSpec { freeze: vec!["half".to_owned(), "reach".to_owned()], ..plain(Loss::BinaryCrossEntropy) };
     Trial::new(&document, &spec, vec![x()], 3).agrees();
+}
+
+/// One label per row is held against one of the columns, whatever the others are.
+#[test]
+fn one_of_many_columns_agrees_from_softmax_and_from_other_probabilities() {
+    let of = |class| GradientSpec { class, ..plain(Loss::BinaryCrossEntropy) };
+    let softmax = model(4, |graph| graph.node("Softmax", &["z"], "p"));
+    let sigmoid = model(3, |graph| graph.node("Sigmoid", &["z"], "p"));
+    let inputs = |spec: &GradientSpec, document: &Document| {
+        let graph = differentiate(document, spec).unwrap().document;
+        let label = graph.graph().input.iter().find(|input| input.name() == names::LABEL).cloned();
+        TensorSpec::of(&label.unwrap()).unwrap().dims.unwrap().len()
+    };
+    for (document, columns) in [(&softmax, 4), (&sigmoid, 3)] {
+        for class in 0..columns {
+            let spec = of(ScoredColumn::At(class));
+            assert_eq!(inputs(&spec, document), 1, "a label for each row");
+            moves_one_column(document, &spec, columns as usize, class as usize);
+        }
+        assert_eq!(inputs(&of(ScoredColumn::SecondOfTwo), document), 2, "a label for each of more than two columns");
+    }
+}
+
+/// The step's loss is the binary cross-entropy of that column, computed here in float64 from the weights.
+fn moves_one_column(document: &Document, spec: &GradientSpec, columns: usize, class: usize) {
+    let mut trial = Trial::new(document, spec, vec![x()], 3);
+    let labels = [1.0, 0.0, 0.0, 1.0, 0.0, 1.0];
+    trial.label = Data::Float(labels.to_vec());
+    (trial.weight, trial.offset) = (vec![1.0; 6], vec![0.0; 6]);
+    let (w, x) = (uniform(&mut random(1), 3 * columns, -1.0, 1.0), uniform(&mut random(2), 18, -1.0, 1.0));
+    let is_softmax = document.graph().node.iter().any(|node| node.op_type() == "Softmax");
+    let probability = |w: &[f64], row: usize| {
+        let z = |column: usize| (0..3).map(|at| f64::from(x[row * 3 + at]) * w[at * columns + column]).sum::<f64>();
+        let others = if is_softmax { (0..columns).map(|column| z(column).exp()).sum() } else { 1.0 + z(class).exp() };
+        z(class).exp() / others
+    };
+    let loss = |w: &[f64]| {
+        let of_row = |row: usize| {
+            let p = probability(w, row);
+            -if labels[row] > 0.5 { p.ln() } else { (1.0 - p).ln() }
+        };
+        (0..6).map(of_row).sum::<f64>() / 6.0
+    };
+    let w: Vec<f64> = w.into_iter().map(f64::from).collect();
+    let step = trial.step();
+    assert!((step.loss - loss(&w)).abs() < 1e-5, "{} {}", step.loss, loss(&w));
+    for (at, found) in step.gradients[0].iter().enumerate() {
+        let moved =
+            |by: f64| loss(&w.iter().enumerate().map(|(n, w)| if n == at { w + by } else { *w }).collect::<Vec<_>>());
+        let expected = (moved(1e-5) - moved(-1e-5)) / 2e-5;
+        assert!((found - expected).abs() < 1e-5, "weight {at}: {found} {expected}");
+    }
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod lookup;
 mod losses;
 mod models;
 mod normalise;
+mod old_sets;
 mod reduce;
 mod speed;
 

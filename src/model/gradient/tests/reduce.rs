@@ -11,7 +11,7 @@ fn axes_are_inputs(operator: &str, opset: i64) -> bool {
 #[test]
 fn reductions_over_any_axes_have_their_gradients_in_old_and_new_forms() {
     for operator in ["ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceL2", "ReduceSumSquare"] {
-        for (opset, keep) in [(13, 0), (13, 1), (18, 0), (20, 1)] {
+        for (opset, keep) in [(13, 0), (13, 1), (18, 0), (20, 1), (26, 0)] {
             for axes in [&[][..], &[1], &[-1], &[0, 2], &[-3, 1, 2]] {
                 let build = |graph: &mut GraphBuilder| {
                     let keep = ("keepdims", Attribute::Int(keep));

@@ -375,7 +375,7 @@ fn trees_are_said_to_be_no_matter_of_gradients_whatever_their_operator_set() {
     graph.node[0].domain = Some("ai.onnx.ml".to_owned());
     insta::assert_snapshot!(
         trainer_of(&document, &settings(PLAIN)).unwrap_err(),
-        @r#"trees can't be trained by gradients (operator TreeEnsembleRegressor of node "h"): remove [train], and put another file there when the model has been trained elsewhere"#
+        @r#"trees can't be trained here (operator TreeEnsembleRegressor of node "h"), only scored: remove [train], train the model anew outside, and bring it in with "tidewheel model add FOLDER FILE""#
     );
 }
 

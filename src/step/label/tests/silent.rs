@@ -44,7 +44,8 @@ fn a_click_a_second_after_a_request_is_a_positive_however_old_the_newest_event_i
         let output = step.requests(&[serde_json::to_vec(&request).unwrap().into()], arrived).unwrap();
         let as_of = gap.map_or(0, |gap| NOW - gap);
         assert_eq!(output.job.groups[0].at, EventTime(1_000_000 * as_of), "features are of the newest event");
-        let ranked = Ranked { payload: Bytes::new(), order: vec![0, 1, 2], left_out: None, failed: 0 };
+        let order = vec![0, 1, 2];
+        let ranked = Ranked { payload: Bytes::new(), model: model(), order, left_out: None, failed: 0 };
         labeller.take(&output, &[ranked], at(1)).unwrap();
 
         let mut take = |step: &mut Step, sequence, seconds, request| {
