@@ -4,6 +4,8 @@ use std::fmt;
 use std::io::{Error, ErrorKind, Write, stdout};
 use std::sync::OnceLock;
 
+use crate::query::QueryError;
+
 /// Why a line could not be written, the first time.
 static FAILED: OnceLock<Error> = OnceLock::new();
 
@@ -31,4 +33,9 @@ pub(super) fn check() -> anyhow::Result<()> {
     FAILED.get().map_or(Ok(()), |error| {
         Err(anyhow::Error::from(Error::new(error.kind(), error.to_string())).context("results can't be written"))
     })
+}
+
+/// Whether rows could not be written because whoever reads them through a pipe has seen enough (`| head`): that is no fault.
+pub(super) fn has_seen_enough(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(QueryError::Write(error)) if error.kind() == ErrorKind::BrokenPipe)
 }

@@ -1,6 +1,6 @@
 //! `tidewheel sql`: a query over the live tables of a running pipeline.
 
-use std::io::{self, BufWriter, IsTerminal, Read, Write, stdin, stdout};
+use std::io::{BufWriter, IsTerminal, Read, Write, stdin, stdout};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,11 +11,12 @@ use clap::{Args, ValueEnum};
 use super::BrokerArguments;
 use super::broker::Broker;
 use super::out_file::OutFile;
+use super::output::has_seen_enough;
 use super::run::{interrupted, runtime};
 use crate::bus::{Bus, Subject};
 use crate::config::Folder;
 use crate::pipeline::Names;
-use crate::query::{self, Answer, MOST_ROWS, QueryError, Question, RowWriter};
+use crate::query::{self, Answer, MOST_ROWS, Question, RowWriter};
 
 /// How long to wait for the answer, or for the next part of it.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -121,11 +122,6 @@ async fn print(door: &Door, sql: String, format: Format) -> anyhow::Result<bool>
         Err(error) if has_seen_enough(&error) => Ok(true),
         Err(error) => Err(error),
     }
-}
-
-/// Whoever reads through a pipe may stop (`| head`): that is no fault.
-fn has_seen_enough(error: &anyhow::Error) -> bool {
-    matches!(error.downcast_ref(), Some(QueryError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 /// Writes an answer to a file, which is there once it is whole.

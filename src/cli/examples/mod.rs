@@ -1,14 +1,13 @@
 //! `tidewheel examples`: what a pipeline's model learns from, as a file for other programs.
 //!
 //! ```text
-//!   <pipeline>.examples ─▶ messages of the vector of now ─▶ rows ─▶ FILE.part ─▶ FILE
+//!   <pipeline>.examples ─▶ messages of the vector of now ─▶ rows ─▶ FILE.<process>.unfinished ─▶ FILE
 //!                             └ of another vector, unreadable: counted
 //! ```
 //!
 //! A file is there whole or not at all: it has another name until it is written and on the disk.
 
-mod file;
-mod text;
+mod target;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -19,8 +18,10 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::Field;
 use clap::{Args, ValueEnum};
 
-use self::file::Target;
+use self::target::Target;
 use super::broker::Broker;
+use super::out_file::OutFile;
+use super::output::has_seen_enough;
 use super::run::{interrupted, runtime};
 use super::{BrokerArguments, assemble};
 use crate::bus::{Bus, BusError, Message, ReadLimits, StreamSequence};
@@ -28,6 +29,7 @@ use crate::clock;
 use crate::config::micros_of;
 use crate::learn::{ExampleError, ExampleTable, Examples, decode};
 use crate::pipeline::{Names, Pipeline, output_spec};
+use crate::query::Format;
 use crate::sql::parse_duration;
 
 /// Messages that are read at once.
@@ -72,6 +74,16 @@ enum FileFormat {
     Jsonl,
 }
 
+impl From<FileFormat> for Format {
+    fn from(format: FileFormat) -> Self {
+        match format {
+            FileFormat::Parquet => Self::Parquet,
+            FileFormat::Csv => Self::Csv,
+            FileFormat::Jsonl => Self::JsonLines,
+        }
+    }
+}
+
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     let format = format_of(arguments)?;
     let since = arguments.since.as_deref().map(since_micros).transpose()?;
@@ -80,15 +92,15 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
         bail!("pipeline `{}` has no [labels]: it makes no examples", pipeline.name);
     };
     let table = table_of(&pipeline, vector);
-    let target = Target::open(&arguments.out, format, &table, vector.fingerprint().as_str())?;
+    let file = (!to_screen(arguments)).then(|| OutFile { path: arguments.out.clone(), format });
     let export = Export {
         reading: Examples::new(vector.inputs()),
         ready: Examples::new(vector.inputs()),
         fingerprint: vector.fingerprint().as_str().to_owned(),
         since: since.unwrap_or(i64::MIN),
         limit: arguments.limit.unwrap_or(u64::MAX),
+        target: Target::open(file.as_ref(), format, table.schema().clone())?,
         table,
-        target,
         written: 0,
         others: BTreeMap::new(),
         unreadable: 0,
@@ -102,25 +114,29 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
             () = interrupted() => Err(anyhow::anyhow!("interrupted: nothing was written")),
         };
         broker.close().await?;
-        written.map(|()| true)
+        match written {
+            Err(error) if has_seen_enough(&error) => Ok(true),
+            written => written.map(|()| true),
+        }
     })
 }
 
+fn to_screen(arguments: &Arguments) -> bool {
+    arguments.out.as_os_str() == "-"
+}
+
 /// How to write: as was asked for, or as the file's name ends.
-fn format_of(arguments: &Arguments) -> anyhow::Result<FileFormat> {
-    let to_screen = arguments.out.as_os_str() == "-";
-    let format = match (arguments.format, arguments.out.extension().and_then(|end| end.to_str())) {
-        (Some(format), _) => format,
-        (None, Some("parquet")) => FileFormat::Parquet,
-        (None, Some("csv")) => FileFormat::Csv,
-        (None, Some("jsonl" | "ndjson")) => FileFormat::Jsonl,
-        (None, _) if to_screen => FileFormat::Jsonl,
-        (None, _) => bail!(
-            "{} ends in none of .parquet, .csv and .jsonl: rename it, or say --format parquet",
+fn format_of(arguments: &Arguments) -> anyhow::Result<Format> {
+    let format = match (arguments.format, Format::of_file(&arguments.out)) {
+        (Some(format), _) => format.into(),
+        (None, Some(format)) => format,
+        (None, None) if to_screen(arguments) => Format::JsonLines,
+        (None, None) => bail!(
+            "{} ends in none of .parquet, .csv, .jsonl and .json: rename it, or say --format parquet",
             arguments.out.display()
         ),
     };
-    if to_screen && format == FileFormat::Parquet {
+    if to_screen(arguments) && format == Format::Parquet {
         bail!("a Parquet file can't be written to standard output: name a file with --out, or say --format jsonl");
     }
     Ok(format)
@@ -148,9 +164,9 @@ fn table_of(pipeline: &Pipeline, vector: &crate::feature::VectorPlan) -> Example
 }
 
 /// Examples on their way from the stream to the file.
-struct Export {
+struct Export<'a> {
     table: ExampleTable,
-    target: Target,
+    target: Target<'a>,
     /// The examples of one message.
     reading: Examples,
     /// Those that are written next.
@@ -166,7 +182,7 @@ struct Export {
     told: Instant,
 }
 
-impl Export {
+impl Export<'_> {
     /// Reads what is in the stream now.
     async fn all(mut self, bus: &Bus, pipeline: &Pipeline, from: StreamSequence) -> anyhow::Result<()> {
         let (stream, subject) = (output_spec(pipeline).name, Names::of(&pipeline.name).examples());
@@ -282,18 +298,18 @@ mod tests {
     #[test]
     fn the_name_of_the_file_says_how_it_is_written() {
         for (out, given, expected) in [
-            ("a.parquet", None, FileFormat::Parquet),
-            ("a.csv", None, FileFormat::Csv),
-            ("a/b.jsonl", None, FileFormat::Jsonl),
-            ("a.txt", Some(FileFormat::Csv), FileFormat::Csv),
-            ("-", None, FileFormat::Jsonl),
+            ("a.parquet", None, Format::Parquet),
+            ("a.csv", None, Format::Csv),
+            ("a/b.jsonl", None, Format::JsonLines),
+            ("a.txt", Some(FileFormat::Csv), Format::Csv),
+            ("-", None, Format::JsonLines),
         ] {
             assert_eq!(format_of(&arguments(out, given)).unwrap(), expected);
         }
         let refused = |out, given| format_of(&arguments(out, given)).unwrap_err().to_string();
         insta::assert_snapshot!(
             refused("a.txt", None),
-            @"a.txt ends in none of .parquet, .csv and .jsonl: rename it, or say --format parquet"
+            @"a.txt ends in none of .parquet, .csv, .jsonl and .json: rename it, or say --format parquet"
         );
         insta::assert_snapshot!(
             refused("-", Some(FileFormat::Parquet)),
