@@ -12,7 +12,7 @@ use serde_json::{Deserializer, json};
 
 use super::broker::Broker;
 use super::client::ClientError;
-use super::output::say;
+use super::output::{say, tell};
 use super::run::runtime;
 use super::{BrokerArguments, Format};
 use crate::bus::{BusError, Subject};
@@ -78,7 +78,7 @@ fn show(error: &BusError, format: Format, request: usize) {
             say!("{}", json!({ "error": { "code": code, "message": message } }));
         }
         (Format::Json, BusError::Refused { body, .. }) => say!("{}", String::from_utf8_lossy(body)),
-        _ if request > 1 => eprintln!("request {request}: {error}"),
+        _ if request > 1 => tell!("request {request}: {error}"),
         _ => {}
     }
 }

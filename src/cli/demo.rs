@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use self::site::Site;
 use self::summary::{percentiles, print, summarise};
 use super::broker::Broker;
-use super::output::say;
+use super::output::{say, tell};
 use super::progress::Shown as Bar;
 use super::run::{interrupted, runtime};
 use super::{BrokerArguments, Format, observe};
@@ -100,7 +100,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
         let sql = serve_sql(&broker.bus, &pipeline.name, running.views()).await?;
         let status = serve_status(&broker.bus, &pipeline, &running, training.as_ref(), Duration::ZERO).await?;
         if arguments.format == Format::Text {
-            eprintln!("{}", hints::meanwhile(&site, &broker.url()));
+            tell!("{}", hints::meanwhile(&site, &broker.url()));
         }
         let stop = CancellationToken::new();
         let mut people: JoinSet<anyhow::Result<()>> = JoinSet::new();
@@ -350,7 +350,7 @@ impl Line {
                 bar.bar().set_message(line);
                 bar.bar().tick();
             }
-            None if self.is_wanted => eprintln!("{line}"),
+            None if self.is_wanted => tell!("{line}"),
             None => {}
         }
     }

@@ -37,6 +37,18 @@ Exit codes:
 At Ctrl-C or SIGTERM, `run` and `train` save everything and end with 0; a `replay` through a broker of its own ends
 with 1.";
 
+/// What whoever typed a command must change: its arguments, or the files that it names.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Misuse(pub(super) String);
+
+/// Returns with a [`Misuse`].
+macro_rules! misuse {
+    ($($text:tt)*) => { return Err($crate::cli::exit::Misuse(format!($($text)*)).into()) };
+}
+
+pub(super) use misuse;
+
 /// The exit code of an error.
 pub(super) fn exit_code(error: &anyhow::Error) -> u8 {
     match judgement(error).map(Judgement::fault) {
@@ -54,7 +66,7 @@ pub(super) fn judgement(error: &anyhow::Error) -> Option<Judgement> {
 }
 
 fn judgement_of(error: &(dyn Error + 'static)) -> Option<Judgement> {
-    if error.is::<Problems>() {
+    if error.is::<Problems>() || error.is::<Misuse>() {
         return Some(Judgement::OPERATOR);
     }
     if let Some(error) = error.downcast_ref() {

@@ -7,13 +7,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::bail;
 use clap::Args;
 use serde::Serialize;
 
 use self::restart::Restart;
 pub(super) use self::restart::at_restart;
 use self::text::text;
+use super::exit::misuse;
 use super::output::say;
 use super::run::runtime;
 use super::{Format, observe};
@@ -150,8 +150,8 @@ fn explain(pipeline: &Pipeline, only: Option<&str>) -> anyhow::Result<Explained>
     let names = || pipeline.tables.iter().map(|table| table.plan.name());
     if let Some(wanted) = only.filter(|wanted| !names().any(|name| name == *wanted)) {
         match nearest(wanted, names()) {
-            Some(name) => bail!("no table `{wanted}`: did you mean `{name}`?"),
-            None => bail!("no table `{wanted}`: there are {}", names().collect::<Vec<_>>().join(", ")),
+            Some(name) => misuse!("no table `{wanted}`: did you mean `{name}`?"),
+            None => misuse!("no table `{wanted}`: there are {}", names().collect::<Vec<_>>().join(", ")),
         }
     }
     let tables = pipeline.tables.iter().filter(|table| only.is_none_or(|only| table.plan.name() == only));

@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
+use super::exit::misuse;
 use super::output::say;
 use super::{Format, observe};
 use crate::model::Session;
@@ -50,7 +51,7 @@ pub(super) fn run(arguments: &ImportArguments) -> anyhow::Result<bool> {
     let ImportArguments { file, force, format, .. } = arguments;
     let out = arguments.out.clone().unwrap_or_else(|| file.with_extension("onnx"));
     if out.exists() && !force {
-        bail!("{} exists: add --force to replace it, or name another file with --out", out.display());
+        misuse!("{} exists: add --force to replace it, or name another file with --out", out.display());
     }
     let options = Options {
         library: arguments.from.map(|from| match from {

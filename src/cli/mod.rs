@@ -52,6 +52,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use self::output::tell;
 use crate::config::{Folder, Problems};
 
 /// Personalisation that learns from a clickstream: events in, windowed features, ONNX scores out, on NATS.
@@ -182,7 +183,7 @@ pub fn main() -> ExitCode {
     };
     let tells_its_story = story.is_some();
     if let Err(error) = observe::start_logs(if tells_its_story { "info" } else { "warn" }, story.unwrap_or_default()) {
-        eprintln!("error: {error:#}");
+        tell!("error: {error:#}");
         return ExitCode::from(2);
     }
     let outcome = match arguments.verb {
@@ -211,7 +212,7 @@ pub fn main() -> ExitCode {
             }
             match error.downcast_ref::<Problems>() {
                 Some(problems) => observe::print_problems(problems),
-                None => eprintln!("error: {error:#}"),
+                None => tell!("error: {error:#}"),
             }
             ExitCode::from(exit::exit_code(&error))
         }

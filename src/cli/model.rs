@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::exit::misuse;
 use super::output::say;
 use super::{brought, import, registry, verify};
 use crate::config::Folder;
@@ -164,12 +165,12 @@ fn new(arguments: &NewArguments) -> anyhow::Result<bool> {
         None => None,
     };
     if arguments.out.exists() && !arguments.force {
-        bail!("{} exists: add --force to replace it", arguments.out.display());
+        misuse!("{} exists: add --force to replace it", arguments.out.display());
     }
     let described = vector.iter().flat_map(|vector| vector.described());
     for VectorColumn { name, form, .. } in described {
         if !matches!(form, ColumnForm::Number { .. }) {
-            bail!(
+            misuse!(
                 "column `{name}` is {}: the models that this makes take numbers; export one with an input {name:?}",
                 form.name()
             );
@@ -227,11 +228,13 @@ fn build(arguments: &NewArguments, columns: Vec<String>, fingerprint: Option<Str
             let state = match arguments.hidden.as_slice() {
                 [] => 128,
                 [state] => *state,
-                _ => bail!("an LSTM has one width: give one number as --hidden"),
+                _ => misuse!("an LSTM has one width: give one number as --hidden"),
             };
             let length = match arguments.length {
                 Some(length) => length,
-                None if columns.is_empty() => bail!("give --length, the steps of the sequence, or a pipeline's folder"),
+                None if columns.is_empty() => {
+                    misuse!("give --length, the steps of the sequence, or a pipeline's folder")
+                }
                 None => columns.len(),
             };
             build_lstm(&LstmSpec {

@@ -9,7 +9,7 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use serde::Serialize;
 use tracing_subscriber::EnvFilter;
 
-use super::output::say;
+use super::output::{say, tell};
 use super::progress::Above;
 use crate::config::Problems;
 
@@ -72,7 +72,7 @@ pub(super) fn serve_metrics(address: SocketAddr) -> anyhow::Result<()> {
 
 /// Problems to standard error, in colour on a terminal.
 pub(super) fn print_problems(problems: &Problems) {
-    eprintln!("{}", problems.render(std::io::stderr().is_terminal()));
+    tell!("{}", problems.render(std::io::stderr().is_terminal()));
 }
 
 /// A value as JSON to standard output.

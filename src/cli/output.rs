@@ -1,7 +1,7 @@
-//! Results, line by line, on standard output.
+//! Results, line by line, on standard output, and what people are told on standard error.
 
 use std::fmt;
-use std::io::{Error, ErrorKind, Write, stdout};
+use std::io::{Error, ErrorKind, Write, stderr, stdout};
 use std::sync::OnceLock;
 
 use crate::query::QueryError;
@@ -14,7 +14,12 @@ macro_rules! say {
     ($($text:tt)*) => { $crate::cli::output::line(format_args!($($text)*)) };
 }
 
-pub(super) use say;
+/// Prints a line for people on standard error. Where nobody can read it, an exit code still says what happened.
+macro_rules! tell {
+    ($($text:tt)*) => { $crate::cli::output::note(format_args!($($text)*)) };
+}
+
+pub(super) use {say, tell};
 
 /// See [`say`].
 pub(super) fn line(text: fmt::Arguments<'_>) {
@@ -23,6 +28,12 @@ pub(super) fn line(text: fmt::Arguments<'_>) {
     {
         FAILED.get_or_init(|| error);
     }
+}
+
+/// See [`tell`].
+pub(super) fn note(text: fmt::Arguments<'_>) {
+    // There is nowhere left to say that it failed.
+    let _written = writeln!(stderr().lock(), "{text}").is_ok();
 }
 
 /// Whether all lines were written: a disk may be full behind `> FILE`.

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::broker::Broker;
 use super::client::ClientError;
-use super::output::say;
+use super::output::{say, tell};
 use super::run::runtime;
 use super::{BrokerArguments, Format, observe};
 use crate::bus::{Bus, Outgoing, Subject};
@@ -178,7 +178,7 @@ impl Lines {
     fn open(path: &Path) -> anyhow::Result<Self> {
         if path == Path::new("-") {
             if io::stdin().is_terminal() {
-                eprintln!("events from standard input, one on each line; Ctrl-D ends");
+                tell!("events from standard input, one on each line; Ctrl-D ends");
             }
             return Ok(Self { name: "standard input".to_owned(), reader: Box::new(io::stdin().lock()), number: 0 });
         }

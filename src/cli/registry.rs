@@ -8,6 +8,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::broker::Broker;
+use super::exit::misuse;
 use super::figures::{at, named, short};
 use super::output::say;
 use super::run::runtime;
@@ -247,9 +248,7 @@ pub(super) fn candidate(arguments: &CandidateArguments) -> anyhow::Result<bool> 
     let place = &arguments.place;
     if Folder::read(&place.folder)?.settings.train.is_none() {
         let version = &arguments.version;
-        anyhow::bail!(
-            "the pipeline has no [train], and with it no gate: `tidewheel model promote` makes {version} active"
-        );
+        misuse!("the pipeline has no [train], and with it no gate: `tidewheel model promote` makes {version} active");
     }
     with_registry(place, async |registry, _| {
         let candidate = match arguments.version.as_str() {

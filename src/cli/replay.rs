@@ -12,6 +12,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::broker::Broker;
+use super::exit::misuse;
 use super::learnt::{Learnt, learn};
 use super::output::say;
 use super::progress::Shown;
@@ -299,7 +300,7 @@ fn pick_stream(pipeline: &Pipeline, name: Option<&str>) -> anyhow::Result<Stream
             .map(StreamIndex)
             .with_context(|| format!("no stream `{name}`: the pipeline has {}", names.join(", "))),
         None if names.len() == 1 => Ok(StreamIndex(0)),
-        None => bail!("the pipeline has several streams: say which with --stream ({})", names.join(", ")),
+        None => misuse!("the pipeline has several streams: say which with --stream ({})", names.join(", ")),
     }
 }
 

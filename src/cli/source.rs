@@ -23,11 +23,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use flate2::read::MultiGzDecoder;
 use serde_json::Value;
 
 use self::records::Records;
+use super::exit::misuse;
 use crate::event::Contract;
 
 const BUFFER_BYTES: usize = 64 * 1024;
@@ -111,7 +112,7 @@ impl Format {
         let is_csv = match plain.unwrap_or(&name).rsplit_once('.') {
             Some((_, "csv")) => true,
             Some((_, "jsonl" | "ndjson" | "json")) => false,
-            _ => bail!(
+            _ => misuse!(
                 "{}: the name does not tell the format; it must end in .csv, .jsonl, .ndjson or .json, or in one of \
                  them followed by .gz",
                 path.display()

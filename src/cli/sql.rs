@@ -11,7 +11,7 @@ use clap::{Args, ValueEnum};
 use super::BrokerArguments;
 use super::broker::Broker;
 use super::out_file::OutFile;
-use super::output::has_seen_enough;
+use super::output::{has_seen_enough, tell};
 use super::run::{interrupted, runtime};
 use crate::bus::{Bus, Subject};
 use crate::config::Folder;
@@ -115,7 +115,7 @@ async fn print(door: &Door, sql: String, format: Format) -> anyhow::Result<bool>
     let most = (format == Format::Text).then_some(MOST_ROWS);
     match door.ask(sql, most, format.of_rows(), BufWriter::new(stdout())).await {
         Ok(Written { rows, truncated: true, .. }) => {
-            eprintln!("note: these are {rows} rows and there are more: --format csv, or --out FILE, gives all of them");
+            tell!("note: these are {rows} rows and there are more: --format csv, or --out FILE, gives all of them");
             Ok(false)
         }
         Ok(_) => Ok(true),
@@ -135,7 +135,7 @@ async fn save(door: &Door, sql: String, file: &OutFile) -> anyhow::Result<()> {
         }
     };
     unfinished.finish(written.output)?;
-    eprintln!("{} rows in {}", written.rows, file.path.display());
+    tell!("{} rows in {}", written.rows, file.path.display());
     Ok(())
 }
 

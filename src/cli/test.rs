@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::Args;
 
 use super::assemble;
+use super::exit::misuse;
 use super::output::say;
 use crate::trial::{self, Outcome, TrialError};
 
@@ -33,7 +34,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     }
     say!("{passed} passed, {failed} failed");
     if passed + failed == 0 {
-        bail!("no test cases below {}: write tests/NAME.toml", arguments.folder.display());
+        misuse!("no test cases below {}: write tests/NAME.toml", arguments.folder.display());
     }
     Ok(failed == 0)
 }
@@ -72,7 +73,7 @@ fn pipelines(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     }
     found.sort();
     if found.is_empty() {
-        bail!("no pipeline in {}", folder.display());
+        misuse!("no pipeline in {}", folder.display());
     }
     Ok(found)
 }

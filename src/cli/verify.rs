@@ -10,11 +10,12 @@ mod compare;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use arrow::array::{ArrayRef, RecordBatch};
 use clap::Args;
 use serde::Serialize;
 
+use super::exit::misuse;
 use super::output::say;
 use super::registry::{Place, with_registry};
 use super::verified::Verified;
@@ -135,7 +136,7 @@ fn compare(arguments: &Arguments, pipeline: &Pipeline) -> anyhow::Result<Compare
     let found = columns::find(&arguments.inputs, &given, vector.described(), &inputs)?;
     let expected = expected(arguments, scorer.output())?;
     if expected.len() != given.num_rows() {
-        bail!(
+        misuse!(
             "{} has {} row(s), {} has {}: a row of one is about the same row of the other",
             arguments.inputs.display(),
             given.num_rows(),
@@ -172,7 +173,7 @@ fn expected_column(
     };
     let file = path.display();
     let Some(name) = name else {
-        bail!("{file} has columns {}: say which has the scores with --column", names.join(", "));
+        misuse!("{file} has columns {}: say which has the scores with --column", names.join(", "));
     };
     let column = batch.column_by_name(name);
     let column = column.with_context(|| format!("{file} has no column {name:?}: it has {}", names.join(", ")))?;

@@ -191,6 +191,11 @@ pub enum QueryError {
     /// The answer has a type that the format can't show.
     #[error("can't render the answer: {0}")]
     Render(String),
+    /// The file has no form for a type.
+    #[error(
+        "this format has no form for a column of the answer: {0}; cast it, to a text for example, or write another format"
+    )]
+    NoForm(String),
     /// Bytes that are not an answer.
     #[error("not a readable answer: {0}")]
     Unreadable(String),
@@ -266,6 +271,7 @@ impl Judged for QueryError {
             | Self::AnswerTooLarge { .. }
             | Self::RowTooLarge { .. }
             | Self::TooManyParts { .. }
+            | Self::NoForm(_)
             | Self::Question(_) => Judgement::OPERATOR,
             Self::TooMuchKept { .. } | Self::Gone { .. } => Judgement::PASSES,
             Self::Tables(error) => error.judgement(),

@@ -223,7 +223,11 @@ fn render(error: ArrowError) -> QueryError {
 
 fn of_parquet(error: &ParquetError, failed: &Failed) -> QueryError {
     let failed = failed.lock().unwrap_or_else(PoisonError::into_inner).take();
-    failed.map_or_else(|| QueryError::Render(error.to_string()), QueryError::Write)
+    match (failed, error) {
+        (Some(failed), _) => QueryError::Write(failed),
+        (None, ParquetError::NYI(what)) => QueryError::NoForm(what.clone()),
+        (None, error) => QueryError::Render(error.to_string()),
+    }
 }
 
 #[cfg(test)]

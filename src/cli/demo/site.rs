@@ -10,9 +10,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 
 use crate::cli::assemble;
+use crate::cli::exit::misuse;
 use crate::cli::replay::{TemporaryFolder, tempfile_folder};
 use crate::cli::run::settings;
 use crate::config::Folder;
@@ -47,7 +48,7 @@ impl Site {
         };
         let is_empty = fs::read_dir(keep).map_or(!keep.exists(), |mut entries| entries.next().is_none());
         if !is_empty {
-            bail!("{} is there and not empty: name another folder with --keep", keep.display());
+            misuse!("{} is there and not empty: name another folder with --keep", keep.display());
         }
         let (source, _) = assemble(folder)?;
         let copy = keep.join(source.settings.name.as_str());

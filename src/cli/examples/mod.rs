@@ -13,15 +13,16 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use arrow::array::RecordBatch;
 use arrow::datatypes::Field;
 use clap::{Args, ValueEnum};
 
 use self::target::Target;
 use super::broker::Broker;
+use super::exit::misuse;
 use super::out_file::OutFile;
-use super::output::has_seen_enough;
+use super::output::{has_seen_enough, tell};
 use super::run::{interrupted, runtime};
 use super::{BrokerArguments, assemble};
 use crate::bus::{Bus, BusError, Message, ReadLimits, StreamSequence};
@@ -89,7 +90,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     let since = arguments.since.as_deref().map(since_micros).transpose()?;
     let (folder, pipeline) = assemble(&arguments.folder)?;
     let (Some(vector), Some(_)) = (&pipeline.vector, &pipeline.labels) else {
-        bail!("pipeline `{}` has no [labels]: it makes no examples", pipeline.name);
+        misuse!("pipeline `{}` has no [labels]: it makes no examples", pipeline.name);
     };
     let table = table_of(&pipeline, vector);
     let file = (!to_screen(arguments)).then(|| OutFile { path: arguments.out.clone(), format });
@@ -131,13 +132,13 @@ fn format_of(arguments: &Arguments) -> anyhow::Result<Format> {
         (Some(format), _) => format.into(),
         (None, Some(format)) => format,
         (None, None) if to_screen(arguments) => Format::JsonLines,
-        (None, None) => bail!(
+        (None, None) => misuse!(
             "{} ends in none of .parquet, .csv, .jsonl and .json: rename it, or say --format parquet",
             arguments.out.display()
         ),
     };
     if to_screen(arguments) && format == Format::Parquet {
-        bail!("a Parquet file can't be written to standard output: name a file with --out, or say --format jsonl");
+        misuse!("a Parquet file can't be written to standard output: name a file with --out, or say --format jsonl");
     }
     Ok(format)
 }
@@ -148,7 +149,7 @@ fn since_micros(text: &str) -> anyhow::Result<i64> {
         return Ok(moment);
     }
     let Ok(ago) = parse_duration(text) else {
-        bail!(
+        misuse!(
             "--since {text:?} is neither a duration such as \"2 days\" nor a moment such as \"2026-11-30T00:00:00Z\""
         );
     };
@@ -214,12 +215,12 @@ impl Export<'_> {
         let Self { target, written, others, unreadable, .. } = self;
         target.finish()?;
         for (fingerprint, examples) in &others {
-            eprintln!("note: {examples} examples of another vector ({fingerprint}) are left out");
+            tell!("note: {examples} examples of another vector ({fingerprint}) are left out");
         }
         if unreadable > 0 {
-            eprintln!("note: {unreadable} messages can't be read, and are left out");
+            tell!("note: {unreadable} messages can't be read, and are left out");
         }
-        eprintln!("{written} examples; what comes next begins at --from {next}");
+        tell!("{written} examples; what comes next begins at --from {next}");
         Ok(())
     }
 
@@ -239,7 +240,7 @@ impl Export<'_> {
             }
             Err(error) => {
                 if self.unreadable == 0 {
-                    eprintln!("note: message {} of the stream: {error}", message.sequence);
+                    tell!("note: message {} of the stream: {error}", message.sequence);
                 }
                 self.unreadable += 1;
                 return Ok(true);
@@ -274,7 +275,7 @@ impl Export<'_> {
         if self.told.elapsed() >= TOLD {
             self.told = clock::now();
             let rows = self.written + self.ready.len() as u64;
-            eprintln!("{rows} examples, message {next} of {last}");
+            tell!("{rows} examples, message {next} of {last}");
         }
     }
 }

@@ -8,11 +8,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, UInt32Array};
 use arrow::compute::{cast, take};
 use arrow::datatypes::{DataType, Field, Float64Type};
 
+use crate::cli::exit::misuse;
 use crate::config::nearest;
 use crate::feature::{ColumnForm, VectorColumn};
 
@@ -54,7 +55,7 @@ pub(super) fn find(
                 Some(near) => format!("did you mean {near:?} by {:?}?", vector[*first].name),
                 None => format!("it has {}", known.collect::<Vec<_>>().join(", ")),
             };
-            bail!("{file}: the vector's column(s) {} are not there: {advice}", names.join(", "));
+            misuse!("{file}: the vector's column(s) {} are not there: {advice}", names.join(", "));
         }
         (_, None) => {}
     }
@@ -68,7 +69,7 @@ pub(super) fn find(
 pub(super) fn numbers(path: &Path, name: &str, column: &ArrayRef) -> anyhow::Result<Vec<Option<f64>>> {
     let column = plain(column)?;
     if !is_number(column.data_type()) && column.null_count() < column.len() {
-        bail!("{}: column {name:?} is {}, and a score is a number", path.display(), column.data_type());
+        misuse!("{}: column {name:?} is {}, and a score is a number", path.display(), column.data_type());
     }
     let column = cast(&column, &DataType::Float64)?;
     Ok(column.as_primitive::<Float64Type>().iter().collect())
@@ -105,7 +106,7 @@ fn fitting(file: &std::path::Display<'_>, column: &VectorColumn, array: ArrayRef
     if array.logical_null_count() == array.len() {
         return Ok(arrow::array::new_null_array(&empty, array.len()));
     }
-    bail!("{file}: column {name:?} is {found}, and the vector's is {}", form.name());
+    misuse!("{file}: column {name:?} is {found}, and the vector's is {}", form.name());
 }
 
 /// Whole numbers that a file has as floats, as it does where some of them are missing; NaN is a missing one.
@@ -117,7 +118,7 @@ fn whole(file: &std::path::Display<'_>, name: &str, floats: &ArrayRef) -> anyhow
         // 2^53: every whole number up to there is a float64 of its own.
         let is_whole = number.is_none_or(|number| number.fract() == 0.0 && number.abs() <= 9_007_199_254_740_992.0);
         if let (false, Some(number)) = (is_whole, number) {
-            bail!("{file}: column {name:?} has {number} in row {row}, and the vector's is a whole number");
+            misuse!("{file}: column {name:?} has {number} in row {row}, and the vector's is a whole number");
         }
         wholes.push(number.map(|number| number as i64));
     }
@@ -131,7 +132,7 @@ fn is_number(data_type: &DataType) -> bool {
 /// The first, second … items of lists that have so many each.
 fn items(list: &ArrayRef, count: usize) -> anyhow::Result<Vec<ArrayRef>> {
     if !matches!(ColumnForm::of(list.data_type()), Some(ColumnForm::List { .. })) {
-        bail!("it is {}, and stands for {count} columns: write a list of numbers", list.data_type());
+        misuse!("it is {}, and stands for {count} columns: write a list of numbers", list.data_type());
     }
     let list = match list.data_type() {
         DataType::LargeList(item) | DataType::FixedSizeList(item, _) => cast(list, &DataType::List(Arc::clone(item)))?,
@@ -140,7 +141,7 @@ fn items(list: &ArrayRef, count: usize) -> anyhow::Result<Vec<ArrayRef>> {
     let list = list.as_list::<i32>();
     if let Some(row) = (0..list.len()).find(|row| list.is_null(*row) || list.value_length(*row) as usize != count) {
         let found = if list.is_null(row) { 0 } else { list.value_length(row) };
-        bail!("row {} has {found} numbers, the vector has {count} columns that the file does not name", row + 1);
+        misuse!("row {} has {found} numbers, the vector has {count} columns that the file does not name", row + 1);
     }
     let item = |nth: usize| {
         let places = list.value_offsets().iter().take(list.len()).map(|first| *first as u32 + nth as u32);
