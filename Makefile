@@ -13,8 +13,10 @@ DENY   := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tidewheel/tools/bin/cargo-deny 
 # A Python that has TensorFlow, to measure against; the default is made on first use.
 TENSORFLOW_PYTHON ?= .runtime/tensorflow/bin/python
 
-# A Python that has LightGBM, XGBoost and CatBoost, to compare with; the default is made on first use.
-MODELS_PYTHON ?= .runtime/models/bin/python
+# Pythons that have LightGBM, XGBoost, CatBoost and scikit-learn, and PyTorch and Keras, which are large, to compare with;
+# the defaults are made on first use.
+MODELS_PYTHON   ?= .runtime/models/bin/python
+NETWORKS_PYTHON ?= .runtime/networks/bin/python
 
 # $(call phase,NAME,COMMAND): says what runs, and how long it took.
 phase = @echo "== $(1)"; SECONDS=0; $(2); echo "== $(1): $$SECONDS s"
@@ -74,10 +76,21 @@ fuzz: runtime ## Feed broken input to every reader for SECONDS (60) each from SE
 runtime: ## Fetch nats-server and ONNX Runtime into .runtime/, unless they are there
 	@scripts/fetch-runtime.sh
 
-LIBRARIES ?=
+LIBRARIES ?= LightGBM XGBoost CatBoost scikit-learn PyTorch Keras
+PROGRAM   ?= $(or $(CARGO_TARGET_DIR),target)/release/tidewheel
+IMPORTED   = $(filter LightGBM XGBoost CatBoost,$(LIBRARIES))
+TABULAR    = $(filter LightGBM XGBoost CatBoost scikit-learn,$(LIBRARIES))
+NETWORKS   = $(filter PyTorch Keras,$(LIBRARIES))
+UNKNOWN    = $(filter-out $(TABULAR) $(NETWORKS),$(LIBRARIES))
 
-models: runtime build $(MODELS_PYTHON) ## Train models of other libraries, import them, and compare predictions (LIBRARIES="LightGBM XGBoost CatBoost")
-	$(MODELS_PYTHON) -B -W ignore scripts/models/compare.py $(or $(CARGO_TARGET_DIR),target)/release/tidewheel $(LIBRARIES)
+# Every part is run, and each that fails is told of at the end.
+models: runtime build $(if $(TABULAR),$(MODELS_PYTHON)) $(if $(NETWORKS),$(NETWORKS_PYTHON)) ## Train models of other libraries, import and export them, and compare predictions (LIBRARIES="XGBoost PyTorch")
+	$(if $(UNKNOWN),$(error LIBRARIES has $(UNKNOWN); known are LightGBM XGBoost CatBoost scikit-learn PyTorch Keras))
+	@failed=; \
+	$(if $(IMPORTED),$(MODELS_PYTHON) -B -W ignore scripts/models/compare.py $(PROGRAM) $(IMPORTED) || failed="$$failed import";) \
+	$(if $(TABULAR),$(MODELS_PYTHON) -B -W ignore scripts/models/try_exports.py $(PROGRAM) $(TABULAR) || failed="$$failed exports";) \
+	$(if $(NETWORKS),$(NETWORKS_PYTHON) -B -W ignore scripts/models/try_exports.py $(PROGRAM) $(NETWORKS) || failed="$$failed networks";) \
+	test -z "$$failed" || { echo "not as expected:$$failed"; exit 1; }
 
 build: ## Build the program: target/release/tidewheel
 	cargo build --release --locked --bin tidewheel
@@ -118,6 +131,12 @@ bench-peers: ## Measure windows beside the engines PEERS on ROWS events; they ar
 	python3 -m venv .runtime/models.part
 	.runtime/models.part/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	mv .runtime/models.part .runtime/models
+
+.runtime/networks/bin/python: scripts/models/requirements-networks.txt
+	rm -rf .runtime/networks .runtime/networks.part
+	python3 -m venv .runtime/networks.part
+	.runtime/networks.part/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	mv .runtime/networks.part .runtime/networks
 
 fmt: ## Format the code
 	cargo fmt
