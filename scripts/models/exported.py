@@ -6,7 +6,6 @@ import re
 
 import numpy as np
 
-
 ROWS = 1_000
 
 
