@@ -1,6 +1,7 @@
 //! Whole pipelines against a real nats-server and a real ONNX Runtime.
 
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -19,6 +20,18 @@ use crate::taobao::{PATIENCE, root};
 /// A shipped pipeline.
 pub fn pipeline(name: &str) -> Arc<Pipeline> {
     Arc::new(Folder::read(&root().join("pipelines").join(name)).unwrap().assemble().unwrap())
+}
+
+/// The program in a folder of its own, which finds the parts that it runs with where the tests find theirs.
+pub fn program(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tidewheel"));
+    command.current_dir(folder).env_remove("NATS_URL").env_remove("TIDEWHEEL_LOG");
+    for (variable, part) in [("ORT_DYLIB_PATH", "libonnxruntime.so"), ("NATS_SERVER", "nats-server")] {
+        if std::env::var_os(variable).is_none() {
+            command.env(variable, root().join(".runtime").join(part));
+        }
+    }
+    command
 }
 
 /// A server with its store in a folder, and a connection to it.

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,14 +11,13 @@ use tidewheel::bus::{BusError, StreamSpec};
 use tidewheel::config::Folder;
 use tidewheel::pipeline::input_spec;
 
-use crate::broker::{server, start, through};
+use crate::broker::{program, server, start, through};
 use crate::first::first_pipeline;
 
 /// What the program says to arguments and standard input: exit code, standard output, standard error.
 fn said(folder: &Path, arguments: &[&str], input: &str) -> (Option<i32>, String, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tidewheel"));
-    command.args(arguments).current_dir(folder).env_remove("NATS_URL").env_remove("TIDEWHEEL_LOG");
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut command = program(folder);
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();

@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 
+use crate::broker::program;
 use crate::taobao::root;
 
 /// The files that the page has, in its order.
@@ -18,8 +19,7 @@ const FILES: [&str; 6] = [
 
 /// The program in a folder, with what it says.
 pub fn tidewheel(folder: &Path, arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tidewheel"));
-    command.args(arguments).current_dir(folder).env_remove("NATS_URL").env_remove("TIDEWHEEL_LOG").output().unwrap()
+    program(folder).args(arguments).output().unwrap()
 }
 
 /// The blocks of the page that are files.

@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Output, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tidewheel::bus::{Bus, Subject};
 use tidewheel::engine::serve_status;
 
-use crate::broker::{pipeline, publish, server, start, through};
+use crate::broker::{pipeline, program, publish, server, start, through};
 use crate::learning::{request, until, view};
 use crate::taobao::{PATIENCE, root};
 
@@ -84,9 +84,8 @@ struct Program {
 impl Program {
     fn start(folder: &Path, arguments: &[&str]) -> Self {
         let log = folder.join("log");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tidewheel"));
-        command.args(arguments).current_dir(folder).env_remove("NATS_URL").env_remove("TIDEWHEEL_LOG");
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&log).unwrap());
+        let mut command = program(folder);
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&log).unwrap());
         Self { child: command.spawn().unwrap(), log }
     }
 
@@ -122,8 +121,7 @@ impl Drop for Program {
 }
 
 fn tidewheel(folder: &Path, arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tidewheel"));
-    command.args(arguments).current_dir(folder).env_remove("NATS_URL").env_remove("TIDEWHEEL_LOG").output().unwrap()
+    program(folder).args(arguments).output().unwrap()
 }
 
 fn text(output: &Output) -> String {
