@@ -4,7 +4,7 @@
 //!   demo run replay pub ask sql status check explain test train examples doctor model      a file each, with its arguments
 //!     │        │                                          │               └─▶ registry, brought, import      the verbs of `model`
 //!     │        └─▶ source, learnt                         └─▶ finding, durability    what there is, here and on a server
-//!     │            events of a file, what was learnt             verify, verified      a model beside its owner's predictions
+//!     │            events of a file, what was learnt   versions; verify, verified      how they are shown; a model beside its owner's predictions
 //!     └─▶ broker, observe, progress, exit   of all: the server to use; logs, problems, metrics; what is shown; error ─▶ exit code
 //! ```
 //!
@@ -46,6 +46,7 @@ mod test;
 mod train;
 mod verified;
 mod verify;
+mod versions;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

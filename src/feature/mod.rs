@@ -19,6 +19,7 @@
 mod column;
 mod fingerprint;
 mod inputs;
+mod join;
 mod live;
 mod matrix;
 mod meaning;

@@ -7,7 +7,8 @@ use arrow::compute::take_arrays;
 
 use super::live::{LiveReads, LiveTable};
 use super::matrix::{Matrix, Unscorable};
-use super::plan::{JoinPlan, VectorPlan};
+use super::join::JoinPlan;
+use super::plan::VectorPlan;
 use crate::sql::Failures;
 use crate::time::EventTime;
 use crate::window::{FailedValue, WindowError};
