@@ -6,11 +6,15 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Float32Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array};
 use arrow::datatypes::{Field, Schema};
 use arrow::error::ArrowError;
-use arrow::ipc::writer::StreamWriter;
+use arrow::ipc::MetadataVersion;
+use arrow::ipc::writer::{IpcWriteOptions, StreamWriter};
 
 use super::{
     COLUMNS, ExampleError, Examples, FINGERPRINT, FORMAT, NEWEST, UTC, check_values, fields, provenance, vectors,
 };
+
+/// Bytes at whose multiples the buffers of a message begin: the least that Arrow allows.
+const ALIGNMENT: usize = 8;
 
 /// What a message says of the vector that its examples are of.
 #[derive(Debug, Clone, Copy)]
@@ -71,7 +75,9 @@ pub(in crate::learn) fn encode_with<const N: usize>(
 
 fn write(schema: Arc<Schema>, columns: Vec<ArrayRef>) -> Result<Vec<u8>, ArrowError> {
     let batch = RecordBatch::try_new(schema, columns)?;
-    let mut writer = StreamWriter::try_new(Vec::with_capacity(2_048), batch.schema_ref())?;
+    // Most messages have one row: at the usual 64 bytes the gaps between its buffers would take a third of it.
+    let options = IpcWriteOptions::try_new(ALIGNMENT, false, MetadataVersion::V5)?;
+    let mut writer = StreamWriter::try_new_with_options(Vec::with_capacity(2_048), batch.schema_ref(), options)?;
     writer.write(&batch)?;
     writer.into_inner()
 }
