@@ -81,9 +81,9 @@ pub struct Output {
     #[serde(default = "default::retain", deserialize_with = "duration::positive")]
     #[schemars(schema_with = "duration::schema", extend("default" = "7d"))]
     pub retain: Duration,
-    /// How many bytes of them are kept. 4 GiB unless given.
+    /// How many bytes of them are kept. 1 GiB unless given.
     #[serde(default = "default::max_bytes", deserialize_with = "size::bytes")]
-    #[schemars(schema_with = "size::schema", extend("default" = "4 GiB"))]
+    #[schemars(schema_with = "size::schema", extend("default" = "1 GiB"))]
     pub max_bytes: u64,
     /// What happens at that many bytes: the pipeline waits until there is room again, and falls behind meanwhile, or the
     /// oldest outputs are dropped, read or not. `wait` unless given.
@@ -175,7 +175,7 @@ mod default {
     }
 
     pub(super) fn max_bytes() -> u64 {
-        4 << 30
+        1 << 30
     }
 
     pub(super) fn replicas() -> NonZeroUsize {

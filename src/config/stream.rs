@@ -93,9 +93,9 @@ pub struct Stream {
     #[serde(default = "default::retain", deserialize_with = "duration::positive")]
     #[schemars(schema_with = "duration::schema", extend("default" = "7d"))]
     pub retain: Duration,
-    /// How many bytes of events the broker keeps. 10 GiB unless given.
+    /// How many bytes of events the broker keeps. 2 GiB unless given.
     #[serde(default = "default::max_bytes", deserialize_with = "size::bytes")]
-    #[schemars(schema_with = "size::schema", extend("default" = "10 GiB"))]
+    #[schemars(schema_with = "size::schema", extend("default" = "2 GiB"))]
     pub max_bytes: u64,
 }
 
@@ -187,6 +187,6 @@ mod default {
     }
 
     pub(super) fn max_bytes() -> u64 {
-        10 << 30
+        2 << 30
     }
 }
