@@ -49,4 +49,5 @@ mod training;
 mod typed;
 mod unscorable;
 mod views;
+mod walk;
 mod windows;

@@ -76,13 +76,13 @@ async fn whoever_asks_learns_what_became_of_every_event_table_by_table() {
 }
 
 /// A `tidewheel run` of its own.
-struct Program {
+pub struct Program {
     child: Child,
     log: std::path::PathBuf,
 }
 
 impl Program {
-    fn start(folder: &Path, arguments: &[&str]) -> Self {
+    pub fn start(folder: &Path, arguments: &[&str]) -> Self {
         let log = folder.join("log");
         let mut command = program(folder);
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&log).unwrap());
@@ -98,7 +98,7 @@ impl Program {
     }
 
     /// Waits for a line that a text begins the message of, and gives the first.
-    async fn said(&mut self, message: &str) -> Value {
+    pub async fn said(&mut self, message: &str) -> Value {
         until(message, async || {
             assert_eq!(self.child.try_wait().unwrap(), None, "{:?}", self.log());
             self.log().into_iter().find(|line| line["message"].as_str().unwrap_or_default().starts_with(message))
@@ -106,7 +106,7 @@ impl Program {
         .await
     }
 
-    fn stop(&mut self) {
+    pub fn stop(&mut self) {
         kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
         assert!(self.child.wait().unwrap().success(), "{:?}", self.log());
     }
