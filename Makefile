@@ -22,7 +22,7 @@ NETWORKS_PYTHON ?= .runtime/networks/bin/python
 phase = @echo "== $(1)"; SECONDS=0; $(2); echo "== $(1): $$SECONDS s"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults faults-around faults-learning fuzz models runtime build bench bench-features bench-views bench-parts bench-recovery bench-training bench-peers fmt lint deny clean
+.PHONY: help demo test faults faults-around faults-learning fuzz models runtime build quick bench bench-features bench-views bench-parts bench-recovery bench-training bench-peers fmt lint deny clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -94,6 +94,9 @@ models: runtime build $(if $(TABULAR),$(MODELS_PYTHON)) $(if $(NETWORKS),$(NETWO
 
 build: ## Build the program: target/release/tidewheel
 	cargo build --release --locked --bin tidewheel
+
+quick: ## Build the program without optimisation, to try a change: the same file
+	cargo build --release --locked --bin tidewheel --config .cargo/quick.toml
 
 bench: runtime ## Measure the whole job beside a bare pull of the same stream
 	cargo bench --locked --bench end_to_end
