@@ -20,7 +20,7 @@ use crate::config::Folder;
 use crate::model::ModelVersion;
 use crate::model::onnx::{Document, read_file, weight_changes};
 use crate::pipeline::Names;
-use crate::registry::{Control, ModelRecord, Pointer, Registry, RegistryError};
+use crate::registry::{Control, Pointer, Registry, RegistryError};
 
 /// Which registry.
 #[derive(Args)]

@@ -15,7 +15,7 @@ use super::join::{JoinPlan, collect_joins, joined};
 use super::matrix::{Matrix, Unscorable};
 use super::meaning::{Meaning, TableText};
 use super::missing::{IfNull, Missing};
-use super::{Fingerprint, Inputs, LivePlan, REQUESTS};
+use super::{Fingerprint, Inputs, LivePlan};
 use crate::sql::{PlanError, Planner};
 use crate::window::WindowError;
 
