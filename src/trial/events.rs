@@ -53,12 +53,14 @@ impl Told {
             Value::String(text) => micros(text).ok(),
             _ => None,
         };
-        let times = events.iter().filter_map(|event| time(event.get(&settings.time_column)?));
-        let received = settings.received_column.as_ref();
+        let field = |column: &str| stream.contract.field(column).map(|(_, field)| field);
+        let own = field(&settings.time_column);
+        let times = events.iter().filter_map(|event| time(own?.value_in(event)?));
+        let received = settings.received_column.as_deref().and_then(field);
         Self {
             least: times.filter(|time| *time >= settings.earliest_micros).min(),
             says_received: received.is_some_and(|column| {
-                events.iter().filter_map(|event| event.get(column)).any(|value| !value.is_null())
+                events.iter().filter_map(|event| column.value_in(event)).any(|value| !value.is_null())
             }),
         }
     }

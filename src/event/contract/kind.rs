@@ -6,6 +6,9 @@ const RANGE: [&str; 4] = ["minimum", "maximum", "exclusiveMinimum", "exclusiveMa
 const LENGTH: [&str; 2] = ["minLength", "maxLength"];
 const ITEMS: [&str; 3] = ["items", "minItems", "maxItems"];
 const CHOICE: [&str; 2] = ["enum", "const"];
+const MEMBERS: [&str; 3] = ["properties", "required", "additionalProperties"];
+/// The name of the column, a keyword of this program's own.
+const COLUMN: &str = "x-column";
 
 /// What a property's `type` and `format` say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +19,7 @@ pub(super) enum Kind {
     DateTime,
     Boolean,
     List,
+    Object,
 }
 
 impl Kind {
@@ -26,6 +30,7 @@ impl Kind {
             "string" => Some(Self::Text),
             "boolean" => Some(Self::Boolean),
             "array" => Some(Self::List),
+            "object" => Some(Self::Object),
             _ => None,
         }
     }
@@ -38,17 +43,22 @@ impl Kind {
             Self::DateTime => "a date-time",
             Self::Boolean => "a boolean",
             Self::List => "an array",
+            Self::Object => "an object",
         }
     }
 
     pub(super) fn takes(self, keyword: &str) -> bool {
         let choice = CHOICE.contains(&keyword);
+        if self != Self::Object && keyword == COLUMN {
+            return true;
+        }
         match self {
             Self::Integer | Self::Number => choice || RANGE.contains(&keyword),
             Self::Text => choice || LENGTH.contains(&keyword) || keyword == "format",
             Self::DateTime => keyword == "format",
             Self::Boolean => choice,
             Self::List => ITEMS.contains(&keyword),
+            Self::Object => MEMBERS.contains(&keyword),
         }
     }
 
@@ -65,5 +75,5 @@ impl Kind {
 
 /// Every keyword that some kind of property takes.
 pub(super) fn keywords() -> impl Iterator<Item = &'static str> {
-    ["type", "format"].into_iter().chain(RANGE).chain(LENGTH).chain(ITEMS).chain(CHOICE)
+    ["type", "format"].into_iter().chain(RANGE).chain(LENGTH).chain(ITEMS).chain(CHOICE).chain(MEMBERS).chain([COLUMN])
 }

@@ -2,26 +2,49 @@
 
 use super::document::{Member, Node, Value};
 use super::kind::{self, Kind};
+use super::objects::{MOST_LEVELS, Part};
 use super::problem::did_you_mean;
 use super::reading::{ANNOTATIONS, Reader};
 use crate::event::rule::{Bound, IntegerRule, ListRule, NumberRule, Shape, TextRule, ValueRule};
 use crate::event::token::Number;
 
-impl Reader<'_> {
-    /// The rule for a property's values; `None` after reporting why there is none.
-    pub(super) fn property(&mut self, name: &str, node: &Node<'_>) -> Option<ValueRule> {
+impl<'d> Reader<'d> {
+    /// What a property is, whose object is on this level; `None` after reporting why it can't be told.
+    pub(super) fn property(&mut self, name: &str, level: usize, node: &'d Node<'d>) -> Option<Part> {
         let members = self.object(node, &format!("property \"{name}\""))?;
-        let mut property = Property { name, reader: self, members };
+        let mut property = Property { name, level, reader: self, members };
         let (kind, nullable) = property.kind(node.offset)?;
         property.check_keywords(kind);
-        let choice = property.choice(kind, nullable);
+        if kind != Kind::Object {
+            let column = property.column();
+            return Some(Part::Value { rule: property.rule(kind, nullable, node.offset)?, column });
+        }
+        if level >= MOST_LEVELS {
+            let message = format!("objects nest deeper than {MOST_LEVELS} levels");
+            property.problem(
+                node.offset,
+                &message,
+                Some("leave it out: fields that a contract doesn't have are ignored".into()),
+            );
+            return None;
+        }
+        let part = self.object_part(members, Some(name), level + 1)?;
+        Some(Part::Object { part, nullable })
+    }
+}
+
+impl Property<'_, '_, '_> {
+    /// The rule for the property's values; `None` after reporting why there is none.
+    fn rule(&mut self, kind: Kind, nullable: bool, offset: usize) -> Option<ValueRule> {
+        let choice = self.choice(kind, nullable);
         let shape = match kind {
-            Kind::Integer => Shape::Integer(property.integer(&choice)),
-            Kind::Number => Shape::Number(property.number(&choice)),
-            Kind::Text => Shape::Text(property.text(&choice)),
+            Kind::Integer => Shape::Integer(self.integer(&choice)),
+            Kind::Number => Shape::Number(self.number(&choice)),
+            Kind::Text => Shape::Text(self.text(&choice)),
             Kind::DateTime => Shape::DateTime,
             Kind::Boolean => Shape::Boolean(choice.booleans()),
-            Kind::List => Shape::List(property.list(node.offset)?),
+            Kind::List => Shape::List(self.list(offset)?),
+            Kind::Object => return None,
         };
         // An enumeration without null excludes it, whatever the type says: that is JSON Schema's meaning.
         Some(ValueRule { shape, nullable: nullable && choice.has_null })
@@ -30,13 +53,13 @@ impl Reader<'_> {
 
 /// The values that `enum` and `const` leave, all of the property's kind; empty when there are no such keywords.
 #[derive(Debug, Default)]
-struct Choice<'n, 'a> {
-    values: Vec<&'n Value<'a>>,
+struct Choice<'d> {
+    values: Vec<&'d Value<'d>>,
     /// Whether null is among the values, or nothing is excluded.
     has_null: bool,
 }
 
-impl Choice<'_, '_> {
+impl Choice<'_> {
     fn booleans(&self) -> Vec<bool> {
         self.values
             .iter()
@@ -46,24 +69,26 @@ impl Choice<'_, '_> {
 }
 
 /// A property while its keywords are read.
-struct Property<'r, 't, 'n, 'a> {
+struct Property<'r, 'n, 'd> {
     name: &'n str,
-    reader: &'r mut Reader<'t>,
-    members: &'n [Member<'a>],
+    /// The level of the object that it is in.
+    level: usize,
+    reader: &'r mut Reader<'d>,
+    members: &'d [Member<'d>],
 }
 
-impl<'n, 'a> Property<'_, '_, 'n, 'a> {
+impl<'d> Property<'_, '_, 'd> {
     fn problem(&mut self, offset: usize, message: &str, suggestion: Option<String>) {
         self.reader.problem(offset, format!("property \"{}\": {message}", self.name), suggestion);
     }
 
-    fn find(&self, keyword: &str) -> Option<&'n Node<'a>> {
+    fn find(&self, keyword: &str) -> Option<&'d Node<'d>> {
         self.members.iter().find(|member| member.name == keyword).map(|member| &member.node)
     }
 
     /// The kind, and whether null is a value too.
     fn kind(&mut self, offset: usize) -> Option<(Kind, bool)> {
-        let known = "write one of integer, number, string, boolean, array";
+        let known = "write one of integer, number, string, boolean, array, object";
         let Some(declared) = self.find("type") else {
             self.problem(offset, "\"type\" is missing", Some(known.into()));
             return None;
@@ -85,11 +110,6 @@ impl<'n, 'a> Property<'_, '_, 'n, 'a> {
                 (_, Some(_)) => {
                     let suggestion = "choose one type; \"null\" may stand beside it".into();
                     self.problem(node.offset, "a column has one type", Some(suggestion));
-                    return None;
-                }
-                ("object", None) => {
-                    let suggestion = "flatten it into properties of its own".into();
-                    self.problem(node.offset, "type \"object\" is not supported", Some(suggestion));
                     return None;
                 }
                 (_, None) => {
@@ -127,8 +147,20 @@ impl<'n, 'a> Property<'_, '_, 'n, 'a> {
         }
     }
 
-    fn choice(&mut self, kind: Kind, nullable: bool) -> Choice<'n, 'a> {
-        let listed: Option<Vec<&'n Node<'a>>> = match (self.find("enum"), self.find("const")) {
+    /// The name that the contract chooses for the column.
+    fn column(&mut self) -> Option<String> {
+        let node = self.find("x-column")?;
+        match &node.value {
+            Value::Text(name) if !name.is_empty() => Some(name.clone()),
+            _ => {
+                self.problem(node.offset, "\"x-column\" must be the name of a column", None);
+                None
+            }
+        }
+    }
+
+    fn choice(&mut self, kind: Kind, nullable: bool) -> Choice<'d> {
+        let listed: Option<Vec<&'d Node<'d>>> = match (self.find("enum"), self.find("const")) {
             _ if !kind.takes("enum") => None,
             (None, None) => None,
             (_, Some(only)) => Some(vec![only]),
@@ -155,7 +187,7 @@ impl<'n, 'a> Property<'_, '_, 'n, 'a> {
         choice
     }
 
-    fn integer(&mut self, choice: &Choice<'_, '_>) -> IntegerRule {
+    fn integer(&mut self, choice: &Choice<'_>) -> IntegerRule {
         let mut rule = IntegerRule::default();
         // A bound that is no integer itself moves to the next integer inside the range; `as` saturates at the ends.
         if let Some((bound, exact)) = self.bound("minimum", "exclusiveMinimum") {
@@ -173,7 +205,7 @@ impl<'n, 'a> Property<'_, '_, 'n, 'a> {
         rule
     }
 
-    fn number(&mut self, choice: &Choice<'_, '_>) -> NumberRule {
+    fn number(&mut self, choice: &Choice<'_>) -> NumberRule {
         let rule = NumberRule {
             minimum: self.bound("minimum", "exclusiveMinimum").map(|(bound, _)| bound),
             maximum: self.bound("maximum", "exclusiveMaximum").map(|(bound, _)| bound),
@@ -189,7 +221,7 @@ impl<'n, 'a> Property<'_, '_, 'n, 'a> {
         rule
     }
 
-    fn text(&mut self, choice: &Choice<'_, '_>) -> TextRule {
+    fn text(&mut self, choice: &Choice<'_>) -> TextRule {
         let any = TextRule::default();
         let rule = TextRule {
             shortest: self.length("minLength").unwrap_or(any.shortest),
@@ -209,10 +241,23 @@ impl<'n, 'a> Property<'_, '_, 'n, 'a> {
             self.problem(offset, "\"items\" is missing", Some("add \"items\": {\"type\": ...}".into()));
             return None;
         };
-        let item = self.reader.property(&format!("{}[]", self.name), items)?;
+        let Part::Value { rule: item, column } =
+            self.reader.property(&format!("{}[]", self.name), self.level, items)?
+        else {
+            let suggestion = "leave it out of the contract: fields that it doesn't have are ignored".into();
+            self.problem(items.offset, "arrays of objects are not supported", Some(suggestion));
+            return None;
+        };
         if matches!(item.shape, Shape::List(_)) {
             self.problem(items.offset, "arrays of arrays are not supported", None);
             return None;
+        }
+        if column.is_some() {
+            self.problem(
+                items.offset,
+                "items have no column of their own",
+                Some("move \"x-column\" to the array".into()),
+            );
         }
         let rule = ListRule {
             item: Box::new(item),

@@ -1,8 +1,10 @@
-//! The top level of a contract file: its properties, which of them are required, and whether others are allowed.
+//! A contract file from its top: what it says of the event as a whole.
 
+use super::Contract;
 use super::document::{self, Member, Node, Value};
+use super::objects::ObjectPart;
 use super::problem::{ContractProblem, did_you_mean};
-use super::{Contract, ContractField};
+use super::shape::{self, Column};
 
 /// Keywords that say something to people and nothing to a validator.
 pub(super) const ANNOTATIONS: [&str; 7] = ["$schema", "$id", "$comment", "title", "description", "examples", "default"];
@@ -23,18 +25,18 @@ pub(super) fn read(text: &str) -> Result<Contract, Vec<ContractProblem>> {
 
 /// Collects problems while a contract is put together.
 #[derive(Debug)]
-pub(super) struct Reader<'t> {
-    text: &'t str,
+pub(super) struct Reader<'d> {
+    text: &'d str,
     problems: Vec<ContractProblem>,
 }
 
-impl Reader<'_> {
+impl<'d> Reader<'d> {
     pub(super) fn problem(&mut self, offset: usize, message: impl Into<String>, suggestion: Option<String>) {
         self.problems.push(ContractProblem::new(self.text, offset, message.into(), suggestion));
     }
 
     /// Reports names that an object repeats, and returns its members; `what` names it when it is not an object at all.
-    pub(super) fn object<'n, 'a>(&mut self, node: &'n Node<'a>, what: &str) -> Option<&'n [Member<'a>]> {
+    pub(super) fn object(&mut self, node: &'d Node<'d>, what: &str) -> Option<&'d [Member<'d>]> {
         let Value::Object(members) = &node.value else {
             self.problem(node.offset, format!("{what} must be an object"), None);
             return None;
@@ -47,7 +49,7 @@ impl Reader<'_> {
         Some(members)
     }
 
-    fn contract(&mut self, root: &Node<'_>) -> Option<Contract> {
+    fn contract(&mut self, root: &'d Node<'d>) -> Option<Contract> {
         let members = self.object(root, "a contract")?;
         for member in members {
             let name = member.name.as_str();
@@ -64,61 +66,34 @@ impl Reader<'_> {
             Some((offset, _)) => self.problem(offset, "a contract must have \"type\": \"object\"", None),
             None => self.problem(root.offset, "\"type\" is missing", Some("add \"type\": \"object\"".into())),
         }
-        let closed = match find("additionalProperties").map(|node| (node.offset, &node.value)) {
-            Some((_, Value::Boolean(allowed))) => !allowed,
-            Some((offset, _)) => {
-                let suggestion = Some("write false to refuse events with other fields".into());
-                self.problem(offset, "\"additionalProperties\" must be true or false", suggestion);
-                false
-            }
-            None => false,
-        };
         let Some(properties) = find("properties") else {
             let suggestion = Some("add \"properties\" with one entry per field of the event".into());
             self.problem(root.offset, "\"properties\" is missing", suggestion);
+            // What the other keywords say is looked at nevertheless.
+            self.object_part(members, None, 1);
             return None;
         };
-        let mut fields = self.fields(properties)?;
-        if let Some(required) = find("required") {
-            self.required(required, properties, &mut fields);
-        }
-        Some(Contract::new(fields, closed))
-    }
-
-    fn fields(&mut self, properties: &Node<'_>) -> Option<Vec<ContractField>> {
-        let members = self.object(properties, "\"properties\"")?;
-        if members.is_empty() {
+        let part = self.object_part(members, None, 1)?;
+        if matches!(&properties.value, Value::Object(entries) if entries.is_empty()) {
             self.problem(properties.offset, "\"properties\" has no entries", None);
         }
-        let mut fields = Vec::with_capacity(members.len());
-        for member in members {
-            if member.name.is_empty() {
-                self.problem(member.offset, "a property needs a name", None);
-            }
-            if let Some(rule) = self.property(&member.name, &member.node) {
-                fields.push(ContractField { name: member.name.clone(), rule, required: false });
-            }
-        }
-        Some(fields)
+        Some(self.columns(part, properties.offset))
     }
 
-    fn required(&mut self, node: &Node<'_>, properties: &Node<'_>, fields: &mut [ContractField]) {
-        let Value::List(names) = &node.value else {
-            return self.problem(node.offset, "\"required\" must be a list of property names", None);
-        };
-        let Value::Object(declared) = &properties.value else { return };
-        for item in names {
-            let Value::Text(name) = &item.value else {
-                self.problem(item.offset, "\"required\" must be a list of property names", None);
-                continue;
-            };
-            if let Some(field) = fields.iter_mut().find(|field| field.name == *name) {
-                field.required = true;
-            } else if declared.iter().all(|member| member.name != *name) {
-                let suggestion = did_you_mean(name, declared.iter().map(|member| member.name.as_str()));
-                self.problem(item.offset, format!("required property \"{name}\" is not declared"), suggestion);
+    /// The contract, once its columns have names of their own.
+    fn columns(&mut self, part: ObjectPart, offset: usize) -> Contract {
+        let (shape, columns) = shape::build(part);
+        for (index, Column { field, offset, .. }) in columns.iter().enumerate() {
+            if columns.iter().take(index).any(|earlier| earlier.field.name() == field.name()) {
+                let message = format!("there is a column \"{}\" already", field.name());
+                self.problem(*offset, message, Some("name another one: \"x-column\": \"...\"".into()));
             }
         }
+        if columns.is_empty() && self.problems.is_empty() {
+            let suggestion = "declare a property of a type other than object".into();
+            self.problem(offset, "no property becomes a column", Some(suggestion));
+        }
+        Contract::new(columns.into_iter().map(|column| column.field).collect(), shape)
     }
 }
 
@@ -136,7 +111,7 @@ mod tests {
   "type": "object",
   "propertys": {},
   "properties": {
-    "user": {"type": "object"},
+    "user": {"type": "objekt"},
     "price": {"type": "number", "minimun": 0, "multipleOf": 0.01},
     "kind": {"type": "string", "enum": ["view", 3]},
     "at": {"type": "string", "format": "date"},
@@ -147,7 +122,7 @@ mod tests {
 }"#;
         insta::assert_snapshot!(problems(text).join("\n"), @r#"
         3:3: keyword "propertys" is not supported here; did you mean "properties"?
-        5:22: property "user": type "object" is not supported; flatten it into properties of its own
+        5:22: property "user": type "objekt" is not known; write one of integer, number, string, boolean, array, object
         6:33: property "price": keyword "minimun" is not supported; did you mean "minimum"?
         6:47: property "price": keyword "multipleOf" is not supported; remove it, or move it into "description"
         7:49: property "kind": 3 is not a string
