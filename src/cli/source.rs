@@ -25,6 +25,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Context;
 use flate2::read::MultiGzDecoder;
+use serde_json::Value;
 
 use self::records::Records;
 use super::exit::misuse;
@@ -92,7 +93,10 @@ impl EventFile {
         let time = self.time.as_ref()?;
         match &self.events {
             Events::Csv(records) => str::from_utf8(records.cell(time.name())?).ok()?.parse().ok(),
-            Events::Lines(_) => time.value_in(&serde_json::from_slice(event).ok()?)?.as_i64(),
+            Events::Lines(_) => match time.value_in(&serde_json::from_slice(event).ok()?)? {
+                Value::String(text) => text.parse().ok(),
+                value => value.as_i64(),
+            },
         }
     }
 }

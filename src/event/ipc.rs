@@ -13,7 +13,7 @@ use bytes::Bytes;
 
 use super::check_value::Place;
 use super::contract::{Contract, ContractField};
-use super::exact::{self, Lost};
+use super::exact::{self, Exact, Lost};
 use super::faults::RowFaults;
 use super::number::one_zero;
 use super::reject::{Flaw, RejectReason};
@@ -77,7 +77,7 @@ pub(super) fn fit(
     let found: Result<Vec<_>, _> = contract.fields().iter().map(|field| column_of(field, batch)).collect();
     let (found, rows) = (found?, batch.num_rows());
     let (mut times, mut faults) = (None, RowFaults::default());
-    check_structs(contract, batch, &mut faults)?;
+    check_structs(contract, batch, room, &mut faults)?;
     let mut columns = Vec::with_capacity(found.len());
     let mut written = Vec::with_capacity(found.len());
     for (index, (field, values)) in contract.fields().iter().zip(found).enumerate() {
@@ -99,7 +99,7 @@ pub(super) fn fit(
             }
             None => {
                 let wanted = field.field_type();
-                let Some(exact) = exact::exact(&plain, &wanted, room)? else {
+                let Some(exact) = exact_of(field, &plain, room)? else {
                     let (name, wanted, found) = (field.name(), wanted.data_type(), values.data_type());
                     return Err(invalid(format!("column \"{name}\": expected {wanted}, got {found}")));
                 };
@@ -111,6 +111,18 @@ pub(super) fn fit(
     }
     let written = RecordBatch::try_from_iter_with_nullable(written).map_err(|error| invalid(error.to_string()))?;
     Ok(Fitted { rows, columns, times, faults, written })
+}
+
+/// The column in the contract's type; `None` when its type holds other kinds of values.
+fn exact_of(field: &ContractField, plain: &ArrayRef, room: &mut Room) -> Result<Option<Exact>, Flaw> {
+    let wanted = field.field_type();
+    match field.written() {
+        Some(written) if *plain.data_type() == DataType::Utf8 => {
+            let values = written.numbers(plain);
+            Ok(Some(Exact { lost: exact::lost(plain, &values, &wanted), values }))
+        }
+        _ => exact::exact(plain, &wanted, room),
+    }
 }
 
 impl Fitted {

@@ -45,6 +45,9 @@ mod faults;
 mod frame;
 mod ipc;
 mod key;
+#[cfg(test)]
+mod kinds;
+mod kinds_check;
 mod member_text;
 #[cfg(test)]
 mod naive;
@@ -79,6 +82,7 @@ mod two_pass;
 mod unfold;
 mod unpacked;
 mod watermark;
+mod written;
 
 pub use check::Limits;
 pub use contract::{Contract, ContractField};

@@ -9,11 +9,11 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::random_events::{CONTRACT, payloads};
-use super::schema_model::{events, is_valid};
+use super::schema_model::{Model, events};
 use super::testing::{Encoding, PUBLISHED, arrow, json as message_of, message};
 use super::{Contract, DecodeSettings, Decoder, Limits};
 
-const NOW: i64 = PUBLISHED / 1_000;
+pub(super) const NOW: i64 = PUBLISHED / 1_000;
 
 const NESTED: &str = r#"{"type": "object", "properties": {
     "ts": {"type": "integer"},
@@ -34,7 +34,35 @@ const NESTED: &str = r#"{"type": "object", "properties": {
     }}
 }, "required": ["ts", "user"]}"#;
 
-fn decoder(contract: &str, limits: Limits) -> Decoder {
+/// References, unions with null, numbers in strings, and objects in strings, one of them in another.
+const WORDS: &str = r##"{"$ref": "#/definitions/event", "definitions": {
+    "event": {"type": "object", "properties": {
+        "ts": {"type": "integer"},
+        "billing": {"$ref": "#/definitions/address"},
+        "shipping": {"anyOf": [{"$ref": "#/definitions/address"}, {"type": "null"}]},
+        "total": {"$ref": "#/definitions/money"},
+        "tax": {"type": ["string", "number", "null"], "format": "decimal", "x-column": "tax"},
+        "count": {"type": "string", "format": "int64", "nullable": true},
+        "kind": {"enum": ["view", "buy", null]},
+        "version": {"const": 3},
+        "share": {"oneOf": [{"type": "null"}, {"type": "number", "minimum": 0.5}]},
+        "payload": {"type": ["string", "null"], "contentMediaType": "application/json", "contentSchema": {
+            "type": "object", "required": ["id"], "properties": {
+                "id": {"type": "string"},
+                "to": {"$ref": "#/definitions/address"},
+                "more": {"type": "string", "contentMediaType": "application/json",
+                    "contentSchema": {"$ref": "#/definitions/more"}},
+                "note": {"type": "string"}
+            }}}
+    }, "required": ["ts", "total"]},
+    "address": {"type": "object", "additionalProperties": false, "required": ["zip"], "properties": {
+        "zip": {"type": "string"}, "floor": {"allOf": [{"$ref": "#/definitions/floor"}]}}},
+    "floor": {"type": ["integer", "null"]},
+    "money": {"type": "string", "format": "decimal"},
+    "more": {"type": "object", "properties": {"size": {"type": "integer"}}}
+}}"##;
+
+pub(super) fn decoder(contract: &str, limits: Limits) -> Decoder {
     let contract = Arc::new(Contract::parse(contract).unwrap_or_else(|problems| panic!("{problems:?}")));
     Decoder::new(contract, &DecodeSettings { limits, ..DecodeSettings::new("ts") }).expect("a decoder")
 }
@@ -57,9 +85,10 @@ fn cell(column: &ArrayRef, row: usize) -> Value {
     }
 }
 
-/// Two JSON values that are the same number are the same, however they are written.
+/// Whether a cell is what an event has there, however its numbers are written.
 fn is_same(one: &Value, other: &Value) -> bool {
     match (one, other) {
+        (Value::Number(one), Value::String(text)) => one.as_f64() == text.parse().ok(),
         (Value::Number(one), Value::Number(other)) => one.as_f64() == other.as_f64(),
         (Value::Array(one), Value::Array(other)) => {
             one.len() == other.len() && one.iter().zip(other).all(|(one, other)| is_same(one, other))
@@ -92,26 +121,41 @@ fn arrow_fields(schema: &Value) -> Fields {
     kept.map(|(name, of)| Field::new(name, arrow_type(of), true)).collect()
 }
 
+/// Decodes events, a message each, compares what is accepted and each of its values with the validator's, and returns which
+/// messages are accepted.
+pub(super) fn agrees_with_the_validator(contract: &str, lines: &[String]) -> Result<Vec<usize>, TestCaseError> {
+    let schema: Value = serde_json::from_str(contract).expect("a schema");
+    let columns = Contract::parse(contract).expect("a contract");
+    let messages: Vec<_> = lines.iter().map(|line| message_of(line)).collect();
+    let decoded = decoder(contract, Limits::default()).decode(&messages).expect("decoded");
+    let values: Vec<Value> = lines.iter().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let valid: Vec<usize> = (0..lines.len()).filter(|at| Model::of(&schema).accepts(&values[*at])).collect();
+    let origin: Vec<usize> = decoded.origin.iter().map(|message| *message as usize).collect();
+    prop_assert_eq!(&origin, &valid, "{:#?}", decoded.rejects);
+    prop_assert_eq!(decoded.rejects.len() + valid.len(), lines.len());
+    for (row, message) in valid.iter().enumerate() {
+        for (field, column) in columns.fields().iter().zip(decoded.batch.columns()).skip(1) {
+            let event = &values[*message];
+            let is_declared = Model::of(&schema).declares(field.path(), event);
+            let expected = field.value_in(event).filter(|_| is_declared).unwrap_or_default();
+            let found = cell(column, row);
+            prop_assert!(is_same(&found, &expected), "{}: {found} for {expected}", field.name());
+        }
+    }
+    let again = decoder(contract, Limits::default()).decode(&[arrow(&decoded.batch)]).expect("decoded");
+    prop_assert_eq!(&again.rejects, &[]);
+    prop_assert_eq!(&again.batch, &decoded.batch);
+    Ok(valid)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_500))]
     #[test]
     fn nested_events_are_those_of_a_naive_validator_and_of_structs(lines in events(NESTED, NOW)) {
         let schema: Value = serde_json::from_str(NESTED).expect("a schema");
-        let contract = Contract::parse(NESTED).expect("a contract");
+        let valid = agrees_with_the_validator(NESTED, &lines)?;
         let mut decoder = decoder(NESTED, Limits::default());
         let decoded = decoder.decode(&lines.iter().map(|line| message_of(line)).collect::<Vec<_>>()).expect("decoded");
-        let values: Vec<Value> = lines.iter().map(|line| serde_json::from_str(line).expect("JSON")).collect();
-        let valid: Vec<usize> = (0..lines.len()).filter(|at| is_valid(&schema, &values[*at])).collect();
-        let origin: Vec<usize> = decoded.origin.iter().map(|message| *message as usize).collect();
-        prop_assert_eq!(&origin, &valid, "{:#?}", decoded.rejects);
-        prop_assert_eq!(decoded.rejects.len() + valid.len(), lines.len());
-        for (row, message) in valid.iter().enumerate() {
-            for (field, column) in contract.fields().iter().zip(decoded.batch.columns()).skip(1) {
-                let expected = field.value_in(&values[*message]).cloned().unwrap_or_default();
-                let found = cell(column, row);
-                prop_assert!(is_same(&found, &expected), "{}: {found} for {expected}", field.name());
-            }
-        }
         if valid.is_empty() {
             return Ok(());
         }
@@ -124,11 +168,15 @@ proptest! {
         for again in [
             decoder.decode(&[arrow(&batch)]).expect("decoded"),
             decoder.decode_rows(&batch, &vec![0; batch.num_rows()], &[PUBLISHED]).expect("decoded"),
-            decoder.decode(&[arrow(&decoded.batch)]).expect("decoded"),
         ] {
             prop_assert_eq!(&again.rejects, &[]);
             prop_assert_eq!(&again.batch, &decoded.batch);
         }
+    }
+
+    #[test]
+    fn schemas_in_all_their_words_are_those_of_a_naive_validator(lines in events(WORDS, NOW)) {
+        agrees_with_the_validator(WORDS, &lines)?;
     }
 
     #[test]
@@ -148,7 +196,7 @@ proptest! {
 }
 
 /// Why an event is refused.
-fn refused(contract: &str, event: &str) -> String {
+pub(super) fn refused(contract: &str, event: &str) -> String {
     let decoded = decoder(contract, Limits::default()).decode(&[message_of(event)]).expect("decoded");
     assert_eq!(decoded.batch.num_rows(), 0, "{event}");
     format!("{}: {}", decoded.rejects[0].reason, decoded.rejects[0].detail)
@@ -184,6 +232,37 @@ fn a_fault_names_the_way_to_its_value() {
     unknown_field: field "cart.note" is not in the contract
     duplicate_field: field "user" appears twice
     invalid_json: expected `,` or `}` at byte 38, found the end
+    "#);
+}
+
+#[test]
+fn what_a_string_should_hold_is_named() {
+    let of = |rest: &str| refused(WORDS, &format!(r#"{{"ts":{NOW},"total":"1"{rest}}}"#));
+    let found = [
+        of(r#","tax":"1.2.3""#),
+        of(r#","tax":true"#),
+        of(r#","tax":"1e999""#),
+        of(r#","count":"1.5""#),
+        of(r#","count":3"#),
+        of(r#","payload":{"id":"a"}"#),
+        of(r#","payload":"{\"id\":""#),
+        of(r#","payload":"[1]""#),
+        of(r#","payload":"{\"id\":\"a\"} x""#),
+        of(r#","payload":"{\"id\":7}""#),
+        of(r#","payload":"{\"id\":\"a\",\"more\":\"{\\\"size\\\":true}\"}""#),
+    ];
+    insta::assert_snapshot!(found.join("\n"), @r#"
+    wrong_type: field "tax": expected a number or a string that holds a number or null, got "1.2.3"
+    wrong_type: field "tax": expected a number or a string that holds a number or null, got true
+    not_finite: field "tax": expected a number or a string that holds a number or null, got "1e999"
+    wrong_type: field "count": expected a string that holds an integer or null, got "1.5"
+    wrong_type: field "count": expected a string that holds an integer or null, got 3
+    wrong_type: field "payload": expected a string that holds a JSON object or null, got {"id":"a"}
+    wrong_type: field "payload": no JSON object in the string: expected a value at byte 6, found the end
+    wrong_type: field "payload": no JSON object in the string: expected an object at byte 0, found `[`
+    wrong_type: field "payload": no JSON object in the string: expected the end of the object at byte 11, found `x`
+    wrong_type: field "payload.id": expected a string, got 7
+    wrong_type: field "payload.more.size": expected an integer, got true
     "#);
 }
 

@@ -10,11 +10,12 @@
 
 use super::check_value::{Place, ValueCheck};
 use super::column::Column;
-use super::contract::{Member, MemberValue, ObjectShape};
+use super::contract::{Kinds, Member, MemberValue, ObjectShape};
 use super::key::Key;
 use super::reject::{Flaw, RejectReason, excerpt};
 use super::rule::{Shape, ValueRule};
 use super::scan::Scanner;
+use super::written::Written;
 
 /// Checks events of one nested contract, one after another, in space that is reused.
 #[derive(Debug)]
@@ -25,6 +26,7 @@ pub(super) struct NestedCheck {
     /// Per column whether the event at hand has a value for it.
     filled: Vec<bool>,
     name: Vec<u8>,
+    spare: Vec<Vec<u8>>,
 }
 
 /// An object of the contract.
@@ -38,6 +40,8 @@ struct Object {
     first: usize,
     /// The names that lead to its members, with a point at the end.
     prefix: String,
+    /// What it has by its kind instead, with an object for each kind.
+    kinds: Option<(Kinds, Vec<Object>)>,
 }
 
 /// A member of an object.
@@ -54,8 +58,25 @@ struct Field {
 /// What a member holds.
 #[derive(Debug)]
 enum Holds {
-    Value { rule: ValueRule, column: usize },
-    Object { object: Object, nullable: bool },
+    Value {
+        rule: ValueRule,
+        column: usize,
+    },
+    /// A string that holds a number.
+    Written {
+        written: Written,
+        rule: ValueRule,
+        column: usize,
+    },
+    Object {
+        object: Object,
+        nullable: bool,
+    },
+    /// A string that holds the JSON of an object.
+    ObjectText {
+        object: Object,
+        nullable: bool,
+    },
 }
 
 /// What is at hand while an event is read.
@@ -66,13 +87,15 @@ struct Walk<'w, 's> {
     seen: &'w mut [bool],
     filled: &'w mut [bool],
     name: &'w mut Vec<u8>,
+    /// Space for texts of objects that are strings.
+    spare: &'w mut Vec<Vec<u8>>,
 }
 
 impl NestedCheck {
     pub(super) fn new(shape: &ObjectShape, columns: usize) -> Self {
         let mut members = 0;
         let event = Object::new(shape, String::new(), &mut members);
-        Self { event, seen: vec![false; members], filled: vec![false; columns], name: Vec::new() }
+        Self { event, seen: vec![false; members], filled: vec![false; columns], name: Vec::new(), spare: Vec::new() }
     }
 
     /// Checks the object that the scanner is at, and leaves it behind the object. See
@@ -83,9 +106,9 @@ impl NestedCheck {
         scanner: &mut Scanner<'_>,
         columns: &mut [Column],
     ) -> Result<(), Flaw> {
-        let Self { event, seen, filled, name } = self;
+        let Self { event, seen, filled, name, spare } = self;
         filled.fill(false);
-        Walk { values, columns: &mut *columns, scanner, seen, filled, name }.object(event, 1)?;
+        Walk { values, columns: &mut *columns, scanner, seen, filled, name, spare }.object(event, 1)?;
         let unfilled = columns.iter_mut().zip(filled.iter()).filter(|(_, filled)| !**filled);
         unfilled.for_each(|(column, _)| column.push_null());
         Ok(())
@@ -96,7 +119,12 @@ impl Object {
     fn new(shape: &ObjectShape, prefix: String, members: &mut usize) -> Self {
         let first = *members;
         *members += shape.members.len();
+        let of_kind = |kinds: &Kinds, members: &mut usize| {
+            kinds.kinds.iter().map(|(_, kind)| Self::new(kind, prefix.clone(), members)).collect()
+        };
+        let kinds = shape.kinds.as_ref().map(|kinds| (kinds.clone(), of_kind(kinds, members)));
         Self {
+            kinds,
             members: shape.members.iter().map(|member| Field::new(member, members)).collect(),
             required: shape.members.iter().filter(|member| member.required).count(),
             closed: shape.closed,
@@ -121,10 +149,14 @@ impl Object {
 impl Field {
     fn new(member: &Member, members: &mut usize) -> Self {
         let holds = match &member.value {
-            MemberValue::Column { index, rule } => Holds::Value { rule: rule.clone(), column: *index },
-            MemberValue::Object { shape, nullable } => {
+            MemberValue::Column { index, rule, written: None } => Holds::Value { rule: rule.clone(), column: *index },
+            MemberValue::Column { index, rule, written: Some(written) } => {
+                Holds::Written { written: *written, rule: rule.clone(), column: *index }
+            }
+            MemberValue::Object { shape, nullable, is_text } => {
                 let object = Object::new(shape, format!("{}.", member.path), members);
-                Holds::Object { object, nullable: *nullable }
+                let nullable = *nullable;
+                if *is_text { Holds::ObjectText { object, nullable } } else { Holds::Object { object, nullable } }
             }
         };
         Self {
@@ -140,6 +172,59 @@ impl Field {
 impl Walk<'_, '_> {
     /// Checks the object that the scanner is at, which is on level `depth` of the event.
     fn object(&mut self, object: &Object, depth: usize) -> Result<(), Flaw> {
+        match &object.kinds {
+            None => self.members(object, depth),
+            Some((kinds, objects)) => match self.kind(kinds, depth)? {
+                Some(kind) => self.object(objects.get(kind).unwrap_or(object), depth),
+                None => self.members(object, depth),
+            },
+        }
+    }
+
+    /// The kind of the object that the scanner is at and stays at: its members are passed until one tells.
+    fn kind(&mut self, kinds: &Kinds, depth: usize) -> Result<Option<usize>, Flaw> {
+        let start = self.scanner.offset();
+        self.scanner.expect(b'{', "an object")?;
+        let mut ended = self.scanner.take(b'}');
+        while !ended {
+            let name = self.scanner.string()?;
+            let tells = name.resolve(self.name) == kinds.by.as_bytes();
+            self.scanner.expect(b':', "`:`")?;
+            if tells {
+                return self.kind_told(kinds, start, depth);
+            }
+            self.values.skip(self.scanner, depth)?;
+            if !self.scanner.take(b',') {
+                self.scanner.expect(b'}', "`,` or `}`")?;
+                ended = true;
+            }
+        }
+        if kinds.is_open {
+            self.scanner.move_to(start);
+            return Ok(None);
+        }
+        Err(Flaw::new(RejectReason::MissingField, format!("field \"{}\" is required and missing", kinds.path)))
+    }
+
+    /// The kind that the value tells which the scanner is at.
+    fn kind_told(&mut self, kinds: &Kinds, start: usize, depth: usize) -> Result<Option<usize>, Flaw> {
+        let first = self.scanner.peek();
+        let value = self.scanner.offset();
+        let kind = match first {
+            Some(b'"') => kinds.of(self.scanner.string()?.resolve(self.name)),
+            _ => None,
+        };
+        if kind.is_none() && !kinds.is_open {
+            self.scanner.move_to(value);
+            self.values.skip(self.scanner, depth)?;
+            let reason = if first == Some(b'"') { RejectReason::Constraint } else { RejectReason::WrongType };
+            return Err(Flaw::new(reason, kinds.unknown(&excerpt(self.scanner.since(value)))));
+        }
+        self.scanner.move_to(start);
+        Ok(kind)
+    }
+
+    fn members(&mut self, object: &Object, depth: usize) -> Result<(), Flaw> {
         if let Some(seen) = self.seen.get_mut(object.first..object.first + object.members.len()) {
             seen.fill(false);
         }
@@ -200,34 +285,110 @@ impl Walk<'_, '_> {
                 if depth > 1 && matches!(rule.shape, Shape::List(_)) && self.scanner.peek() == Some(b'[') {
                     self.values.check_depth(depth + 1)?;
                 }
-                let place = Place { field: &field.path, item: None };
-                self.values.check(self.scanner, rule, place, self.columns.get_mut(*column))?;
-                if let Some(filled) = self.filled.get_mut(*column) {
-                    *filled = true;
-                }
-                Ok(())
+                self.value(field, rule, *column)
             }
+            Holds::Written { written, rule, column } => match self.scanner.peek() {
+                Some(b'"') => self.number_text(field, (*written, rule), *column),
+                Some(b'-' | b'0'..=b'9') if written.or_bare => self.value(field, rule, *column),
+                Some(b'n') if rule.nullable => self.value(field, rule, *column),
+                _ => Err(self.unfit(field, &written.expected(rule.nullable), depth)),
+            },
             Holds::Object { object, nullable } => match self.scanner.peek() {
                 Some(b'{') => {
                     self.values.check_depth(depth + 1)?;
                     self.object(object, depth + 1)
                 }
                 Some(b'n') if *nullable => Ok(self.scanner.literal("null")?),
-                _ => Err(self.no_object(field, *nullable, depth)),
+                _ => Err(self.unfit(field, if *nullable { "an object or null" } else { "an object" }, depth)),
+            },
+            Holds::ObjectText { object, nullable } => match self.scanner.peek() {
+                Some(b'"') => self.object_text(field, object, depth),
+                Some(b'n') if *nullable => Ok(self.scanner.literal("null")?),
+                _ => {
+                    let or_null = if *nullable { " or null" } else { "" };
+                    Err(self.unfit(field, &format!("a string that holds a JSON object{or_null}"), depth))
+                }
             },
         }
     }
 
-    /// That something else than an object stands here.
+    #[inline]
+    fn value(&mut self, field: &Field, rule: &ValueRule, column: usize) -> Result<(), Flaw> {
+        let place = Place { field: &field.path, item: None };
+        self.values.check(self.scanner, rule, place, self.columns.get_mut(column))?;
+        self.fill(column);
+        Ok(())
+    }
+
+    fn fill(&mut self, column: usize) {
+        if let Some(filled) = self.filled.get_mut(column) {
+            *filled = true;
+        }
+    }
+
+    /// Takes a number out of a string.
+    fn number_text(&mut self, field: &Field, rule: (Written, &ValueRule), column: usize) -> Result<(), Flaw> {
+        let (written, rule) = rule;
+        let text = self.scanner.string()?.resolve(self.name);
+        match written.append(text, self.columns.get_mut(column)) {
+            Ok(()) => {
+                if let Some(filled) = self.filled.get_mut(column) {
+                    *filled = true;
+                }
+                Ok(())
+            }
+            Err(reason) => {
+                let (expected, got) = (written.expected(rule.nullable), excerpt(text));
+                Err(Flaw::new(reason, format!("field \"{}\": expected {expected}, got \"{got}\"", field.path)))
+            }
+        }
+    }
+
+    /// Checks the object whose JSON a string holds.
+    fn object_text(&mut self, field: &Field, object: &Object, depth: usize) -> Result<(), Flaw> {
+        self.values.check_depth(depth + 1)?;
+        let text = self.scanner.string()?;
+        let mut space = self.spare.pop().unwrap_or_default();
+        let mut scanner = Scanner::new(text.resolve(&mut space));
+        let mut inside = Walk {
+            values: &mut *self.values,
+            columns: &mut *self.columns,
+            scanner: &mut scanner,
+            seen: &mut *self.seen,
+            filled: &mut *self.filled,
+            name: &mut *self.name,
+            spare: &mut *self.spare,
+        };
+        let outcome = inside.whole_object(object, depth + 1);
+        self.spare.push(space);
+        outcome.map_err(|flaw| match flaw.reason {
+            // The event itself is JSON.
+            RejectReason::InvalidJson => {
+                let detail = format!("field \"{}\": no JSON object in the string: {}", field.path, flaw.detail);
+                Flaw::new(RejectReason::WrongType, detail)
+            }
+            _ => flaw,
+        })
+    }
+
+    /// Checks the one object that there is.
+    fn whole_object(&mut self, object: &Object, depth: usize) -> Result<(), Flaw> {
+        self.object(object, depth)?;
+        match self.scanner.peek() {
+            None => Ok(()),
+            Some(_) => Err(self.scanner.error("the end of the object").into()),
+        }
+    }
+
+    /// That something else than what is expected stands here.
     #[cold]
-    fn no_object(&mut self, field: &Field, nullable: bool, depth: usize) -> Flaw {
+    fn unfit(&mut self, field: &Field, expected: &str, depth: usize) -> Flaw {
         self.scanner.peek();
         let start = self.scanner.offset();
         if let Err(flaw) = self.values.skip(self.scanner, depth) {
             return flaw;
         }
-        let (or_null, got) = (if nullable { " or null" } else { "" }, excerpt(self.scanner.since(start)));
-        let detail = format!("field \"{}\": expected an object{or_null}, got {got}", field.path);
-        Flaw::new(RejectReason::WrongType, detail)
+        let got = excerpt(self.scanner.since(start));
+        Flaw::new(RejectReason::WrongType, format!("field \"{}\": expected {expected}, got {got}", field.path))
     }
 }

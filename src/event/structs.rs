@@ -19,6 +19,7 @@ use arrow::error::ArrowError;
 use super::contract::{Contract, ContractField, MemberValue, ObjectShape};
 use super::faults::RowFaults;
 use super::reject::{Flaw, RejectReason};
+use super::unfold::{Room, unfold};
 
 /// Columns with their names: a batch's own, or a struct's.
 struct Named<'a> {
@@ -89,18 +90,28 @@ fn inside<'a>(around: &Named<'_>, name: &str, found: &'a ArrayRef) -> Result<Nam
 ///
 /// # Errors
 /// When a struct is of another type, or has a field that a closed object does not have.
-pub(super) fn check_structs(contract: &Contract, batch: &RecordBatch, faults: &mut RowFaults) -> Result<(), Flaw> {
+pub(super) fn check_structs(
+    contract: &Contract,
+    batch: &RecordBatch,
+    room: &mut Room,
+    faults: &mut RowFaults,
+) -> Result<(), Flaw> {
     match contract.nested() {
-        Some(event) => check(event, &Named::of(batch), batch.num_rows(), faults),
+        Some(event) => check(event, &Named::of(batch), (batch.num_rows(), room), faults),
         None => Ok(()),
     }
 }
 
-fn check(object: &ObjectShape, columns: &Named<'_>, rows: usize, faults: &mut RowFaults) -> Result<(), Flaw> {
+fn check(
+    object: &ObjectShape,
+    columns: &Named<'_>,
+    (rows, room): (usize, &mut Room),
+    faults: &mut RowFaults,
+) -> Result<(), Flaw> {
     let is_event = columns.prefix.is_empty();
     if object.closed
         && !is_event
-        && let Some(other) = columns.fields.iter().find(|field| object.members.iter().all(|m| m.name != *field.name()))
+        && let Some(other) = columns.fields.iter().find(|field| !object.has(field.name()))
     {
         let detail = format!("column \"{}{}\" is not in the contract", columns.prefix, other.name());
         return Err(Flaw::new(RejectReason::UnknownField, detail));
@@ -125,8 +136,19 @@ fn check(object: &ObjectShape, columns: &Named<'_>, rows: usize, faults: &mut Ro
             }
         }
         if let (MemberValue::Object { shape, .. }, Some(found)) = (&member.value, &found) {
-            check(shape, &inside(columns, &member.name, found)?, rows, faults)?;
+            check(shape, &inside(columns, &member.name, found)?, (rows, &mut *room), faults)?;
         }
+    }
+    let Some(kinds) = &object.kinds else { return Ok(()) };
+    let Some(texts) = columns.get(&kinds.by)? else { return Ok(()) };
+    let texts = unfold(&texts, room)?;
+    let Some(texts) = texts.as_string_opt::<i32>() else { return Ok(()) };
+    for (at, (_, kind)) in kinds.kinds.iter().enumerate() {
+        let is_of = |row: usize| texts.is_valid(row) && kinds.of(texts.value(row).as_bytes()) == Some(at);
+        let valid = NullBuffer::from((0..rows).map(is_of).collect::<Vec<_>>());
+        let valid = NullBuffer::union(columns.valid.as_ref(), Some(&valid));
+        let columns = Named { fields: columns.fields, columns: columns.columns, prefix: columns.prefix.clone(), valid };
+        check(kind, &columns, (rows, &mut *room), faults)?;
     }
     Ok(())
 }

@@ -12,20 +12,27 @@
 
 mod document;
 mod kind;
+mod kinds;
 mod objects;
 mod problem;
 mod properties;
 mod reading;
+mod references;
+mod rules;
 mod shape;
+mod types;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
+use serde_json::Value;
 
 pub(crate) use self::problem::ContractProblem;
-pub(super) use self::shape::{Member, MemberValue, ObjectShape};
+pub(super) use self::shape::{Kinds, Member, MemberValue, ObjectShape};
 use super::rule::{FieldType, Shape, ValueRule};
+use super::written::Written;
 
 /// Which events a stream accepts, and the columns that they become.
 #[derive(Debug, Clone, PartialEq)]
@@ -92,7 +99,7 @@ impl Contract {
     pub(crate) fn has_property(&self, name: &str) -> bool {
         match &self.shape {
             shape::Shape::Flat { .. } => self.field(name).is_some(),
-            shape::Shape::Nested(object) => object.members.iter().any(|member| member.name == name),
+            shape::Shape::Nested(object) => object.has(name),
         }
     }
 
@@ -114,6 +121,8 @@ pub struct ContractField {
     path: Vec<String>,
     rule: ValueRule,
     required: bool,
+    /// How its numbers may be written where that is not as JSON's own.
+    written: Option<Written>,
 }
 
 impl ContractField {
@@ -131,8 +140,21 @@ impl ContractField {
     }
 
     /// The value as an event has it; none where the event lacks it.
-    pub(crate) fn value_in<'e>(&self, event: &'e serde_json::Value) -> Option<&'e serde_json::Value> {
-        self.path.iter().try_fold(event, |object, name| object.get(name))
+    pub(crate) fn value_in(&self, event: &Value) -> Option<Value> {
+        let mut found = Cow::Borrowed(event);
+        for name in &self.path {
+            found = match found {
+                // An object that is written as a string.
+                Cow::Borrowed(Value::String(text)) => Cow::Owned(serde_json::from_str(text).ok()?),
+                Cow::Owned(Value::String(text)) => Cow::Owned(serde_json::from_str(&text).ok()?),
+                found => found,
+            };
+            found = match found {
+                Cow::Borrowed(object) => Cow::Borrowed(object.get(name)?),
+                Cow::Owned(mut object) => Cow::Owned(object.get_mut(name)?.take()),
+            };
+        }
+        Some(found.into_owned())
     }
 
     /// The JSON type of the values.
@@ -163,6 +185,10 @@ impl ContractField {
         }
     }
 
+    pub(super) fn written(&self) -> Option<Written> {
+        self.written
+    }
+
     pub(super) fn rule(&self) -> &ValueRule {
         &self.rule
     }
@@ -175,6 +201,9 @@ impl fmt::Debug for ContractField {
         text.field("name", &self.name).field("rule", &self.rule).field("required", &self.required);
         if self.path != [self.name.as_str()] {
             text.field("path", &self.path);
+        }
+        if let Some(written) = &self.written {
+            text.field("written", written);
         }
         text.finish()
     }

@@ -2,22 +2,25 @@
 //! allowed.
 
 use super::document::{Member, Node, Value};
+use super::kinds::KindsPart;
 use super::problem::did_you_mean;
 use super::reading::Reader;
 use crate::event::rule::ValueRule;
+use crate::event::written::Written;
 
 /// Levels of objects that a contract may have; the event's own is the first. The decoder goes down them by recursion.
 pub(super) const MOST_LEVELS: usize = 16;
 
 /// An object as the file has it, before its columns are counted.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct ObjectPart {
     pub(super) members: Vec<MemberPart>,
     pub(super) closed: bool,
+    pub(super) kinds: Option<KindsPart>,
 }
 
 /// One property of an object.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct MemberPart {
     pub(super) name: String,
     /// Where its name stands in the file.
@@ -27,17 +30,12 @@ pub(super) struct MemberPart {
 }
 
 /// What a property is.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Part {
     /// A value, with the name of its column where the contract chooses one.
-    Value {
-        rule: ValueRule,
-        column: Option<String>,
-    },
-    Object {
-        part: ObjectPart,
-        nullable: bool,
-    },
+    Value { rule: ValueRule, column: Option<String>, written: Option<Written> },
+    /// As it is, or written as a string that holds it.
+    Object { part: ObjectPart, nullable: bool, is_text: bool },
 }
 
 impl<'d> Reader<'d> {
@@ -58,16 +56,16 @@ impl<'d> Reader<'d> {
             }
             None => false,
         };
-        let Some(properties) = find("properties") else {
-            if let Some(required) = find("required").filter(|_| path.is_some()) {
-                self.problem(required.offset, of(path, "\"required\" without \"properties\""), None);
+        let mut part = ObjectPart { members: Vec::new(), closed, kinds: None };
+        if let Some(properties) = find("properties") {
+            part.members = self.members(properties, path, level)?;
+            if let Some(required) = find("required") {
+                self.required(required, properties, path, &mut part.members);
             }
-            return Some(ObjectPart { members: Vec::new(), closed });
-        };
-        let mut part = ObjectPart { members: self.members(properties, path, level)?, closed };
-        if let Some(required) = find("required") {
-            self.required(required, properties, path, &mut part.members);
+        } else if let Some(required) = find("required").filter(|_| path.is_some()) {
+            self.problem(required.offset, of(path, "\"required\" without \"properties\""), None);
         }
+        part.kinds = self.kinds(members, path, level, &part);
         Some(part)
     }
 

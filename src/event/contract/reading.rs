@@ -4,19 +4,36 @@ use super::Contract;
 use super::document::{self, Member, Node, Value};
 use super::objects::ObjectPart;
 use super::problem::{ContractProblem, did_you_mean};
-use super::shape::{self, Column};
+use super::shape::{Builder, Column};
 
 /// Keywords that say something to people and nothing to a validator.
 pub(super) const ANNOTATIONS: [&str; 7] = ["$schema", "$id", "$comment", "title", "description", "examples", "default"];
 
-const KEYWORDS: [&str; 4] = ["type", "properties", "required", "additionalProperties"];
+const KEYWORDS: [&str; 12] = [
+    "type",
+    "properties",
+    "required",
+    "additionalProperties",
+    "definitions",
+    "$defs",
+    "oneOf",
+    "anyOf",
+    "allOf",
+    "if",
+    "then",
+    "else",
+];
+
+/// Properties that a contract may have, those that several references lead to as often as they are led to.
+const MOST_PROPERTIES: usize = 10_000;
 
 pub(super) fn read(text: &str) -> Result<Contract, Vec<ContractProblem>> {
     let root = document::parse(text)
         .map_err(|error| vec![ContractProblem::new(text, error.offset, format!("not JSON: {error}"), None)])?;
-    let mut reader = Reader { text, problems: Vec::new() };
-    let contract = reader.contract(&root);
+    let mut reader = Reader { text, root: &root, open: vec![("#", root.offset)], properties: 0, problems: Vec::new() };
+    let contract = reader.contract();
     reader.problems.sort_by_key(|problem| (problem.line, problem.column));
+    reader.problems.dedup();
     match contract {
         Some(contract) if reader.problems.is_empty() => Ok(contract),
         _ => Err(reader.problems),
@@ -27,6 +44,11 @@ pub(super) fn read(text: &str) -> Result<Contract, Vec<ContractProblem>> {
 #[derive(Debug)]
 pub(super) struct Reader<'d> {
     text: &'d str,
+    pub(super) root: &'d Node<'d>,
+    /// The references that are being followed, with where they lead to, from the file's own object on.
+    pub(super) open: Vec<(&'d str, usize)>,
+    /// How many properties there have been.
+    properties: usize,
     problems: Vec<ContractProblem>,
 }
 
@@ -49,8 +71,19 @@ impl<'d> Reader<'d> {
         Some(members)
     }
 
-    fn contract(&mut self, root: &'d Node<'d>) -> Option<Contract> {
-        let members = self.object(root, "a contract")?;
+    /// Whether there may be one more property; that there are too many is said once.
+    pub(super) fn takes_one_more(&mut self) -> bool {
+        self.properties += 1;
+        if self.properties == MOST_PROPERTIES + 1 {
+            let message = format!("more than {MOST_PROPERTIES} properties, with all that references lead to");
+            self.problem(self.root.offset, message, Some("leave out what no feature reads".into()));
+        }
+        self.properties <= MOST_PROPERTIES
+    }
+
+    fn contract(&mut self) -> Option<Contract> {
+        let declared = self.declared("a contract", self.root)?;
+        let (members, offset) = (declared.members, declared.offset);
         for member in members {
             let name = member.name.as_str();
             if !KEYWORDS.contains(&name) && !ANNOTATIONS.contains(&name) {
@@ -64,11 +97,11 @@ impl<'d> Reader<'d> {
         match find("type").map(|node| (node.offset, &node.value)) {
             Some((_, Value::Text(name))) if name == "object" => {}
             Some((offset, _)) => self.problem(offset, "a contract must have \"type\": \"object\"", None),
-            None => self.problem(root.offset, "\"type\" is missing", Some("add \"type\": \"object\"".into())),
+            None => self.problem(offset, "\"type\" is missing", Some("add \"type\": \"object\"".into())),
         }
-        let Some(properties) = find("properties") else {
+        let Some(properties) = ["properties", "oneOf", "anyOf"].into_iter().find_map(find) else {
             let suggestion = Some("add \"properties\" with one entry per field of the event".into());
-            self.problem(root.offset, "\"properties\" is missing", suggestion);
+            self.problem(offset, "\"properties\" is missing", suggestion);
             // What the other keywords say is looked at nevertheless.
             self.object_part(members, None, 1);
             return None;
@@ -82,7 +115,13 @@ impl<'d> Reader<'d> {
 
     /// The contract, once its columns have names of their own.
     fn columns(&mut self, part: ObjectPart, offset: usize) -> Contract {
-        let (shape, columns) = shape::build(part);
+        let mut builder = Builder::default();
+        let shape = builder.build(part);
+        let Builder { columns, conflicts } = builder;
+        for (offset, path) in conflicts {
+            let message = format!("\"{path}\" is of different types in different kinds");
+            self.problem(offset, message, Some("give each of them a column of its own: \"x-column\": \"...\"".into()));
+        }
         for (index, Column { field, offset, .. }) in columns.iter().enumerate() {
             if columns.iter().take(index).any(|earlier| earlier.field.name() == field.name()) {
                 let message = format!("there is a column \"{}\" already", field.name());

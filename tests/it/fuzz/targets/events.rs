@@ -26,18 +26,22 @@ pub const NASTY: &str = r#"{"type": "object", "additionalProperties": false, "pr
     "\ud83d\ude00 \"quoted\"": {"type": "number"}
 }, "required": ["ts", "id"]}"#;
 
-/// Objects in objects.
-pub const NESTED: &str = r#"{"type": "object", "properties": {
+/// Objects in objects and in strings, numbers in strings, references.
+pub const NESTED: &str = r##"{"type": "object", "properties": {
     "ts": {"type": "string", "format": "date-time"},
     "user": {"type": "object", "required": ["id"], "properties": {
-        "id": {"type": ["string", "null"]}, "age": {"type": "integer", "x-column": "years"}
+        "id": {"type": ["string", "null"]}, "age": {"type": "integer", "x-column": "years"},
+        "balance": {"$ref": "#/definitions/money"}
     }},
+    "paid": {"anyOf": [{"$ref": "#/definitions/money"}, {"type": "null"}]},
+    "text": {"type": "string", "contentMediaType": "application/json", "contentSchema": {"type": "object", "properties": {
+        "page": {"type": ["integer", "string"], "format": "int64"}}}},
     "cart": {"type": ["object", "null"], "additionalProperties": false, "properties": {
         "total": {"type": "number", "minimum": 0},
         "lines": {"type": "array", "items": {"type": "integer"}},
         "ship": {"type": "object", "properties": {"to": {"type": "string", "maxLength": 4}, "at": {"type": "object"}}}
     }}
-}, "required": ["ts", "user"]}"#;
+}, "required": ["ts", "user"], "definitions": {"money": {"type": "string", "format": "decimal"}}}"##;
 
 const PUBLISHED: i64 = 1_790_000_000_000_000;
 
@@ -122,7 +126,7 @@ const MESSAGES: [&str; 4] = [
      {\"user_id\":1,\"item_id\":2,\"category_id\":3,\"behavior\":\"buy\",\"ts\":1790000000}\n",
     r#"{"ts":"2026-09-21T14:13:20.5+00:00","id":9007199254740992,"kind":"\u00e4\u0000","share":1e-3,"on":true,
         "name":"\ud83d\ude00","tags":["a",null],"times":[],"flags":[true,false],"😀 \"quoted\"":-0.0}"#,
-    r#"{"ts":"2026-09-21T14:13:20Z","user":{"id":"a","age":7},"cart":{"total":9.5,"lines":[1],"ship":{"to":"x"}}}
+    r#"{"ts":"2026-09-21T14:13:20Z","user":{"id":"a","age":7,"balance":"-1.5"},"paid":"3","text":"{\"page\":\"7\"}","cart":{"total":9.5,"lines":[1],"ship":{"to":"x"}}}
         {"ts":"2026-09-21T14:13:20Z","user":{"id":null},"cart":null}"#,
 ];
 
