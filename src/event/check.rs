@@ -262,6 +262,16 @@ mod tests {
         }
     }
 
+    /// What a browser cuts in the middle of a character is half a pair in JSON: whole events were lost over titles of pages that
+    /// no feature reads.
+    #[test]
+    fn half_a_surrogate_pair_costs_nothing_where_it_is_not_read() {
+        assert_eq!(check(r#"{"id":1,"x":"\ud83d","y":{"\ude00":["a\ud800"]}}"#), Ok(()));
+        for broken in [r#"{"id":1,"x":"\ud83"}"#, r#"{"id":1,"x":"\x"}"#, r#"{"id":1,"kind":"\ud83d"}"#] {
+            assert_eq!(check(broken).map_err(|(reason, _)| reason), Err(RejectReason::InvalidJson), "{broken}");
+        }
+    }
+
     #[test]
     fn a_closed_contract_refuses_other_fields() {
         let closed = CONTRACT.replace(r#""required""#, r#""additionalProperties": false, "required""#);
