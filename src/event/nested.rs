@@ -231,7 +231,7 @@ fn a_fault_names_the_way_to_its_value() {
     wrong_type: field "cart.lines" item 1: expected an integer, got true
     unknown_field: field "cart.note" is not in the contract
     duplicate_field: field "user" appears twice
-    invalid_json: expected `,` or `}` at byte 38, found the end
+    invalid_json: expected `,` or `}` at byte 37, found the end
     "#);
 }
 
