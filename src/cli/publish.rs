@@ -1,6 +1,6 @@
 //! `tidewheel pub`: events from standard input or a file into a stream of a pipeline, a message for each line.
 //!
-//! It looks at no contract: what becomes of an event is the pipeline's to say. It fails at the first line that is no JSON, and
+//! It checks no contract: what becomes of an event is the pipeline's to say. It fails at the first line that is no JSON, and
 //! when the server does not acknowledge.
 
 use std::fs::File;
@@ -18,7 +18,8 @@ use super::output::{say, tell};
 use super::run::runtime;
 use super::{BrokerArguments, Format, observe};
 use crate::bus::{Bus, Outgoing, Subject};
-use crate::config::{Folder, Settings};
+use crate::config::{Folder, Source};
+use crate::event::Contract;
 use crate::pipeline::concrete;
 
 /// Messages that wait for the broker's acknowledgement.
@@ -59,8 +60,10 @@ pub(super) struct Arguments {
 #[derive(Debug)]
 struct Target {
     subject: Subject,
-    /// The property that identifies an event.
+    /// The column that identifies an event.
     id: Option<String>,
+    /// The names that lead to its property.
+    id_path: Vec<String>,
 }
 
 /// What the server acknowledged.
@@ -77,7 +80,7 @@ struct Report {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     let folder = Folder::read(&arguments.folder)?;
-    let target = target(&folder.settings, arguments.subject.as_deref(), arguments.stream.as_deref())?;
+    let target = target(&folder, arguments.subject.as_deref(), arguments.stream.as_deref())?;
     let lines = Lines::open(&arguments.file)?;
     runtime()?.block_on(async {
         let bus = Broker::find(&arguments.broker, &folder.settings.state_folder()).await?;
@@ -98,7 +101,7 @@ async fn publish(bus: &Bus, target: &Target, stream: String, mut lines: Lines) -
     let mut publisher = bus.publisher(OUTSTANDING).await?;
     let mut published = 0;
     while let Some(line) = lines.next_line()? {
-        let id = match id_of(&line, target.id.as_deref()) {
+        let id = match id_of(&line, &target.id_path) {
             Ok(id) => id,
             Err(error) => {
                 publisher.settle().await?;
@@ -128,7 +131,8 @@ impl Report {
 }
 
 /// The subject to publish to, and the id of the stream that reads it.
-fn target(settings: &Settings, subject: Option<&str>, stream: Option<&str>) -> anyhow::Result<Target> {
+fn target(folder: &Folder, subject: Option<&str>, stream: Option<&str>) -> anyhow::Result<Target> {
+    let settings = &folder.settings;
     let (pattern, stream) = match (subject, stream) {
         (Some(subject), _) => {
             let known = || settings.subjects().join(", ");
@@ -148,16 +152,27 @@ fn target(settings: &Settings, subject: Option<&str>, stream: Option<&str>) -> a
         }
     };
     let id = stream.id.as_ref().map(|id| id.get_ref().clone());
-    Ok(Target { subject: concrete(pattern, WORD)?, id })
+    let id_path = id.as_deref().map(|id| path_of(id, folder, stream.contract.get_ref())).unwrap_or_default();
+    Ok(Target { subject: concrete(pattern, WORD)?, id, id_path })
 }
 
-/// The id by which the broker tells that it has an event already; none where the event has none, or one that is no word.
+/// The names that lead to the property of a column; the column's own where no contract says it.
+fn path_of(column: &str, folder: &Folder, contract: &Path) -> Vec<String> {
+    let file = folder.find_above(contract).and_then(|file| Source::read(&file).ok());
+    let contract = file.and_then(|source| Contract::parse(&source.text).ok());
+    let path = contract.and_then(|contract| contract.field(column).map(|(_, field)| field.path().to_vec()));
+    path.unwrap_or_else(|| vec![column.to_owned()])
+}
+
+/// The id by which the broker tells that it has an event already, which these names lead to; none where the event has none, or
+/// one that is no word.
 ///
 /// # Errors
 /// When the line is no JSON.
-fn id_of(line: &[u8], property: Option<&str>) -> serde_json::Result<Option<String>> {
+fn id_of(line: &[u8], path: &[String]) -> serde_json::Result<Option<String>> {
     let event: Value = serde_json::from_slice(line)?;
-    let id = property.and_then(|property| match event.get(property)? {
+    let found = path.iter().try_fold(&event, |object, name| object.get(name)).filter(|_| !path.is_empty());
+    let id = found.and_then(|id| match id {
         Value::String(id) => Some(id.clone()),
         Value::Number(id) if !id.is_f64() => Some(id.to_string()),
         _ => None,
@@ -222,13 +237,17 @@ mod tests {
 
     #[test]
     fn an_event_is_known_by_its_id_if_that_is_a_word() {
-        let id = |line: &str| id_of(line.as_bytes(), Some("event_id")).map_err(|error| error.to_string());
+        let path = ["meta", "event_id"].map(str::to_owned);
+        let id = |line: &str| id_of(line.as_bytes(), &path[1..]).map_err(|error| error.to_string());
         assert_eq!(id(r#"{"event_id": "web-1", "kind": "view"}"#), Ok(Some("web-1".to_owned())));
         assert_eq!(id(r#"{"event_id": 9007199254740993}"#), Ok(Some("9007199254740993".to_owned())));
         for without in [r#"{"event_id": ""}"#, r#"{"event_id": "a\r\nb"}"#, r#"{"event_id": 1.5}"#, "{}", "[{}]", "7"] {
             assert_eq!(id(without), Ok(None), "{without}");
         }
-        assert_eq!(id_of(br#"{"event_id": "web-1"}"#, None).unwrap(), None);
+        assert_eq!(id_of(br#"{"event_id": "web-1"}"#, &[]).unwrap(), None);
+        assert_eq!(id_of(b"7", &[]).unwrap(), None);
+        assert_eq!(id_of(br#"{"meta": {"event_id": "web-1"}}"#, &path).unwrap().as_deref(), Some("web-1"));
+        assert_eq!(id_of(br#"{"event_id": "web-1", "meta": 3}"#, &path).unwrap(), None);
         insta::assert_snapshot!(id("{\"event_id\": 1,}").unwrap_err(), @"trailing comma at line 1 column 16");
     }
 }

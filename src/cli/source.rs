@@ -29,7 +29,7 @@ use serde_json::Value;
 
 use self::records::Records;
 use super::exit::misuse;
-use crate::event::Contract;
+use crate::event::{Contract, ContractField};
 
 const BUFFER_BYTES: usize = 64 * 1024;
 const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
@@ -40,7 +40,7 @@ pub(super) struct EventFile {
     name: String,
     events: Events,
     /// The column that holds the event time, when times are wanted.
-    time_column: Option<String>,
+    time: Option<ContractField>,
     total_bytes: u64,
     read_bytes: Arc<AtomicU64>,
 }
@@ -58,8 +58,8 @@ impl EventFile {
         let read_bytes = Arc::new(AtomicU64::new(0));
         let counted = Counted { file, read_bytes: Arc::clone(&read_bytes) };
         let events = Events::open(counted, format, contract).with_context(|| format!("cannot read {name}"))?;
-        let time_column = wants_time.then(|| time_column.to_owned());
-        Ok(Self { name, events, time_column, total_bytes, read_bytes })
+        let time = contract.field(time_column).filter(|_| wants_time).map(|(_, field)| field.clone());
+        Ok(Self { name, events, time, total_bytes, read_bytes })
     }
 
     /// The size of the file on disk.
@@ -90,10 +90,13 @@ impl EventFile {
 
     /// The time of the event that was read last.
     fn time(&self, event: &[u8]) -> Option<i64> {
-        let column = self.time_column.as_deref()?;
+        let time = self.time.as_ref()?;
         match &self.events {
-            Events::Csv(records) => str::from_utf8(records.cell(column)?).ok()?.parse().ok(),
-            Events::Lines(_) => serde_json::from_slice::<Value>(event).ok()?.get(column)?.as_i64(),
+            Events::Csv(records) => str::from_utf8(records.cell(time.name())?).ok()?.parse().ok(),
+            Events::Lines(_) => match time.value_in(&serde_json::from_slice(event).ok()?)? {
+                Value::String(text) => text.parse().ok(),
+                value => value.as_i64(),
+            },
         }
     }
 }

@@ -67,5 +67,4 @@ pub(crate) use nearest::nearest;
 pub(crate) use problem::{Problem, Problems};
 pub(crate) use risks::risks;
 pub use schema::schema;
-pub(crate) use settings::Settings;
 pub(crate) use source::Source;

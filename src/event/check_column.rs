@@ -19,12 +19,16 @@ pub(super) fn check_columns(fields: &[ContractField], columns: &[ArrayRef], faul
                 faults.add(row, Flaw::new(RejectReason::MissingField, detail));
             }
         }
-        let place = Place { field: field.name(), item: None };
-        if let Shape::List(list) = &rule.shape {
-            check_lists(list, rule, place, column, faults);
-        } else {
-            each_unfit(rule, column, |row, reason, got| faults.add(row, place.unfit(reason, rule, got)));
-        }
+        check_values(rule, Place { field: field.name(), item: None }, column, faults);
+    }
+}
+
+/// Adds the rows whose values a rule does not allow.
+pub(super) fn check_values(rule: &ValueRule, place: Place<'_>, column: &ArrayRef, faults: &mut RowFaults) {
+    if let Shape::List(list) = &rule.shape {
+        check_lists(list, rule, place, column, faults);
+    } else {
+        each_unfit(rule, column, |row, reason, got| faults.add(row, place.unfit(reason, rule, got)));
     }
 }
 

@@ -37,6 +37,11 @@ impl ValueCheck {
         })
     }
 
+    /// Refuses an event that nests so deep.
+    pub(super) fn check_depth(&self, depth: usize) -> Result<(), Flaw> {
+        if depth > self.max_depth { Err(too_deep(self.max_depth)) } else { Ok(()) }
+    }
+
     /// Checks the next value, which is one of the event's own fields or an item of one, passes it and appends it to the
     /// column, if there is one. What was appended of a value that is refused is for the caller to take back.
     #[inline]

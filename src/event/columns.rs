@@ -24,7 +24,7 @@ pub(super) struct Columns {
 /// The gathered events.
 #[derive(Debug)]
 pub(super) struct Gathered {
-    /// One array per property of the contract.
+    /// One array per value of the contract.
     pub(super) columns: Vec<ArrayRef>,
     /// For each row the index of its message.
     pub(super) origin: Vec<u32>,

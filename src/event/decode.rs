@@ -15,6 +15,7 @@ use super::contract::Contract;
 use super::faults::RowFaults;
 use super::frame::{Frame, Frames};
 use super::ipc::{self, Fitted};
+use super::kinds_check::check_kinds;
 use super::payload::{Content, Payload};
 use super::reject::{Flaw, Reject};
 use super::settings::{DecodeSettings, DecoderError};
@@ -186,6 +187,7 @@ impl Decoder {
         outcome: &mut Outcome,
     ) -> Result<(), ArrowError> {
         let (mut faults, mut columns) = (std::mem::take(&mut batch.faults), std::mem::take(&mut batch.columns));
+        check_kinds(&self.contract, &mut columns, &mut faults)?;
         check_columns(self.contract.fields(), &columns, &mut faults);
         if let (Some(times), Some(column)) = (batch.times.take(), columns.get_mut(self.time.index())) {
             *column = times;

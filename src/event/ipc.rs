@@ -13,11 +13,12 @@ use bytes::Bytes;
 
 use super::check_value::Place;
 use super::contract::{Contract, ContractField};
-use super::exact::{self, Lost};
+use super::exact::{self, Exact, Lost};
 use super::faults::RowFaults;
 use super::number::one_zero;
 use super::reject::{Flaw, RejectReason};
 use super::rule::{FieldType, Shape};
+use super::structs::{self, check_structs};
 use super::time_column::TimeColumn;
 use super::unfold::{Room, unfold};
 use super::unpacked;
@@ -66,8 +67,9 @@ pub(super) fn fit(
     room: &mut Room,
 ) -> Result<Fitted, Flaw> {
     let schema = batch.schema_ref();
+    let is_known = |name: &str| contract.field(name).is_some() || contract.has_property(name);
     if contract.is_closed()
-        && let Some(other) = schema.fields().iter().find(|column| contract.field(column.name()).is_none())
+        && let Some(other) = schema.fields().iter().find(|column| !is_known(column.name()))
     {
         let detail = format!("column \"{}\" is not in the contract", other.name());
         return Err(Flaw::new(RejectReason::UnknownField, detail));
@@ -75,6 +77,7 @@ pub(super) fn fit(
     let found: Result<Vec<_>, _> = contract.fields().iter().map(|field| column_of(field, batch)).collect();
     let (found, rows) = (found?, batch.num_rows());
     let (mut times, mut faults) = (None, RowFaults::default());
+    check_structs(contract, batch, room, &mut faults)?;
     let mut columns = Vec::with_capacity(found.len());
     let mut written = Vec::with_capacity(found.len());
     for (index, (field, values)) in contract.fields().iter().zip(found).enumerate() {
@@ -96,7 +99,7 @@ pub(super) fn fit(
             }
             None => {
                 let wanted = field.field_type();
-                let Some(exact) = exact::exact(&plain, &wanted, room)? else {
+                let Some(exact) = exact_of(field, &plain, room)? else {
                     let (name, wanted, found) = (field.name(), wanted.data_type(), values.data_type());
                     return Err(invalid(format!("column \"{name}\": expected {wanted}, got {found}")));
                 };
@@ -108,6 +111,18 @@ pub(super) fn fit(
     }
     let written = RecordBatch::try_from_iter_with_nullable(written).map_err(|error| invalid(error.to_string()))?;
     Ok(Fitted { rows, columns, times, faults, written })
+}
+
+/// The column in the contract's type; `None` when its type holds other kinds of values.
+fn exact_of(field: &ContractField, plain: &ArrayRef, room: &mut Room) -> Result<Option<Exact>, Flaw> {
+    let wanted = field.field_type();
+    match field.written() {
+        Some(written) if *plain.data_type() == DataType::Utf8 => {
+            let values = written.numbers(plain);
+            Ok(Some(Exact { lost: exact::lost(plain, &values, &wanted), values }))
+        }
+        _ => exact::exact(plain, &wanted, room),
+    }
 }
 
 impl Fitted {
@@ -124,8 +139,9 @@ impl Fitted {
 pub(crate) fn stream_of(contract: &Contract, rows: &RecordBatch) -> Result<Bytes, ArrowError> {
     let mut room = Room::of_a_message();
     let columns = contract.fields().iter().map(|field| {
-        let values = match rows.column_by_name(field.name()) {
-            Some(values) => unfold(values, &mut room).unwrap_or_else(|_| Arc::clone(values)),
+        let below = || structs::below(rows, field).ok().flatten();
+        let values = match rows.column_by_name(field.name()).cloned().or_else(below) {
+            Some(values) => unfold(&values, &mut room).unwrap_or(values),
             None => new_null_array(&field.field_type().data_type(), rows.num_rows()),
         };
         (field.name(), values, true)
@@ -169,9 +185,13 @@ fn column_of(field: &ContractField, batch: &RecordBatch) -> Result<Option<ArrayR
     let columns = batch.schema_ref().fields().iter().zip(batch.columns());
     let mut named = columns.filter(|(column, _)| column.name() == name).map(|(_, values)| values);
     let (found, repeated) = (named.next(), named.next().is_some());
+    let found = match found {
+        None if field.path() != [name] => structs::below(batch, field)?,
+        found => found.cloned(),
+    };
     match found {
         _ if repeated => Err(invalid(format!("column \"{name}\" appears twice"))),
-        Some(values) if *values.data_type() != DataType::Null => Ok(Some(Arc::clone(values))),
+        Some(values) if *values.data_type() != DataType::Null => Ok(Some(values)),
         Some(_) if !field.is_required() || field.is_nullable() => Ok(None),
         Some(_) => Err(invalid(format!("column \"{name}\" is required and null in all rows"))),
         None if !field.is_required() => Ok(None),

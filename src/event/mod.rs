@@ -46,8 +46,16 @@ mod frame;
 mod ipc;
 mod key;
 #[cfg(test)]
+mod kinds;
+mod kinds_check;
+mod member_text;
+#[cfg(test)]
 mod naive;
+#[cfg(test)]
+mod nested;
+mod nested_check;
 mod number;
+mod object_rows;
 mod partitions;
 mod payload;
 mod plain_run;
@@ -56,10 +64,13 @@ mod random_events;
 mod reject;
 mod rule;
 mod scan;
+#[cfg(test)]
+mod schema_model;
 mod seen;
 mod settings;
 #[cfg(test)]
 mod speed;
+mod structs;
 mod surrogates;
 #[cfg(test)]
 mod testing;
@@ -71,13 +82,15 @@ mod two_pass;
 mod unfold;
 mod unpacked;
 mod watermark;
+mod written;
 
 pub use check::Limits;
-pub(crate) use check::ObjectCheck;
 pub use contract::{Contract, ContractField};
 pub use decode::{Decoded, Decoder};
 pub(crate) use ipc::stream_of;
+pub(crate) use member_text::{MemberText, order, quoted};
 pub(crate) use number::{finite, finite_rows, has_floats, one_zero};
+pub(crate) use object_rows::ObjectRows;
 pub(crate) use partitions::{PartitionedWatermark, SavedPartition, SavedWatermark, TooManyPartitions};
 pub use payload::{Content, Payload};
 pub(crate) use reject::RejectReason;

@@ -9,7 +9,7 @@ use arrow::datatypes::{Float64Type, Int64Type, TimestampMicrosecondType};
 use proptest::prelude::*;
 use serde_json::Value;
 
-use super::testing::{Message, PUBLISHED, arrow, is_json, json};
+use super::testing::{Message, PUBLISHED, arrow, is_json_by_its_grammar, json};
 use super::{Contract, DecodeSettings, Decoder};
 
 const CONTRACT: &str = r#"{"type": "object", "properties": {
@@ -87,7 +87,7 @@ fn expect(content: &Content) -> (Vec<Row>, u64) {
         Content::Lines(events) => events.iter().map(|event| accepts_event(event)).collect(),
         Content::Array(events) => {
             // Broken syntax takes the rest of an array along, as one reject.
-            let readable = events.iter().take_while(|event| is_json(event)).count();
+            let readable = events.iter().take_while(|event| is_json_by_its_grammar(event)).count();
             let mut outcomes: Vec<_> = events[..readable].iter().map(|event| accepts_event(event)).collect();
             outcomes.extend((readable < events.len()).then_some(None));
             outcomes

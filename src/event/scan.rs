@@ -197,13 +197,38 @@ impl<'a> Scanner<'a> {
     }
 
     fn key(&mut self) -> Result<(), SyntaxError> {
-        self.string()?;
+        self.skip_string()?;
         self.expect(b':', "`:`")
+    }
+
+    /// Passes a string that nobody wants. Half a surrogate pair is not text, but JSON by its grammar: where it is not read it
+    /// costs nothing.
+    fn skip_string(&mut self) -> Result<(), SyntaxError> {
+        self.expect(b'"', "a string")?;
+        loop {
+            self.at += plain_run(self.rest());
+            match self.bytes.get(self.at) {
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                Some(b'\\') => {
+                    self.at += 1;
+                    match self.rest() {
+                        [b'u', a, b, c, d, ..] if [a, b, c, d].iter().all(|digit| digit.is_ascii_hexdigit()) => {
+                            self.at += 5
+                        }
+                        _ => self.escape()?,
+                    }
+                }
+                _ => return Err(self.error("the end of a string")),
+            }
+        }
     }
 
     fn scalar(&mut self) -> Result<(), SyntaxError> {
         match self.peek() {
-            Some(b'"') => self.string().map(drop),
+            Some(b'"') => self.skip_string(),
             Some(b'-' | b'0'..=b'9') => self.skip_number(),
             Some(b't') => self.literal("true"),
             Some(b'f') => self.literal("false"),
@@ -313,7 +338,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::event::testing::is_json;
+    use crate::event::testing::is_json_by_its_grammar;
 
     fn skips(text: &[u8], most: usize) -> Result<(), SkipError> {
         let mut scanner = Scanner::new(text);
@@ -391,7 +416,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(4096))]
         #[test]
         fn the_grammar_agrees_with_serde_json(text in almost_json()) {
-            prop_assert_eq!(skips(text.as_bytes(), 100).is_ok(), is_json(&text), "{:?}", text);
+            prop_assert_eq!(skips(text.as_bytes(), 100).is_ok(), is_json_by_its_grammar(&text), "{:?}", text);
         }
     }
 }

@@ -2,22 +2,13 @@
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-use arrow::compute::concat_batches;
-use arrow::datatypes::SchemaRef;
-use arrow::error::ArrowError;
-use arrow_json::ReaderBuilder;
-
 use super::bad_rows::BadRows;
 use super::error::ReferenceError;
 use super::load::Loaded;
-use super::place::{Places, without};
-use crate::event::{Contract, Limits, ObjectCheck, RejectReason, without_surrogate_pairs};
+use super::place::Places;
+use crate::event::{Contract, Limits, ObjectRows, RejectReason};
 
-/// Rows that are decoded at a time.
-const BATCH_ROWS: usize = 16 * 1024;
-
-/// Levels of nesting that a row may have, in fields that the contract doesn't have.
+/// Levels of nesting that a row may have.
 const MAX_DEPTH: usize = 16;
 
 /// Checks each row and turns those that keep the contract into its columns.
@@ -29,10 +20,11 @@ pub(super) fn columns(
     mut bad_rows: BadRows,
 ) -> Result<Loaded, ReferenceError> {
     let limits = Limits { max_event_bytes: usize::MAX, max_depth: MAX_DEPTH };
-    let mut check = ObjectCheck::new(Arc::clone(contract), limits)?;
+    let mut kept = ObjectRows::new(Arc::clone(contract), limits)?;
     let mut broken = Vec::new();
     for (row, object) in rows.iter().enumerate() {
-        let Err(flaw) = check.check(object.as_ref()) else { continue };
+        kept.flush_if_full()?;
+        let Err(flaw) = kept.push(object.as_ref()) else { continue };
         let error =
             || ReferenceError::Row { origin: origin.to_owned(), place: places.of(row), reason: flaw.to_string() };
         if flaw.reason == RejectReason::InvalidJson && places.may_be_cut() {
@@ -41,28 +33,8 @@ pub(super) fn columns(
         bad_rows.add(error)?;
         broken.push(row);
     }
-    if broken.is_empty() {
-        return Ok(Loaded { batch: decode(contract.schema(), rows)?, places, bad_rows });
-    }
-    let batch = decode(contract.schema(), &without(rows, &broken))?;
-    Ok(Loaded { batch, places: places.without(&broken), bad_rows })
-}
-
-/// JSON objects as columns of a schema that they are known to fit.
-pub(super) fn decode(schema: &SchemaRef, rows: &[impl AsRef<[u8]>]) -> Result<RecordBatch, ArrowError> {
-    let mut decoder = ReaderBuilder::new(Arc::clone(schema)).with_batch_size(BATCH_ROWS).build_decoder()?;
-    let mut batches = Vec::new();
-    for rows in rows.chunks(BATCH_ROWS) {
-        for row in rows {
-            let (row, before) = (without_surrogate_pairs(row.as_ref()), decoder.len());
-            let read = decoder.decode(&row)?;
-            if read != row.len() || decoder.len() != before + 1 || decoder.has_partial_record() {
-                return Err(ArrowError::JsonError(format!("{read} of {} bytes were read as one object", row.len())));
-            }
-        }
-        batches.extend(decoder.flush()?);
-    }
-    concat_batches(schema, &batches)
+    let places = if broken.is_empty() { places } else { places.without(&broken) };
+    Ok(Loaded { batch: kept.finish()?, places, bad_rows })
 }
 
 #[cfg(test)]
@@ -79,12 +51,17 @@ mod tests {
     }
 
     #[test]
-    fn rows_become_the_contracts_columns_whatever_their_number() {
-        let rows: Vec<String> =
-            (1..=BATCH_ROWS * 2 + 1).map(|id| format!("{{\"id\": {id}, \"other\": [1]}}")).collect();
-        let batch = columns("items.jsonl", &contract(), &rows, Places::Rows, BadRows::refused()).unwrap().batch;
-        assert_eq!((batch.num_rows(), batch.num_columns()), (rows.len(), 3));
-        assert_eq!(batch.column(0).as_primitive::<Int64Type>().value(BATCH_ROWS), BATCH_ROWS as i64 + 1);
+    fn values_in_objects_become_columns() {
+        let text = r#"{"type": "object", "required": ["id"], "properties": {"id": {"type": "integer"}, "shop": {
+            "type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}}}}"#;
+        let contract = Arc::new(Contract::parse(text).unwrap());
+        let rows = [r#"{"id": 1, "shop": {"name": "a"}}"#, r#"{"id": 2}"#, r#"{"id": 3, "shop": {}}"#];
+        let read = |rows: &[&str]| columns("shops.jsonl", &contract, rows, Places::Rows, BadRows::refused());
+        let batch = read(&rows[..2]).unwrap().batch;
+        assert_eq!(batch.schema().field(1).name(), "shop.name");
+        assert_eq!(batch.column(1).as_string::<i32>().iter().collect::<Vec<_>>(), [Some("a"), None]);
+        let refused = "shops.jsonl, row 3: field \"shop.name\" is required and missing";
+        assert_eq!(read(&rows).err().unwrap().to_string(), refused);
     }
 
     /// A name of a Japanese customer was read as another one, where its file had been written with escapes.

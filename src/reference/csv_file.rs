@@ -16,7 +16,7 @@ use super::error::ReferenceError;
 use super::load::{Loaded, Reading};
 use super::place::Places;
 use super::{contracted, infer};
-use crate::event::{Contract, FieldType};
+use crate::event::{self, Contract, FieldType, MemberText, order};
 
 pub(super) fn load(reading: &Reading<'_>, content: &[u8], bad_rows: BadRows) -> Result<Loaded, ReferenceError> {
     let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
@@ -53,10 +53,20 @@ enum Rows {
     Texts(Vec<StringBuilder>),
     /// The objects that the records stand for.
     Objects {
-        /// Per column its name as JSON and its type, unless the contract doesn't have it.
-        columns: Vec<Option<(String, FieldType)>>,
+        /// The columns that the contract has, those of one object next to each other.
+        columns: Vec<Known>,
         objects: Vec<Vec<u8>>,
     },
+}
+
+/// A column of the contract.
+struct Known {
+    /// Where it stands in a record.
+    at: usize,
+    path: Vec<String>,
+    /// Its property's name as JSON with a colon.
+    key: Vec<u8>,
+    field_type: FieldType,
 }
 
 impl Rows {
@@ -64,7 +74,11 @@ impl Rows {
         let Some(contract) = reading.contract else {
             return Ok(Self::Texts(header.iter().map(|_| StringBuilder::new()).collect()));
         };
-        let columns = header.iter().map(|name| column(reading, contract, name)).collect::<Result<_, _>>()?;
+        let columns = header.iter().enumerate().map(|(at, name)| column(reading, contract, at, name));
+        let mut columns: Vec<Option<Known>> = columns.collect::<Result<_, _>>()?;
+        columns.retain(Option::is_some);
+        let order = order(columns.iter().flatten().map(|column| column.path.as_slice()));
+        let columns = order.into_iter().filter_map(|at| columns.get_mut(at)?.take()).collect();
         Ok(Self::Objects { columns, objects: Vec::new() })
     }
 
@@ -77,15 +91,17 @@ impl Rows {
             }
             Self::Objects { columns, objects } => {
                 let mut object = Vec::with_capacity(record.as_slice().len() * 2);
-                for (column, field) in columns.iter().zip(record) {
-                    if let (Some((name, field_type)), false) = (column, field.is_empty()) {
-                        object.push(if object.is_empty() { b'{' } else { b',' });
-                        object.extend_from_slice(name.as_bytes());
-                        object.push(b':');
-                        object.extend_from_slice(json(field, field_type).as_bytes());
+                object.push(b'{');
+                let mut members = MemberText::default();
+                for column in columns.iter() {
+                    let field = record.get(column.at).unwrap_or_default();
+                    if !field.is_empty() {
+                        let above = column.path.split_last().map_or(&[][..], |(_, above)| above);
+                        members.key(above, &column.key, &mut object);
+                        object.extend_from_slice(json(field, &column.field_type).as_bytes());
                     }
                 }
-                object.extend_from_slice(if object.is_empty() { b"{}" } else { b"}" });
+                members.end(&mut object);
                 objects.push(object);
             }
         }
@@ -114,14 +130,18 @@ impl Rows {
     }
 }
 
-/// A column's name as JSON and its type by the contract.
+/// The contract's column of a name.
 fn column(
     reading: &Reading<'_>,
     contract: &Arc<Contract>,
+    at: usize,
     name: &str,
-) -> Result<Option<(String, FieldType)>, ReferenceError> {
+) -> Result<Option<Known>, ReferenceError> {
     match contract.field(name) {
-        Some((_, field)) => Ok(Some((quoted(name), field.field_type()))),
+        Some((_, field)) => {
+            let key = event::quoted(field.path().last().map_or("", String::as_str));
+            Ok(Some(Known { at, path: field.path().to_vec(), key, field_type: field.field_type() }))
+        }
         None if contract.is_closed() => {
             Err(refuse(reading, 1, &format!("column {name:?} is not in the contract: remove it, or add it there")))
         }

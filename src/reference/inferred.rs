@@ -9,14 +9,20 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch};
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::compute::concat_batches;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::error::ArrowError;
+use arrow_json::ReaderBuilder;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
-use super::contracted::decode;
 use super::error::ReferenceError;
 use super::infer::dates_and_times;
 use super::place::Places;
+use crate::event::without_surrogate_pairs;
+
+/// Rows that are decoded at a time.
+const BATCH_ROWS: usize = 16 * 1024;
 
 /// What a value is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -227,6 +233,23 @@ impl fmt::Display for Kind {
     }
 }
 
+/// JSON objects as columns of a schema that they are known to fit.
+fn decode(schema: &SchemaRef, rows: &[impl AsRef<[u8]>]) -> Result<RecordBatch, ArrowError> {
+    let mut decoder = ReaderBuilder::new(Arc::clone(schema)).with_batch_size(BATCH_ROWS).build_decoder()?;
+    let mut batches = Vec::new();
+    for rows in rows.chunks(BATCH_ROWS) {
+        for row in rows {
+            let (row, before) = (without_surrogate_pairs(row.as_ref()), decoder.len());
+            let read = decoder.decode(&row)?;
+            if read != row.len() || decoder.len() != before + 1 || decoder.has_partial_record() {
+                return Err(ArrowError::JsonError(format!("{read} of {} bytes were read as one object", row.len())));
+            }
+        }
+        batches.extend(decoder.flush()?);
+    }
+    concat_batches(schema, &batches)
+}
+
 #[cfg(test)]
 mod tests {
     use arrow::util::pretty::pretty_format_batches;
@@ -236,6 +259,15 @@ mod tests {
 
     fn error(rows: &[&str]) -> String {
         columns("items.jsonl", rows, &Places::Rows).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn rows_become_columns_whatever_their_number() {
+        let rows: Vec<String> = (0..=BATCH_ROWS * 2).map(|id| format!("{{\"id\": {id}}}")).collect();
+        let batch = columns("items.jsonl", &rows, &Places::Rows).unwrap();
+        assert_eq!(batch.num_rows(), rows.len());
+        let last = batch.column(0).as_primitive::<arrow::datatypes::Int64Type>().value(BATCH_ROWS * 2);
+        assert_eq!(last, BATCH_ROWS as i64 * 2);
     }
 
     #[test]

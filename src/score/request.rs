@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 
 use super::job::{Group, ItemIds, write_json_value};
 use super::request_time::{RequestTime, time_type};
-use crate::event::{Contract, FieldType, Limits, ObjectCheck, one_zero, without_surrogate_pairs};
+use crate::event::{Contract, FieldType, Limits, ObjectRows};
 use crate::fault::{Judged, Judgement};
 use crate::time::EventTime;
 
@@ -26,7 +26,7 @@ const CONTEXT: &str = "context";
 /// Reads requests that keep a contract.
 pub struct RequestDecoder {
     contract: Arc<Contract>,
-    check: ObjectCheck,
+    rows: ObjectRows,
     time: RequestTime,
     user: Option<String>,
     max_items: usize,
@@ -104,8 +104,8 @@ impl RequestDecoder {
         });
         let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
         let limits = Limits { max_event_bytes: 1 << 20, ..Limits::default() };
-        let check = ObjectCheck::new(Arc::clone(&contract), limits)?;
-        Ok(Self { contract, check, time, user: user.map(str::to_owned), max_items, schema })
+        let rows = ObjectRows::new(Arc::clone(&contract), limits)?;
+        Ok(Self { contract, rows, time, user: user.map(str::to_owned), max_items, schema })
     }
 
     /// Columns of the rows.
@@ -115,23 +115,16 @@ impl RequestDecoder {
 
     /// Reads requests that arrived at a moment of the clock; one that cannot be read does not take others along.
     pub fn decode(&mut self, payloads: &[bytes::Bytes], arrived: EventTime) -> Result<DecodedRequests, RequestError> {
-        let mut columns = arrow_json::ReaderBuilder::new(Arc::clone(self.contract.schema()))
-            .with_batch_size(payloads.len().max(1))
-            .build_decoder()?;
         let (mut readable, mut refused) = (Vec::new(), Vec::new());
         for (index, payload) in payloads.iter().enumerate() {
-            match self.flatten(payload).and_then(|flat| {
-                let flaw = self.check.check(&flat);
-                flaw.map(|()| flat).map_err(|flaw| flaw.to_string())
-            }) {
-                Ok(flat) => {
-                    columns.decode(&without_surrogate_pairs(&flat))?;
-                    readable.push(index);
-                }
+            self.rows.flush_if_full()?;
+            let flat = self.flatten(payload);
+            match flat.and_then(|flat| self.rows.push(&flat).map_err(|flaw| flaw.to_string())) {
+                Ok(()) => readable.push(index),
                 Err(reason) => refused.push((index, reason)),
             }
         }
-        let requests = columns.flush()?.unwrap_or_else(|| RecordBatch::new_empty(Arc::clone(self.contract.schema())));
+        let requests = self.rows.finish()?;
         let times = self.times(&requests)?;
         let flaw = |time: Option<i64>| time.and_then(|time| self.time.flaw(EventTime(time), arrived));
         let flaws: Vec<Option<String>> = times.iter().flatten().map(flaw).collect();
@@ -160,7 +153,7 @@ impl RequestDecoder {
     fn flatten(&self, payload: &[u8]) -> Result<Vec<u8>, String> {
         let mut request: BTreeMap<String, &RawValue> =
             serde_json::from_slice(payload).map_err(|error| format!("the request is no JSON object: {error}"))?;
-        if self.contract.field(CONTEXT).is_none()
+        if !self.contract.has_property(CONTEXT)
             && let Some(context) = request.remove(CONTEXT)
         {
             let context: BTreeMap<String, &RawValue> =
@@ -213,7 +206,7 @@ impl RequestDecoder {
             .map(|(field, column)| match (times, field.name()) {
                 (_, name) if name == ITEMS => Ok(Arc::clone(&items)),
                 (Some(times), name) if *name == self.time.column => take(times, &owner, None),
-                _ => one_zero(take(column, &owner, None)?),
+                _ => take(column, &owner, None),
             })
             .collect();
         let rows = RecordBatch::try_new(Arc::clone(&self.schema), columns?)?;

@@ -23,6 +23,7 @@ mod each;
 mod evaluate;
 mod functions;
 mod glance;
+mod leaves;
 mod normal;
 mod place;
 mod planner;

@@ -22,6 +22,7 @@ use futures::executor::block_on;
 use super::checked::{check_constants, checked};
 use super::choices::Choices;
 use super::functions;
+use super::leaves::Leaves;
 use super::shape::{MAX_NESTED_WITH, Shape};
 use super::sums::check_sums;
 use super::zero::with_one_zero;
@@ -91,11 +92,28 @@ impl Planner {
         self.plan_statement(self.parse(sql)?)
     }
 
-    /// Parses one statement.
+    /// Parses one statement, with the columns that stand for values in objects.
     pub(crate) fn parse(&self, sql: &str) -> Result<Statement, PlanError> {
         check_shape(sql)?;
         let state = self.context.state();
-        Ok(state.sql_to_statement(sql, &state.config_options().sql_parser.dialect)?)
+        let mut statement = state.sql_to_statement(sql, &state.config_options().sql_parser.dialect)?;
+        if let Statement::Statement(statement) = &mut statement
+            && sql.contains('[')
+        {
+            let relations = self.catalog().map(|catalog| catalog.table_names()).unwrap_or_default();
+            let schemas: Vec<_> = relations.iter().filter_map(|relation| self.schema_of(relation)).collect();
+            Leaves::of(schemas.iter().map(Arc::as_ref)).take(statement.as_mut())?;
+        }
+        Ok(statement)
+    }
+
+    /// Parses and type-checks an expression.
+    fn parse_expression(&self, sql: &str, schema: &DFSchema) -> Result<Expr, PlanError> {
+        check_shape(sql)?;
+        let state = self.context.state();
+        let mut expression = state.sql_to_expr_with_alias(sql, &state.config_options().sql_parser.dialect)?;
+        Leaves::of([schema.as_arrow()]).take(&mut expression)?;
+        Ok(state.create_logical_expr_from_sql_expr(expression, schema)?)
     }
 
     /// Type-checks a statement.
@@ -138,15 +156,14 @@ impl Planner {
 
     /// The select in DataFusion's own words, independent of white space and comments; what fingerprints are made of.
     pub fn canonical(&self, sql: &str) -> Result<String, PlanError> {
-        check_shape(sql)?;
-        Ok(block_on(self.context.state().create_logical_plan(sql))?.display_indent().to_string())
+        let statement = self.parse(sql)?;
+        Ok(block_on(self.context.state().statement_to_plan(statement))?.display_indent().to_string())
     }
 
     /// An expression over columns of `schema`, such as the condition that makes an event worth scoring.
     pub fn expression(&self, sql: &str, schema: &Schema) -> Result<Arc<dyn PhysicalExpr>, PlanError> {
-        check_shape(sql)?;
         let schema = DFSchema::try_from(schema.clone())?;
-        let expression = self.context.state().create_logical_expr(sql, &schema)?;
+        let expression = self.parse_expression(sql, &schema)?;
         self.physical(&expression, &schema)
     }
 
@@ -157,9 +174,8 @@ impl Planner {
         sql: &str,
         schema: &Schema,
     ) -> Result<Arc<dyn PhysicalExpr>, PlanError> {
-        check_shape(sql)?;
         let schema = DFSchema::try_from(schema.clone())?;
-        let expression = self.context.state().create_logical_expr(sql, &schema)?;
+        let expression = self.parse_expression(sql, &schema)?;
         self.choices.check_expression(relation, &expression)?;
         self.physical(&expression, &schema)
     }

@@ -48,17 +48,20 @@ impl Told {
             // It is going to be refused.
             Err(_) => Vec::new(),
         };
-        let time = |value: &Value| match value {
-            Value::Number(number) => Some(number.as_i64()?.saturating_mul(settings.time_unit.micros())),
-            Value::String(text) => micros(text).ok(),
+        let in_micros = |units: i64| Some(units.saturating_mul(settings.time_unit.micros()));
+        let time = |value: Value| match value {
+            Value::Number(number) => in_micros(number.as_i64()?),
+            Value::String(text) => micros(&text).ok().or_else(|| in_micros(text.parse().ok()?)),
             _ => None,
         };
-        let times = events.iter().filter_map(|event| time(event.get(&settings.time_column)?));
-        let received = settings.received_column.as_ref();
+        let field = |column: &str| stream.contract.field(column).map(|(_, field)| field);
+        let own = field(&settings.time_column);
+        let times = events.iter().filter_map(|event| time(own?.value_in(event)?));
+        let received = settings.received_column.as_deref().and_then(field);
         Self {
             least: times.filter(|time| *time >= settings.earliest_micros).min(),
             says_received: received.is_some_and(|column| {
-                events.iter().filter_map(|event| event.get(column)).any(|value| !value.is_null())
+                events.iter().filter_map(|event| column.value_in(event)).any(|value| !value.is_null())
             }),
         }
     }

@@ -6,24 +6,25 @@
 use std::io::{self, Read, Write};
 
 use csv::ByteRecord;
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::BUFFER_BYTES;
-use crate::event::{Contract, ContractField, FieldType};
+use crate::event::{Contract, ContractField, FieldType, MemberText, order, quoted};
 
 /// The records of a CSV file.
 pub(super) struct Records<R> {
     reader: csv::Reader<R>,
     columns: Vec<Column>,
+    /// In which order the columns are written, so that those of one object are next to each other.
+    order: Vec<usize>,
     record: ByteRecord,
     /// Whether `record` is an event that was read to look for a header and has not been returned.
     holds_event: bool,
 }
 
 impl<R: Read> Records<R> {
-    /// The first record is a header when each of its cells names a property of the contract; without a header the
-    /// columns are the contract's properties in their order.
+    /// The first record is a header when each of its cells names a column of the contract; without a header the
+    /// columns are the contract's in their order.
     pub(super) fn open(content: R, contract: &Contract) -> io::Result<Self> {
         let mut builder = csv::ReaderBuilder::new();
         builder.has_headers(false).flexible(true).buffer_capacity(BUFFER_BYTES);
@@ -34,7 +35,8 @@ impl<R: Read> Records<R> {
         let header: Option<Vec<Column>> = record.iter().map(named).collect();
         let holds_event = found && header.is_none();
         let columns = header.unwrap_or_else(|| contract.fields().iter().map(Column::new).collect());
-        Ok(Self { reader, columns, record, holds_event })
+        let order = order(columns.iter().map(|column| column.path.as_slice()));
+        Ok(Self { reader, columns, order, record, holds_event })
     }
 
     /// Appends the next record to `out`, which is empty, as an object; false at the end.
@@ -45,25 +47,24 @@ impl<R: Read> Records<R> {
             return Ok(false);
         }
         out.push(b'{');
-        for (index, cell) in self.record.iter().enumerate() {
-            let column = self.columns.get(index);
-            if cell.is_empty() && column.is_some_and(|column| column.kind == Kind::Number) {
+        let mut members = MemberText::default();
+        for column in self.order.iter().filter_map(|at| Some((self.columns.get(*at)?, self.record.get(*at)?))) {
+            let (column, cell) = column;
+            if cell.is_empty() && column.kind == Kind::Number {
                 continue;
             }
-            if out.len() > 1 {
-                out.push(b',');
-            }
-            match column {
-                Some(column) => out.extend_from_slice(&column.key),
-                None => write!(out, "\"column_{}\":", index + 1)?,
-            }
-            if column.is_some_and(|column| column.kind.is_written_as(cell)) {
+            members.key(column.above(), &column.key, out);
+            if column.kind.is_written_as(cell) {
                 out.extend_from_slice(cell);
             } else {
                 write_text(cell, out)?;
             }
         }
-        out.push(b'}');
+        for (index, cell) in self.record.iter().enumerate().skip(self.columns.len()) {
+            members.key(&[], &quoted(&format!("column_{}", index + 1)), out);
+            write_text(cell, out)?;
+        }
+        members.end(out);
         Ok(true)
     }
 
@@ -75,7 +76,9 @@ impl<R: Read> Records<R> {
 
 struct Column {
     name: String,
-    /// The name as the key of a JSON object, with its colon.
+    /// The names that lead to its property.
+    path: Vec<String>,
+    /// The property's name as the key of a JSON object, with its colon.
     key: Vec<u8>,
     kind: Kind,
 }
@@ -88,7 +91,13 @@ impl Column {
             FieldType::Boolean => Kind::Boolean,
             FieldType::List(_) => Kind::List,
         };
-        Self { name: field.name().to_owned(), key: format!("{}:", Value::from(field.name())).into_bytes(), kind }
+        let key = quoted(field.path().last().map_or("", String::as_str));
+        Self { name: field.name().to_owned(), path: field.path().to_vec(), key, kind }
+    }
+
+    /// The names of the objects that it stands in.
+    fn above(&self) -> &[String] {
+        self.path.split_last().map_or(&[], |(_, above)| above)
     }
 }
 
@@ -148,7 +157,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::event::{Limits, ObjectCheck, RejectReason};
+    use crate::event::{Limits, ObjectRows, RejectReason};
 
     const CONTRACT: &str = r#"{"type": "object", "properties": {
         "id": {"type": "integer"},
@@ -197,6 +206,19 @@ mod tests {
     }
 
     #[test]
+    fn columns_of_one_object_are_written_as_one_object() {
+        let contract = r#"{"type": "object", "properties": {"id": {"type": "integer"}, "cart": {"type": "object",
+            "properties": {"total": {"type": "number"}, "note": {"type": "string", "x-column": "remark"}}}}}"#;
+        let contract = Contract::parse(contract).expect("a contract");
+        let mut records = Records::open(&b"cart.total,id,remark\n9.5,1,a\n,2,b\n"[..], &contract).expect("records");
+        for expected in [r#"{"cart":{"total":9.5,"note":"a"},"id":1}"#, r#"{"cart":{"note":"b"},"id":2}"#] {
+            let mut out = Vec::new();
+            assert!(records.next_event(&mut out).expect("an event"));
+            assert_eq!(String::from_utf8(out).expect("text"), expected);
+        }
+    }
+
+    #[test]
     fn a_first_record_with_an_unknown_name_is_an_event() {
         let expected = [r#"{"id":"id","price":"prize"}"#, r#"{"id":1,"price":2}"#];
         assert_eq!(texts("id,prize\n1,2\n"), expected);
@@ -218,7 +240,7 @@ mod tests {
     #[test]
     fn a_bad_cell_becomes_an_event_that_is_refused() {
         use RejectReason::{InvalidJson, NotFinite, WrongType};
-        let mut check = ObjectCheck::new(Arc::new(contract()), Limits::default()).expect("a check");
+        let mut rows = ObjectRows::new(Arc::new(contract()), Limits::default()).expect("a check");
         let cases: [(&[u8], &[u8], RejectReason); 12] = [
             (b"id\n12a", br#"{"id":"12a"}"#, WrongType),
             (b"id\n 12", br#"{"id":" 12"}"#, WrongType),
@@ -237,7 +259,7 @@ mod tests {
             let events = events(csv);
             let shown = csv.escape_ascii();
             assert_eq!(events, [expected], "{shown}");
-            assert_eq!(check.check(&events[0]).map_err(|flaw| flaw.reason), Err(reason), "{shown}");
+            assert_eq!(rows.push(&events[0]).map_err(|flaw| flaw.reason), Err(reason), "{shown}");
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Assembly, in_sql};
 use crate::bus::Subject;
 use crate::config::folder::SqlFile;
-use crate::config::nearest::did_you_mean;
+use crate::config::nearest::{nearest, question};
 use crate::config::table::Table;
 use crate::feature::{LivePlan, TableText};
 use crate::history::History;
@@ -183,13 +183,26 @@ impl Assembly<'_> {
     /// The planner lists the columns that there are; the one that was meant is among them.
     pub(super) fn with_nearest_column(&self, error: PlanError) -> PlanError {
         let unknown = error.message.split_once("No field named ").map(|(_, rest)| rest);
-        let unknown = unknown.and_then(|rest| rest.split(['.', ' ']).find(|part| !part.is_empty()));
+        let unknown = unknown
+            .and_then(|rest| rest.split([' ', ',']).next())
+            .map(|name| name.trim_end_matches('.').replace('"', ""));
         let Some(unknown) = unknown.filter(|_| error.suggestion.is_none()) else { return error };
-        let columns = self.schemas.iter().flat_map(|schema| schema.fields().iter().map(|field| field.name().as_str()));
-        match did_you_mean(unknown.trim_matches('"'), columns) {
-            Some(question) => error.suggest(question),
+        let columns =
+            || self.schemas.iter().flat_map(|schema| schema.fields().iter().map(|field| field.name().as_str()));
+        let column = unknown.rsplit_once('.').map_or(unknown.as_str(), |(_, column)| column);
+        match nearest(&unknown, columns()).or_else(|| nearest(column, columns())) {
+            Some(meant) => error.suggest(question(&in_sql_text(meant))),
             None => error,
         }
+    }
+}
+
+/// A column as SQL has it: in quotes unless it is a plain name in lower case.
+fn in_sql_text(column: &str) -> String {
+    let is_plain = |letter: char| letter == '_' || letter.is_ascii_lowercase() || letter.is_ascii_digit();
+    match column.chars().all(is_plain) && !column.starts_with(|first: char| first.is_ascii_digit()) {
+        true => column.to_owned(),
+        false => format!("\"{}\"", column.replace('"', "\"\"")),
     }
 }
 

@@ -29,10 +29,10 @@ pub(super) struct Member<'a> {
     pub(super) node: Node<'a>,
 }
 
-/// Reads a whole document. Nested deeper than 32 levels it is refused: no contract needs it, and reading is recursive.
+/// Reads a whole document. Nested deeper than 64 levels it is refused: no contract needs it, and reading is recursive.
 pub(super) fn parse(text: &str) -> Result<Node<'_>, SyntaxError> {
     let mut scanner = Scanner::new(text.as_bytes());
-    let root = node(&mut scanner, 32)?;
+    let root = node(&mut scanner, 64)?;
     match scanner.peek() {
         None => Ok(root),
         Some(_) => Err(scanner.error("the end of the document")),
@@ -43,7 +43,7 @@ fn node<'a>(scanner: &mut Scanner<'a>, levels: usize) -> Result<Node<'a>, Syntax
     let first = scanner.peek();
     let offset = scanner.offset();
     if levels == 0 {
-        return Err(scanner.error("at most 32 levels"));
+        return Err(scanner.error("at most 64 levels"));
     }
     let value = match first {
         Some(b'{') => Value::Object(members(scanner, levels)?),
@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn deep_documents_are_refused_not_overflowed() {
-        assert!(parse(&("[".repeat(31) + &"]".repeat(31))).is_ok());
+        assert!(parse(&("[".repeat(63) + &"]".repeat(63))).is_ok());
         assert!(parse(&"[".repeat(100_000)).is_err());
     }
 }

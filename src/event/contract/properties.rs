@@ -1,346 +1,110 @@
-//! One property of a contract: its keywords become a rule for its values.
+//! One property of a contract: a value with its rule, or an object.
 
 use super::document::{Member, Node, Value};
-use super::kind::{self, Kind};
-use super::problem::did_you_mean;
-use super::reading::{ANNOTATIONS, Reader};
-use crate::event::rule::{Bound, IntegerRule, ListRule, NumberRule, Shape, TextRule, ValueRule};
-use crate::event::token::Number;
+use super::kind::Kind;
+use super::objects::{MOST_LEVELS, ObjectPart, Part};
+use super::reading::Reader;
+use super::references::Declared;
 
-impl Reader<'_> {
-    /// The rule for a property's values; `None` after reporting why there is none.
-    pub(super) fn property(&mut self, name: &str, node: &Node<'_>) -> Option<ValueRule> {
-        let members = self.object(node, &format!("property \"{name}\""))?;
-        let mut property = Property { name, reader: self, members };
-        let (kind, nullable) = property.kind(node.offset)?;
-        property.check_keywords(kind);
-        let choice = property.choice(kind, nullable);
-        let shape = match kind {
-            Kind::Integer => Shape::Integer(property.integer(&choice)),
-            Kind::Number => Shape::Number(property.number(&choice)),
-            Kind::Text => Shape::Text(property.text(&choice)),
-            Kind::DateTime => Shape::DateTime,
-            Kind::Boolean => Shape::Boolean(choice.booleans()),
-            Kind::List => Shape::List(property.list(node.offset)?),
-        };
-        // An enumeration without null excludes it, whatever the type says: that is JSON Schema's meaning.
-        Some(ValueRule { shape, nullable: nullable && choice.has_null })
+impl<'d> Reader<'d> {
+    /// What a property is, whose object is on this level; `None` after reporting why it can't be told.
+    pub(super) fn property(&mut self, name: &str, level: usize, node: &'d Node<'d>) -> Option<Part> {
+        let open = self.open.len();
+        let part = if self.takes_one_more() { self.part(name, level, node) } else { None };
+        self.open.truncate(open);
+        part
     }
-}
 
-/// The values that `enum` and `const` leave, all of the property's kind; empty when there are no such keywords.
-#[derive(Debug, Default)]
-struct Choice<'n, 'a> {
-    values: Vec<&'n Value<'a>>,
-    /// Whether null is among the values, or nothing is excluded.
-    has_null: bool,
-}
+    fn part(&mut self, name: &str, level: usize, node: &'d Node<'d>) -> Option<Part> {
+        let declared = self.declared(&format!("property \"{name}\""), node)?;
+        let Declared { members, offset, .. } = declared;
+        let mut property = Property { name, level, reader: self, members };
+        let (kind, nullable) = property.kind(offset)?;
+        let nullable = nullable || declared.nullable;
+        property.check_keywords(kind);
+        match kind {
+            Kind::Object => {
+                let part = self.below(name, level, members, offset)?;
+                Some(Part::Object { part, nullable, is_text: false })
+            }
+            Kind::ObjectText => {
+                let part = property.content(offset)?;
+                Some(Part::Object { part, nullable, is_text: true })
+            }
+            _ => {
+                let column = property.column(declared.column);
+                let mut rule = property.rule(kind, nullable, offset)?;
+                // An enumeration says nothing of what stands around it.
+                rule.nullable |= declared.nullable;
+                let written = if let Kind::Written(written) = kind { Some(written) } else { None };
+                Some(Part::Value { rule, column, written })
+            }
+        }
+    }
 
-impl Choice<'_, '_> {
-    fn booleans(&self) -> Vec<bool> {
-        self.values
-            .iter()
-            .filter_map(|value| if let Value::Boolean(value) = value { Some(*value) } else { None })
-            .collect()
+    /// An object on the next level.
+    fn below(&mut self, name: &str, level: usize, members: &'d [Member<'d>], offset: usize) -> Option<ObjectPart> {
+        if level >= MOST_LEVELS {
+            let message = format!("property \"{name}\": objects nest deeper than {MOST_LEVELS} levels");
+            self.problem(offset, message, Some("leave it out: fields that a contract doesn't have are ignored".into()));
+            return None;
+        }
+        self.object_part(members, Some(name), level + 1)
     }
 }
 
 /// A property while its keywords are read.
-struct Property<'r, 't, 'n, 'a> {
-    name: &'n str,
-    reader: &'r mut Reader<'t>,
-    members: &'n [Member<'a>],
+pub(super) struct Property<'r, 'n, 'd> {
+    pub(super) name: &'n str,
+    /// The level of the object that it is in.
+    pub(super) level: usize,
+    pub(super) reader: &'r mut Reader<'d>,
+    pub(super) members: &'d [Member<'d>],
 }
 
-impl<'n, 'a> Property<'_, '_, 'n, 'a> {
-    fn problem(&mut self, offset: usize, message: &str, suggestion: Option<String>) {
+impl<'d> Property<'_, '_, 'd> {
+    pub(super) fn problem(&mut self, offset: usize, message: &str, suggestion: Option<String>) {
         self.reader.problem(offset, format!("property \"{}\": {message}", self.name), suggestion);
     }
 
-    fn find(&self, keyword: &str) -> Option<&'n Node<'a>> {
+    pub(super) fn find(&self, keyword: &str) -> Option<&'d Node<'d>> {
         self.members.iter().find(|member| member.name == keyword).map(|member| &member.node)
     }
 
-    /// The kind, and whether null is a value too.
-    fn kind(&mut self, offset: usize) -> Option<(Kind, bool)> {
-        let known = "write one of integer, number, string, boolean, array";
-        let Some(declared) = self.find("type") else {
-            self.problem(offset, "\"type\" is missing", Some(known.into()));
-            return None;
-        };
-        let names: Vec<&Node<'_>> = match &declared.value {
-            Value::List(names) => names.iter().collect(),
-            _ => vec![declared],
-        };
-        let mut kind = None;
-        let mut nullable = false;
-        for node in names {
-            let Value::Text(name) = &node.value else {
-                self.problem(node.offset, "\"type\" must be a name or a list of names", Some(known.into()));
-                return None;
-            };
-            match (name.as_str(), Kind::from_type(name)) {
-                ("null", _) => nullable = true,
-                (_, Some(found)) if kind.is_none() => kind = Some(found),
-                (_, Some(_)) => {
-                    let suggestion = "choose one type; \"null\" may stand beside it".into();
-                    self.problem(node.offset, "a column has one type", Some(suggestion));
-                    return None;
-                }
-                ("object", None) => {
-                    let suggestion = "flatten it into properties of its own".into();
-                    self.problem(node.offset, "type \"object\" is not supported", Some(suggestion));
-                    return None;
-                }
-                (_, None) => {
-                    self.problem(node.offset, &format!("type \"{name}\" is not known"), Some(known.into()));
-                    return None;
-                }
-            }
-        }
-        let Some(kind) = kind else {
-            self.problem(declared.offset, "\"type\" names no type for a column", Some(known.into()));
-            return None;
-        };
-        let is_time = matches!(self.find("format").map(|node| &node.value), Some(Value::Text(f)) if f == "date-time");
-        Some((if kind == Kind::Text && is_time { Kind::DateTime } else { kind }, nullable))
-    }
-
-    fn check_keywords(&mut self, kind: Kind) {
-        for member in self.members {
-            let keyword = member.name.as_str();
-            if keyword == "type" || ANNOTATIONS.contains(&keyword) {
-                continue;
-            }
-            if !kind::keywords().any(|known| known == keyword) {
-                let suggestion = did_you_mean(keyword, kind::keywords())
-                    .unwrap_or_else(|| "remove it, or move it into \"description\"".into());
-                self.problem(member.offset, &format!("keyword \"{keyword}\" is not supported"), Some(suggestion));
-            } else if !kind.takes(keyword) {
-                let message = format!("\"{keyword}\" cannot be checked for {}", kind.describe());
-                self.problem(member.offset, &message, Some("remove it".into()));
-            } else if keyword == "format" && kind == Kind::Text {
-                let format = if let Value::Text(format) = &member.node.value { format } else { "" };
-                let suggestion = "use \"date-time\", or move it into \"description\"".into();
-                self.problem(member.node.offset, &format!("format \"{format}\" is not checked"), Some(suggestion));
-            }
-        }
-    }
-
-    fn choice(&mut self, kind: Kind, nullable: bool) -> Choice<'n, 'a> {
-        let listed: Option<Vec<&'n Node<'a>>> = match (self.find("enum"), self.find("const")) {
-            _ if !kind.takes("enum") => None,
-            (None, None) => None,
-            (_, Some(only)) => Some(vec![only]),
-            (Some(node), None) => match &node.value {
-                Value::List(values) if !values.is_empty() => Some(values.iter().collect()),
-                _ => {
-                    self.problem(node.offset, "\"enum\" must be a list of values", None);
-                    None
-                }
-            },
-        };
-        let Some(nodes) = listed else { return Choice { values: Vec::new(), has_null: true } };
-        let mut choice = Choice::default();
-        for node in nodes {
-            match &node.value {
-                Value::Null if nullable => choice.has_null = true,
-                value if kind.holds(value) => choice.values.push(value),
-                value => {
-                    let message = format!("{} is not {}", show(value), kind.describe());
-                    self.problem(node.offset, &message, None);
-                }
-            }
-        }
-        choice
-    }
-
-    fn integer(&mut self, choice: &Choice<'_, '_>) -> IntegerRule {
-        let mut rule = IntegerRule::default();
-        // A bound that is no integer itself moves to the next integer inside the range; `as` saturates at the ends.
-        if let Some((bound, exact)) = self.bound("minimum", "exclusiveMinimum") {
-            let lowest = exact.unwrap_or_else(|| bound.value.ceil() as i64);
-            let excluded = !bound.included && lowest as f64 <= bound.value;
-            rule.minimum = lowest.saturating_add(i64::from(excluded));
-        }
-        if let Some((bound, exact)) = self.bound("maximum", "exclusiveMaximum") {
-            let highest = exact.unwrap_or_else(|| bound.value.floor() as i64);
-            let excluded = !bound.included && highest as f64 >= bound.value;
-            rule.maximum = highest.saturating_sub(i64::from(excluded));
-        }
-        rule.allowed = choice.values.iter().filter_map(|value| number(value)?.as_i64()).collect();
-        self.check_range(rule.minimum <= rule.maximum, "maximum", "exclusiveMaximum");
-        rule
-    }
-
-    fn number(&mut self, choice: &Choice<'_, '_>) -> NumberRule {
-        let rule = NumberRule {
-            minimum: self.bound("minimum", "exclusiveMinimum").map(|(bound, _)| bound),
-            maximum: self.bound("maximum", "exclusiveMaximum").map(|(bound, _)| bound),
-            allowed: choice.values.iter().filter_map(|value| Some(number(value)?.as_f64())).collect(),
-        };
-        let possible = match (rule.minimum, rule.maximum) {
-            (Some(low), Some(high)) => {
-                low.value < high.value || (low.value <= high.value && low.included && high.included)
-            }
-            _ => true,
-        };
-        self.check_range(possible, "maximum", "exclusiveMaximum");
-        rule
-    }
-
-    fn text(&mut self, choice: &Choice<'_, '_>) -> TextRule {
-        let any = TextRule::default();
-        let rule = TextRule {
-            shortest: self.length("minLength").unwrap_or(any.shortest),
-            longest: self.length("maxLength").unwrap_or(any.longest),
-            allowed: choice
-                .values
-                .iter()
-                .filter_map(|value| if let Value::Text(text) = value { Some(text.clone()) } else { None })
-                .collect(),
-        };
-        self.check_range(rule.shortest <= rule.longest, "maxLength", "minLength");
-        rule
-    }
-
-    fn list(&mut self, offset: usize) -> Option<ListRule> {
-        let Some(items) = self.find("items") else {
-            self.problem(offset, "\"items\" is missing", Some("add \"items\": {\"type\": ...}".into()));
-            return None;
-        };
-        let item = self.reader.property(&format!("{}[]", self.name), items)?;
-        if matches!(item.shape, Shape::List(_)) {
-            self.problem(items.offset, "arrays of arrays are not supported", None);
+    /// The object whose JSON a string holds.
+    fn content(&mut self, offset: usize) -> Option<ObjectPart> {
+        let media = self.find("contentMediaType").map(|node| (node.offset, &node.value));
+        if let Some((offset, media)) = media
+            && !matches!(media, Value::Text(name) if name == "application/json")
+        {
+            let suggestion = "write \"application/json\", or move it into \"description\"".into();
+            self.problem(offset, "\"contentMediaType\" of another kind is not checked", Some(suggestion));
             return None;
         }
-        let rule = ListRule {
-            item: Box::new(item),
-            shortest: self.length("minItems").unwrap_or(0),
-            longest: self.length("maxItems").unwrap_or(usize::MAX),
+        let Some(schema) = self.find("contentSchema") else {
+            let suggestion = "add \"contentSchema\": {\"type\": \"object\", \"properties\": ...}".into();
+            self.problem(offset, "\"contentSchema\" is missing", Some(suggestion));
+            return None;
         };
-        self.check_range(rule.shortest <= rule.longest, "maxItems", "minItems");
-        Some(rule)
-    }
-
-    /// The bound that one of two keywords sets, with its exact value when it is an integer.
-    fn bound(&mut self, included: &str, excluded: &str) -> Option<(Bound, Option<i64>)> {
-        let node = match (self.find(included), self.find(excluded)) {
-            (Some(_), Some(node)) => {
-                let message = format!("\"{included}\" and \"{excluded}\" together");
-                self.problem(node.offset, &message, Some("keep one of them".into()));
-                return None;
-            }
-            (first, second) => first.or(second)?,
-        };
-        match number(&node.value) {
-            Some(number) if number.is_finite() => {
-                let bound = Bound { value: number.as_f64(), included: self.find(included).is_some() };
-                Some((bound, number.as_i64()))
-            }
+        let (name, level) = (self.name, self.level);
+        match self.reader.property(name, level, schema)? {
+            Part::Object { part, nullable: false, is_text: false } => Some(part),
             _ => {
-                self.problem(node.offset, "a bound must be a number", None);
+                self.problem(schema.offset, "\"contentSchema\" must be of \"type\": \"object\"", None);
                 None
             }
         }
     }
 
-    fn length(&mut self, keyword: &str) -> Option<usize> {
-        let node = self.find(keyword)?;
-        let length = number(&node.value).and_then(|number| usize::try_from(number.as_i64()?).ok());
-        if length.is_none() {
-            self.problem(node.offset, &format!("\"{keyword}\" must be a whole number from 0"), None);
-        }
-        length
-    }
-
-    fn check_range(&mut self, possible: bool, keyword: &str, other: &str) {
-        if !possible && let Some(node) = self.find(keyword).or_else(|| self.find(other)) {
-            self.problem(node.offset, "no value fits into the range", Some("exchange its ends".into()));
-        }
-    }
-}
-
-fn number<'n, 'a>(value: &'n Value<'a>) -> Option<&'n Number<'a>> {
-    if let Value::Number(number) = value { Some(number) } else { None }
-}
-
-fn show(value: &Value<'_>) -> String {
-    match value {
-        Value::Null => "null".into(),
-        Value::Boolean(value) => value.to_string(),
-        Value::Number(number) => number.to_string(),
-        Value::Text(text) => format!("{text:?}"),
-        Value::List(_) => "an array".into(),
-        Value::Object(_) => "an object".into(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use crate::event::Contract;
-    use crate::event::rule::{IntegerRule, Shape, TextRule, ValueRule};
-
-    fn parse(property: &str) -> Result<ValueRule, Vec<String>> {
-        let text = format!(r#"{{"type": "object", "properties": {{"x": {property}}}}}"#);
-        match Contract::parse(&text) {
-            Ok(contract) => Ok(contract.fields()[0].rule().clone()),
-            Err(problems) => Err(problems.into_iter().map(|problem| problem.message).collect()),
-        }
-    }
-
-    fn integer(property: &str) -> (i64, i64) {
-        match parse(property).expect("a rule").shape {
-            Shape::Integer(IntegerRule { minimum, maximum, .. }) => (minimum, maximum),
-            other => panic!("not an integer: {other:?}"),
-        }
-    }
-
-    #[test]
-    fn integer_bounds_move_inwards_to_the_next_integer() {
-        let range = |low: &str, high: &str| integer(&format!(r#"{{"type": "integer", {low}, {high}}}"#));
-        assert_eq!(range(r#""minimum": 1"#, r#""maximum": 5"#), (1, 5));
-        assert_eq!(range(r#""exclusiveMinimum": 1"#, r#""exclusiveMaximum": 5"#), (2, 4));
-        assert_eq!(range(r#""minimum": 0.5"#, r#""maximum": 4.5"#), (1, 4));
-        assert_eq!(range(r#""exclusiveMinimum": 0.5"#, r#""exclusiveMaximum": 4.5"#), (1, 4));
-        assert_eq!(range(r#""minimum": -1e300"#, r#""maximum": 1e300"#), (i64::MIN, i64::MAX));
-        let huge = r#""maximum": 9007199254740993"#;
-        assert_eq!(range(r#""minimum": 0"#, huge).1, 9_007_199_254_740_993);
-    }
-
-    #[test]
-    fn null_is_a_value_only_when_type_and_enum_both_have_it() {
-        assert!(parse(r#"{"type": ["string", "null"]}"#).expect("a rule").nullable);
-        assert!(parse(r#"{"type": ["string", "null"], "enum": ["a", null]}"#).expect("a rule").nullable);
-        assert!(!parse(r#"{"type": ["string", "null"], "enum": ["a"]}"#).expect("a rule").nullable);
-        assert_eq!(
-            parse(r#"{"type": "string", "enum": [null]}"#),
-            Err(vec!["property \"x\": null is not a string".into()])
-        );
-    }
-
-    #[test]
-    fn const_is_an_enumeration_of_one() {
-        let rule = parse(r#"{"type": "string", "const": "view"}"#).expect("a rule");
-        assert_eq!(rule.shape, Shape::Text(TextRule { allowed: vec!["view".into()], ..TextRule::default() }));
-    }
-
-    #[test]
-    fn keywords_that_cannot_hold_are_refused() {
-        for (property, message) in [
-            (r#"{"type": "integer", "minLength": 1}"#, "\"minLength\" cannot be checked for an integer"),
-            (r#"{"type": "string", "pattern": "a+"}"#, "keyword \"pattern\" is not supported"),
-            (r#"{"type": "number", "minimum": 2, "maximum": 1}"#, "no value fits into the range"),
-            (r#"{"type": "string", "minLength": -1}"#, "\"minLength\" must be a whole number from 0"),
-            (r#"{"type": "number", "exclusiveMinimum": true}"#, "a bound must be a number"),
-            (r#"{"type": "array"}"#, "\"items\" is missing"),
-            (r#"{"type": ["string", "integer"]}"#, "a column has one type"),
-            (r#"{"type": "null"}"#, "\"type\" names no type for a column"),
-            (r#"{"type": "string", "enum": []}"#, "\"enum\" must be a list of values"),
-            (r#"{"type": "int"}"#, "type \"int\" is not known"),
-            ("{}", "\"type\" is missing"),
-        ] {
-            assert_eq!(parse(property), Err(vec![format!("property \"x\": {message}")]), "{property}");
+    /// The name that the contract chooses for the column, here or beside a reference.
+    fn column(&mut self, beside: Option<&Node<'_>>) -> Option<String> {
+        let node = beside.or(self.find("x-column"))?;
+        match &node.value {
+            Value::Text(name) if !name.is_empty() => Some(name.clone()),
+            _ => {
+                self.problem(node.offset, "\"x-column\" must be the name of a column", None);
+                None
+            }
         }
     }
 }

@@ -1,20 +1,39 @@
-//! The top level of a contract file: its properties, which of them are required, and whether others are allowed.
+//! A contract file from its top: what it says of the event as a whole.
 
+use super::Contract;
 use super::document::{self, Member, Node, Value};
+use super::objects::ObjectPart;
 use super::problem::{ContractProblem, did_you_mean};
-use super::{Contract, ContractField};
+use super::shape::{Builder, Column};
 
 /// Keywords that say something to people and nothing to a validator.
 pub(super) const ANNOTATIONS: [&str; 7] = ["$schema", "$id", "$comment", "title", "description", "examples", "default"];
 
-const KEYWORDS: [&str; 4] = ["type", "properties", "required", "additionalProperties"];
+const KEYWORDS: [&str; 12] = [
+    "type",
+    "properties",
+    "required",
+    "additionalProperties",
+    "definitions",
+    "$defs",
+    "oneOf",
+    "anyOf",
+    "allOf",
+    "if",
+    "then",
+    "else",
+];
+
+/// Properties that a contract may have, those that several references lead to as often as they are led to.
+const MOST_PROPERTIES: usize = 10_000;
 
 pub(super) fn read(text: &str) -> Result<Contract, Vec<ContractProblem>> {
     let root = document::parse(text)
         .map_err(|error| vec![ContractProblem::new(text, error.offset, format!("not JSON: {error}"), None)])?;
-    let mut reader = Reader { text, problems: Vec::new() };
-    let contract = reader.contract(&root);
+    let mut reader = Reader { text, root: &root, open: vec![("#", root.offset)], properties: 0, problems: Vec::new() };
+    let contract = reader.contract();
     reader.problems.sort_by_key(|problem| (problem.line, problem.column));
+    reader.problems.dedup();
     match contract {
         Some(contract) if reader.problems.is_empty() => Ok(contract),
         _ => Err(reader.problems),
@@ -23,18 +42,23 @@ pub(super) fn read(text: &str) -> Result<Contract, Vec<ContractProblem>> {
 
 /// Collects problems while a contract is put together.
 #[derive(Debug)]
-pub(super) struct Reader<'t> {
-    text: &'t str,
+pub(super) struct Reader<'d> {
+    text: &'d str,
+    pub(super) root: &'d Node<'d>,
+    /// The references that are being followed, with where they lead to, from the file's own object on.
+    pub(super) open: Vec<(&'d str, usize)>,
+    /// How many properties there have been.
+    properties: usize,
     problems: Vec<ContractProblem>,
 }
 
-impl Reader<'_> {
+impl<'d> Reader<'d> {
     pub(super) fn problem(&mut self, offset: usize, message: impl Into<String>, suggestion: Option<String>) {
         self.problems.push(ContractProblem::new(self.text, offset, message.into(), suggestion));
     }
 
     /// Reports names that an object repeats, and returns its members; `what` names it when it is not an object at all.
-    pub(super) fn object<'n, 'a>(&mut self, node: &'n Node<'a>, what: &str) -> Option<&'n [Member<'a>]> {
+    pub(super) fn object(&mut self, node: &'d Node<'d>, what: &str) -> Option<&'d [Member<'d>]> {
         let Value::Object(members) = &node.value else {
             self.problem(node.offset, format!("{what} must be an object"), None);
             return None;
@@ -47,8 +71,19 @@ impl Reader<'_> {
         Some(members)
     }
 
-    fn contract(&mut self, root: &Node<'_>) -> Option<Contract> {
-        let members = self.object(root, "a contract")?;
+    /// Whether there may be one more property; that there are too many is said once.
+    pub(super) fn takes_one_more(&mut self) -> bool {
+        self.properties += 1;
+        if self.properties == MOST_PROPERTIES + 1 {
+            let message = format!("more than {MOST_PROPERTIES} properties, with all that references lead to");
+            self.problem(self.root.offset, message, Some("leave out what no feature reads".into()));
+        }
+        self.properties <= MOST_PROPERTIES
+    }
+
+    fn contract(&mut self) -> Option<Contract> {
+        let declared = self.declared("a contract", self.root)?;
+        let (members, offset) = (declared.members, declared.offset);
         for member in members {
             let name = member.name.as_str();
             if !KEYWORDS.contains(&name) && !ANNOTATIONS.contains(&name) {
@@ -62,63 +97,42 @@ impl Reader<'_> {
         match find("type").map(|node| (node.offset, &node.value)) {
             Some((_, Value::Text(name))) if name == "object" => {}
             Some((offset, _)) => self.problem(offset, "a contract must have \"type\": \"object\"", None),
-            None => self.problem(root.offset, "\"type\" is missing", Some("add \"type\": \"object\"".into())),
+            None => self.problem(offset, "\"type\" is missing", Some("add \"type\": \"object\"".into())),
         }
-        let closed = match find("additionalProperties").map(|node| (node.offset, &node.value)) {
-            Some((_, Value::Boolean(allowed))) => !allowed,
-            Some((offset, _)) => {
-                let suggestion = Some("write false to refuse events with other fields".into());
-                self.problem(offset, "\"additionalProperties\" must be true or false", suggestion);
-                false
-            }
-            None => false,
-        };
-        let Some(properties) = find("properties") else {
+        let Some(properties) = ["properties", "oneOf", "anyOf"].into_iter().find_map(find) else {
             let suggestion = Some("add \"properties\" with one entry per field of the event".into());
-            self.problem(root.offset, "\"properties\" is missing", suggestion);
+            self.problem(offset, "\"properties\" is missing", suggestion);
+            // What the other keywords say is looked at nevertheless.
+            self.object_part(members, None, 1);
             return None;
         };
-        let mut fields = self.fields(properties)?;
-        if let Some(required) = find("required") {
-            self.required(required, properties, &mut fields);
-        }
-        Some(Contract::new(fields, closed))
-    }
-
-    fn fields(&mut self, properties: &Node<'_>) -> Option<Vec<ContractField>> {
-        let members = self.object(properties, "\"properties\"")?;
-        if members.is_empty() {
+        let part = self.object_part(members, None, 1)?;
+        if matches!(&properties.value, Value::Object(entries) if entries.is_empty()) {
             self.problem(properties.offset, "\"properties\" has no entries", None);
         }
-        let mut fields = Vec::with_capacity(members.len());
-        for member in members {
-            if member.name.is_empty() {
-                self.problem(member.offset, "a property needs a name", None);
-            }
-            if let Some(rule) = self.property(&member.name, &member.node) {
-                fields.push(ContractField { name: member.name.clone(), rule, required: false });
-            }
-        }
-        Some(fields)
+        Some(self.columns(part, properties.offset))
     }
 
-    fn required(&mut self, node: &Node<'_>, properties: &Node<'_>, fields: &mut [ContractField]) {
-        let Value::List(names) = &node.value else {
-            return self.problem(node.offset, "\"required\" must be a list of property names", None);
-        };
-        let Value::Object(declared) = &properties.value else { return };
-        for item in names {
-            let Value::Text(name) = &item.value else {
-                self.problem(item.offset, "\"required\" must be a list of property names", None);
-                continue;
-            };
-            if let Some(field) = fields.iter_mut().find(|field| field.name == *name) {
-                field.required = true;
-            } else if declared.iter().all(|member| member.name != *name) {
-                let suggestion = did_you_mean(name, declared.iter().map(|member| member.name.as_str()));
-                self.problem(item.offset, format!("required property \"{name}\" is not declared"), suggestion);
+    /// The contract, once its columns have names of their own.
+    fn columns(&mut self, part: ObjectPart, offset: usize) -> Contract {
+        let mut builder = Builder::default();
+        let shape = builder.build(part);
+        let Builder { columns, conflicts } = builder;
+        for (offset, path) in conflicts {
+            let message = format!("\"{path}\" is of different types in different kinds");
+            self.problem(offset, message, Some("give each of them a column of its own: \"x-column\": \"...\"".into()));
+        }
+        for (index, Column { field, offset, .. }) in columns.iter().enumerate() {
+            if columns.iter().take(index).any(|earlier| earlier.field.name() == field.name()) {
+                let message = format!("there is a column \"{}\" already", field.name());
+                self.problem(*offset, message, Some("name another one: \"x-column\": \"...\"".into()));
             }
         }
+        if columns.is_empty() && self.problems.is_empty() {
+            let suggestion = "declare a property of a type other than object".into();
+            self.problem(offset, "no property becomes a column", Some(suggestion));
+        }
+        Contract::new(columns.into_iter().map(|column| column.field).collect(), shape)
     }
 }
 
@@ -136,7 +150,7 @@ mod tests {
   "type": "object",
   "propertys": {},
   "properties": {
-    "user": {"type": "object"},
+    "user": {"type": "objekt"},
     "price": {"type": "number", "minimun": 0, "multipleOf": 0.01},
     "kind": {"type": "string", "enum": ["view", 3]},
     "at": {"type": "string", "format": "date"},
@@ -147,7 +161,7 @@ mod tests {
 }"#;
         insta::assert_snapshot!(problems(text).join("\n"), @r#"
         3:3: keyword "propertys" is not supported here; did you mean "properties"?
-        5:22: property "user": type "object" is not supported; flatten it into properties of its own
+        5:22: property "user": type "objekt" is not known; write one of integer, number, string, boolean, array, object
         6:33: property "price": keyword "minimun" is not supported; did you mean "minimum"?
         6:47: property "price": keyword "multipleOf" is not supported; remove it, or move it into "description"
         7:49: property "kind": 3 is not a string

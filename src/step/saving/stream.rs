@@ -24,7 +24,7 @@ const HASH: usize = 16;
 /// Tells settings of a stream apart under which other events count, or at other times.
 pub(super) fn stream_fingerprint(plan: &StreamPlan) -> u64 {
     let settings = (&plan.name, &plan.ids, plan.disorder, plan.idle, plan.partition_by_subject);
-    xxh3_64(format!("{settings:?} {:?} {:?}", plan.decode, plan.contract.fields()).as_bytes())
+    xxh3_64(format!("{settings:?} {:?} {}", plan.decode, plan.contract.form()).as_bytes())
 }
 
 /// Whether a state is one of this stream.

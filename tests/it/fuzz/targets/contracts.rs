@@ -47,13 +47,28 @@ pub const TARGET: Target = Target {
         "1e400",
         "-0.0",
         "\\u0000",
+        "\"x-column\"",
+        "\"#/definitions/a\"",
+        "\"definitions\"",
+        "\"anyOf\"",
+        "\"oneOf\"",
+        "\"nullable\"",
+        "\"decimal\"",
+        "\"int64\"",
+        "\"contentMediaType\"",
+        "\"application/json\"",
+        "\"contentSchema\"",
         "\"$ref\"",
         "\"pattern\"",
         "\"multipleOf\"",
     ],
     inputs: || {
         let files = ["schemas/click.json", "schemas/behavior.json", "schemas/ranking_request.json"];
-        files.into_iter().map(shipped).chain([events::NASTY.as_bytes().to_vec()]).collect()
+        files
+            .into_iter()
+            .map(shipped)
+            .chain([events::NASTY, events::NESTED].map(|text| text.as_bytes().to_vec()))
+            .collect()
     },
     reader: || {
         let event = br#"{"ts":1790000000000,"user_id":1,"item_id":2,"kind":"view","price":0.5,"id":7,"tags":["a"]}"#;
