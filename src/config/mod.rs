@@ -60,6 +60,7 @@ mod table;
 mod tests;
 mod text;
 mod train;
+mod zone;
 
 pub use folder::Folder;
 pub(crate) use moment::micros_of;

@@ -55,7 +55,7 @@ impl Decoder {
         let limits = Limits { max_event_bytes, ..settings.limits };
         Ok(Self {
             time: TimeColumn::new(&contract, settings)?,
-            check: ObjectCheck::new(Arc::clone(&contract), limits)?,
+            check: ObjectCheck::new(Arc::clone(&contract), limits, settings.time_zone),
             columns: Columns::new(&contract),
             contract,
         })

@@ -146,7 +146,7 @@ mod tests {
     fn frames(payload: &str) -> Vec<String> {
         let contract = r#"{"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}"#;
         let contract = Arc::new(Contract::parse(contract).expect("a contract"));
-        let mut check = ObjectCheck::new(contract, Limits::default()).expect("a check");
+        let mut check = ObjectCheck::new(contract, Limits::default(), None);
         let mut frames = Frames::new(payload.as_bytes());
         let mut parts = Vec::new();
         while let Some(frame) = frames.next(&mut check, &mut []) {

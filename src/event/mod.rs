@@ -43,6 +43,7 @@ mod encodings;
 mod exact;
 mod faults;
 mod frame;
+mod instant;
 mod ipc;
 mod key;
 #[cfg(test)]
@@ -87,6 +88,7 @@ mod written;
 pub use check::Limits;
 pub use contract::{Contract, ContractField};
 pub use decode::{Decoded, Decoder};
+pub use instant::TimeZone;
 pub(crate) use ipc::stream_of;
 pub(crate) use member_text::{MemberText, order, quoted};
 pub(crate) use number::{finite, finite_rows, has_floats, one_zero};

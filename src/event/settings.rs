@@ -5,17 +5,20 @@ use std::fmt;
 use arrow::error::ArrowError;
 
 use super::check::Limits;
+use super::instant::{self, TimeZone};
 use super::rule::FieldType;
 use super::time::TimeUnit;
 use crate::fault::{Judged, Judgement};
 
 /// How the events of a stream are decoded.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct DecodeSettings {
-    /// The property that holds the event time: required, an integer or a date-time.
+    /// The property that holds the event time: required, a number or a date-time.
     pub time_column: String,
-    /// What an integer event time counts; date-times say it themselves.
+    /// What an event time counts that is a number; date-times say it themselves.
     pub time_unit: TimeUnit,
+    /// The zone of times that are written without an offset from UTC; none refuses them.
+    pub time_zone: Option<TimeZone>,
     /// The earliest event time that is believed, in microseconds since 1970.
     pub earliest_micros: i64,
     /// How far an event time may be ahead of the time at which the event was received.
@@ -35,12 +38,46 @@ impl DecodeSettings {
         Self {
             time_column: time_column.into(),
             time_unit: TimeUnit::default(),
+            time_zone: None,
             earliest_micros: 946_684_800_000_000,
             ahead_micros: 60_000_000,
             clock: Clock::default(),
             received_column: None,
             limits: Limits::default(),
         }
+    }
+
+    /// Microseconds since 1970 of a time that is a number.
+    pub(crate) fn micros_of_number(&self, number: &serde_json::Number) -> Option<i64> {
+        match number.as_i64() {
+            Some(units) => Some(units.saturating_mul(self.time_unit.micros())),
+            None => number.as_f64().map(|units| self.time_unit.micros_of(units)),
+        }
+    }
+
+    /// Microseconds since 1970 of a time that is a text, or a number in a text.
+    pub(crate) fn micros_of_text(&self, text: &str) -> Option<i64> {
+        let instant = instant::micros(text.as_bytes(), self.time_zone).ok();
+        instant.or_else(|| self.micros_of_number(&text.parse().ok()?))
+    }
+}
+
+/// Saved states are told apart by this text: what was added later is in it only where it is set.
+impl fmt::Debug for DecodeSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("DecodeSettings");
+        shown
+            .field("time_column", &self.time_column)
+            .field("time_unit", &self.time_unit)
+            .field("earliest_micros", &self.earliest_micros)
+            .field("ahead_micros", &self.ahead_micros)
+            .field("clock", &self.clock)
+            .field("received_column", &self.received_column)
+            .field("limits", &self.limits);
+        if let Some(zone) = &self.time_zone {
+            shown.field("time_zone", zone);
+        }
+        shown.finish()
     }
 }
 
@@ -94,7 +131,7 @@ pub enum DecoderError {
         properties: Vec<String>,
     },
     /// A column of times is of a type that is no time.
-    #[error("{role} column \"{name}\" is of type {found}; use an integer or a date-time")]
+    #[error("{role} column \"{name}\" is of type {found}; use an integer, a number or a date-time")]
     TimeColumnType {
         /// What it would tell.
         role: TimeRole,
@@ -145,6 +182,18 @@ impl Judged for DecoderError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What this text was made of before there was more: a saved state is found by it.
+    #[test]
+    fn settings_that_are_not_set_leave_no_trace_in_the_text_that_tells_states_apart() {
+        let mut settings = DecodeSettings::new("ts");
+        let text = "DecodeSettings { time_column: \"ts\", time_unit: Milliseconds, earliest_micros: 946684800000000, \
+                    ahead_micros: 60000000, clock: Event, received_column: None, limits: Limits { max_event_bytes: 65536, \
+                    max_depth: 16 } }";
+        assert_eq!(format!("{settings:?}"), text);
+        settings.time_zone = TimeZone::named("Europe/Berlin");
+        assert_eq!(format!("{settings:?}"), text.replace(" } }", " }, time_zone: Europe/Berlin }"));
+    }
 
     #[test]
     fn a_contract_without_a_time_is_the_operators_and_columns_that_do_not_fit_are_a_bug() {

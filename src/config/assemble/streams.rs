@@ -38,6 +38,7 @@ impl Assembly<'_> {
         let decode = DecodeSettings {
             time_column: stream.time.get_ref().clone(),
             time_unit: unit(stream.time_unit),
+            time_zone: stream.time_zone,
             earliest_micros: stream.earliest_micros,
             ahead_micros: i64::try_from(stream.ahead.as_micros()).unwrap_or(i64::MAX),
             clock: stream.clock.rule(),
