@@ -85,6 +85,7 @@ impl Decoder {
                     self.flush(&payload, &mut outcome)?;
                     self.decode_arrow(index as u32, bytes, published_micros, &mut outcome)?;
                 }
+                Content::Packed(bytes, flaw) => outcome.refuse(index as u32, flaw.clone(), bytes.clone()),
             }
         }
         self.flush(&payload, &mut outcome)?;

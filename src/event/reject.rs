@@ -45,11 +45,13 @@ pub enum RejectReason {
     TimeOutOfBounds,
     /// Not an Arrow IPC stream, or one whose columns do not fit the contract.
     InvalidArrow,
+    /// Not compressed as the message's header says, or in a way that is not known.
+    InvalidEncoding,
 }
 
 impl RejectReason {
     /// Every reason.
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::InvalidJson,
         Self::WrongType,
         Self::MissingField,
@@ -61,6 +63,7 @@ impl RejectReason {
         Self::TooDeep,
         Self::TimeOutOfBounds,
         Self::InvalidArrow,
+        Self::InvalidEncoding,
     ];
 
     /// The reason's name in dead letters and metrics.
@@ -78,6 +81,7 @@ impl RejectReason {
             Self::TooDeep => "too_deep",
             Self::TimeOutOfBounds => "time_out_of_bounds",
             Self::InvalidArrow => "invalid_arrow",
+            Self::InvalidEncoding => "invalid_encoding",
         }
     }
 }
@@ -91,7 +95,7 @@ impl fmt::Display for RejectReason {
 /// The fault of one object or row, before it is known where it came from.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{detail}")]
-pub(crate) struct Flaw {
+pub struct Flaw {
     /// What kind of fault it is.
     pub reason: RejectReason,
     /// The field, what was expected and what was found.

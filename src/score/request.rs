@@ -23,6 +23,9 @@ const REQUEST_ID: &str = "request_id";
 /// The field whose members count as fields of the request.
 const CONTEXT: &str = "context";
 
+/// What some writers put before UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// Reads requests that keep a contract.
 pub struct RequestDecoder {
     contract: Arc<Contract>,
@@ -152,7 +155,8 @@ impl RequestDecoder {
     /// were written: a number that is read and written again may be another one.
     fn flatten(&self, payload: &[u8]) -> Result<Vec<u8>, String> {
         let mut request: BTreeMap<String, &RawValue> =
-            serde_json::from_slice(payload).map_err(|error| format!("the request is no JSON object: {error}"))?;
+            serde_json::from_slice(payload.strip_prefix(BYTE_ORDER_MARK).unwrap_or(payload))
+                .map_err(|error| format!("the request is no JSON object: {error}"))?;
         if !self.contract.has_property(CONTEXT)
             && let Some(context) = request.remove(CONTEXT)
         {
@@ -323,7 +327,7 @@ mod tests {
     fn texts_and_zeros_are_what_they_would_be_in_events() {
         let found = decoded(&[
             r#"{"request_id": "\ud842\udfb7", "items": [1], "price": -0.0}"#,
-            r#"{"request_id": "e", "items": [1, 2, 3, 4]}"#,
+            "\u{feff}{\"request_id\": \"e\", \"items\": [1, 2, 3, 4]}",
             r#"{"request_id": "f", "items": [1], "context": 3}"#,
         ]);
         assert_eq!(found.groups[0].request_id, "\u{20bb7}");

@@ -7,7 +7,7 @@ use super::tree::{File, Target, Tree};
 /// A crate or a room of ours, and the paths from `src/` that may name it: a file, or a folder with all below it.
 type Door = (&'static str, &'static [&'static str]);
 
-const DOORS: [Door; 19] = [
+const DOORS: [Door; 21] = [
     ("anyhow", &["cli/"]),
     ("async_nats", &["bus/"]),
     ("chrono", &["event/instant/zone.rs"]),
@@ -27,7 +27,9 @@ const DOORS: [Door; 19] = [
     ("parquet", &["history/", "query/format.rs", "reference/parquet_file.rs"]),
     ("prost", &["model/"]),
     ("schemars", &["config/"]),
+    ("snap", &["event/packing.rs"]),
     ("tracing_subscriber", &["cli/"]),
+    ("zstd", &["event/packing.rs"]),
 ];
 
 /// Where a file names a crate by itself, or a room. What a door hands on under a name of its own is the door's matter.
