@@ -255,6 +255,7 @@ mod tests {
         ) {
             for (name, pack) in forms() {
                 let mut packed = pack(&bytes);
+                packed.push(0);
                 for (index, byte) in &changes {
                     let at = index.index(packed.len());
                     packed[at] = *byte;

@@ -223,7 +223,7 @@ proptest! {
 
     /// Arrow's reader of RFC 3339 and the one here agree wherever both read a text.
     #[test]
-    fn other_readers_agree(text in "[0-9]{3,4}-[01][0-9]-[0-3][0-9][T ][0-2][0-9]:[0-6][0-9]:[0-6][0-9](\\.[0-9]{1,9})?(Z|[+-][0-2][0-9]:[0-6][0-9])") {
+    fn other_readers_agree(text in "[0-9]{3,4}-[01][0-9]-[0-3][0-9][T ][0-2][0-9]:[0-6][0-9]:[0-6][0-9](\\.[0-9]{1,9})?(Z|[+-][0-2][0-9]:[0-5][0-9])") {
         let utc: arrow::array::timezone::Tz = "+00:00".parse().expect("a zone");
         let other = arrow::compute::kernels::cast_utils::string_to_datetime(&utc, &text);
         let is_leap = text.get(17..19) == Some("60");
