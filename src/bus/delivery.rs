@@ -13,6 +13,7 @@ use crate::event::{Flaw, Packed};
 const CONTENT_TYPE: HeaderName = HeaderName::from_static("Content-Type");
 const CONTENT_TYPE_LOWER: HeaderName = HeaderName::from_static("content-type");
 const ARROW_STREAM: &str = "application/vnd.apache.arrow.stream";
+pub(super) const JSON: &str = "application/json";
 
 /// The payload is compressed when the header `Content-Encoding` says so.
 const CONTENT_ENCODING: HeaderName = HeaderName::from_static("Content-Encoding");
@@ -48,9 +49,11 @@ impl Message {
 /// How a payload is written, by its headers `Content-Type` and `Content-Encoding`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Encoding {
-    /// JSON: one object, an array of objects, or one object a line. Also anything without a content type, or with one
-    /// that is not known.
+    /// In the format that its stream is set to, which is JSON unless set: anything without a content type, or with one that is
+    /// not known.
     #[default]
+    OfStream,
+    /// `application/json`: one object, an array of objects, or one object a line.
     Json,
     /// `application/vnd.apache.arrow.stream`: an Arrow IPC stream.
     ArrowStream,
@@ -78,11 +81,12 @@ impl PackedEncoding {
 
 impl Encoding {
     pub(super) fn of(headers: Option<&HeaderMap>) -> Self {
-        let Some(headers) = headers else { return Self::Json };
+        let Some(headers) = headers else { return Self::OfStream };
         let content_type = headers.get(CONTENT_TYPE).or_else(|| headers.get(CONTENT_TYPE_LOWER));
         let encoding = match content_type {
             Some(value) if value.as_str().trim().eq_ignore_ascii_case(ARROW_STREAM) => Self::ArrowStream,
-            _ => Self::Json,
+            Some(value) if value.as_str().trim().eq_ignore_ascii_case(JSON) => Self::Json,
+            _ => Self::OfStream,
         };
         match packed(Some(headers)) {
             Some(packed) => Self::Packed(Arc::new(PackedEncoding { packed, encoding })),
@@ -148,12 +152,14 @@ mod tests {
 
     #[test]
     fn content_type_decides_the_encoding_in_either_case() {
-        assert_eq!(Encoding::of(None), Encoding::Json);
+        assert_eq!(Encoding::of(None), Encoding::OfStream);
         for (name, value, expected) in [
             ("Content-Type", "application/vnd.apache.arrow.stream", Encoding::ArrowStream),
             ("content-type", "Application/vnd.apache.arrow.stream", Encoding::ArrowStream),
             ("Content-Type", "application/json", Encoding::Json),
-            ("X-Other", "application/vnd.apache.arrow.stream", Encoding::Json),
+            ("Content-Type", "application/JSON", Encoding::Json),
+            ("Content-Type", "avro/binary", Encoding::OfStream),
+            ("X-Other", "application/vnd.apache.arrow.stream", Encoding::OfStream),
         ] {
             let mut headers = async_nats::HeaderMap::new();
             headers.insert(name, value);

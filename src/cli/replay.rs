@@ -233,7 +233,8 @@ impl Replay {
                     tokio::time::sleep_until(due.into()).await;
                 }
             }
-            publisher.publish(Outgoing::new(subject.clone(), std::mem::take(&mut event).into())).await?;
+            let message = Outgoing::new(subject.clone(), std::mem::take(&mut event).into());
+            publisher.publish(if plan.decode.avro.is_some() { message.json() } else { message }).await?;
             published += 1;
             if published.is_multiple_of(1_024) {
                 bar.set_position(file.read_bytes());

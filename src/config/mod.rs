@@ -20,6 +20,7 @@
 //! It fails with [`Problems`], all of them the operator's to mend.
 
 mod assemble;
+mod avro;
 mod class;
 mod clock;
 mod count;

@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::avro::Avro;
 use super::clock::Clock;
 use super::subject::SubjectFilter;
 use super::{count, duration, moment, size, zone};
@@ -24,6 +25,11 @@ pub struct Stream {
     /// above it, so that pipelines can share contracts.
     #[schemars(with = "String")]
     pub contract: Spanned<PathBuf>,
+    /// Events are in Avro instead of JSON, one record a message, by schema files that are looked for like the contract. The
+    /// contract finds the fields by their names. Messages that say `Content-Type: application/json`, or an Arrow stream, are
+    /// read as that.
+    #[schemars(with = "Option<Avro>")]
+    pub avro: Option<Spanned<Avro>>,
     /// The property of an event that is its time.
     #[schemars(with = "String")]
     pub time: Spanned<String>,

@@ -30,6 +30,7 @@
 //! **How it fails.** A fault of an event is a [`Reject`](reject::Reject) and never an error. An error of [`Decoder::decode`] means that the
 //! batch itself could not be built, one of [`Decoder::decode_rows`] also that the columns are not the contract's.
 
+mod binary;
 mod check;
 mod check_column;
 mod check_value;
@@ -86,6 +87,7 @@ mod unpacked;
 mod watermark;
 mod written;
 
+pub use binary::{AvroFraming, AvroSchema};
 pub use check::Limits;
 pub use contract::{Contract, ContractField};
 pub use decode::{Decoded, Decoder};

@@ -20,6 +20,8 @@ pub enum Content<'a> {
     Json(&'a Bytes),
     /// An Arrow IPC stream.
     ArrowStream(&'a Bytes),
+    /// An event in the format of its stream: Avro where that is set, and JSON as above where it isn't.
+    OfStream(&'a Bytes),
     /// What can't be unpacked, and why.
     Packed(&'a Bytes, &'a Flaw),
 }
@@ -27,7 +29,7 @@ pub enum Content<'a> {
 impl<'a> Content<'a> {
     pub(super) fn bytes(self) -> &'a Bytes {
         match self {
-            Self::Json(bytes) | Self::ArrowStream(bytes) | Self::Packed(bytes, _) => bytes,
+            Self::Json(bytes) | Self::ArrowStream(bytes) | Self::OfStream(bytes) | Self::Packed(bytes, _) => bytes,
         }
     }
 }

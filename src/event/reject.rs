@@ -47,11 +47,13 @@ pub enum RejectReason {
     InvalidArrow,
     /// Not compressed as the message's header says, or in a way that is not known.
     InvalidEncoding,
+    /// Not a record of Avro by a schema of its stream.
+    InvalidAvro,
 }
 
 impl RejectReason {
     /// Every reason.
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::InvalidJson,
         Self::WrongType,
         Self::MissingField,
@@ -64,6 +66,7 @@ impl RejectReason {
         Self::TimeOutOfBounds,
         Self::InvalidArrow,
         Self::InvalidEncoding,
+        Self::InvalidAvro,
     ];
 
     /// The reason's name in dead letters and metrics.
@@ -82,6 +85,7 @@ impl RejectReason {
             Self::TimeOutOfBounds => "time_out_of_bounds",
             Self::InvalidArrow => "invalid_arrow",
             Self::InvalidEncoding => "invalid_encoding",
+            Self::InvalidAvro => "invalid_avro",
         }
     }
 }
@@ -105,6 +109,12 @@ pub struct Flaw {
 impl Flaw {
     pub(super) fn new(reason: RejectReason, detail: impl Into<String>) -> Self {
         Self { reason, detail: detail.into() }
+    }
+
+    /// The same, in a field whose name is given as the key of a JSON object, with its colon.
+    pub(super) fn in_field(self, key: &[u8]) -> Self {
+        let name = String::from_utf8_lossy(key.strip_suffix(b":").unwrap_or(key));
+        Self { detail: format!("field {name}: {}", self.detail), ..self }
     }
 }
 

@@ -4,6 +4,7 @@ use std::fmt;
 
 use arrow::error::ArrowError;
 
+use super::binary::AvroFraming;
 use super::check::Limits;
 use super::instant::{self, TimeZone};
 use super::rule::FieldType;
@@ -27,6 +28,8 @@ pub struct DecodeSettings {
     pub clock: Clock,
     /// The property that says when an event was received, where that was before the broker took its message.
     pub received_column: Option<String>,
+    /// The schemas of events in Avro; none for those in JSON.
+    pub avro: Option<AvroFraming>,
     /// Size and depth of one JSON event. A row of an Arrow stream is limited by the broker's message size only.
     pub limits: Limits,
 }
@@ -39,6 +42,7 @@ impl DecodeSettings {
             time_column: time_column.into(),
             time_unit: TimeUnit::default(),
             time_zone: None,
+            avro: None,
             earliest_micros: 946_684_800_000_000,
             ahead_micros: 60_000_000,
             clock: Clock::default(),
@@ -76,6 +80,9 @@ impl fmt::Debug for DecodeSettings {
             .field("limits", &self.limits);
         if let Some(zone) = &self.time_zone {
             shown.field("time_zone", zone);
+        }
+        if let Some(avro) = &self.avro {
+            shown.field("avro", avro);
         }
         shown.finish()
     }
@@ -146,6 +153,12 @@ pub enum DecoderError {
         /// The column.
         name: String,
     },
+    /// The schema of a binary format does not fit the contract.
+    #[error("the stream's schema doesn't fit its contract: {detail}")]
+    Schema {
+        /// What they disagree on.
+        detail: String,
+    },
     /// Rows that are columns already do not have the contract's.
     #[error("rows can't be read by the contract of their stream: {detail}")]
     Rows {
@@ -162,7 +175,9 @@ impl DecoderError {
     pub(crate) fn role(&self) -> TimeRole {
         match self {
             Self::NoTimeColumn { role, .. } | Self::TimeColumnType { role, .. } => *role,
-            Self::OptionalTimeColumn { .. } | Self::Rows { .. } | Self::Columns(_) => TimeRole::Time,
+            Self::OptionalTimeColumn { .. } | Self::Schema { .. } | Self::Rows { .. } | Self::Columns(_) => {
+                TimeRole::Time
+            }
         }
     }
 }
@@ -170,9 +185,10 @@ impl DecoderError {
 impl Judged for DecoderError {
     fn judgement(&self) -> Judgement {
         match self {
-            Self::NoTimeColumn { .. } | Self::TimeColumnType { .. } | Self::OptionalTimeColumn { .. } => {
-                Judgement::OPERATOR
-            }
+            Self::NoTimeColumn { .. }
+            | Self::TimeColumnType { .. }
+            | Self::OptionalTimeColumn { .. }
+            | Self::Schema { .. } => Judgement::OPERATOR,
             Self::Rows { .. } => Judgement::DATA,
             Self::Columns(_) => Judgement::DEFECT,
         }

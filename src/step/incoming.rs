@@ -129,6 +129,7 @@ impl<'a> From<&'a Message> for Payload<'a> {
 fn content<'a>(encoding: &Encoding, bytes: &'a Bytes) -> Content<'a> {
     match encoding {
         Encoding::ArrowStream => Content::ArrowStream(bytes),
+        Encoding::OfStream => Content::OfStream(bytes),
         // What is compressed twice is no event.
         Encoding::Json | Encoding::Packed(_) => Content::Json(bytes),
     }

@@ -36,6 +36,18 @@ pub(super) fn day_of_week(year: i64, week: u32, weekday: u32) -> Option<i64> {
     (week > 0 && (1..=7).contains(&weekday) && day < monday(year + 1)?).then_some(day)
 }
 
+/// Year, month and day of a day.
+pub(super) fn date_of_day(day: i64) -> (i64, i64, i64) {
+    // The other way round: civil_from_days of the same source.
+    let shifted = day + 719_468;
+    let (era, of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
+    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let month = (5 * of_year + 2) / 153;
+    let (day, month) = (of_year - (153 * month + 2) / 5 + 1, if month < 10 { month + 3 } else { month - 9 });
+    (year + era * 400 + i64::from(month <= 2), month, day)
+}
+
 /// How many days after a Monday a day is: Thursday was the first of all.
 pub(super) fn days_after_monday(day: i64) -> i64 {
     (day + 3).rem_euclid(7)
@@ -61,6 +73,7 @@ mod tests {
             let day = i64::from(date.to_julian_day() - epoch.to_julian_day());
             let year = i64::from(date.year());
             assert_eq!(day_of_date(year, u32::from(u8::from(date.month())), u32::from(date.day())), Some(day));
+            assert_eq!(date_of_day(day), (year, i64::from(u8::from(date.month())), i64::from(date.day())));
             assert_eq!(day_of_ordinal(year, u32::from(date.ordinal())), Some(day));
             let (year, week, weekday) = date.to_iso_week_date();
             let number = u32::from(weekday.number_from_monday());

@@ -18,8 +18,10 @@ mod civil;
 mod iso_8601;
 mod rfc_2822;
 mod rfc_3339;
+mod written;
 mod zone;
 
+pub(super) use written::write;
 pub use zone::TimeZone;
 
 /// Why a text names no instant.
