@@ -1,15 +1,23 @@
 //! A message as a stream delivers it.
 
-use async_nats::HeaderName;
+use std::sync::Arc;
+
+use async_nats::{HeaderMap, HeaderName};
 use bytes::Bytes;
 
 use super::sequence::StreamSequence;
 use super::subject::Subject;
+use crate::event::{Flaw, Packed};
 
 /// The payload is an Arrow IPC stream when the header `Content-Type` says so.
 const CONTENT_TYPE: HeaderName = HeaderName::from_static("Content-Type");
 const CONTENT_TYPE_LOWER: HeaderName = HeaderName::from_static("content-type");
 const ARROW_STREAM: &str = "application/vnd.apache.arrow.stream";
+pub(super) const JSON: &str = "application/json";
+
+/// The payload is compressed when the header `Content-Encoding` says so.
+const CONTENT_ENCODING: HeaderName = HeaderName::from_static("Content-Encoding");
+const CONTENT_ENCODING_LOWER: HeaderName = HeaderName::from_static("content-encoding");
 
 /// A message read from a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,26 +35,71 @@ pub struct Message {
     pub subject: Subject,
 }
 
-/// How a payload is written, by its `Content-Type` header.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+impl Message {
+    /// What was sent: unpacked where it came compressed, and as it came where it can't be.
+    #[must_use]
+    pub fn contents(&self) -> &Bytes {
+        match &self.encoding {
+            Encoding::Packed(packed) => packed.contents(&self.payload).unwrap_or(&self.payload),
+            _ => &self.payload,
+        }
+    }
+}
+
+/// How a payload is written, by its headers `Content-Type` and `Content-Encoding`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Encoding {
-    /// JSON: one object, an array of objects, or one object a line. Also anything without a content type, or with one
-    /// that is not known.
+    /// In the format that its stream is set to, which is JSON unless set: anything without a content type, or with one that is
+    /// not known.
     #[default]
+    OfStream,
+    /// `application/json`: one object, an array of objects, or one object a line.
     Json,
     /// `application/vnd.apache.arrow.stream`: an Arrow IPC stream.
     ArrowStream,
+    /// One of these, compressed.
+    Packed(Arc<PackedEncoding>),
+}
+
+/// How a compressed payload is written.
+#[derive(Debug, PartialEq, Eq)]
+pub struct PackedEncoding {
+    packed: Packed,
+    /// What it holds.
+    pub(crate) encoding: Encoding,
+}
+
+impl PackedEncoding {
+    /// What a payload holds that is compressed so.
+    ///
+    /// # Errors
+    /// Why that can't be told.
+    pub(crate) fn contents(&self, payload: &Bytes) -> Result<&Bytes, &Flaw> {
+        self.packed.unpacked(payload)
+    }
 }
 
 impl Encoding {
-    pub(super) fn of(headers: Option<&async_nats::HeaderMap>) -> Self {
-        let Some(headers) = headers else { return Self::Json };
+    pub(super) fn of(headers: Option<&HeaderMap>) -> Self {
+        let Some(headers) = headers else { return Self::OfStream };
         let content_type = headers.get(CONTENT_TYPE).or_else(|| headers.get(CONTENT_TYPE_LOWER));
-        match content_type {
+        let encoding = match content_type {
             Some(value) if value.as_str().trim().eq_ignore_ascii_case(ARROW_STREAM) => Self::ArrowStream,
-            _ => Self::Json,
+            Some(value) if value.as_str().trim().eq_ignore_ascii_case(JSON) => Self::Json,
+            _ => Self::OfStream,
+        };
+        match packed(Some(headers)) {
+            Some(packed) => Self::Packed(Arc::new(PackedEncoding { packed, encoding })),
+            None => encoding,
         }
     }
+}
+
+/// How a payload is compressed; `None` where it is not.
+pub(super) fn packed(headers: Option<&HeaderMap>) -> Option<Packed> {
+    let headers = headers?;
+    let value = headers.get(CONTENT_ENCODING).or_else(|| headers.get(CONTENT_ENCODING_LOWER))?;
+    Packed::named(value.as_str())
 }
 
 /// What the reply subject of a delivered message says about it.
@@ -99,16 +152,47 @@ mod tests {
 
     #[test]
     fn content_type_decides_the_encoding_in_either_case() {
-        assert_eq!(Encoding::of(None), Encoding::Json);
+        assert_eq!(Encoding::of(None), Encoding::OfStream);
         for (name, value, expected) in [
             ("Content-Type", "application/vnd.apache.arrow.stream", Encoding::ArrowStream),
             ("content-type", "Application/vnd.apache.arrow.stream", Encoding::ArrowStream),
             ("Content-Type", "application/json", Encoding::Json),
-            ("X-Other", "application/vnd.apache.arrow.stream", Encoding::Json),
+            ("Content-Type", "application/JSON", Encoding::Json),
+            ("Content-Type", "avro/binary", Encoding::OfStream),
+            ("X-Other", "application/vnd.apache.arrow.stream", Encoding::OfStream),
         ] {
             let mut headers = async_nats::HeaderMap::new();
             headers.insert(name, value);
             assert_eq!(Encoding::of(Some(&headers)), expected, "{name}: {value}");
         }
+    }
+
+    #[test]
+    fn content_encoding_says_what_is_compressed_in_either_case() {
+        let event = br#"{"user": 1}"#;
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        std::io::Write::write_all(&mut encoder, event).unwrap();
+        let payload = Bytes::from(encoder.finish().unwrap());
+        let message = |name: &str, payload: &Bytes| {
+            let mut headers = HeaderMap::new();
+            headers.insert("Content-Type", ARROW_STREAM);
+            headers.insert(name, "gzip");
+            Message {
+                payload: payload.clone(),
+                sequence: StreamSequence(1),
+                published_micros: 0,
+                encoding: Encoding::of(Some(&headers)),
+                subject: Subject::new("a").unwrap(),
+            }
+        };
+        for name in ["Content-Encoding", "content-encoding"] {
+            let message = message(name, &payload);
+            assert_eq!(message.contents().as_ref(), event);
+            let Encoding::Packed(packed) = &message.encoding else { panic!("{:?}", message.encoding) };
+            assert_eq!(packed.encoding, Encoding::ArrowStream);
+        }
+        assert_eq!(message("X-Other", &payload).encoding, Encoding::ArrowStream);
+        let broken = message("Content-Encoding", &payload.slice(1..));
+        assert_eq!(broken.contents(), &broken.payload);
     }
 }

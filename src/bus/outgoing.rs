@@ -4,6 +4,7 @@ use async_nats::HeaderName;
 use async_nats::header::{HeaderMap, NATS_MESSAGE_ID};
 use bytes::Bytes;
 
+use super::delivery::JSON;
 use super::error::BusError;
 use super::subject::Subject;
 
@@ -39,6 +40,12 @@ impl Outgoing {
     pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
+    }
+
+    /// As JSON, whatever the format is that its stream is set to.
+    #[must_use]
+    pub fn json(self) -> Self {
+        self.header("Content-Type", JSON)
     }
 
     /// The client panics on a line break in a header, so it is looked for here.

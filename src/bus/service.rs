@@ -19,11 +19,15 @@ use tokio::task::JoinSet;
 use tracing::debug;
 
 use super::bus::Bus;
+use super::delivery::packed;
 use super::error::BusError;
 use super::refusal::{Refusal, ServiceError};
 use super::replies::{ANSWERED, Replies};
 use super::subject::Subject;
 use crate::clock;
+
+/// What a compressed request may unpack to. It is little, for that happens on a thread of the connection.
+const MOST_REQUEST_BYTES: usize = 1 << 20;
 
 /// No subject: what is sent there is refused by the client itself.
 const NOWHERE: async_nats::Subject = async_nats::Subject::from_static("");
@@ -61,7 +65,7 @@ pub struct ServiceHandle {
 
 /// A request that waits for its reply.
 pub struct ServiceRequest {
-    /// The request's bytes.
+    /// The request's bytes, unpacked where it came compressed.
     pub payload: Bytes,
     /// The endpoint's subject that it came by.
     pub subject: Subject,
@@ -202,8 +206,10 @@ async fn admit(
         debug!(subject = %request.message.subject, "a message to a service that wants no reply is ignored");
         return;
     }
+    let payload = request.message.payload.clone();
+    let unpacked = packed(request.message.headers.as_ref()).map(|packed| packed.unpack(&payload, MOST_REQUEST_BYTES));
     let waiting = ServiceRequest {
-        payload: request.message.payload.clone(),
+        payload: unpacked.as_ref().map_or(&payload, |unpacked| unpacked.as_ref().unwrap_or(&payload)).clone(),
         subject: Subject::received(request.message.subject.clone()),
         request,
         client: client.clone(),
@@ -211,6 +217,13 @@ async fn admit(
         most_bytes: client.max_payload(),
         replies: Arc::clone(replies),
     };
+    if let Some(Err(flaw)) = unpacked {
+        let error = ServiceError { code: 400, message: flaw.to_string() };
+        if let Err(error) = waiting.respond(Err(error)).await {
+            debug!(%error, "cannot say that a request can't be unpacked");
+        }
+        return;
+    }
     let turned_away = match queue.try_send(waiting) {
         Ok(()) => return,
         Err(TrySendError::Full(request) | TrySendError::Closed(request)) => request,
@@ -264,6 +277,42 @@ mod tests {
         let ((score, sql), ()) = tokio::join!(asked, serve);
         assert_eq!(&score.unwrap()[..], b"x");
         assert_eq!(sql.unwrap_err().to_string(), "recommend.sql answered 400: no such  table");
+        server.stop().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_compressed_request_is_unpacked_and_one_that_can_t_be_is_told_so() {
+        let (server, bus) = testing::server().await;
+        let mut service = bus.serve(spec(), 8).await.unwrap();
+        let serve = async {
+            for _ in 0..2 {
+                let request = service.next().await.unwrap();
+                let payload = request.payload.clone();
+                request.respond(Ok(payload.len().to_string().into())).await.unwrap();
+            }
+        };
+        let pack = |bytes: usize| zstd::stream::encode_all(&vec![b' '; bytes][..], 3).unwrap();
+        let ask = async |encoding: &str, payload: Vec<u8>| {
+            let mut headers = async_nats::HeaderMap::new();
+            headers.insert("Content-Encoding", encoding);
+            let asked = bus.client().request_with_headers("recommend.score", headers, payload.into());
+            String::from_utf8(asked.await.unwrap().payload.to_vec()).unwrap()
+        };
+        let asked = async {
+            let most = MOST_REQUEST_BYTES;
+            [
+                ask("zstd", pack(7)).await,
+                ask("zstd", pack(most)).await,
+                ask("zstd", pack(most + 1)).await,
+                ask("br", vec![1]).await,
+            ]
+        };
+        let (answers, ()) = tokio::join!(asked, serve);
+        assert_eq!([answers[0].as_str(), answers[1].as_str()], ["7", "1048576"]);
+        insta::assert_snapshot!(answers[2..].join("\n"), @r#"
+        {"error":{"code":400,"message":"expected at most 1048576 bytes when unpacked, got more: send fewer events at once"}}
+        {"error":{"code":400,"message":"content encoding \"br\" is not known: send gzip, zstd or snappy, or none"}}
+        "#);
         server.stop().await.unwrap();
     }
 

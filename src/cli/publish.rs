@@ -64,6 +64,8 @@ struct Target {
     id: Option<String>,
     /// The names that lead to its property.
     id_path: Vec<String>,
+    /// Whether the stream that reads it takes Avro unless a message says that it is JSON.
+    is_avro: bool,
 }
 
 /// What the server acknowledged.
@@ -109,8 +111,8 @@ async fn publish(bus: &Bus, target: &Target, stream: String, mut lines: Lines) -
                 return Err(ClientError::EventNotJson { file, line, reason, published }.into());
             }
         };
-        let message_id = id;
-        publisher.publish(Outgoing { message_id, ..Outgoing::new(target.subject.clone(), line.into()) }).await?;
+        let message = Outgoing { message_id: id, ..Outgoing::new(target.subject.clone(), line.into()) };
+        publisher.publish(if target.is_avro { message.json() } else { message }).await?;
         published += 1;
     }
     publisher.settle().await?;
@@ -153,7 +155,7 @@ fn target(folder: &Folder, subject: Option<&str>, stream: Option<&str>) -> anyho
     };
     let id = stream.id.as_ref().map(|id| id.get_ref().clone());
     let id_path = id.as_deref().map(|id| path_of(id, folder, stream.contract.get_ref())).unwrap_or_default();
-    Ok(Target { subject: concrete(pattern, WORD)?, id, id_path })
+    Ok(Target { subject: concrete(pattern, WORD)?, id, id_path, is_avro: stream.avro.is_some() })
 }
 
 /// The names that lead to the property of a column; the column's own where no contract says it.

@@ -121,7 +121,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
              it was with `received`"
         );
     }
-    let file = EventFile::open(&arguments.file, &plan.contract, &plan.decode.time_column, wants_time)?;
+    let file = EventFile::open(&arguments.file, &plan.contract, &plan.decode, wants_time)?;
     let shown = Shown::of(progress(file.total_bytes()));
     let bar = shown.bar().clone();
     let mut replay = Replay { pipeline: Arc::new(pipeline), stream, file, speed: arguments.speed, bar };
@@ -226,14 +226,15 @@ impl Replay {
         while let Some(time) = file.next_event(&mut event)? {
             if let (Speed::Times(times), Some(time)) = (*speed, time) {
                 let first = *first_time.get_or_insert(time);
-                let micros = time.saturating_sub(first).max(0).saturating_mul(plan.decode.time_unit.micros());
+                let micros = time.saturating_sub(first).max(0);
                 let due = start + Duration::from_micros(micros.cast_unsigned()).div_f64(times);
                 if due > clock::now() {
                     publisher.settle().await?;
                     tokio::time::sleep_until(due.into()).await;
                 }
             }
-            publisher.publish(Outgoing::new(subject.clone(), std::mem::take(&mut event).into())).await?;
+            let message = Outgoing::new(subject.clone(), std::mem::take(&mut event).into());
+            publisher.publish(if plan.decode.avro.is_some() { message.json() } else { message }).await?;
             published += 1;
             if published.is_multiple_of(1_024) {
                 bar.set_position(file.read_bytes());

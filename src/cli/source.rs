@@ -29,7 +29,7 @@ use serde_json::Value;
 
 use self::records::Records;
 use super::exit::misuse;
-use crate::event::{Contract, ContractField};
+use crate::event::{Contract, ContractField, DecodeSettings};
 
 const BUFFER_BYTES: usize = 64 * 1024;
 const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
@@ -39,8 +39,8 @@ pub(super) struct EventFile {
     /// The path, for messages.
     name: String,
     events: Events,
-    /// The column that holds the event time, when times are wanted.
-    time: Option<ContractField>,
+    /// The column that holds the event time and how it is read, when times are wanted.
+    time: Option<(ContractField, DecodeSettings)>,
     total_bytes: u64,
     read_bytes: Arc<AtomicU64>,
 }
@@ -50,7 +50,12 @@ impl EventFile {
     ///
     /// # Errors
     /// When the name's ending is not known, or the file cannot be opened or its beginning not be read.
-    pub(super) fn open(path: &Path, contract: &Contract, time_column: &str, wants_time: bool) -> anyhow::Result<Self> {
+    pub(super) fn open(
+        path: &Path,
+        contract: &Contract,
+        decode: &DecodeSettings,
+        wants_time: bool,
+    ) -> anyhow::Result<Self> {
         let name = path.display().to_string();
         let format = Format::of(path)?;
         let file = File::open(path).with_context(|| format!("cannot open {name}"))?;
@@ -58,7 +63,8 @@ impl EventFile {
         let read_bytes = Arc::new(AtomicU64::new(0));
         let counted = Counted { file, read_bytes: Arc::clone(&read_bytes) };
         let events = Events::open(counted, format, contract).with_context(|| format!("cannot read {name}"))?;
-        let time = contract.field(time_column).filter(|_| wants_time).map(|(_, field)| field.clone());
+        let time = contract.field(&decode.time_column).filter(|_| wants_time);
+        let time = time.map(|(_, field)| (field.clone(), decode.clone()));
         Ok(Self { name, events, time, total_bytes, read_bytes })
     }
 
@@ -73,7 +79,7 @@ impl EventFile {
     }
 
     /// Replaces `out` with the next event. `None` is the end of the file; `Some(None)` an event whose time column holds
-    /// no integer, or any event when no times are wanted. The time is in the unit of the file.
+    /// no time, or any event when no times are wanted. The time is in microseconds since 1970.
     ///
     /// # Errors
     /// When the file cannot be read on, or its gzip stream is damaged.
@@ -90,12 +96,19 @@ impl EventFile {
 
     /// The time of the event that was read last.
     fn time(&self, event: &[u8]) -> Option<i64> {
-        let time = self.time.as_ref()?;
+        let (field, times) = self.time.as_ref()?;
         match &self.events {
-            Events::Csv(records) => str::from_utf8(records.cell(time.name())?).ok()?.parse().ok(),
-            Events::Lines(_) => match time.value_in(&serde_json::from_slice(event).ok()?)? {
-                Value::String(text) => text.parse().ok(),
-                value => value.as_i64(),
+            Events::Csv(records) => {
+                let cell = str::from_utf8(records.cell(field.name())?).ok()?;
+                match cell.parse() {
+                    Ok(number) => times.micros_of_number(&number),
+                    Err(_) => times.micros_of_text(cell),
+                }
+            }
+            Events::Lines(_) => match field.value_in(&serde_json::from_slice(event).ok()?)? {
+                Value::Number(number) => times.micros_of_number(&number),
+                Value::String(text) => times.micros_of_text(&text),
+                _ => None,
             },
         }
     }
@@ -190,6 +203,7 @@ mod tests {
     use flate2::write::GzEncoder;
 
     use super::*;
+    use crate::event::TimeUnit;
 
     const CONTRACT: &str =
         r#"{"type": "object", "properties": {"user": {"type": "integer"}, "ts": {"type": "integer"}}}"#;
@@ -198,7 +212,8 @@ mod tests {
         let folder = tempfile::tempdir()?;
         let path = folder.path().join(name);
         std::fs::write(&path, bytes)?;
-        EventFile::open(&path, &Contract::parse(CONTRACT).expect("a contract"), "ts", wants_time)
+        let settings = DecodeSettings { time_unit: TimeUnit::Microseconds, ..DecodeSettings::new("ts") };
+        EventFile::open(&path, &Contract::parse(CONTRACT).expect("a contract"), &settings, wants_time)
     }
 
     fn open(name: &str, bytes: &[u8]) -> EventFile {
@@ -258,6 +273,19 @@ mod tests {
             let unwanted = open_with(name, text.as_bytes(), false).expect("a file");
             assert_eq!(events(unwanted).expect("events"), expected(None));
         }
+    }
+
+    /// With a date or a fraction there was no time, and a replay at ten times the events' own went at full speed.
+    #[test]
+    fn times_are_read_as_those_of_events_are() {
+        let lines = "{\"ts\":1.5e6}\n{\"ts\":\"19700101T000002Z\"}\n{\"ts\":\"now\"}\n{\"ts\":null}\n";
+        let times = |name: &str, text: &str| {
+            let found = events(open(name, text.as_bytes())).expect("events");
+            found.into_iter().map(|(_, time)| time).collect::<Vec<_>>()
+        };
+        let expected = [Some(1_500_000), Some(2_000_000), None, None];
+        assert_eq!(times("a.jsonl", lines), expected);
+        assert_eq!(times("a.csv", "ts\n1500000.0\n1970-01-01T01:00:02+01\nnow\n\"\"\n"), expected);
     }
 
     #[test]

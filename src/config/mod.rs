@@ -20,6 +20,7 @@
 //! It fails with [`Problems`], all of them the operator's to mend.
 
 mod assemble;
+mod avro;
 mod class;
 mod clock;
 mod count;
@@ -60,6 +61,7 @@ mod table;
 mod tests;
 mod text;
 mod train;
+mod zone;
 
 pub use folder::Folder;
 pub(crate) use moment::micros_of;

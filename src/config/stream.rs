@@ -8,9 +8,11 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::avro::Avro;
 use super::clock::Clock;
 use super::subject::SubjectFilter;
-use super::{count, duration, moment, size};
+use super::{count, duration, moment, size, zone};
+use crate::event::TimeZone;
 
 /// A stream of events.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -23,22 +25,33 @@ pub struct Stream {
     /// above it, so that pipelines can share contracts.
     #[schemars(with = "String")]
     pub contract: Spanned<PathBuf>,
+    /// Events are in Avro instead of JSON, one record a message, by schema files that are looked for like the contract. The
+    /// contract finds the fields by their names. Messages that say `Content-Type: application/json`, or an Arrow stream, are
+    /// read as that.
+    #[schemars(with = "Option<Avro>")]
+    pub avro: Option<Spanned<Avro>>,
     /// The property of an event that is its time.
     #[schemars(with = "String")]
     pub time: Spanned<String>,
-    /// What an integer time counts: seconds, milliseconds or microseconds since 1970. `ms` unless given; it has no
-    /// meaning for times that are date-time texts.
+    /// What a time counts that is a number: seconds, milliseconds or microseconds since 1970, with or without a fraction. `ms`
+    /// unless given; it has no meaning for times that are date-time texts.
     #[serde(default)]
     #[schemars(extend("default" = "ms"))]
     pub time_unit: TimeUnit,
+    /// The time zone of dates, and of times that are written without an offset from UTC: `"UTC"`, or a name of the IANA database
+    /// such as `"Europe/Berlin"`. Of an hour that clocks repeat it is the first one; a time that they skip is as long after the
+    /// change as it is into the gap. Without it such a text is refused.
+    #[serde(default, deserialize_with = "zone::optional")]
+    #[schemars(with = "Option<String>")]
+    pub time_zone: Option<TimeZone>,
     /// Whose clock tells when an event happened. `"event"`: that of whoever made it, the property `time` as it is.
     /// `"broker"`: the broker's; the event happens when it is received, and its own `time` may be missing. `{ sent = "sent_at" }`:
-    /// that of whoever made it, corrected by the property that says when it was sent, an integer in `time_unit` or a date-time:
+    /// that of whoever made it, corrected by the property that says when it was sent, a number in `time_unit` or a date-time:
     /// `time` + received - sent. An event without it, where the contract allows that, keeps its own time. `event` unless given.
     #[serde(default)]
     #[schemars(extend("default" = "event"))]
     pub clock: Clock,
-    /// The property that says when an event was received, an integer in `time_unit` or a date-time, where that was before the
+    /// The property that says when an event was received, a number in `time_unit` or a date-time, where that was before the
     /// broker took it: at a gateway, or in the log that a `replay` reads, which arrives now. A later time than the broker's
     /// own, or none, is taken as the broker's. Without it an event is received when the broker takes it.
     #[schemars(with = "Option<String>")]
@@ -106,7 +119,7 @@ impl Stream {
     }
 }
 
-/// What an integer event time counts since 1970.
+/// What an event time counts since 1970 that is a number.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[schemars(inline)]
 pub enum TimeUnit {

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use arrow::error::ArrowError;
-
 use super::check_value::{Place, ValueCheck};
 use super::column::Column;
 use super::contract::{Contract, ContractField};
+use super::instant::TimeZone;
 use super::key::Key;
 use super::nested_check::NestedCheck;
 use super::reject::{Flaw, RejectReason, excerpt};
@@ -48,21 +47,18 @@ pub(super) struct ObjectCheck {
 }
 
 impl ObjectCheck {
-    /// A check of objects against `contract`.
-    ///
-    /// # Errors
-    /// When the time-zone database of the Arrow library does not know UTC, which it always does.
-    pub(super) fn new(contract: Arc<Contract>, limits: Limits) -> Result<Self, ArrowError> {
-        Ok(Self {
+    /// A check of objects against `contract`; times without an offset from UTC are of `zone`.
+    pub(super) fn new(contract: Arc<Contract>, limits: Limits, zone: Option<TimeZone>) -> Self {
+        Self {
             required: contract.fields().iter().filter(|field| field.is_required()).count(),
             keys: contract.fields().iter().map(|field| Key::new(field.name())).collect(),
             seen: vec![false; contract.fields().len()],
             name: Vec::new(),
-            values: ValueCheck::new(limits.max_depth)?,
+            values: ValueCheck::new(limits.max_depth, zone),
             max_event_bytes: limits.max_event_bytes,
             nested: contract.nested().map(|event| NestedCheck::new(event, contract.fields().len())),
             contract,
-        })
+        }
     }
 
     /// Checks bytes that must hold exactly one object, and appends a row as [`next_object`](Self::next_object) does.
@@ -203,7 +199,7 @@ mod tests {
     fn check_with(contract: &str, event: &[u8]) -> Result<(), (RejectReason, String)> {
         let contract = Contract::parse(contract).expect("a contract");
         let limits = Limits { max_event_bytes: 200, max_depth: 3 };
-        let mut check = ObjectCheck::new(Arc::new(contract), limits).expect("a check");
+        let mut check = ObjectCheck::new(Arc::new(contract), limits, None);
         // Twice: nothing of the first may stay behind for the second.
         let first = check.object(event, &mut []);
         assert_eq!(check.object(event, &mut []), first);

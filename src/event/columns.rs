@@ -56,6 +56,12 @@ impl Columns {
         self.event_bytes += range.len();
     }
 
+    /// Keeps the event whose values were appended: all of the message at index `message`, which was read as `text_bytes` of JSON.
+    pub(super) fn keep_message(&mut self, message: u32, bytes: usize, text_bytes: usize) {
+        self.keep(message, &(0..bytes));
+        self.event_bytes += text_bytes.saturating_sub(bytes);
+    }
+
     /// Takes back what was appended of an event that is refused.
     pub(super) fn take_back(&mut self) {
         for column in &mut self.columns {

@@ -8,6 +8,7 @@ use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use bytes::Bytes;
 
+use super::binary::BinaryReader;
 use super::check::{Limits, ObjectCheck};
 use super::check_column::check_columns;
 use super::columns::{Columns, Gathered, MAX_EVENT_BYTES};
@@ -29,6 +30,8 @@ pub struct Decoder {
     check: ObjectCheck,
     columns: Columns,
     time: TimeColumn,
+    /// What reads messages in the stream's own format, where that is not JSON.
+    binary: Option<BinaryReader>,
 }
 
 /// What became of some messages.
@@ -55,7 +58,8 @@ impl Decoder {
         let limits = Limits { max_event_bytes, ..settings.limits };
         Ok(Self {
             time: TimeColumn::new(&contract, settings)?,
-            check: ObjectCheck::new(Arc::clone(&contract), limits)?,
+            binary: BinaryReader::new(settings, &contract)?,
+            check: ObjectCheck::new(Arc::clone(&contract), limits, settings.time_zone),
             columns: Columns::new(&contract),
             contract,
         })
@@ -81,10 +85,15 @@ impl Decoder {
             let Payload { content, published_micros } = Payload::from(message);
             match content {
                 Content::Json(bytes) => self.decode_json(index as u32, bytes, &payload, &mut outcome)?,
+                Content::OfStream(bytes) if self.binary.is_none() => {
+                    self.decode_json(index as u32, bytes, &payload, &mut outcome)?;
+                }
+                Content::OfStream(bytes) => self.decode_binary(index as u32, bytes, &payload, &mut outcome)?,
                 Content::ArrowStream(bytes) => {
                     self.flush(&payload, &mut outcome)?;
                     self.decode_arrow(index as u32, bytes, published_micros, &mut outcome)?;
                 }
+                Content::Packed(bytes, flaw) => outcome.refuse(index as u32, flaw.clone(), bytes.clone()),
             }
         }
         self.flush(&payload, &mut outcome)?;
@@ -135,6 +144,28 @@ impl Decoder {
             }
         }
         Ok(())
+    }
+
+    fn decode_binary<'m>(
+        &mut self,
+        index: u32,
+        bytes: &Bytes,
+        payload: &impl Fn(u32) -> Option<Payload<'m>>,
+        outcome: &mut Outcome,
+    ) -> Result<(), ArrowError> {
+        let Some(binary) = &mut self.binary else { return Ok(()) };
+        let read = binary.json(bytes).and_then(|text| {
+            self.check.object(text, self.columns.row())?;
+            Ok(text.len())
+        });
+        match read {
+            Ok(text_bytes) => self.columns.keep_message(index, bytes.len(), text_bytes),
+            Err(flaw) => {
+                self.columns.take_back();
+                outcome.refuse(index, flaw, bytes.clone());
+            }
+        }
+        if self.columns.is_full() { self.flush(payload, outcome) } else { Ok(()) }
     }
 
     /// Takes the JSON events gathered so far.

@@ -277,7 +277,7 @@ fn a_value_that_would_be_lost_costs_its_own_row() {
         "wrong_type: field \"at\": expected a time such as \"2026-01-31T12:00:00Z\", got 2026-01-01T00:00:00.000000001, which whole microseconds can't hold",
         "wrong_type: field \"user\": expected a string, got bytes that are not UTF-8",
         "time_out_of_bounds: field \"ts\": expected a time from 2000-01-01T00:00:00Z to 2026-01-01T00:01:00Z, got 2026-01-03T00:00:00Z",
-        "wrong_type: field \"at\": expected a time such as \"2026-01-31T12:00:00Z\", got \"2026-01-31\"",
+        "wrong_type: field \"at\": expected a time such as \"2026-01-31T12:00:00Z\", got \"2026-01-31\", which has no offset from UTC: write one, or set `time_zone` in the stream",
         "wrong_type: field \"sizes\" item 1: expected an integer or null, got 0.5",
     ];
     for ((name, values), expected) in columns.iter().zip(expected) {

@@ -5,15 +5,16 @@
 //! | integer | integers of any width; whole floating-point numbers up to 2^53; decimals without a fraction |
 //! | number | floating-point numbers of any width; integers and decimals that 64 bits of floating point give back as they were |
 //! | string | UTF-8, also in a column of bytes |
-//! | date-time | times of any unit in whole microseconds, without a zone in UTC; dates, at midnight UTC; texts as in JSON |
+//! | date-time | times of any unit in whole microseconds; dates, at midnight; texts as in JSON |
 //! | boolean | booleans |
 //! | array | lists of such items |
+//!
+//! Times without a zone, and dates, are of the stream's time zone, or of UTC where it has none.
 //!
 //! A value that would be lost is named, and null in its place: its row is refused, and its neighbours stay.
 
 use std::sync::Arc;
 
-use arrow::array::timezone::Tz;
 use arrow::array::{
     Array, ArrayRef, AsArray, Float64Array, Int64Array, ListArray, PrimitiveArray, TimestampMicrosecondArray,
     new_null_array,
@@ -25,7 +26,7 @@ use arrow::datatypes::{
 };
 use arrow::util::display::array_value_to_string;
 
-use super::check_value::date_time_micros;
+use super::instant::{self, NoInstant, TimeZone};
 use super::reject::{Flaw, RejectReason, excerpt};
 use super::rule::{FieldType, UTC};
 use super::unfold::Room;
@@ -53,9 +54,15 @@ pub(super) struct Lost {
 ///
 /// # Errors
 /// When there is no room.
-pub(super) fn exact(values: &ArrayRef, wanted: &FieldType, room: &mut Room) -> Result<Option<Exact>, Flaw> {
+pub(super) fn exact(
+    values: &ArrayRef,
+    wanted: &FieldType,
+    zone: Option<TimeZone>,
+    room: &mut Room,
+) -> Result<Option<Exact>, Flaw> {
     let FieldType::List(item) = wanted else {
-        return Ok(scalars(values, wanted).map(|exact| Exact { lost: lost(values, &exact, wanted), values: exact }));
+        let found = scalars(values, wanted, zone);
+        return Ok(found.map(|exact| Exact { lost: lost(values, &exact, wanted, zone), values: exact }));
     };
     let Some(lists) = values.as_list_opt::<i32>() else { return Ok(None) };
     let found = if *lists.values().data_type() == DataType::Null {
@@ -63,7 +70,7 @@ pub(super) fn exact(values: &ArrayRef, wanted: &FieldType, room: &mut Room) -> R
         room.take(lists.values().len().saturating_mul(size_of::<i64>()))?;
         Some(Exact { values: new_null_array(&item.data_type(), lists.values().len()), lost: Vec::new() })
     } else {
-        exact(lists.values(), item, room)?
+        exact(lists.values(), item, zone, room)?
     };
     let (Some(items), DataType::List(field)) = (found, wanted.data_type()) else { return Ok(None) };
     let lost = items.lost.into_iter().filter_map(|lost| in_its_list(lists, lost)).collect();
@@ -72,8 +79,19 @@ pub(super) fn exact(values: &ArrayRef, wanted: &FieldType, room: &mut Room) -> R
 }
 
 /// Times of any unit, or days, in microseconds; null where that can't be held. `None`: another kind of values.
-pub(super) fn times(values: &ArrayRef) -> Option<TimestampMicrosecondArray> {
-    let micros: TimestampMicrosecondArray = match values.data_type() {
+pub(super) fn times(values: &ArrayRef, zone: Option<TimeZone>) -> Option<TimestampMicrosecondArray> {
+    let has_zone = matches!(values.data_type(), DataType::Timestamp(_, Some(_)));
+    let micros = in_micros(values)?;
+    let instants = match zone.filter(|_| !has_zone) {
+        Some(zone) => micros.unary_opt(|local| zone.instant(local)),
+        None => micros,
+    };
+    Some(instants.with_timezone(UTC))
+}
+
+/// Times by the clock that they were written by.
+fn in_micros(values: &ArrayRef) -> Option<TimestampMicrosecondArray> {
+    Some(match values.data_type() {
         DataType::Timestamp(TimeUnit::Second, _) => {
             values.as_primitive::<TimestampSecondType>().unary_opt(|seconds| seconds.checked_mul(1_000_000))
         }
@@ -87,12 +105,11 @@ pub(super) fn times(values: &ArrayRef) -> Option<TimestampMicrosecondArray> {
         DataType::Date32 => values.as_primitive::<Date32Type>().unary(|days| i64::from(days) * 86_400_000_000),
         DataType::Date64 => values.as_primitive::<Date64Type>().unary_opt(|millis| millis.checked_mul(1_000)),
         _ => return None,
-    };
-    Some(micros.with_timezone(UTC))
+    })
 }
 
 /// The values that `plain` has and `exact`, which is made of it, has not.
-pub(super) fn lost(plain: &ArrayRef, exact: &dyn Array, wanted: &FieldType) -> Vec<Lost> {
+pub(super) fn lost(plain: &ArrayRef, exact: &dyn Array, wanted: &FieldType, zone: Option<TimeZone>) -> Vec<Lost> {
     if plain.null_count() == exact.null_count() {
         return Vec::new();
     }
@@ -103,7 +120,10 @@ pub(super) fn lost(plain: &ArrayRef, exact: &dyn Array, wanted: &FieldType) -> V
         let reason = if is_finite { RejectReason::WrongType } else { RejectReason::NotFinite };
         let got = match (wanted, plain.data_type()) {
             (FieldType::Text, _) => "bytes that are not UTF-8".to_owned(),
-            (_, DataType::Utf8) => format!("\"{}\"", excerpt(text.as_bytes())),
+            (_, DataType::Utf8) => {
+                let remark = instant::micros(text.as_bytes(), zone).err().map_or("", NoInstant::remark);
+                format!("\"{}\"{remark}", excerpt(text.as_bytes()))
+            }
             (FieldType::Number, _) => format!("{text}, which 64-bit floating point can't hold exactly"),
             (_, found) if found.is_temporal() => format!("{text}, which whole microseconds can't hold"),
             _ => text,
@@ -121,7 +141,7 @@ fn in_its_list(lists: &ListArray, lost: Lost) -> Option<Lost> {
     (row < lists.len() && lists.is_valid(row)).then(|| Lost { row, item: Some((at - start) as usize), ..lost })
 }
 
-fn scalars(values: &ArrayRef, wanted: &FieldType) -> Option<ArrayRef> {
+fn scalars(values: &ArrayRef, wanted: &FieldType, zone: Option<TimeZone>) -> Option<ArrayRef> {
     if *values.data_type() == wanted.data_type() {
         return Some(Arc::clone(values));
     }
@@ -130,12 +150,11 @@ fn scalars(values: &ArrayRef, wanted: &FieldType) -> Option<ArrayRef> {
         (FieldType::Number, _) => numbers(values).map(|values| Arc::new(values) as ArrayRef),
         (FieldType::Text, DataType::Binary) => cast(values, &DataType::Utf8).ok(),
         (FieldType::DateTime, DataType::Utf8) => {
-            let utc: Tz = UTC.parse().ok()?;
             let texts = values.as_string::<i32>().iter();
-            let micros = texts.map(|text| text.and_then(|text| date_time_micros(text.as_bytes(), utc)));
+            let micros = texts.map(|text| text.and_then(|text| instant::micros(text.as_bytes(), zone).ok()));
             Some(Arc::new(micros.collect::<TimestampMicrosecondArray>().with_timezone(UTC)))
         }
-        (FieldType::DateTime, _) => times(values).map(|values| Arc::new(values) as ArrayRef),
+        (FieldType::DateTime, _) => times(values, zone).map(|values| Arc::new(values) as ArrayRef),
         _ => None,
     }
 }

@@ -17,6 +17,9 @@ use super::column::Column;
 use super::reject::{Flaw, RejectReason};
 use super::scan::Scanner;
 
+/// What some writers put before UTF-8. RFC 8259 lets a reader ignore it at the beginning, and nowhere else.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// Levels of nesting through which the end of a refused event is looked for among lines.
 const DEEPEST_SKIPPED: usize = 64;
 
@@ -47,7 +50,11 @@ enum State {
 
 impl<'a> Frames<'a> {
     pub(super) fn new(payload: &'a [u8]) -> Self {
-        Self { payload, scanner: Scanner::new(payload), state: State::Beginning }
+        let mut scanner = Scanner::new(payload);
+        if payload.starts_with(BYTE_ORDER_MARK) {
+            scanner.move_to(BYTE_ORDER_MARK.len());
+        }
+        Self { payload, scanner, state: State::Beginning }
     }
 
     /// The next part, or `None` at the end of the message. An event's values are appended to the columns; of one that is
@@ -146,7 +153,7 @@ mod tests {
     fn frames(payload: &str) -> Vec<String> {
         let contract = r#"{"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}"#;
         let contract = Arc::new(Contract::parse(contract).expect("a contract"));
-        let mut check = ObjectCheck::new(contract, Limits::default()).expect("a check");
+        let mut check = ObjectCheck::new(contract, Limits::default(), None);
         let mut frames = Frames::new(payload.as_bytes());
         let mut parts = Vec::new();
         while let Some(frame) = frames.next(&mut check, &mut []) {
@@ -164,6 +171,19 @@ mod tests {
         assert_eq!(frames(r#"[{"a":1} , {"a":2}]"#), [r#"{"a":1}"#, r#"{"a":2}"#]);
         assert_eq!(frames("{\"a\":1}\n\r\n{\"a\":2}\n"), [r#"{"a":1}"#, r#"{"a":2}"#]);
         assert_eq!(frames("[]"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_ignored_before_a_message_and_nowhere_else() {
+        let good = r#"{"a":1}"#;
+        assert_eq!(frames(&format!("\u{feff}{good}")), [good]);
+        assert_eq!(frames(&format!("\u{feff} [{good}]")), [good]);
+        assert_eq!(frames(&format!("\u{feff}{good}\n{good}")), [good, good]);
+        assert_eq!(frames("\u{feff}"), ["invalid_json: \u{feff}"]);
+        for wrong in ["\u{feff}\u{feff}{\"a\":1}".to_owned(), format!(" \u{feff}{good}"), format!("[\u{feff}{good}]")] {
+            assert!(frames(&wrong).iter().all(|part| part.starts_with("invalid_json")), "{wrong:?}");
+        }
+        assert_eq!(frames(&format!("{good}\n\u{feff}{good}\n{good}")).len(), 3);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, new_null_array};
 use arrow::buffer::Buffer;
-use arrow::datatypes::{DataType, Int64Type};
+use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 use arrow::ipc::reader::StreamDecoder;
 use arrow::ipc::writer::StreamWriter;
@@ -15,6 +15,7 @@ use super::check_value::Place;
 use super::contract::{Contract, ContractField};
 use super::exact::{self, Exact, Lost};
 use super::faults::RowFaults;
+use super::instant::TimeZone;
 use super::number::one_zero;
 use super::reject::{Flaw, RejectReason};
 use super::rule::{FieldType, Shape};
@@ -66,7 +67,7 @@ pub(super) fn fit(
     batch: &RecordBatch,
     room: &mut Room,
 ) -> Result<Fitted, Flaw> {
-    let schema = batch.schema_ref();
+    let (schema, zone) = (batch.schema_ref(), time.zone());
     let is_known = |name: &str| contract.field(name).is_some() || contract.has_property(name);
     if contract.is_closed()
         && let Some(other) = schema.fields().iter().find(|column| !is_known(column.name()))
@@ -89,17 +90,17 @@ pub(super) fn fit(
             continue;
         };
         let plain = unfold(&values, room)?;
-        let factor = time.factor().filter(|_| index == time.index());
-        columns.push(match factor.and_then(|factor| Some((factor, exact::times(&plain)?))) {
-            Some((factor, micros)) => {
-                refuse_lost(field, exact::lost(&plain, &micros, &FieldType::DateTime), &mut faults);
-                let units = micros.unary::<_, Int64Type>(|micros| micros.div_euclid(factor));
+        let counts = time.counts() && index == time.index();
+        columns.push(match counts.then(|| exact::times(&plain, zone)).flatten() {
+            Some(micros) => {
+                refuse_lost(field, exact::lost(&plain, &micros, &FieldType::DateTime, zone), &mut faults);
+                let units = time.units(&micros);
                 times = Some(Arc::new(micros) as ArrayRef);
-                Arc::new(units)
+                units
             }
             None => {
                 let wanted = field.field_type();
-                let Some(exact) = exact_of(field, &plain, room)? else {
+                let Some(exact) = exact_of(field, &plain, zone, room)? else {
                     let (name, wanted, found) = (field.name(), wanted.data_type(), values.data_type());
                     return Err(invalid(format!("column \"{name}\": expected {wanted}, got {found}")));
                 };
@@ -114,14 +115,19 @@ pub(super) fn fit(
 }
 
 /// The column in the contract's type; `None` when its type holds other kinds of values.
-fn exact_of(field: &ContractField, plain: &ArrayRef, room: &mut Room) -> Result<Option<Exact>, Flaw> {
+fn exact_of(
+    field: &ContractField,
+    plain: &ArrayRef,
+    zone: Option<TimeZone>,
+    room: &mut Room,
+) -> Result<Option<Exact>, Flaw> {
     let wanted = field.field_type();
     match field.written() {
         Some(written) if *plain.data_type() == DataType::Utf8 => {
             let values = written.numbers(plain);
-            Ok(Some(Exact { lost: exact::lost(plain, &values, &wanted), values }))
+            Ok(Some(Exact { lost: exact::lost(plain, &values, &wanted, zone), values }))
         }
-        _ => exact::exact(plain, &wanted, room),
+        _ => exact::exact(plain, &wanted, zone, room),
     }
 }
 
@@ -209,7 +215,7 @@ mod tests {
         Array, AsArray, Float64Array, Int64Array, ListArray, RecordBatchOptions, StringArray,
         TimestampMicrosecondArray, UInt64Array,
     };
-    use arrow::datatypes::{Field, Schema, TimestampMicrosecondType};
+    use arrow::datatypes::{Field, Int64Type, Schema, TimestampMicrosecondType};
     use proptest::prelude::*;
 
     use super::*;

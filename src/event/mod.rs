@@ -30,6 +30,7 @@
 //! **How it fails.** A fault of an event is a [`Reject`](reject::Reject) and never an error. An error of [`Decoder::decode`] means that the
 //! batch itself could not be built, one of [`Decoder::decode_rows`] also that the columns are not the contract's.
 
+mod binary;
 mod check;
 mod check_column;
 mod check_value;
@@ -43,6 +44,7 @@ mod encodings;
 mod exact;
 mod faults;
 mod frame;
+mod instant;
 mod ipc;
 mod key;
 #[cfg(test)]
@@ -56,6 +58,7 @@ mod nested;
 mod nested_check;
 mod number;
 mod object_rows;
+mod packing;
 mod partitions;
 mod payload;
 mod plain_run;
@@ -84,15 +87,19 @@ mod unpacked;
 mod watermark;
 mod written;
 
+pub use binary::{AvroFraming, AvroSchema};
 pub use check::Limits;
 pub use contract::{Contract, ContractField};
 pub use decode::{Decoded, Decoder};
+pub use instant::TimeZone;
 pub(crate) use ipc::stream_of;
 pub(crate) use member_text::{MemberText, order, quoted};
 pub(crate) use number::{finite, finite_rows, has_floats, one_zero};
 pub(crate) use object_rows::ObjectRows;
+pub(crate) use packing::Packed;
 pub(crate) use partitions::{PartitionedWatermark, SavedPartition, SavedWatermark, TooManyPartitions};
 pub use payload::{Content, Payload};
+pub use reject::Flaw;
 pub(crate) use reject::RejectReason;
 pub(crate) use rule::FieldType;
 pub(crate) use seen::{Hashes, SeenIds, SeenIdsError};

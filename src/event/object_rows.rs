@@ -9,6 +9,7 @@ use arrow::error::ArrowError;
 use super::check::{Limits, ObjectCheck};
 use super::columns::{Columns, MAX_EVENT_BYTES};
 use super::contract::Contract;
+use super::instant::TimeZone;
 use super::reject::Flaw;
 
 /// Gathers objects that keep a contract.
@@ -21,18 +22,15 @@ pub(crate) struct ObjectRows {
 }
 
 impl ObjectRows {
-    /// None yet.
-    ///
-    /// # Errors
-    /// As [`ObjectCheck::new`].
-    pub(crate) fn new(contract: Arc<Contract>, limits: Limits) -> Result<Self, ArrowError> {
+    /// None yet; times without an offset from UTC are of `zone`.
+    pub(crate) fn new(contract: Arc<Contract>, limits: Limits, zone: Option<TimeZone>) -> Self {
         let limits = Limits { max_event_bytes: limits.max_event_bytes.min(MAX_EVENT_BYTES), ..limits };
-        Ok(Self {
-            check: ObjectCheck::new(Arc::clone(&contract), limits)?,
+        Self {
+            check: ObjectCheck::new(Arc::clone(&contract), limits, zone),
             columns: Columns::new(&contract),
             batches: Vec::new(),
             contract,
-        })
+        }
     }
 
     /// Adds the object that the bytes are; one that is refused is no row.

@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 
+use super::reject::Flaw;
+
 /// What was received at once: the payload of a message. A decoder takes whatever can be seen as this.
 #[derive(Debug, Clone, Copy)]
 pub struct Payload<'a> {
@@ -18,12 +20,16 @@ pub enum Content<'a> {
     Json(&'a Bytes),
     /// An Arrow IPC stream.
     ArrowStream(&'a Bytes),
+    /// An event in the format of its stream: Avro where that is set, and JSON as above where it isn't.
+    OfStream(&'a Bytes),
+    /// What can't be unpacked, and why.
+    Packed(&'a Bytes, &'a Flaw),
 }
 
 impl<'a> Content<'a> {
     pub(super) fn bytes(self) -> &'a Bytes {
         match self {
-            Self::Json(bytes) | Self::ArrowStream(bytes) => bytes,
+            Self::Json(bytes) | Self::ArrowStream(bytes) | Self::OfStream(bytes) | Self::Packed(bytes, _) => bytes,
         }
     }
 }

@@ -45,11 +45,15 @@ pub enum RejectReason {
     TimeOutOfBounds,
     /// Not an Arrow IPC stream, or one whose columns do not fit the contract.
     InvalidArrow,
+    /// Not compressed as the message's header says, or in a way that is not known.
+    InvalidEncoding,
+    /// Not a record of Avro by a schema of its stream.
+    InvalidAvro,
 }
 
 impl RejectReason {
     /// Every reason.
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::InvalidJson,
         Self::WrongType,
         Self::MissingField,
@@ -61,6 +65,8 @@ impl RejectReason {
         Self::TooDeep,
         Self::TimeOutOfBounds,
         Self::InvalidArrow,
+        Self::InvalidEncoding,
+        Self::InvalidAvro,
     ];
 
     /// The reason's name in dead letters and metrics.
@@ -78,6 +84,8 @@ impl RejectReason {
             Self::TooDeep => "too_deep",
             Self::TimeOutOfBounds => "time_out_of_bounds",
             Self::InvalidArrow => "invalid_arrow",
+            Self::InvalidEncoding => "invalid_encoding",
+            Self::InvalidAvro => "invalid_avro",
         }
     }
 }
@@ -91,7 +99,7 @@ impl fmt::Display for RejectReason {
 /// The fault of one object or row, before it is known where it came from.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{detail}")]
-pub(crate) struct Flaw {
+pub struct Flaw {
     /// What kind of fault it is.
     pub reason: RejectReason,
     /// The field, what was expected and what was found.
@@ -101,6 +109,12 @@ pub(crate) struct Flaw {
 impl Flaw {
     pub(super) fn new(reason: RejectReason, detail: impl Into<String>) -> Self {
         Self { reason, detail: detail.into() }
+    }
+
+    /// The same, in a field whose name is given as the key of a JSON object, with its colon.
+    pub(super) fn in_field(self, key: &[u8]) -> Self {
+        let name = String::from_utf8_lossy(key.strip_suffix(b":").unwrap_or(key));
+        Self { detail: format!("field {name}: {}", self.detail), ..self }
     }
 }
 

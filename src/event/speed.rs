@@ -94,7 +94,7 @@ fn decode_speed() {
     let messages = messages();
     let contract = Arc::new(Contract::parse(CONTRACT).expect("a contract"));
 
-    let mut check = ObjectCheck::new(Arc::clone(&contract), Limits::default()).expect("a check");
+    let mut check = ObjectCheck::new(Arc::clone(&contract), Limits::default(), None);
     measure("check alone", || {
         messages.iter().for_each(|message| check.object(&message.payload, &mut []).expect("good"))
     });
@@ -119,6 +119,19 @@ fn decode_speed() {
         let mut decoder = Decoder::new(contract, &DecodeSettings::new("ts")).expect("a decoder");
         measure(what, || assert_eq!(decoder.decode(&clicks).expect("good").batch.num_rows(), BATCH));
     }
+
+    let times: Vec<Message> = (0..BATCH)
+        .map(|index| {
+            json(&format!(r#"{{"ts":"2025-12-31T23:59:{:02}.{:03}+01:00","user":"u"}}"#, index % 60, index % 1_000))
+        })
+        .collect();
+    let contract = r#"{"type": "object", "properties": {"ts": {"type": "string", "format": "date-time"},
+        "user": {"type": "string"}}, "required": ["ts"]}"#;
+    let contract = Arc::new(Contract::parse(contract).expect("a contract"));
+    let mut dated = Decoder::new(contract, &DecodeSettings::new("ts")).expect("a decoder");
+    measure("events with a date-time", || {
+        assert_eq!(dated.decode(&times).expect("good").batch.num_rows(), BATCH);
+    });
 
     let rows = decoder.decode(&messages).expect("good").batch;
     let (origin, published) = ((0..BATCH as u32).collect::<Vec<_>>(), vec![PUBLISHED; BATCH]);

@@ -20,6 +20,7 @@ pub(super) struct Message {
 pub(super) enum Encoding {
     Json,
     ArrowStream,
+    OfStream,
 }
 
 impl<'a> From<&'a Message> for Payload<'a> {
@@ -27,6 +28,7 @@ impl<'a> From<&'a Message> for Payload<'a> {
         let content = match encoding {
             Encoding::Json => Content::Json(payload),
             Encoding::ArrowStream => Content::ArrowStream(payload),
+            Encoding::OfStream => Content::OfStream(payload),
         };
         Self { content, published_micros: PUBLISHED }
     }

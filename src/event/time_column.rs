@@ -10,15 +10,16 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, NullArray, TimestampMicrosecondArray};
-use arrow::datatypes::{Field, Int64Type, Schema, SchemaRef, TimestampMicrosecondType};
+use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, NullArray, TimestampMicrosecondArray};
+use arrow::datatypes::{Field, Float64Type, Int64Type, Schema, SchemaRef, TimestampMicrosecondType};
 
 use super::contract::{Contract, ContractField};
 use super::faults::RowFaults;
+use super::instant::TimeZone;
 use super::reject::{Flaw, RejectReason};
 use super::rule::{FieldType, UTC};
 use super::settings::{Clock, DecodeSettings, DecoderError, TimeRole};
-use super::time::TimeBounds;
+use super::time::{TimeBounds, TimeUnit};
 use crate::time::EventTime;
 
 /// Which column holds the event time, and how to read it.
@@ -28,6 +29,7 @@ pub(super) struct TimeColumn {
     time: Times,
     clock: ColumnClock,
     received: Option<Times>,
+    zone: Option<TimeZone>,
     bounds: TimeBounds,
     schema: SchemaRef,
 }
@@ -36,8 +38,18 @@ pub(super) struct TimeColumn {
 #[derive(Debug, Clone, Copy)]
 struct Times {
     index: usize,
-    /// Microseconds per unit of an integer column; `None` for a column that is a timestamp already.
-    factor: Option<i64>,
+    form: TimeForm,
+}
+
+/// How a column has times.
+#[derive(Debug, Clone, Copy)]
+enum TimeForm {
+    /// It counts units since 1970.
+    Integer(TimeUnit),
+    /// The same, with fractions.
+    Number(TimeUnit),
+    /// It is a timestamp already.
+    Timestamp,
 }
 
 /// Whose clock tells the event time.
@@ -50,7 +62,7 @@ enum ColumnClock {
 
 impl TimeColumn {
     pub(super) fn new(contract: &Contract, settings: &DecodeSettings) -> Result<Self, DecoderError> {
-        let unit = settings.time_unit.micros();
+        let unit = settings.time_unit;
         let name = settings.time_column.clone();
         let (time, field) = Times::find(contract, TimeRole::Time, &name, unit)?;
         // What the event says of its time is not looked at where the broker's counts.
@@ -78,6 +90,7 @@ impl TimeColumn {
             time,
             clock,
             received: received.map(|(times, _)| times),
+            zone: settings.time_zone,
         })
     }
 
@@ -91,9 +104,29 @@ impl TimeColumn {
         self.time.index
     }
 
-    /// Microseconds per unit, where the contract's time is an integer.
-    pub(super) fn factor(&self) -> Option<i64> {
-        self.time.factor
+    /// That of times which don't say how far they are from UTC.
+    pub(super) fn zone(&self) -> Option<TimeZone> {
+        self.zone
+    }
+
+    /// Whether the contract's time is a number.
+    pub(super) fn counts(&self) -> bool {
+        !matches!(self.time.form, TimeForm::Timestamp)
+    }
+
+    /// Times as the contract's number of units.
+    pub(super) fn units(&self, micros: &TimestampMicrosecondArray) -> ArrayRef {
+        match self.time.form {
+            TimeForm::Integer(unit) => {
+                let units: Int64Array = micros.unary(|micros| micros.div_euclid(unit.micros()));
+                Arc::new(units)
+            }
+            TimeForm::Number(unit) => {
+                let units: Float64Array = micros.unary(|micros| micros as f64 / unit.micros() as f64);
+                Arc::new(units)
+            }
+            TimeForm::Timestamp => Arc::new(micros.clone()),
+        }
     }
 
     /// When each row was received: at the broker's time of its message, or before that when a column says so. `columns` are
@@ -163,44 +196,54 @@ impl TimeColumn {
 }
 
 impl Times {
-    /// The column of this name; integers count `unit` microseconds.
+    /// The column of this name; numbers count `unit`s.
     fn find<'a>(
         contract: &'a Contract,
         role: TimeRole,
         name: &str,
-        unit: i64,
+        unit: TimeUnit,
     ) -> Result<(Self, &'a ContractField), DecoderError> {
         let Some((index, field)) = contract.field(name) else {
             let properties = contract.fields().iter().map(|field| field.name().to_owned()).collect();
             return Err(DecoderError::NoTimeColumn { role, name: name.to_owned(), properties });
         };
-        let factor = match field.field_type() {
-            FieldType::Integer => Some(unit),
-            FieldType::DateTime => None,
+        let form = match field.field_type() {
+            FieldType::Integer => TimeForm::Integer(unit),
+            FieldType::Number => TimeForm::Number(unit),
+            FieldType::DateTime => TimeForm::Timestamp,
             found => return Err(DecoderError::TimeColumnType { role, name: name.to_owned(), found }),
         };
-        Ok((Self { index, factor }, field))
+        Ok((Self { index, form }, field))
     }
 
     /// The time of a row; none where it is NULL.
     fn micros(self, columns: &[ArrayRef], row: usize) -> Option<i64> {
         let column = columns.get(self.index).filter(|column| column.is_valid(row))?;
-        Some(match self.factor {
-            Some(factor) => column.as_primitive::<Int64Type>().value(row).saturating_mul(factor),
-            None => column.as_primitive::<TimestampMicrosecondType>().value(row),
+        Some(match self.form {
+            TimeForm::Integer(unit) => column.as_primitive::<Int64Type>().value(row).saturating_mul(unit.micros()),
+            TimeForm::Number(unit) => unit.micros_of(column.as_primitive::<Float64Type>().value(row)),
+            TimeForm::Timestamp => column.as_primitive::<TimestampMicrosecondType>().value(row),
         })
     }
 
     /// Turns the column into microseconds, in place when nobody else has it. One of timestamps is so already.
     fn convert(self, columns: &mut [ArrayRef]) {
-        if let (Some(factor), Some(column)) = (self.factor, columns.get_mut(self.index))
-            && let Some(units) = column.as_primitive_opt::<Int64Type>().cloned()
-        {
-            *column = Arc::new(NullArray::new(0));
-            // Saturated times are out of bounds, as the times that they stand for are.
-            let in_micros = |units: i64| units.saturating_mul(factor);
-            let micros = units.unary_mut(in_micros).unwrap_or_else(|shared| shared.unary(in_micros));
-            *column = Arc::new(micros.reinterpret_cast::<TimestampMicrosecondType>().with_timezone(UTC));
+        let Some(column) = columns.get_mut(self.index) else { return };
+        // Saturated times are out of bounds, as the times that they stand for are.
+        match self.form {
+            TimeForm::Integer(unit) => {
+                let Some(units) = column.as_primitive_opt::<Int64Type>().cloned() else { return };
+                *column = Arc::new(NullArray::new(0));
+                let in_micros = |units: i64| units.saturating_mul(unit.micros());
+                let micros = units.unary_mut(in_micros).unwrap_or_else(|shared| shared.unary(in_micros));
+                *column = Arc::new(micros.reinterpret_cast::<TimestampMicrosecondType>().with_timezone(UTC));
+            }
+            TimeForm::Number(unit) => {
+                let Some(units) = column.as_primitive_opt::<Float64Type>() else { return };
+                let micros: TimestampMicrosecondArray = units.unary(|units| unit.micros_of(units));
+                *column = Arc::new(micros.with_timezone(UTC));
+            }
+            TimeForm::Timestamp => {}
         }
     }
 }

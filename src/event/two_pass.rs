@@ -1,18 +1,24 @@
 //! The decoder against two passes: the same check, which appends nothing, and then `arrow-json` for the columns.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use arrow::array::timezone::Tz;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, TimestampMicrosecondArray};
 use arrow::compute::filter_record_batch;
+use arrow::compute::kernels::cast_utils::string_to_datetime;
 use arrow::datatypes::Int64Type;
 use arrow_json::ReaderBuilder;
 use proptest::prelude::*;
+use serde_json::value::RawValue;
 
 use super::check::ObjectCheck;
 use super::frame::{Frame, Frames};
+use super::instant;
 use super::number::one_zero;
 use super::random_events::{CONTRACT, payloads};
 use super::reject::{Reject, RejectReason};
+use super::rule::UTC;
 use super::surrogates::without_surrogate_pairs;
 use super::testing::{Encoding, Message, PUBLISHED, message};
 use super::{Contract, DecodeSettings, Decoder, Limits};
@@ -24,7 +30,7 @@ const LIMITS: Limits = Limits { max_event_bytes: 400, max_depth: 3 };
 type Outcome = (RecordBatch, Vec<u32>, Vec<Reject>);
 
 fn two_passes(decoder: &Decoder, contract: &Arc<Contract>, messages: &[Message]) -> Outcome {
-    let mut check = ObjectCheck::new(Arc::clone(contract), LIMITS).expect("a check");
+    let mut check = ObjectCheck::new(Arc::clone(contract), LIMITS, None);
     let builder = ReaderBuilder::new(Arc::clone(contract.schema())).with_batch_size(1_000);
     let mut tape = builder.build_decoder().expect("a tape");
     let mut rejects = Vec::new();
@@ -35,7 +41,7 @@ fn two_passes(decoder: &Decoder, contract: &Arc<Contract>, messages: &[Message])
             match frame {
                 Frame::Event(range) => {
                     let event = message.payload.slice(range);
-                    let text = without_halves(&without_surrogate_pairs(&event));
+                    let text = with_usual_time(&without_halves(&without_surrogate_pairs(&event)));
                     assert_eq!(tape.decode(&text).expect("an event"), text.len());
                     events.push((index as u32, event));
                 }
@@ -92,6 +98,21 @@ fn without_halves(json: &[u8]) -> Vec<u8> {
         at = end;
     }
     out
+}
+
+/// The event with its field `at` in the one form of times that the library reads, if it has another one.
+fn with_usual_time(event: &[u8]) -> Vec<u8> {
+    let fields: BTreeMap<String, &RawValue> = serde_json::from_slice(event).expect("an object");
+    let Some(at) = fields.get("at") else { return event.to_vec() };
+    let Ok(text) = serde_json::from_str::<String>(at.get()) else { return event.to_vec() };
+    let utc: Tz = UTC.parse().expect("a zone");
+    if string_to_datetime(&utc, &text).is_ok() {
+        return event.to_vec();
+    }
+    let micros = instant::micros(text.as_bytes(), None).expect("an instant");
+    let start = at.get().as_ptr() as usize - event.as_ptr() as usize;
+    let usual = format!("\"{}\"", EventTime(micros));
+    [&event[..start], usual.as_bytes(), &event[start + at.get().len()..]].concat()
 }
 
 /// A column's values as bits: `0.0` and `-0.0` are equal and yet not the same.

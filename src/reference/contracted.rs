@@ -20,7 +20,7 @@ pub(super) fn columns(
     mut bad_rows: BadRows,
 ) -> Result<Loaded, ReferenceError> {
     let limits = Limits { max_event_bytes: usize::MAX, max_depth: MAX_DEPTH };
-    let mut kept = ObjectRows::new(Arc::clone(contract), limits)?;
+    let mut kept = ObjectRows::new(Arc::clone(contract), limits, None);
     let mut broken = Vec::new();
     for (row, object) in rows.iter().enumerate() {
         kept.flush_if_full()?;

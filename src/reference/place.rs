@@ -38,7 +38,7 @@ impl Places {
 }
 
 /// The items that are left when some are taken out, whose positions are given in order.
-pub(super) fn without<T>(items: impl IntoIterator<Item = T>, positions: &[usize]) -> Vec<T> {
+fn without<T>(items: impl IntoIterator<Item = T>, positions: &[usize]) -> Vec<T> {
     let mut gone = positions.iter().peekable();
     let left = items.into_iter().enumerate().filter(|(at, _)| gone.next_if_eq(&at).is_none());
     left.map(|(_, item)| item).collect()

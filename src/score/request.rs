@@ -23,6 +23,9 @@ const REQUEST_ID: &str = "request_id";
 /// The field whose members count as fields of the request.
 const CONTEXT: &str = "context";
 
+/// What some writers put before UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// Reads requests that keep a contract.
 pub struct RequestDecoder {
     contract: Arc<Contract>,
@@ -104,7 +107,7 @@ impl RequestDecoder {
         });
         let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
         let limits = Limits { max_event_bytes: 1 << 20, ..Limits::default() };
-        let rows = ObjectRows::new(Arc::clone(&contract), limits)?;
+        let rows = ObjectRows::new(Arc::clone(&contract), limits, time.zone);
         Ok(Self { contract, rows, time, user: user.map(str::to_owned), max_items, schema })
     }
 
@@ -152,7 +155,8 @@ impl RequestDecoder {
     /// were written: a number that is read and written again may be another one.
     fn flatten(&self, payload: &[u8]) -> Result<Vec<u8>, String> {
         let mut request: BTreeMap<String, &RawValue> =
-            serde_json::from_slice(payload).map_err(|error| format!("the request is no JSON object: {error}"))?;
+            serde_json::from_slice(payload.strip_prefix(BYTE_ORDER_MARK).unwrap_or(payload))
+                .map_err(|error| format!("the request is no JSON object: {error}"))?;
         if !self.contract.has_property(CONTEXT)
             && let Some(context) = request.remove(CONTEXT)
         {
@@ -230,9 +234,13 @@ mod tests {
         let contract = r#"{"type": "object", "required": ["request_id", "items"], "properties": {
             "request_id": {"type": "string"}, "items": {"type": "array", "items": {"type": "integer"}},
             "ts": {"type": ["integer", "null"]}}}"#;
+        decoder_of(contract)
+    }
+
+    fn decoder_of(contract: &str) -> RequestDecoder {
         let (column, unit) = ("ts".to_owned(), TimeUnit::Milliseconds);
         let earliest = EventTime(946_684_800_000_000);
-        let time = RequestTime { column, unit, earliest, ahead: Duration::from_secs(60) };
+        let time = RequestTime { column, unit, zone: None, earliest, ahead: Duration::from_secs(60) };
         RequestDecoder::new(Arc::new(Contract::parse(contract).unwrap()), "item_id", time, None, 100).unwrap()
     }
 
@@ -259,13 +267,33 @@ mod tests {
         let reasons: Vec<String> =
             decoded.refused.iter().map(|(payload, reason)| format!("{payload}: {reason}")).collect();
         insta::assert_snapshot!(reasons.join("\n"), @r"
-        2: `ts` is 1970-01-21T18:53:34.8Z, before 2000-01-01T00:00:00Z, the earliest time that is believed: an integer counts milliseconds since 1970; without it the ranking is of now
-        3: `ts` is 1969-12-31T23:59:59.995Z, before 2000-01-01T00:00:00Z, the earliest time that is believed: an integer counts milliseconds since 1970; without it the ranking is of now
-        4: `ts` is 2026-12-01T05:00:00Z, more than 60s after 2026-11-30T05:00:00Z, when the request arrived: an integer counts milliseconds since 1970; without it the ranking is of now
-        5: `ts` is 9223372036854775807 us since 1970, more than 60s after 2026-11-30T05:00:00Z, when the request arrived: an integer counts milliseconds since 1970; without it the ranking is of now
-        6: `ts` is 1999-12-31T23:59:59.999Z, before 2000-01-01T00:00:00Z, the earliest time that is believed: an integer counts milliseconds since 1970; without it the ranking is of now
-        7: `ts` is 2026-11-30T05:01:00.001Z, more than 60s after 2026-11-30T05:00:00Z, when the request arrived: an integer counts milliseconds since 1970; without it the ranking is of now
+        2: `ts` is 1970-01-21T18:53:34.8Z, before 2000-01-01T00:00:00Z, the earliest time that is believed: a number counts milliseconds since 1970; without it the ranking is of now
+        3: `ts` is 1969-12-31T23:59:59.995Z, before 2000-01-01T00:00:00Z, the earliest time that is believed: a number counts milliseconds since 1970; without it the ranking is of now
+        4: `ts` is 2026-12-01T05:00:00Z, more than 60s after 2026-11-30T05:00:00Z, when the request arrived: a number counts milliseconds since 1970; without it the ranking is of now
+        5: `ts` is 9223372036854775807 us since 1970, more than 60s after 2026-11-30T05:00:00Z, when the request arrived: a number counts milliseconds since 1970; without it the ranking is of now
+        6: `ts` is 1999-12-31T23:59:59.999Z, before 2000-01-01T00:00:00Z, the earliest time that is believed: a number counts milliseconds since 1970; without it the ranking is of now
+        7: `ts` is 2026-11-30T05:01:00.001Z, more than 60s after 2026-11-30T05:00:00Z, when the request arrived: a number counts milliseconds since 1970; without it the ranking is of now
         ");
+    }
+
+    /// A number with a fraction was no time at all, and the ranking one of now.
+    #[test]
+    fn a_time_is_read_as_that_of_an_event_is() {
+        let times = |property: &str, values: &[&str]| {
+            let contract = format!(
+                r#"{{"type": "object", "required": ["request_id", "items"], "properties": {{"request_id": {{"type": "string"}},
+                "items": {{"type": "array", "items": {{"type": "integer"}}}}, "ts": {property}}}}}"#
+            );
+            let payload = |ts: &&str| format!(r#"{{"request_id": "a", "items": [1], "ts": {ts}}}"#).into();
+            let decoded =
+                decoder_of(&contract).decode(&values.iter().map(payload).collect::<Vec<_>>(), ARRIVED).unwrap();
+            assert_eq!(decoded.refused, []);
+            decoded.times
+        };
+        let expected = EventTime(ARRIVED.micros() - 499_500);
+        assert_eq!(times(r#"{"type": "number"}"#, &["1796014799500.5"]), [expected]);
+        let texts = ["\"20261130T045959,5005Z\"", "\"2026-W49-1T04:59:59.5005+00\""];
+        assert_eq!(times(r#"{"type": "string", "format": "date-time"}"#, &texts), [expected; 2]);
     }
 
     fn decoded(requests: &[&str]) -> DecodedRequests {
@@ -299,7 +327,7 @@ mod tests {
     fn texts_and_zeros_are_what_they_would_be_in_events() {
         let found = decoded(&[
             r#"{"request_id": "\ud842\udfb7", "items": [1], "price": -0.0}"#,
-            r#"{"request_id": "e", "items": [1, 2, 3, 4]}"#,
+            "\u{feff}{\"request_id\": \"e\", \"items\": [1, 2, 3, 4]}",
             r#"{"request_id": "f", "items": [1], "context": 3}"#,
         ]);
         assert_eq!(found.groups[0].request_id, "\u{20bb7}");

@@ -99,7 +99,7 @@ impl<'a> Incoming<'a> {
     /// The whole message, for a dead letter. Where it came as columns it is an Arrow stream of its rows.
     pub(super) fn message(self, origin: u32) -> Bytes {
         match self.events {
-            Events::Messages(messages) => messages[origin as usize].payload.clone(),
+            Events::Messages(messages) => messages[origin as usize].contents().clone(),
             Events::Batch(batch) => {
                 // What could be decoded can be written.
                 let written = batch.written(origin as usize, |rows| stream_of(&self.plan.contract, rows));
@@ -115,11 +115,23 @@ impl<'a> Incoming<'a> {
 
 impl<'a> From<&'a Message> for Payload<'a> {
     fn from(message: &'a Message) -> Self {
-        let content = match message.encoding {
-            Encoding::Json => Content::Json(&message.payload),
-            Encoding::ArrowStream => Content::ArrowStream(&message.payload),
+        let content = match &message.encoding {
+            Encoding::Packed(packed) => match packed.contents(&message.payload) {
+                Ok(contents) => content(&packed.encoding, contents),
+                Err(flaw) => Content::Packed(&message.payload, flaw),
+            },
+            encoding => content(encoding, &message.payload),
         };
         Self { content, published_micros: message.published_micros }
+    }
+}
+
+fn content<'a>(encoding: &Encoding, bytes: &'a Bytes) -> Content<'a> {
+    match encoding {
+        Encoding::ArrowStream => Content::ArrowStream(bytes),
+        Encoding::OfStream => Content::OfStream(bytes),
+        // What is compressed twice is no event.
+        Encoding::Json | Encoding::Packed(_) => Content::Json(bytes),
     }
 }
 

@@ -48,10 +48,9 @@ impl Told {
             // It is going to be refused.
             Err(_) => Vec::new(),
         };
-        let in_micros = |units: i64| Some(units.saturating_mul(settings.time_unit.micros()));
         let time = |value: Value| match value {
-            Value::Number(number) => in_micros(number.as_i64()?),
-            Value::String(text) => micros(&text).ok().or_else(|| in_micros(text.parse().ok()?)),
+            Value::Number(number) => settings.micros_of_number(&number),
+            Value::String(text) => settings.micros_of_text(&text),
             _ => None,
         };
         let field = |column: &str| stream.contract.field(column).map(|(_, field)| field);

@@ -240,7 +240,7 @@ mod tests {
     #[test]
     fn a_bad_cell_becomes_an_event_that_is_refused() {
         use RejectReason::{InvalidJson, NotFinite, WrongType};
-        let mut rows = ObjectRows::new(Arc::new(contract()), Limits::default()).expect("a check");
+        let mut rows = ObjectRows::new(Arc::new(contract()), Limits::default(), None);
         let cases: [(&[u8], &[u8], RejectReason); 12] = [
             (b"id\n12a", br#"{"id":"12a"}"#, WrongType),
             (b"id\n 12", br#"{"id":" 12"}"#, WrongType),

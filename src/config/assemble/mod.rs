@@ -7,6 +7,7 @@
 //! Every part is looked at, so that all problems are reported together. Of one that depends on a faulty part only that is said
 //! which can be told without it.
 
+mod avro;
 mod model;
 mod scoring;
 mod streams;

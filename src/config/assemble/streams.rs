@@ -8,7 +8,7 @@ use crate::config::problem::Place;
 use crate::config::reference::Reference;
 use crate::config::source::Source;
 use crate::config::stream::{Late, Partition, Stream, TimeUnit};
-use crate::event::{self, Contract, DecodeSettings, Decoder, Limits, TimeRole};
+use crate::event::{self, Contract, DecodeSettings, Decoder, DecoderError, Limits, TimeRole};
 use crate::pipeline::{ReferencePlan, ReferenceSource, StreamPlan};
 use crate::reference::{ReferenceFile, ReferenceSpec, ReferenceTable, Validity};
 
@@ -35,9 +35,15 @@ impl Assembly<'_> {
     /// Makes a stream known; nothing where that can't be done.
     pub(super) fn stream(&mut self, name: &str, stream: &Stream) -> Option<()> {
         let contract = self.contract(&stream.contract)?;
+        let avro = match &stream.avro {
+            Some(setting) => Some(self.avro(setting)?),
+            None => None,
+        };
         let decode = DecodeSettings {
             time_column: stream.time.get_ref().clone(),
             time_unit: unit(stream.time_unit),
+            time_zone: stream.time_zone,
+            avro,
             earliest_micros: stream.earliest_micros,
             ahead_micros: i64::try_from(stream.ahead.as_micros()).unwrap_or(i64::MAX),
             clock: stream.clock.rule(),
@@ -54,6 +60,9 @@ impl Assembly<'_> {
             Err(error) => {
                 let place = match (error.role(), &stream.clock, &stream.received) {
                     (TimeRole::Sent, Clock::Sent(column), _) | (TimeRole::Received, _, Some(column)) => column.span(),
+                    _ if matches!(error, DecoderError::Schema { .. }) => {
+                        stream.avro.as_ref().map_or_else(|| stream.time.span(), toml::Spanned::span)
+                    }
                     _ => stream.time.span(),
                 };
                 self.problems.push(self.folder.source.problem_at(place, error.to_string()));

@@ -219,7 +219,7 @@ impl ScoringThread {
             if let Ok(place) = messages.binary_search_by_key(&sequence, |message| message.sequence)
                 && let Some(message) = messages.get(place)
             {
-                let (detail, bytes) = (reason.clone(), message.payload.clone());
+                let (detail, bytes) = (reason.clone(), message.contents().clone());
                 dead.push(DeadLetter { stream, sequence, reason: UNSCORABLE, detail, bytes, place: None });
             }
             if self.pipeline.labels_what_it_scores() {

@@ -1,11 +1,11 @@
 //! What becomes of messages and of rows that are columns already.
 
-use arrow::array::{Array, AsArray, Float64Array, Int64Array, StringArray};
+use arrow::array::{Array, AsArray, Float64Array, Int64Array, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 
 use super::*;
 use crate::event::testing::{Encoding, Message, PUBLISHED, arrow, json, message};
-use crate::event::{Clock, RejectReason, TimeUnit};
+use crate::event::{Clock, RejectReason, TimeUnit, TimeZone};
 
 const CONTRACT: &str = r#"{"type": "object", "properties": {
     "ts": {"type": "integer"},
@@ -85,6 +85,82 @@ fn date_times_are_read_in_their_own_offset() {
     let decoded = decoder.decode(&[json(event)]).expect("decoded");
     let expected = PUBLISHED - 3_600_000_000 + 250_000;
     assert_eq!(decoded.batch.column(0).as_primitive::<TimestampMicrosecondType>().values(), &[expected]);
+}
+
+fn times_of(property: &str, settings: &DecodeSettings, values: &[&str]) -> (Vec<i64>, Vec<String>) {
+    let contract = CONTRACT.replace(r#""ts": {"type": "integer"}"#, &format!("\"ts\": {property}"));
+    let contract = Arc::new(Contract::parse(&contract).expect("a contract"));
+    let mut decoder = Decoder::new(contract, settings).expect("a decoder");
+    let lines: Vec<_> = values.iter().map(|value| format!(r#"{{"ts":{value},"user":"u"}}"#)).collect();
+    let decoded = decoder.decode(&[json(&lines.join("\n"))]).expect("decoded");
+    let times = decoded.batch.column(0).as_primitive::<TimestampMicrosecondType>().values().to_vec();
+    (times, decoded.rejects.into_iter().map(|reject| format!("{}: {}", reject.reason, reject.detail)).collect())
+}
+
+#[test]
+fn date_times_are_read_in_every_form_and_without_an_offset_in_the_time_zone() {
+    let property = r#"{"type": "string", "format": "date-time"}"#;
+    let values = [
+        r#""20251231T2300Z""#,
+        r#""2026-W01-3T23:00:00,5+00""#,
+        r#""Wed, 31 Dec 2025 23:00:00 GMT""#,
+        r#""2025-12-31T23:00:00""#,
+        r#""2025-12-31""#,
+        r#""2025-12-31T23\u003a00""#,
+        r#""yesterday""#,
+    ];
+    let an_hour_before = PUBLISHED - 3_600_000_000;
+    let (times, refused) = times_of(property, &DecodeSettings::new("ts"), &values);
+    assert_eq!(times, [an_hour_before, an_hour_before + 500_000, an_hour_before]);
+    insta::assert_snapshot!(refused.join("\n"), @r#"
+    wrong_type: field "ts": expected a time such as "2026-01-31T12:00:00Z", got "2025-12-31T23:00:00", which has no offset from UTC: write one, or set `time_zone` in the stream
+    wrong_type: field "ts": expected a time such as "2026-01-31T12:00:00Z", got "2025-12-31", which has no offset from UTC: write one, or set `time_zone` in the stream
+    wrong_type: field "ts": expected a time such as "2026-01-31T12:00:00Z", got "2025-12-31T23\u003a00", which has no offset from UTC: write one, or set `time_zone` in the stream
+    wrong_type: field "ts": expected a time such as "2026-01-31T12:00:00Z", got "yesterday"
+    "#);
+    let time_zone = TimeZone::named("America/New_York");
+    let (times, refused) = times_of(property, &DecodeSettings { time_zone, ..DecodeSettings::new("ts") }, &values[3..]);
+    // Five hours behind UTC; the first is ahead of when it was received.
+    assert_eq!(times, [PUBLISHED - 19 * 3_600_000_000]);
+    assert_eq!(refused.len(), 3);
+    assert!(refused.iter().skip(1).all(|refused| refused.ends_with("got 2026-01-01T04:00:00Z")), "{refused:?}");
+}
+
+#[test]
+fn a_time_may_be_a_number_with_a_fraction() {
+    let number = r#"{"type": "number"}"#;
+    let settings = DecodeSettings { time_unit: TimeUnit::Seconds, ..DecodeSettings::new("ts") };
+    let (times, refused) =
+        times_of(number, &settings, &["1767225599.123456", "1767225600", "1.7672256e9", "1767225661", "1e300"]);
+    assert_eq!(times, [PUBLISHED - 876_544, PUBLISHED, PUBLISHED]);
+    insta::assert_snapshot!(refused.join("\n"), @r#"
+    time_out_of_bounds: field "ts": expected a time from 2000-01-01T00:00:00Z to 2026-01-01T00:01:00Z, got 2026-01-01T00:01:01Z
+    time_out_of_bounds: field "ts": expected a time from 2000-01-01T00:00:00Z to 2026-01-01T00:01:00Z, got 9223372036854775807 us since 1970
+    "#);
+    let (times, _) = times_of(number, &DecodeSettings::new("ts"), &["1767225599123.456"]);
+    assert_eq!(times, [PUBLISHED - 876_544]);
+}
+
+#[test]
+fn columns_have_their_times_as_messages_have_them() {
+    let contract = CONTRACT.replace(r#""ts": {"type": "integer"}"#, r#""ts": {"type": "number"}"#);
+    let contract = Arc::new(Contract::parse(&contract).expect("a contract"));
+    let time_zone = TimeZone::named("Asia/Tokyo");
+    let settings = DecodeSettings { time_zone, ..DecodeSettings::new("ts") };
+    let mut decoder = Decoder::new(contract, &settings).expect("a decoder");
+    let users: ArrayRef = Arc::new(StringArray::from(vec!["a"]));
+    let local = TimestampMicrosecondArray::from(vec![PUBLISHED + 9 * 3_600_000_000 + 5]);
+    let columns: [ArrayRef; 3] = [
+        Arc::new(local.clone()),
+        Arc::new(TimestampMicrosecondArray::from(vec![PUBLISHED + 5]).with_timezone("Asia/Tokyo")),
+        Arc::new(Float64Array::from(vec![PUBLISHED as f64 / 1_000.0 + 0.005])),
+    ];
+    for ts in columns {
+        let rows = RecordBatch::try_from_iter([("ts", ts), ("user", Arc::clone(&users))]).expect("rows");
+        let decoded = decoder.decode(&[arrow(&rows)]).expect("decoded");
+        assert_eq!(decoded.rejects, []);
+        assert_eq!(decoded.batch.column(0).as_primitive::<TimestampMicrosecondType>().values(), &[PUBLISHED + 5]);
+    }
 }
 
 /// Four rows, of which the first one is good.
@@ -183,8 +259,10 @@ fn a_decoder_needs_a_time_that_is_always_there() {
         Decoder::new(contract, &DecodeSettings::new(column)).expect_err("a problem").to_string()
     };
     assert_eq!(problem(CONTRACT, "time"), "time column \"time\" is not in the contract; name one of ts, user, price");
-    assert_eq!(problem(CONTRACT, "user"), "time column \"user\" is of type string; use an integer or a date-time");
-    assert_eq!(problem(CONTRACT, "price"), "time column \"price\" is of type number; use an integer or a date-time");
+    assert_eq!(
+        problem(CONTRACT, "user"),
+        "time column \"user\" is of type string; use an integer, a number or a date-time"
+    );
     let optional = r#"{"type": "object", "properties": {"ts": {"type": ["integer", "null"]}, "id": {"type": "integer"}},
         "required": ["id"]}"#;
     assert_eq!(

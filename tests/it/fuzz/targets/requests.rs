@@ -64,7 +64,7 @@ pub const TARGET: Target = Target {
             let contract = Arc::new(Contract::parse(&contract).unwrap());
             let (column, unit) = ("ts".to_owned(), TimeUnit::Milliseconds);
             let (earliest, ahead) = (EventTime(946_684_800_000_000), Duration::from_secs(60));
-            let time = RequestTime { column, unit, earliest, ahead };
+            let time = RequestTime { column, unit, zone: None, earliest, ahead };
             RequestDecoder::new(contract, "item_id", time, Some("user_id"), 100).unwrap()
         });
         Box::new(move |input| {
