@@ -5,10 +5,12 @@
 //!        │                                          (`documentation`: made after the format's public documentation)
 //!        ├─▶ golden      every event is taken, and every value of the contract is in its column
 //!        └─▶ thousand    a thousand such events through a broker and a pipeline, with counts by plain maps
+//!   docs/payloads.md ──▶ walk      the commands of the page, from a stream that is there to rankings
 //! ```
 
 mod golden;
 mod thousand;
+mod walk;
 
 use std::path::Path;
 
