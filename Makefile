@@ -18,11 +18,15 @@ TENSORFLOW_PYTHON ?= .runtime/tensorflow/bin/python
 MODELS_PYTHON   ?= .runtime/models/bin/python
 NETWORKS_PYTHON ?= .runtime/networks/bin/python
 
+# A Python and a folder of Node modules that have the libraries which send events; made on first use.
+PAYLOADS_PYTHON ?= .runtime/payloads/bin/python
+PAYLOADS_NODE   ?= .runtime/payloads-node
+
 # $(call phase,NAME,COMMAND): says what runs, and how long it took.
 phase = @echo "== $(1)"; SECONDS=0; $(2); echo "== $(1): $$SECONDS s"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults faults-around faults-learning fuzz models runtime build quick bench bench-features bench-views bench-parts bench-recovery bench-training bench-peers fmt lint deny clean
+.PHONY: help demo test faults faults-around faults-learning fuzz models payloads runtime build quick bench bench-features bench-views bench-parts bench-recovery bench-training bench-peers fmt lint deny clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -92,6 +96,12 @@ models: runtime build $(if $(TABULAR),$(MODELS_PYTHON)) $(if $(NETWORKS),$(NETWO
 	$(if $(NETWORKS),$(NETWORKS_PYTHON) -B -W ignore scripts/models/try_exports.py $(PROGRAM) $(NETWORKS) || failed="$$failed networks";) \
 	test -z "$$failed" || { echo "not as expected:$$failed"; exit 1; }
 
+payloads: runtime build $(PAYLOADS_PYTHON) $(PAYLOADS_NODE)/node_modules ## Have the libraries of Segment, PostHog, Snowplow and others send events, and take them by the ready contracts (needs Node)
+	@failed=; \
+	PAYLOADS_NODE=$(PAYLOADS_NODE) $(PAYLOADS_PYTHON) -B scripts/payloads/try_payloads.py $(PROGRAM) || failed="$$failed contracts"; \
+	$(PAYLOADS_PYTHON) -B scripts/payloads/thousand.py $(PROGRAM) || failed="$$failed thousand"; \
+	test -z "$$failed" || { echo "not as expected:$$failed"; exit 1; }
+
 build: ## Build the program: target/release/tidewheel
 	cargo build --release --locked --bin tidewheel
 
@@ -140,6 +150,19 @@ bench-peers: ## Measure windows beside the engines PEERS on ROWS events; they ar
 	python3 -m venv .runtime/networks.part
 	.runtime/networks.part/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	mv .runtime/networks.part .runtime/networks
+
+.runtime/payloads/bin/python: scripts/payloads/requirements.txt
+	rm -rf .runtime/payloads .runtime/payloads.part
+	python3 -m venv .runtime/payloads.part
+	.runtime/payloads.part/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	mv .runtime/payloads.part .runtime/payloads
+
+.runtime/payloads-node/node_modules: scripts/payloads/node/package.json
+	rm -rf .runtime/payloads-node .runtime/payloads-node.part
+	mkdir -p .runtime/payloads-node.part
+	cp $< .runtime/payloads-node.part/
+	npm install --silent --no-audit --no-fund --ignore-scripts --prefix .runtime/payloads-node.part
+	mv .runtime/payloads-node.part .runtime/payloads-node
 
 fmt: ## Format the code
 	cargo fmt

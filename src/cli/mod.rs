@@ -39,6 +39,7 @@ mod publish;
 mod registry;
 mod replay;
 mod run;
+mod schema;
 mod source;
 mod sql;
 mod status;
@@ -127,8 +128,11 @@ enum Verb {
     /// Makes models, and looks after the versions of a pipeline's model.
     #[command(subcommand)]
     Model(model::Verb),
-    /// Prints the JSON Schema of pipeline.toml, for editors.
-    Schema,
+    /// Prints the JSON Schema of pipeline.toml, for editors, or a ready contract for events of others' tools.
+    #[command(
+        after_help = "Examples:\n  tidewheel schema > pipeline.schema.json\n  tidewheel schema segment-track > schemas/track.json\n\nA ready contract is a file to begin with: add your own properties, take out what no feature reads."
+    )]
+    Schema(schema::Arguments),
     /// Tells what this machine has and lacks, and how safely a server keeps a pipeline's streams.
     #[command(
         after_help = "Examples:\n  tidewheel doctor\n  tidewheel doctor --nats nats://localhost:4222 --pipeline pipelines/intent\n\nWith a server, and a pipeline that has run there, it also tells how safely that server keeps what it acknowledges."
@@ -201,7 +205,7 @@ pub fn main() -> ExitCode {
         Verb::Train(arguments) => train::run(&arguments),
         Verb::Examples(arguments) => examples::run(&arguments),
         Verb::Model(verb) => model::run(&verb),
-        Verb::Schema => observe::print_json(&crate::config::schema()).map(|()| true),
+        Verb::Schema(arguments) => schema::run(&arguments),
         Verb::Doctor(arguments) => doctor::run(&arguments),
     };
     match outcome.and_then(|all_is_well| output::check().map(|()| all_is_well)) {

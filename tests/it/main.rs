@@ -34,6 +34,7 @@ mod leak;
 mod learning;
 mod oracle;
 mod outsize;
+mod payloads;
 mod ranges;
 mod references;
 mod remade;
