@@ -24,7 +24,7 @@ use super::bus::Bus;
 use super::connection::{Connection, SUBSCRIPTION_MESSAGES};
 use super::delivery::Message;
 use super::error::BusError;
-use super::pull::{Arrival, Loss, Pull};
+use super::pull::{Arrival, Loss, Pull, Wanted};
 use super::sequence::StreamSequence;
 use super::subject::Subject;
 
@@ -54,8 +54,8 @@ pub struct Reader {
     limits: ReadLimits,
     next: StreamSequence,
     gap: Option<Missing>,
-    /// Only messages on this subject.
-    filter: Option<Subject>,
+    /// Only messages on these subjects, if there are any.
+    filters: Vec<Subject>,
     /// When the stream that is read was created.
     created_micros: i64,
     /// The last message that was given out, or what the caller recorded before.
@@ -101,7 +101,20 @@ impl Bus {
     /// As [`reader`](Self::reader), of the messages on one subject only (wildcards allowed).
     #[must_use]
     pub fn reader_of(&self, stream: &str, subject: &Subject, from: StreamSequence, limits: ReadLimits) -> Reader {
-        Reader::new(self.clone(), stream, from, limits).of(subject.clone())
+        self.reader_through(stream, std::slice::from_ref(subject), from, limits)
+    }
+
+    /// As [`reader`](Self::reader), of the messages on these subjects only (wildcards allowed, none overlaps another). Others
+    /// are passed, and so is what the stream no longer has: nobody can tell whose that was.
+    #[must_use]
+    pub(crate) fn reader_through(
+        &self,
+        stream: &str,
+        subjects: &[Subject],
+        from: StreamSequence,
+        limits: ReadLimits,
+    ) -> Reader {
+        Reader { filters: subjects.to_vec(), ..Reader::new(self.clone(), stream, from, limits) }
     }
 }
 
@@ -114,7 +127,7 @@ impl Reader {
             limits: ReadLimits { rows: limits.rows.max(1), ..limits },
             next: from.max(StreamSequence::FIRST),
             gap: None,
-            filter: None,
+            filters: Vec::new(),
             created_micros: 0,
             anchor: None,
             pull: None,
@@ -164,12 +177,6 @@ impl Reader {
     #[must_use]
     pub fn expecting(mut self, anchor: Anchor) -> Self {
         self.anchor = Some(anchor);
-        self
-    }
-
-    /// Only the messages on this subject.
-    pub(super) fn of(mut self, subject: Subject) -> Self {
-        self.filter = Some(subject);
         self
     }
 
@@ -244,7 +251,7 @@ impl Reader {
             return;
         }
         let gap = message.sequence.0 - self.next.0;
-        if gap > 0 && self.filter.is_none() {
+        if gap > 0 && self.filters.is_empty() {
             let first = self.gap.map_or(self.next, |earlier| earlier.first);
             let messages = gap + self.gap.map_or(0, |earlier| earlier.messages);
             self.gap = Some(Missing { first, last: StreamSequence(message.sequence.0 - 1), messages });
@@ -266,7 +273,7 @@ impl Reader {
             let attempt = open(
                 self.bus.clone(),
                 self.stream.clone(),
-                self.filter.clone(),
+                self.filters.clone(),
                 self.next,
                 self.anchor(),
                 self.limits.rows.saturating_mul(2).clamp(LEAST_AHEAD, MOST_AHEAD),
@@ -298,7 +305,7 @@ impl Reader {
 async fn open(
     bus: Bus,
     stream: String,
-    filter: Option<Subject>,
+    filters: Vec<Subject>,
     from: StreamSequence,
     anchor: Option<Anchor>,
     ahead: usize,
@@ -319,7 +326,8 @@ async fn open(
     if from > last.next() {
         return Err(BusError::PastEnd { stream, position: from, last });
     }
-    let pull = Pull::open(&bus, &stream, filter.as_ref(), from, ahead).await?;
+    let wanted = Wanted { from, subjects: &filters, kept_for: state.consumers_kept_for };
+    let pull = Pull::open(&bus, &stream, wanted, ahead).await?;
     Ok(Opened { pull, epoch, created_micros: state.created_micros })
 }
 

@@ -62,6 +62,10 @@ pub struct StreamState {
     pub discard_new: bool,
     /// The limit of payloads, headers and subjects together.
     pub max_bytes: Option<u64>,
+    /// Whether a message may go because another one came: one of its subject, or one that says so.
+    pub replaces: bool,
+    /// For how long a consumer of it may be idle at most, where it says so.
+    pub consumers_kept_for: Option<Duration>,
 }
 
 /// What becomes of a stream that is asked for.
@@ -235,7 +239,7 @@ impl Bus {
         Err(BusError::BatchRefused { stream: name.to_owned(), reason })
     }
 
-    async fn find_stream(&self, name: &str) -> Result<Option<Info>, BusError> {
+    pub(super) async fn find_stream(&self, name: &str) -> Result<Option<Info>, BusError> {
         match self.jetstream().get_stream(name).await {
             Ok(stream) => Ok(Some(stream.cached_info().clone())),
             Err(error) => match error.kind() {
@@ -301,7 +305,7 @@ fn accept(config: &Config, info: &Info) -> Result<StreamState, BusError> {
 }
 
 impl StreamState {
-    fn of(info: &Info) -> Self {
+    pub(super) fn of(info: &Info) -> Self {
         Self {
             first: StreamSequence(info.state.first_sequence),
             last: StreamSequence(info.state.last_sequence),
@@ -311,6 +315,10 @@ impl StreamState {
             replicas: info.config.num_replicas.max(1),
             discard_new: info.config.discard == DiscardPolicy::New,
             max_bytes: u64::try_from(info.config.max_bytes).ok().filter(|bytes| *bytes > 0),
+            replaces: info.config.max_messages_per_subject > 0 || info.config.allow_rollup,
+            consumers_kept_for: (info.config.consumer_limits.as_ref())
+                .map(|limits| limits.inactive_threshold)
+                .filter(|most| !most.is_zero()),
         }
     }
 }

@@ -24,6 +24,7 @@ use super::position::Position;
 use super::progress::Progress;
 use super::published::{Publication, Published};
 use super::save::{Committed, Save};
+use super::seen::Seen;
 use super::telemetry::{Replaced, record_commit, record_replaced, record_reply, record_waiting};
 use super::worker::Worker;
 use crate::bus::{AtomicPublisher, BusError, Outgoing, Publisher, StreamSequence, Subject};
@@ -38,6 +39,8 @@ const PROGRESS_WAIT: Duration = Duration::from_millis(250);
 const HEARTBEAT: Duration = Duration::from_secs(3_600);
 /// ...and no less than so many times while the output stream keeps it.
 const HEARTBEATS: u32 = 4;
+/// How far streams have come that are somebody else's is committed so often.
+const SOURCES_HEARTBEAT: Duration = Duration::from_secs(60);
 /// The steps of a marker have this part of a message, and so have the names of rankings that were not made...
 const STEPS_SHARE: usize = 4;
 /// ...each step with so many bytes at most.
@@ -64,6 +67,8 @@ pub(crate) struct Committer {
     flights: VecDeque<Flight>,
     settled: watch::Sender<Position>,
     saves: mpsc::Sender<Committed>,
+    /// How far streams that are somebody else's have come.
+    seen: Seen,
 }
 
 /// A batch without an answer.
@@ -84,6 +89,7 @@ pub(crate) struct Beginning {
     pub(crate) marker: Marker,
     pub(crate) last: StreamSequence,
     pub(crate) linger: Duration,
+    pub(crate) seen: Seen,
 }
 
 impl Committer {
@@ -93,8 +99,9 @@ impl Committer {
         settled: watch::Sender<Position>,
         saves: mpsc::Sender<Committed>,
     ) -> Self {
-        let Beginning { publisher, worker, epoch, marker, last, linger } = beginning;
-        let heartbeat = output_spec(pipeline).max_age.map_or(HEARTBEAT, |age| HEARTBEAT.min(age / HEARTBEATS));
+        let Beginning { publisher, worker, epoch, marker, last, linger, seen } = beginning;
+        let most = if pipeline.reads_sources() { SOURCES_HEARTBEAT } else { HEARTBEAT };
+        let heartbeat = output_spec(pipeline).max_age.map_or(most, |age| most.min(age / HEARTBEATS));
         Self {
             publisher,
             worker,
@@ -110,6 +117,7 @@ impl Committer {
             flights: VecDeque::new(),
             settled,
             saves,
+            seen,
         }
     }
 
@@ -243,6 +251,7 @@ impl Committer {
             unfinished: resumed.or_else(|| unfinished.map(|step| Unfinished { since: begins, step })),
             ..self.marker.clone()
         };
+        self.seen.stamp(&mut self.marker.progress);
         messages.push(self.marker.message(self.subject.clone())?);
         let flight = Flight { sent: clock::task_now(), outputs, position, save, epoch: self.marker.epoch };
         if let Err(error) = self.publisher.send(messages).await {

@@ -66,6 +66,17 @@ pub enum CommitError {
         /// What was found.
         what: String,
     },
+    /// Of an input stream it can't be told whether something of it was missed.
+    #[error(
+        "stream {stream}: {what}. --accept-loss goes on from there with the features as they are, --from-scratch begins anew with \
+         what the stream holds"
+    )]
+    InputDoubtful {
+        /// The stream in the broker.
+        stream: String,
+        /// What was found.
+        what: String,
+    },
     /// Messages are gone before they were read.
     #[error(
         "stream {stream} no longer has {count} messages from {first} on, which were not read yet: they expired or were \
@@ -195,6 +206,7 @@ impl Judged for CommitError {
             | Self::LittleRoom { .. }
             | Self::MarkerFormat { .. } => Judgement::OPERATOR,
             Self::InputLost { .. }
+            | Self::InputDoubtful { .. }
             | Self::InputMissing { .. }
             | Self::InputsDiffer { .. }
             | Self::OutputLost { .. }

@@ -53,6 +53,7 @@ mod size;
 mod source;
 mod state;
 mod stream;
+mod stream_name;
 mod subject;
 mod syntax;
 mod table;

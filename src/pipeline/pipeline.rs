@@ -76,6 +76,11 @@ impl Pipeline {
         tables.iter().all(|table| matches!(self.table(*table).plan, LivePlan::AsOf(_)))
     }
 
+    /// Whether some of what it reads is somebody else's.
+    pub(crate) fn reads_sources(&self) -> bool {
+        self.streams.iter().any(|stream| stream.source.is_some())
+    }
+
     /// Whether vectors read a table.
     pub(crate) fn shows(&self, table: TableIndex) -> bool {
         self.vector.as_ref().is_some_and(|vector| vector.tables().any(|shown| shown == table.0))

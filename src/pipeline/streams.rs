@@ -12,10 +12,11 @@ const DUPLICATE_WINDOW: Duration = Duration::from_secs(600);
 /// How much longer than two windows what was shown is kept.
 const IMPRESSION_SLACK: Duration = Duration::from_secs(3_600);
 
-/// The stream that holds a pipeline's events: named after pipeline and relation, `INTENT_BEHAVIOR`.
+/// The stream that a pipeline makes for its events: named after pipeline and relation, `INTENT_BEHAVIOR`, unless it says
+/// otherwise. It is not for one that is somebody else's.
 pub fn input_spec(pipeline: &Pipeline, stream: &StreamPlan) -> StreamSpec {
     StreamSpec {
-        name: Names::of(&pipeline.name).input_stream(&stream.name),
+        name: stream.held_in.clone(),
         subjects: stream.subjects.clone(),
         max_age: Some(stream.retain),
         max_bytes: Some(stream.max_bytes),
@@ -30,7 +31,8 @@ pub fn input_spec(pipeline: &Pipeline, stream: &StreamPlan) -> StreamSpec {
 
 /// The streams of a pipeline and how many bytes the broker sets aside for each when it is made.
 pub(crate) fn reserved(pipeline: &Pipeline) -> Vec<(String, u64)> {
-    let inputs = pipeline.streams.iter().map(|stream| input_spec(pipeline, stream));
+    let made = pipeline.streams.iter().filter(|stream| stream.source.is_none());
+    let inputs = made.map(|stream| input_spec(pipeline, stream));
     let all = inputs.chain([output_spec(pipeline)]).chain(impressions_spec(pipeline));
     all.map(|spec| (spec.name, spec.max_bytes.unwrap_or_default())).collect()
 }

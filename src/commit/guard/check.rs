@@ -19,6 +19,16 @@ pub(in crate::commit) async fn check_inputs(
         match decide(&facts, on_loss) {
             Decision::Same => {}
             Decision::Begin(beginning) => *mark = beginning,
+            Decision::Restored(restored) => {
+                let (stream, sequence) = (&input.name, restored.sequence);
+                tracing::warn!(
+                    stream,
+                    sequence,
+                    "the stream was put back from a backup that holds all that was read: going on. The broker has forgotten \
+                     message ids: what a publisher repeats is stored again, and found by the event's `id`, where it has one"
+                );
+                *mark = restored;
+            }
             Decision::SetMark { replacement, lost } => {
                 tracing::error!(error = %lost, "going on with what the stream holds, as was asked for");
                 *mark = replacement;

@@ -19,8 +19,10 @@ pub(super) fn input(is_other: bool) -> Input {
         replicas: 1,
         discard_new: true,
         max_bytes: None,
+        replaces: false,
+        consumers_kept_for: None,
     };
-    Input { name: "SHOP_STREAM".to_owned(), state, is_other }
+    Input { name: "SHOP_STREAM".to_owned(), source: None, filters: Vec::new(), state, is_other }
 }
 
 pub(super) fn mark(stream: &str, sequence: u64) -> InputMark {

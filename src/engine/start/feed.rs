@@ -1,12 +1,15 @@
 //! The fourth act: what was read before is read again, and then everything after it.
 
+use std::sync::Arc;
+
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::startup::Startup;
-use crate::commit::Run as StepRun;
+use crate::commit::{Run as StepRun, Seen};
 use crate::engine::EngineError;
 use crate::engine::input::Input;
+use crate::engine::looking::look;
 use crate::engine::replay::replay;
 use crate::engine::run::Run;
 use crate::engine::silence::Listener;
@@ -24,17 +27,17 @@ pub(super) struct Reading {
 
 impl Startup<'_> {
     /// Starts to read, and to listen for the silence of feedback.
-    ///
-    /// # Errors
-    /// When a subject of its stream is none.
-    pub(super) fn feed(&self, run: &mut Run, reading: Reading) -> Result<(), EngineError> {
+    pub(super) fn feed(&self, run: &mut Run, reading: Reading, seen: &Seen) {
         if let Some(labels) = &self.pipeline.labels {
-            let listener = Listener::new(&self.pipeline, labels, self.bus)?;
+            let listener = Listener::new(&self.pipeline, labels, self.bus);
             run.spawn_task(listener.listen(run.settled(), run.inputs(), run.stopping()));
+        }
+        for (index, _) in self.pipeline.streams.iter().enumerate().filter(|(_, stream)| stream.source.is_some()) {
+            let (pipeline, bus, seen) = (Arc::clone(&self.pipeline), self.bus.clone(), seen.clone());
+            run.spawn_task(look(pipeline, StreamIndex(index), bus, seen, run.settled(), run.stopping()));
         }
         tracing::debug!(pipeline = self.pipeline.name, steps = reading.again.len(), "reading again up to the marker");
         run.spawn_task(reading.follow(run.inputs(), run.stopping()));
-        Ok(())
     }
 }
 

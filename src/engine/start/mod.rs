@@ -28,6 +28,7 @@ use super::patience::Patience;
 use super::run::{Run, RunSettings};
 use super::telemetry::begin as begin_metrics;
 use crate::bus::Bus;
+use crate::commit::Seen;
 use crate::pipeline::Pipeline;
 
 impl Run {
@@ -50,9 +51,10 @@ impl Startup<'_> {
         begin_metrics(&self.pipeline);
         // These two hold much between two waits, too.
         let restored = Box::pin(self.restore(&mut run, &mut claim)).await?;
-        let ends = Ends { inputs: taken, settled: settles };
+        let seen = Seen::default();
+        let ends = Ends { inputs: taken, settled: settles, seen: seen.clone() };
         let spawned = Box::pin(self.spawn(&mut run, claim, restored, ends)).await?;
-        self.feed(&mut run, spawned.reading)?;
+        self.feed(&mut run, spawned.reading, &seen);
         self.serve(&mut run, spawned.rebuilt).await?;
         Ok(run)
     }
