@@ -18,7 +18,6 @@ use crate::clock;
 use crate::config::Folder;
 use crate::model::ModelVersion;
 use crate::model::onnx::{Document, read_file, weight_changes};
-use crate::pipeline::Names;
 use crate::registry::{Control, ModelRecord, Pointer, Registry, RegistryError};
 
 /// What the two figures of a list are.
@@ -317,7 +316,7 @@ pub(super) fn with_registry(
     runtime()?.block_on(async {
         let broker = Broker::find_or_open(&place.broker, &state).await?;
         let replicas = folder.settings.output.replicas.get();
-        let names = Names::of(folder.settings.name.as_str()).registry();
+        let names = folder.settings.names().registry();
         let registry = Registry::open_replicated(&broker.bus, names, None, replicas).await?;
         let outcome = match registry.pointer().await? {
             Some(pointer) => work(registry, pointer).await,

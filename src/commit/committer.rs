@@ -30,7 +30,7 @@ use super::worker::Worker;
 use crate::bus::{AtomicPublisher, BusError, Outgoing, Publisher, StreamSequence, Subject};
 use crate::clock;
 use crate::commit::CommitError;
-use crate::pipeline::{Names, output_spec};
+use crate::pipeline::output_spec;
 use crate::step::ImpressionMessage;
 
 /// How long progress without outputs waits to be committed.
@@ -67,8 +67,10 @@ pub(crate) struct Committer {
     flights: VecDeque<Flight>,
     settled: watch::Sender<Position>,
     saves: mpsc::Sender<Committed>,
-    /// How far streams that are somebody else's have come.
+    /// How far streams that are somebody else's have come...
     seen: Seen,
+    /// ...which the last marker says in any case.
+    ends_with_marker: bool,
 }
 
 /// A batch without an answer.
@@ -106,7 +108,7 @@ impl Committer {
             publisher,
             worker,
             outputs: Outputs::of(pipeline),
-            subject: Names::of(&pipeline.name).commits(),
+            subject: pipeline.names.commits(),
             epoch,
             linger,
             due: clock::task_now() + heartbeat,
@@ -118,6 +120,7 @@ impl Committer {
             settled,
             saves,
             seen,
+            ends_with_marker: pipeline.reads_sources(),
         }
     }
 
@@ -146,7 +149,7 @@ impl Committer {
                         Some(Publication::Save(save)) => self.close(Some(*save), true).await?,
                         None => {
                             is_open = false;
-                            self.close(None, false).await?;
+                            self.close(None, self.ends_with_marker).await?;
                         }
                     }
                 }
@@ -289,5 +292,5 @@ pub(crate) async fn impressions_publisher(
     }
     // However long nobody leads the stream: waiting is what a pipeline does then.
     let publisher = bus.publisher(outstanding).await?.tries(u32::MAX);
-    Ok(Some((publisher, Names::of(&pipeline.name).impressions())))
+    Ok(Some((publisher, pipeline.names.impressions())))
 }

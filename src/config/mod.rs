@@ -35,6 +35,7 @@ mod missing;
 mod model_risks;
 mod moment;
 mod name;
+mod naming;
 mod nearest;
 mod neighbours;
 mod number;

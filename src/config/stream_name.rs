@@ -4,20 +4,30 @@ use super::text::{Refusal, text_value};
 
 /// As long as the server takes.
 const LONGEST: usize = 255;
+/// Of a bucket's name its stream's is made.
+const LONGEST_BUCKET: usize = 200;
 
 text_value!(
     /// The name of a stream in the broker.
     StreamName,
     "a stream's name as text",
-    r"^[^.*>/\\\\\s]{1,255}$",
+    r"^[^.*>/\\\s]{1,255}$",
     check_name
+);
+
+text_value!(
+    /// The name of a bucket of the broker.
+    BucketName,
+    "a bucket's name as text",
+    r"^[a-zA-Z0-9_-]{1,200}$",
+    check_bucket
 );
 
 text_value!(
     /// A domain of JetStream.
     Domain,
     "a domain as text",
-    r"^[^.*>/\\\\\s]{1,255}$",
+    r"^[^.*>/\\\s]{1,255}$",
     check_domain
 );
 
@@ -31,6 +41,17 @@ text_value!(
 
 fn check_name(text: &str) -> Result<(), Refusal> {
     check_token("a stream", text)
+}
+
+fn check_bucket(text: &str) -> Result<(), Refusal> {
+    let is_sign = |sign: char| sign.is_ascii_alphanumeric() || matches!(sign, '_' | '-');
+    if !text.is_empty() && text.len() <= LONGEST_BUCKET && text.chars().all(is_sign) {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        format!("{text:?} can't name a bucket"),
+        format!("use letters, digits, `_` and `-`, at most {LONGEST_BUCKET} in all"),
+    ))
 }
 
 fn check_domain(text: &str) -> Result<(), Refusal> {
@@ -76,6 +97,14 @@ mod tests {
             StreamName::parse("shop.events").unwrap_err(),
             @r#""shop.events" can't name a stream: write what the server calls it: no white space, none of `.*>/\`, at most 255 bytes"#
         );
+    }
+
+    #[test]
+    fn a_bucket_has_fewer_signs() {
+        assert!(BucketName::parse("SHOP-2_models").is_ok());
+        for name in ["", "a.b", "é", "a b", "$KV"] {
+            assert!(BucketName::parse(name).is_err(), "{name}");
+        }
     }
 
     #[test]

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::names::Names;
 use super::pipeline::Pipeline;
 use super::stream::StreamPlan;
 use crate::bus::StreamSpec;
@@ -43,7 +42,7 @@ pub(crate) fn impressions_spec(pipeline: &Pipeline) -> Option<StreamSpec> {
     // A closed window is remembered for one more; the rest is for clocks that differ and for a worker that is down.
     let window = Duration::from_micros(labels.settings.window_micros.cast_unsigned());
     let max_age = window.saturating_mul(2).saturating_add(IMPRESSION_SLACK);
-    let names = Names::of(&pipeline.name);
+    let names = &pipeline.names;
     Some(StreamSpec {
         name: names.impressions_stream(),
         subjects: vec![names.impressions().as_str().to_owned()],
@@ -62,7 +61,7 @@ pub(crate) fn impressions_spec(pipeline: &Pipeline) -> Option<StreamSpec> {
 /// The stream that holds all that a pipeline commits: rankings, rows of tables, examples, dead letters, and the markers of
 /// its epochs. It is one stream because a batch of the broker is atomic within one.
 pub fn output_spec(pipeline: &Pipeline) -> StreamSpec {
-    let names = Names::of(&pipeline.name);
+    let names = &pipeline.names;
     let published = pipeline.score.as_ref().and_then(|score| score.publish.clone());
     let tables = pipeline.tables.iter().filter_map(|table| table.publish.clone());
     let subjects = [names.dead_letters(), names.commits()]

@@ -9,7 +9,7 @@ use crate::config::reference::Reference;
 use crate::config::source::Source;
 use crate::config::stream::{Late, Partition, Stream, TimeUnit};
 use crate::event::{self, Contract, DecodeSettings, Decoder, Limits, TimeRole};
-use crate::pipeline::{Names, ReferencePlan, ReferenceSource, StreamPlan};
+use crate::pipeline::{ReferencePlan, ReferenceSource, StreamPlan};
 use crate::reference::{ReferenceFile, ReferenceSpec, ReferenceTable, Validity};
 
 impl Assembly<'_> {
@@ -81,7 +81,7 @@ impl Assembly<'_> {
             partition_by_subject: stream.partition == Partition::Subject,
             idle: stream.idle,
             dead_letter_late: stream.late == Late::DeadLetter,
-            held_in: stream.held_in(|| Names::of(self.folder.settings.name.as_str()).input_stream(name)),
+            held_in: stream.held_in(|| self.folder.settings.names().input_stream(name)),
             source: stream.found_in(),
             retain: stream.retain(),
             max_bytes: stream.max_bytes(),

@@ -11,7 +11,6 @@ use super::Facts;
 use crate::bus;
 use crate::config::document::Draft;
 use crate::config::problem::Problem;
-use crate::pipeline::Names;
 
 /// A stream of the broker that a pipeline makes.
 pub(in crate::config) struct OwnStream {
@@ -85,20 +84,22 @@ impl Facts<'_> {
 
 /// The streams that a pipeline makes, as far as its sections are sound; none without a name.
 pub(in crate::config) fn own_streams(draft: &Draft) -> Vec<OwnStream> {
-    let Some(name) = &draft.name else { return Vec::new() };
-    let names = Names::of(name.get_ref().as_str());
-    let own = |what: &str, stream: String| OwnStream {
+    let (Some(name), Some(names)) = (&draft.name, draft.names()) else { return Vec::new() };
+    let places = draft.names.sound().map(|names| names.get_ref().places()).unwrap_or_default();
+    let [output, impressions, models, registry] = places.map(|place| place.unwrap_or_else(|| name.span()));
+    let own = |what: &str, stream: String, place: Range<usize>| OwnStream {
         what: what.to_owned(),
         name: stream,
-        place: name.span(),
+        place,
         shared: None,
     };
-    let mut streams = vec![own("what the pipeline puts out", names.output_stream())];
+    let mut streams = vec![own("what the pipeline puts out", names.output_stream(), output)];
     if !draft.labels.is_absent() {
-        streams.push(own("what was shown", names.impressions_stream()));
+        streams.push(own("what was shown", names.impressions_stream(), impressions));
     }
     if !draft.model.is_absent() {
-        streams.extend(names.registry_streams().map(|stream| own("the registry of models", stream)));
+        let held = names.registry_streams().into_iter().zip([models, registry]);
+        streams.extend(held.map(|(stream, place)| own("the registry of models", stream, place)));
     }
     let made = draft.streams.sound.iter().filter(|(_, (_, stream))| stream.source.is_none());
     streams.extend(made.map(|(name, (place, stream))| OwnStream {

@@ -10,7 +10,7 @@ use crate::config::name::SqlName;
 use crate::config::problem::Problem;
 use crate::config::stream::Stream;
 use crate::config::subject::{Subject, SubjectFilter, overlap};
-use crate::pipeline::{Names, PRESENCE, STATUS};
+use crate::pipeline::{PRESENCE, STATUS};
 
 /// Subjects that belong to somebody else, and what they are for. Others that begin with `$` are refused as they are read.
 const SET_ASIDE: [(&str, &str); 5] = [
@@ -82,8 +82,9 @@ impl Facts<'_> {
 
     /// The subjects that are made from the pipeline's name.
     fn named_subjects(&self) -> Vec<OwnSubject> {
-        let Some(name) = &self.draft.name else { return Vec::new() };
-        let names = Names::of(name.get_ref().as_str());
+        let (Some(name), Some(names)) = (&self.draft.name, self.draft.names()) else { return Vec::new() };
+        let chosen = self.draft.names.sound().and_then(|names| names.get_ref().subjects.as_ref());
+        let place = chosen.map_or_else(|| name.span(), Spanned::span);
         let mut subjects = vec![("dead letters", names.dead_letters()), ("commits", names.commits())];
         if !self.draft.labels.is_absent() {
             subjects.extend([("impressions", names.impressions()), ("examples", names.examples())]);
@@ -92,7 +93,7 @@ impl Facts<'_> {
         let own = |(what, subject): (&str, bus::Subject)| OwnSubject {
             what: what.to_owned(),
             subject: subject.as_str().to_owned(),
-            place: name.span(),
+            place: place.clone(),
         };
         subjects.into_iter().map(own).collect()
     }

@@ -175,3 +175,47 @@ fn two_pipelines_share_a_stream_that_both_name_with_the_same_subjects() {
     let found = problems(&small("b", "views", "shop.clicks"));
     assert!(found.contains("stream `clicks` is called `B_VIEWS` in the broker"), "one has not named it: {found}");
 }
+
+#[test]
+fn names_that_are_chosen_are_none_that_something_else_has() {
+    let named = |names: &str| messages(&Shop::new(&format!("{GOOD}\n[names]\n{names}\n")));
+    assert_eq!(
+        named("subjects = \"f.shop\"\noutput = \"A\"\nimpressions = \"B\"\nmodels = \"C\"\nregistry = \"D\""),
+        Vec::<String>::new()
+    );
+    assert_eq!(
+        named("output = \"SAME\"\nimpressions = \"SAME\""),
+        ["what was shown and what the pipeline puts out are both called `SAME` in the broker"]
+    );
+    assert_eq!(
+        named("output = \"INTENT_BEHAVIOR\""),
+        ["stream `behavior` and what the pipeline puts out are both called `INTENT_BEHAVIOR` in the broker"]
+    );
+    assert_eq!(
+        named("registry = \"R\"\noutput = \"KV_R\""),
+        ["the registry of models and what the pipeline puts out are both called `KV_R` in the broker"]
+    );
+    let read = Shop::new(
+        &GOOD.replace("\"shop.behavior\"", "\"mine.*\"").replace("[tables.", "[names]\nsubjects = \"mine\"\n[tables."),
+    );
+    let found = messages(&read);
+    assert!(
+        found.contains(&"dead letters go to `mine.dead`, which stream `behavior` reads through `mine.*`".to_owned()),
+        "{found:?}"
+    );
+    let found = named("models = \"a.b\"\nouput = \"X\"");
+    assert!(found.contains(&"unknown field `ouput`".to_owned()), "{found:?}");
+    assert!(found.contains(&"\"a.b\" can't name a bucket".to_owned()), "{found:?}");
+}
+
+#[test]
+fn a_pipeline_that_reads_somebody_elses_stream_speaks_where_that_does_not_listen() {
+    let names = |settings: &str| Shop::new(settings).read().unwrap().settings.names();
+    assert_eq!(names(GOOD).commits().as_str(), "intent.commits");
+    let limits = "retain = \"30 days\"\nmax_bytes = \"1 GiB\"\n";
+    let source = GOOD.replace(limits, "").replace("[streams.behavior]", "[streams.behavior]\nsource = \"EVENTS\"");
+    assert_eq!(names(&source).commits().as_str(), "tidewheel.out.intent.commits");
+    assert_eq!(names(&source).output_stream(), "INTENT_OUT");
+    let chosen = format!("{source}\n[names]\nsubjects = \"intent\"\n");
+    assert_eq!(names(&chosen).commits().as_str(), "intent.commits");
+}

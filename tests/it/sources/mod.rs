@@ -4,6 +4,7 @@ mod accounts;
 mod beside;
 mod changed;
 mod lost;
+mod named;
 mod read;
 
 use std::fs;
