@@ -14,7 +14,7 @@ use std::time::Duration;
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use async_nats::jetstream::stream::ConsumerErrorKind;
-use async_nats::{HeaderMap, StatusCode, Subscriber};
+use async_nats::{HeaderMap, HeaderValue, StatusCode, Subscriber};
 use bytes::Bytes;
 use futures::{FutureExt, StreamExt};
 use serde::Serialize;
@@ -23,6 +23,7 @@ use super::bus::Bus;
 use super::delivery::{Delivery, Encoding, Message};
 use super::error::{BusError, refused_by_server};
 use super::sequence::StreamSequence;
+use super::sources::SOURCE;
 use super::subject::Subject;
 
 /// The server says so when it has nothing for this long.
@@ -50,6 +51,7 @@ pub(super) struct Pull {
     batch: usize,
     outstanding: usize,
     delivered: u64,
+    tells_sources: bool,
 }
 
 /// What a consumer is to bring.
@@ -61,12 +63,15 @@ pub(super) struct Wanted<'a> {
     pub(super) subjects: &'a [Subject],
     /// For how long the stream lets a consumer be idle at most, where it says so.
     pub(super) kept_for: Option<Duration>,
+    /// Whether it is to be said of each message from which stream its own has it.
+    pub(super) tells_sources: bool,
 }
 
 /// What one step of receiving brought.
 pub(super) enum Arrival {
     /// A message and where it is.
-    Message(Message),
+    /// And from which stream its own has it, where that is asked for.
+    Message(Message, Option<HeaderValue>),
     /// Something of the protocol; receive again.
     Other,
 }
@@ -137,6 +142,7 @@ impl Pull {
             batch,
             outstanding: 0,
             delivered: 0,
+            tells_sources: wanted.tells_sources,
         })
     }
 
@@ -186,13 +192,16 @@ impl Pull {
             return Err(Loss::Gap { expected, found: delivery.consumer });
         }
         self.delivered = delivery.consumer;
-        Ok(Arrival::Message(Message {
-            encoding: Encoding::of(message.headers.as_ref()),
+        let headers = message.headers.as_ref();
+        let source = headers.filter(|_| self.tells_sources).and_then(|headers| headers.get(SOURCE)).cloned();
+        let message = Message {
+            encoding: Encoding::of(headers),
             payload: message.payload,
             sequence: delivery.stream,
             published_micros: delivery.published_micros,
             subject: Subject::received(message.subject),
-        }))
+        };
+        Ok(Arrival::Message(message, source))
     }
 
     fn take_status(
@@ -223,7 +232,8 @@ mod tests {
     use super::*;
     use crate::bus::testing;
 
-    const EVERYTHING: Wanted<'static> = Wanted { from: StreamSequence::FIRST, subjects: &[], kept_for: None };
+    const EVERYTHING: Wanted<'static> =
+        Wanted { from: StreamSequence::FIRST, subjects: &[], kept_for: None, tells_sources: false };
 
     #[tokio::test]
     async fn a_message_lost_on_the_way_is_noticed() {
@@ -274,7 +284,7 @@ mod tests {
         let mut received = 0;
         while received < 50 {
             pull.refill().await.unwrap();
-            if let Arrival::Message(message) = pull.receive().await.unwrap() {
+            if let Arrival::Message(message, _) = pull.receive().await.unwrap() {
                 received += 1;
                 assert_eq!(message.sequence, StreamSequence(received));
             }

@@ -26,6 +26,7 @@ use super::delivery::Message;
 use super::error::BusError;
 use super::pull::{Arrival, Loss, Pull, Wanted};
 use super::sequence::StreamSequence;
+use super::sources::{SourceChange, SourceStream, Sources};
 use super::subject::Subject;
 
 /// Messages asked for at a time: enough to keep the server busy while a batch is worked on.
@@ -56,6 +57,8 @@ pub struct Reader {
     gap: Option<Missing>,
     /// Only messages on these subjects, if there are any.
     filters: Vec<Subject>,
+    /// Which streams the messages are from, where the stream takes them from others and somebody wants to know.
+    sources: Option<Sources>,
     /// When the stream that is read was created.
     created_micros: i64,
     /// The last message that was given out, or what the caller recorded before.
@@ -128,6 +131,7 @@ impl Reader {
             next: from.max(StreamSequence::FIRST),
             gap: None,
             filters: Vec::new(),
+            sources: None,
             created_micros: 0,
             anchor: None,
             pull: None,
@@ -188,6 +192,21 @@ impl Reader {
         last.map(|message| Anchor::of(message, self.created_micros)).or(self.anchor)
     }
 
+    /// Takes note from which streams its own has the messages after this one, where those are the ones that are known.
+    pub(crate) fn watch_sources(&mut self, known: Vec<SourceStream>, after: StreamSequence) {
+        self.sources = Some(Sources::known(known, after));
+    }
+
+    /// The streams that its own has messages from, as far as they are known.
+    pub(crate) fn sources(&self) -> &[SourceStream] {
+        self.sources.as_ref().map_or(&[], Sources::all)
+    }
+
+    /// The first of those that was found to be another one since this was last asked.
+    pub(crate) fn take_source_change(&mut self) -> Option<SourceChange> {
+        self.sources.as_mut().and_then(Sources::take_change)
+    }
+
     /// What was found to be missing since this was last asked.
     pub fn take_missing(&mut self) -> Option<Missing> {
         self.gap.take()
@@ -246,9 +265,12 @@ impl Reader {
 
     fn accept(&mut self, arrival: Arrival) {
         self.attempts = 0;
-        let Arrival::Message(message) = arrival else { return };
+        let Arrival::Message(message, source) = arrival else { return };
         if message.sequence < self.next {
             return;
+        }
+        if let (Some(sources), Some(source)) = (&mut self.sources, source) {
+            sources.take(source.as_str(), message.sequence);
         }
         let gap = message.sequence.0 - self.next.0;
         if gap > 0 && self.filters.is_empty() {
@@ -274,12 +296,19 @@ impl Reader {
                 self.bus.clone(),
                 self.stream.clone(),
                 self.filters.clone(),
+                self.sources.is_some(),
                 self.next,
                 self.anchor(),
                 self.limits.rows.saturating_mul(2).clamp(LEAST_AHEAD, MOST_AHEAD),
-                pause(self.attempts),
             );
-            self.opening = Some(attempt.boxed());
+            let pause = pause(self.attempts);
+            let later = async move {
+                if !pause.is_zero() {
+                    tokio::time::sleep(pause).await;
+                }
+                attempt.await
+            };
+            self.opening = Some(later.boxed());
             self.attempts = self.attempts.saturating_add(1);
         }
         let Some(opening) = &mut self.opening else { return Ok(()) };
@@ -301,19 +330,16 @@ impl Reader {
     }
 }
 
-/// One attempt to open a consumer, after a pause, once the connection is up.
+/// One attempt to open a consumer, once the connection is up.
 async fn open(
     bus: Bus,
     stream: String,
     filters: Vec<Subject>,
+    tells_sources: bool,
     from: StreamSequence,
     anchor: Option<Anchor>,
     ahead: usize,
-    pause: Duration,
 ) -> Result<Opened, BusError> {
-    if !pause.is_zero() {
-        tokio::time::sleep(pause).await;
-    }
     let mut connection = bus.connection();
     connection.up().await?;
     let epoch = connection.epoch();
@@ -326,7 +352,7 @@ async fn open(
     if from > last.next() {
         return Err(BusError::PastEnd { stream, position: from, last });
     }
-    let wanted = Wanted { from, subjects: &filters, kept_for: state.consumers_kept_for };
+    let wanted = Wanted { from, subjects: &filters, kept_for: state.consumers_kept_for, tells_sources };
     let pull = Pull::open(&bus, &stream, wanted, ahead).await?;
     Ok(Opened { pull, epoch, created_micros: state.created_micros })
 }

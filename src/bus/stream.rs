@@ -64,8 +64,32 @@ pub struct StreamState {
     pub max_bytes: Option<u64>,
     /// Whether a message may go because another one came: one of its subject, or one that says so.
     pub replaces: bool,
+    /// Whom it has its messages from.
+    pub fed_by: FedBy,
     /// For how long a consumer of it may be idle at most, where it says so.
     pub consumers_kept_for: Option<Duration>,
+}
+
+/// Whom a stream has its messages from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FedBy {
+    /// Whoever publishes to its subjects.
+    Publishers,
+    /// One other stream, whose numbers it keeps.
+    Origin,
+    /// Other streams, and perhaps publishers.
+    Sources,
+}
+
+impl FedBy {
+    fn of(config: &Config) -> Self {
+        let has_sources = config.sources.as_ref().is_some_and(|sources| !sources.is_empty());
+        match (config.mirror.is_some(), has_sources) {
+            (true, _) => Self::Origin,
+            (false, true) => Self::Sources,
+            (false, false) => Self::Publishers,
+        }
+    }
 }
 
 /// What becomes of a stream that is asked for.
@@ -316,6 +340,7 @@ impl StreamState {
             discard_new: info.config.discard == DiscardPolicy::New,
             max_bytes: u64::try_from(info.config.max_bytes).ok().filter(|bytes| *bytes > 0),
             replaces: info.config.max_messages_per_subject > 0 || info.config.allow_rollup,
+            fed_by: FedBy::of(&info.config),
             consumers_kept_for: (info.config.consumer_limits.as_ref())
                 .map(|limits| limits.inactive_threshold)
                 .filter(|most| !most.is_zero()),

@@ -81,6 +81,9 @@ async fn look_at_source(bus: &Bus, stream: &StreamPlan) -> Result<Vec<Finding>, 
     let fine = format!("{name} is somebody else's: `tidewheel run` reads {subjects} of it and alters nothing");
     let mut findings = vec![Finding::ok(STREAM, fine)];
     let warnings = bus.durability(name, StreamRole::Source).await?.into_iter();
+    if let Some(what) = bus.strayed(name).await? {
+        findings.push(Finding::warn(STREAM, format!("{name}: {what}"), "delete the mirror and make it anew"));
+    }
     findings.extend(warnings.map(|warning| Finding::warn(STREAM, warning.finding, warning.fix)));
     Ok(findings)
 }

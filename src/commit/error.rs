@@ -182,6 +182,21 @@ pub enum CommitError {
 }
 
 impl CommitError {
+    /// A mirror does not follow its origin any more.
+    pub(crate) fn strayed(mirror: &str, what: &str) -> Self {
+        let what = format!("{what}; delete the mirror and make it anew");
+        Self::InputDoubtful { stream: mirror.to_owned(), what }
+    }
+
+    /// A stream that an aggregate takes messages from is another one, and all of it is appended again.
+    pub(crate) fn appended_again(aggregate: &str, source: &str, since: StreamSequence) -> Self {
+        let what = format!(
+            "{source}, which it takes messages from, was made anew or put back from a backup: from message {since} on all that \
+             holds is appended again. With the property that identifies an event as `id` of the stream, repeats are found"
+        );
+        Self::InputDoubtful { stream: aggregate.to_owned(), what }
+    }
+
     /// Why something was not published that had been made to fit.
     pub(super) fn of_publishing(error: BusError) -> Self {
         match error {

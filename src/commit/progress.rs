@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::position::Position;
-use crate::bus::{Anchor, Message, StreamSequence};
+use crate::bus::{Anchor, Message, SourceStream, StreamSequence};
 use crate::pipeline::StreamIndex;
 use crate::step::Counts;
 
@@ -34,6 +34,9 @@ pub(crate) struct InputMark {
     /// known, as of streams of our own, where all that follows is to be read.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(super) seen: u64,
+    /// The streams that its own takes messages from, as far as it does and says so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) sources: Vec<SourceStream>,
     /// Of all messages up to here, each with its sequence and time.
     pub(super) digest: u64,
 }
@@ -103,8 +106,8 @@ impl InputMark {
     /// Whether two marks say that the same was read of the same stream: how far others have gone on after that, and whether
     /// it was put back from a backup, does not matter.
     pub(crate) fn has_read_what(&self, other: &Self) -> bool {
-        let Self { restored_micros, seen, .. } = *other;
-        Self { restored_micros, seen, ..self.clone() } == *other
+        let Self { restored_micros, seen, ref sources, .. } = *other;
+        Self { restored_micros, seen, sources: sources.clone(), ..self.clone() } == *other
     }
 
     /// How far the stream is known to have come.

@@ -1,6 +1,6 @@
 //! The input streams of a pipeline in the broker.
 
-use crate::bus::{Bus, JetStreamApi, ReadLimits, Reader, StreamSequence, StreamState, Subject};
+use crate::bus::{Bus, FedBy, JetStreamApi, ReadLimits, Reader, StreamSequence, StreamState, Subject};
 use crate::commit::CommitError;
 use crate::pipeline::{Pipeline, StreamPlan, input_spec};
 
@@ -38,6 +38,11 @@ impl Input {
         let mut subjects: Vec<_> = self.filters.iter().map(|subject| subject.as_str().to_owned()).collect();
         subjects.sort_unstable();
         subjects
+    }
+
+    /// Where it ends, if it takes messages from other streams.
+    pub(crate) fn aggregate_end(&self) -> Option<StreamSequence> {
+        (self.state.fed_by == FedBy::Sources).then_some(self.state.last)
     }
 
     /// A reader of its events from a message on.

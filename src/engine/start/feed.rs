@@ -6,10 +6,10 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::startup::Startup;
-use crate::commit::{Run as StepRun, Seen};
+use crate::commit::Run as StepRun;
 use crate::engine::EngineError;
 use crate::engine::input::Input;
-use crate::engine::looking::look;
+use crate::engine::looking::Looker;
 use crate::engine::replay::replay;
 use crate::engine::run::Run;
 use crate::engine::silence::Listener;
@@ -27,14 +27,22 @@ pub(super) struct Reading {
 
 impl Startup<'_> {
     /// Starts to read, and to listen for the silence of feedback.
-    pub(super) fn feed(&self, run: &mut Run, reading: Reading, seen: &Seen) {
+    pub(super) fn feed(&self, run: &mut Run, reading: Reading) {
         if let Some(labels) = &self.pipeline.labels {
             let listener = Listener::new(&self.pipeline, labels, self.bus);
             run.spawn_task(listener.listen(run.settled(), run.inputs(), run.stopping()));
         }
         for (index, _) in self.pipeline.streams.iter().enumerate().filter(|(_, stream)| stream.source.is_some()) {
-            let (pipeline, bus, seen) = (Arc::clone(&self.pipeline), self.bus.clone(), seen.clone());
-            run.spawn_task(look(pipeline, StreamIndex(index), bus, seen, run.settled(), run.stopping()));
+            let looker = Looker {
+                pipeline: Arc::clone(&self.pipeline),
+                stream: StreamIndex(index),
+                bus: self.bus.clone(),
+                seen: self.seen.clone(),
+                settled: run.settled(),
+                inputs: run.inputs(),
+                on_loss: self.settings.on_loss,
+            };
+            run.spawn_task(looker.look(run.stopping()));
         }
         tracing::debug!(pipeline = self.pipeline.name, steps = reading.again.len(), "reading again up to the marker");
         run.spawn_task(reading.follow(run.inputs(), run.stopping()));

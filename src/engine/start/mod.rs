@@ -35,7 +35,7 @@ impl Run {
     /// Claims the pipeline, brings its state to where it was committed, and starts to serve: a pipeline that answers requests
     /// is ready for them when this returns.
     pub async fn start(pipeline: Arc<Pipeline>, bus: &Bus, settings: &RunSettings) -> Result<Self, EngineError> {
-        let startup = Startup { pipeline, bus, settings };
+        let startup = Startup { pipeline, bus, settings, seen: Seen::default() };
         // What is at hand between two waits is large.
         Patience::to_start().insist("start", || Box::pin(startup.begin())).await
     }
@@ -51,10 +51,9 @@ impl Startup<'_> {
         begin_metrics(&self.pipeline);
         // These two hold much between two waits, too.
         let restored = Box::pin(self.restore(&mut run, &mut claim)).await?;
-        let seen = Seen::default();
-        let ends = Ends { inputs: taken, settled: settles, seen: seen.clone() };
+        let ends = Ends { inputs: taken, settled: settles };
         let spawned = Box::pin(self.spawn(&mut run, claim, restored, ends)).await?;
-        self.feed(&mut run, spawned.reading, &seen);
+        self.feed(&mut run, spawned.reading);
         self.serve(&mut run, spawned.rebuilt).await?;
         Ok(run)
     }

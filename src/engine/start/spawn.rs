@@ -10,9 +10,7 @@ use super::feed::Reading;
 use super::restore::State;
 use super::startup::{QUEUED_STEPS, Startup};
 use crate::bus::StreamSequence;
-use crate::commit::{
-    Beginning, Committed, Committer, Epoch, Marker, Position, Publication, Seen, impressions_publisher,
-};
+use crate::commit::{Beginning, Committed, Committer, Epoch, Marker, Position, Publication, impressions_publisher};
 use crate::engine::EngineError;
 use crate::engine::input::Input;
 use crate::engine::run::Run;
@@ -30,8 +28,6 @@ const QUEUED_SAVES: usize = 2;
 pub(super) struct Ends {
     pub(super) inputs: mpsc::Receiver<Input>,
     pub(super) settled: watch::Sender<Position>,
-    /// How far streams that are somebody else's have come.
-    pub(super) seen: Seen,
 }
 
 /// What is left to do once the threads run.
@@ -83,7 +79,7 @@ impl Startup<'_> {
         let thread = ScoringThread { pipeline, arms, swaps, labeller, stats };
         run.spawn_thread("score", move || thread.run(steps, &publish))?;
         let saves = self.save_snapshots(run, &claim, save_wanted);
-        self.commit(run, claim, publications, (ends.settled, ends.seen), saves).await?;
+        self.commit(run, claim, publications, ends.settled, saves).await?;
         Ok(Spawned { reading, rebuilt })
     }
 
@@ -116,12 +112,13 @@ impl Startup<'_> {
         run: &mut Run,
         claim: Claim,
         publications: mpsc::Receiver<Publication>,
-        (settled, seen): (watch::Sender<Position>, Seen),
+        settled: watch::Sender<Position>,
         saves: mpsc::Sender<Committed>,
     ) -> Result<(), EngineError> {
         let Claim { worker, publisher, marker, last, stored, .. } = claim;
         let linger = self.pipeline.state.epoch;
-        let beginning = Beginning { publisher, worker, epoch: Epoch::new(stored), marker, last, linger, seen };
+        let beginning =
+            Beginning { publisher, worker, epoch: Epoch::new(stored), marker, last, linger, seen: self.seen.clone() };
         let committer = Committer::new(&self.pipeline, beginning, settled, saves);
         let impressions = impressions_publisher(&self.pipeline, self.bus, OUTSTANDING).await?;
         run.spawn_task(committer.run(impressions, publications).err_into());

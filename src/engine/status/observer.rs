@@ -234,7 +234,7 @@ fn waiting(position: u64, end: &StreamState) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bus::StreamSequence;
+    use crate::bus::{FedBy, StreamSequence};
 
     #[test]
     fn what_waits_is_what_the_stream_still_has_behind_the_position() {
@@ -248,6 +248,7 @@ mod tests {
             discard_new: true,
             max_bytes: None,
             replaces: false,
+            fed_by: FedBy::Publishers,
             consumers_kept_for: None,
         };
         assert_eq!(waiting(0, &end(1, 10, 10)), 10);

@@ -5,6 +5,7 @@ mod beside;
 mod changed;
 mod lost;
 mod named;
+mod origins;
 mod read;
 
 use std::fs;
