@@ -5,11 +5,12 @@
 //!
 //!   the stream now                              what happened
 //!   ─────────────────────────────────────────   ─────────────────────────────────────────────────────
-//!   created at another time                     Recreated: wiped, or another stream of the same name
 //!   ends before S                               PastEnd: the server lost its tail
 //!   another time or hash at S                   Rewritten: lost its tail and gave the numbers out again
 //!   nothing at S (expired, or deleted)          nothing that can be told, so nothing that is wrong
-//!   the same at S                               it is the stream that was read
+//!   the same at S                               it is the stream that was read, also where it was
+//!                                               created since: it was put back from a backup
+//!   created since, and anything else at S       Recreated: wiped, or another stream of the same name
 //! ```
 //!
 //! The server says none of this by itself: sequences go on from wherever its files end.
@@ -52,24 +53,31 @@ impl Anchor {
 impl Bus {
     /// Makes sure that the stream, which is in this state, is the one that the anchor was read from.
     pub(super) async fn check_anchor(&self, stream: &str, state: &StreamState, anchor: Anchor) -> Result<(), BusError> {
-        if state.created_micros != anchor.created_micros {
-            return Err(BusError::Recreated {
-                stream: stream.to_owned(),
-                expected_micros: anchor.created_micros,
-                found_micros: state.created_micros,
-            });
-        }
+        let is_created_anew = state.created_micros != anchor.created_micros;
+        let recreated = || BusError::Recreated {
+            stream: stream.to_owned(),
+            expected_micros: anchor.created_micros,
+            found_micros: state.created_micros,
+        };
         if state.last < anchor.sequence {
             let (position, last) = (anchor.sequence.next(), state.last);
-            return Err(BusError::PastEnd { stream: stream.to_owned(), position, last });
+            let past_end = || BusError::PastEnd { stream: stream.to_owned(), position, last };
+            return Err(if is_created_anew { recreated() } else { past_end() });
         }
-        if anchor.sequence < state.first {
-            return Ok(());
-        }
-        let Some(found) = self.message_at(stream, anchor.sequence).await? else { return Ok(()) };
+        let found = match anchor.sequence < state.first {
+            true => None,
+            false => self.message_at(stream, anchor.sequence).await?,
+        };
+        let Some(found) = found else { return if is_created_anew { Err(recreated()) } else { Ok(()) } };
         let same_time = found.published_micros == anchor.published_micros;
         if same_time && xxh3_64(&found.payload) == anchor.payload_hash {
+            if is_created_anew {
+                tracing::warn!(stream, sequence = anchor.sequence.0, "the stream was put back from a backup: going on");
+            }
             return Ok(());
+        }
+        if is_created_anew {
+            return Err(recreated());
         }
         Err(BusError::Rewritten {
             stream: stream.to_owned(),
@@ -126,7 +134,11 @@ mod tests {
         assert_eq!(testing::read_numbers(&mut reader, 2).await, [3, 4]);
 
         for (changed, expected) in [
-            (Anchor { created_micros: anchor.created_micros + 1, ..anchor }, "Recreated"),
+            (
+                Anchor { created_micros: anchor.created_micros + 1, payload_hash: !anchor.payload_hash, ..anchor },
+                "Recreated",
+            ),
+            (Anchor { created_micros: 1, sequence: StreamSequence(9), ..anchor }, "Recreated"),
             (Anchor { published_micros: anchor.published_micros + 1, ..anchor }, "Rewritten"),
             (Anchor { payload_hash: !anchor.payload_hash, ..anchor }, "Rewritten"),
             (Anchor { sequence: StreamSequence(9), ..anchor }, "PastEnd"),
@@ -134,10 +146,18 @@ mod tests {
             let error = expecting(changed).next_batch().await.unwrap_err();
             assert!(format!("{error:?}").starts_with(expected), "{error}");
         }
+        let restored = Anchor { created_micros: anchor.created_micros + 1, ..anchor };
+        assert_eq!(testing::read_numbers(&mut expecting(restored), 2).await, [3, 4], "what was read is there");
+
         let stream = bus.jetstream().get_stream("CLICKS").await.unwrap();
         stream.purge().sequence(4).await.unwrap();
         let expired = Anchor { payload_hash: !anchor.payload_hash, ..anchor };
         assert_eq!(testing::read_numbers(&mut expecting(expired), 2).await, [3, 4], "what is gone can't be compared");
+        let error = expecting(restored).next_batch().await.unwrap_err();
+        assert!(
+            matches!(error, BusError::Recreated { .. }),
+            "and proves nothing of a stream that was created since: {error}"
+        );
         server.stop().await.unwrap();
     }
 

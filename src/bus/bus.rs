@@ -10,6 +10,7 @@ use async_nats::service::{NATS_SERVICE_ERROR, NATS_SERVICE_ERROR_CODE};
 use bytes::Bytes;
 use tracing::info;
 
+use super::api::JetStreamApi;
 use super::connection::{Connection, Observer, SUBSCRIPTION_MESSAGES};
 use super::error::BusError;
 use super::settings::ConnectSettings;
@@ -26,6 +27,8 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Bus {
     client: async_nats::Client,
     jetstream: jetstream::Context,
+    /// Which JetStream that is.
+    api: JetStreamApi,
     connection: Connection,
 }
 
@@ -49,7 +52,17 @@ impl Bus {
         info!(url = settings.shown_url(), version = server.version, "connected to NATS");
         let jetstream = jetstream::ContextBuilder::new().timeout(API_TIMEOUT).build(client.clone());
         let connection = Connection::new(client.clone(), watch);
-        Ok(Self { client, jetstream, connection })
+        Ok(Self { client, jetstream, api: JetStreamApi::Own, connection })
+    }
+
+    /// The same connection, asking another JetStream about streams.
+    #[must_use]
+    pub(crate) fn at(&self, api: &JetStreamApi) -> Self {
+        if *api == self.api {
+            return self.clone();
+        }
+        let builder = jetstream::ContextBuilder::new().timeout(API_TIMEOUT).api_prefix(api.prefix());
+        Self { jetstream: builder.build(self.client.clone()), api: api.clone(), ..self.clone() }
     }
 
     /// Sends without asking whether anybody got it.
@@ -115,6 +128,10 @@ impl Bus {
 
     pub(super) fn jetstream(&self) -> &jetstream::Context {
         &self.jetstream
+    }
+
+    pub(super) fn api(&self) -> &JetStreamApi {
+        &self.api
     }
 
     pub(super) fn connection(&self) -> Connection {

@@ -1,15 +1,15 @@
 //! What can go wrong between this process and a NATS server.
 
 mod judgement;
+mod words;
 
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
+use self::words::{and_more, at, list, moment, reserved_by, way_out};
 use super::difference::Difference;
 use super::key_value::Revision;
 use super::sequence::StreamSequence;
@@ -76,6 +76,36 @@ pub enum BusError {
         /// The stream's name.
         stream: String,
     },
+    /// There is no stream of the name that is to be read.
+    #[error(
+        "there is no stream {stream:?} in {place} of the server: a stream that a pipeline names as its `source` is made by \
+         whoever publishes to it; see `nats stream ls`, or leave `source` out to have one made"
+    )]
+    SourceNotFound {
+        /// The stream's name.
+        stream: String,
+        /// Which JetStream was asked.
+        place: String,
+    },
+    /// A stream over which what a pipeline promises would be false.
+    #[error("stream {stream:?} can't be read: {reason}; {fix}")]
+    NotReadable {
+        /// The stream's name.
+        stream: String,
+        /// What it is, and what follows.
+        reason: String,
+        /// What to do about it.
+        fix: String,
+    },
+    /// Nobody answers for streams there.
+    #[error(
+        "nobody answers for streams in {place}: look at `domain` and `api_prefix` of the stream, at the account's imports, and \
+         whether JetStream is enabled there"
+    )]
+    NoJetStream {
+        /// Which JetStream was asked.
+        place: String,
+    },
     /// The stream exists with another shape.
     #[error("stream {stream:?} exists with another shape: {}; {}", list(differences), way_out(differences))]
     StreamDiffers {
@@ -100,7 +130,11 @@ pub enum BusError {
         reserved: Vec<(String, u64)>,
     },
     /// Another stream already takes these subjects.
-    #[error("stream {stream:?} cannot take subjects {subjects:?}: stream {other:?} has overlapping ones")]
+    #[error(
+        "stream {stream:?} cannot take subjects {subjects:?}: stream {other:?} has overlapping ones; read that one, with \
+         `source = {other:?}` in [streams.NAME], or share it with the pipeline that makes it, where each gives the same \
+         `subjects` and `stream = {other:?}`"
+    )]
     SubjectsOverlap {
         /// The stream that was to be created.
         stream: String,
@@ -319,51 +353,7 @@ pub enum BusError {
     Closed,
 }
 
-/// Streams that are named in the message of [`BusError::NoRoom`]; the rest are counted.
-const NAMED: usize = 5;
-
-fn reserved_by(reserved: &[(String, u64)]) -> String {
-    if reserved.is_empty() {
-        return String::new();
-    }
-    let all: u64 = reserved.iter().map(|(_, bytes)| bytes).sum();
-    let named: Vec<String> =
-        reserved.iter().take(NAMED).map(|(stream, bytes)| format!("{bytes} for {stream:?}")).collect();
-    let more = reserved.len().saturating_sub(NAMED);
-    let more = if more > 0 { format!(" and more for {more} others") } else { String::new() };
-    format!(", and has set {all} aside ({}{more})", named.join(", "))
-}
-
 /// JetStream would not do what it was asked, for whatever reason.
 pub(super) fn refused_by_server(action: &'static str, stream: &str, error: &dyn fmt::Display) -> BusError {
     BusError::JetStream { action, stream: stream.to_owned(), reason: error.to_string() }
-}
-
-fn way_out(differences: &[Difference]) -> &'static str {
-    if differences.iter().any(|difference| difference.field == "subjects") {
-        return "if another pipeline made it, whose name and stream make the same name, rename one of them; otherwise change \
-                it, or use another name";
-    }
-    "change it, or use another name"
-}
-
-fn list(differences: &[Difference]) -> String {
-    let parts: Vec<String> = differences.iter().map(ToString::to_string).collect();
-    parts.join(", ")
-}
-
-fn at(revision: Option<Revision>) -> String {
-    revision.map_or_else(|| "without a value".to_owned(), |revision| format!("at revision {revision}"))
-}
-
-fn moment(micros: i64) -> String {
-    let moment = OffsetDateTime::from_unix_timestamp_nanos(i128::from(micros) * 1000);
-    moment.ok().and_then(|moment| moment.format(&Rfc3339).ok()).unwrap_or_else(|| format!("{micros} microseconds"))
-}
-
-fn and_more(others: usize) -> String {
-    match others {
-        0 => String::new(),
-        n => format!(", and {n} more"),
-    }
 }

@@ -4,6 +4,7 @@
 //!   ServerBinary ──▶ EmbeddedServer ─┐ url
 //!                                    ▼
 //!                 ConnectSettings ─▶ Bus ─┬─ ensure_stream ─▶ StreamState      shape checked, or created
+//!                                         ├─ bind ──────────▶ StreamState      somebody else's: looked at, left as it is
 //!                                         ├─ reader ────────▶ Reader           stream  → batches, in order
 //!                                         ├─ publisher ─────▶ Publisher        stream ← messages, acknowledged
 //!                                         ├─ atomic_publisher ▶ AtomicPublisher stream ← batches, whole or not at all
@@ -26,7 +27,7 @@
 //! - An [`ObjectStore`] shows a whole old object or a whole new one, and checks digests on reading.
 //! - Every buffer is bounded. A full service queue answers "busy"; a full subscription drops and counts.
 //! - A stream that exists with another shape than asked for is refused, with every difference in the error; nothing is
-//!   altered on a server that somebody else may be using.
+//!   altered on a server that somebody else may be using. One that is read as somebody else's is neither made nor altered.
 //!
 //! How safely somebody else's server keeps a stream is judged by [`Bus::durability`].
 //!
@@ -39,7 +40,9 @@
 
 mod anchor;
 mod answer;
+mod api;
 mod atomic;
+mod bound;
 mod bus;
 mod connection;
 mod delivery;
@@ -48,6 +51,7 @@ mod durability;
 mod error;
 mod key_value;
 mod object_store;
+mod origin;
 mod outgoing;
 mod publish;
 mod pull;
@@ -59,6 +63,7 @@ mod sequence;
 mod server;
 mod service;
 mod settings;
+mod sources;
 #[cfg(test)]
 mod speed;
 mod stored;
@@ -69,6 +74,7 @@ mod subscription;
 pub(crate) mod testing;
 
 pub(crate) use anchor::Anchor;
+pub(crate) use api::JetStreamApi;
 pub(crate) use atomic::AtomicPublisher;
 pub use bus::Bus;
 pub use delivery::{Encoding, Message};
@@ -95,7 +101,9 @@ pub use server::{EmbeddedServer, ServerBinary};
 pub(crate) use service::{EndpointSpec, ServiceHandle, ServiceRequest, ServiceSpec};
 pub use settings::ConnectSettings;
 pub(crate) use settings::TlsSettings;
+pub(crate) use sources::{SourceChange, SourceStream};
 pub use stored::StoredMessage;
 pub use stream::StreamSpec;
-pub(crate) use stream::{StreamFit, StreamState};
+pub(crate) use stream::{FedBy, StreamFit, StreamState};
 pub use subject::Subject;
+pub(crate) use subject::overlap;

@@ -14,7 +14,7 @@ use std::time::Duration;
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use async_nats::jetstream::stream::ConsumerErrorKind;
-use async_nats::{HeaderMap, StatusCode, Subscriber};
+use async_nats::{HeaderMap, HeaderValue, StatusCode, Subscriber};
 use bytes::Bytes;
 use futures::{FutureExt, StreamExt};
 use serde::Serialize;
@@ -23,6 +23,7 @@ use super::bus::Bus;
 use super::delivery::{Delivery, Encoding, Message};
 use super::error::{BusError, refused_by_server};
 use super::sequence::StreamSequence;
+use super::sources::SOURCE;
 use super::subject::Subject;
 
 /// The server says so when it has nothing for this long.
@@ -50,12 +51,27 @@ pub(super) struct Pull {
     batch: usize,
     outstanding: usize,
     delivered: u64,
+    tells_sources: bool,
+}
+
+/// What a consumer is to bring.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted<'a> {
+    /// Messages from here on...
+    pub(super) from: StreamSequence,
+    /// ...on these subjects; on all where there is none.
+    pub(super) subjects: &'a [Subject],
+    /// For how long the stream lets a consumer be idle at most, where it says so.
+    pub(super) kept_for: Option<Duration>,
+    /// Whether it is to be said of each message from which stream its own has it.
+    pub(super) tells_sources: bool,
 }
 
 /// What one step of receiving brought.
 pub(super) enum Arrival {
     /// A message and where it is.
-    Message(Message),
+    /// And from which stream its own has it, where that is asked for.
+    Message(Message, Option<HeaderValue>),
     /// Something of the protocol; receive again.
     Other,
 }
@@ -82,21 +98,20 @@ struct Request {
 }
 
 impl Pull {
-    /// Creates a consumer that starts at `from`, of all messages or those on one subject. `batch` is how many messages one
-    /// request asks for.
-    pub(super) async fn open(
-        bus: &Bus,
-        stream: &str,
-        filter: Option<&Subject>,
-        from: StreamSequence,
-        batch: usize,
-    ) -> Result<Self, BusError> {
+    /// Creates a consumer of a stream. `batch` is how many messages one request asks for.
+    pub(super) async fn open(bus: &Bus, stream: &str, wanted: Wanted<'_>, batch: usize) -> Result<Self, BusError> {
         let client = bus.client().clone();
+        // One is named in the question's subject, so that permissions can be given for it.
+        let (filter_subject, filter_subjects) = match wanted.subjects {
+            [only] => (only.as_str().to_owned(), Vec::new()),
+            several => (String::new(), several.iter().map(|subject| subject.as_str().to_owned()).collect()),
+        };
         let config = pull::Config {
             ack_policy: AckPolicy::None,
-            deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: from.0.max(1) },
-            inactive_threshold: CONSUMER_EXPIRES,
-            filter_subject: filter.map(|subject| subject.as_str().to_owned()).unwrap_or_default(),
+            deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: wanted.from.0.max(1) },
+            inactive_threshold: wanted.kept_for.map_or(CONSUMER_EXPIRES, |most| most.min(CONSUMER_EXPIRES)),
+            filter_subject,
+            filter_subjects,
             memory_storage: true,
             num_replicas: 1,
             ..pull::Config::default()
@@ -119,7 +134,7 @@ impl Pull {
         let request = serde_json::to_vec(&request).map_err(|error| refused_by_server("read", stream, &error))?;
         let name = &consumer.cached_info().name;
         Ok(Self {
-            next: format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{name}").into(),
+            next: format!("{}.CONSUMER.MSG.NEXT.{stream}.{name}", bus.api().prefix()).into(),
             client,
             messages,
             inbox,
@@ -127,6 +142,7 @@ impl Pull {
             batch,
             outstanding: 0,
             delivered: 0,
+            tells_sources: wanted.tells_sources,
         })
     }
 
@@ -176,13 +192,16 @@ impl Pull {
             return Err(Loss::Gap { expected, found: delivery.consumer });
         }
         self.delivered = delivery.consumer;
-        Ok(Arrival::Message(Message {
-            encoding: Encoding::of(message.headers.as_ref()),
+        let headers = message.headers.as_ref();
+        let source = headers.filter(|_| self.tells_sources).and_then(|headers| headers.get(SOURCE)).cloned();
+        let message = Message {
+            encoding: Encoding::of(headers),
             payload: message.payload,
             sequence: delivery.stream,
             published_micros: delivery.published_micros,
             subject: Subject::received(message.subject),
-        }))
+        };
+        Ok(Arrival::Message(message, source))
     }
 
     fn take_status(
@@ -213,11 +232,14 @@ mod tests {
     use super::*;
     use crate::bus::testing;
 
+    const EVERYTHING: Wanted<'static> =
+        Wanted { from: StreamSequence::FIRST, subjects: &[], kept_for: None, tells_sources: false };
+
     #[tokio::test]
     async fn a_message_lost_on_the_way_is_noticed() {
         let (server, bus) = testing::server().await;
         bus.ensure_stream(&testing::spec("CLICKS", "clicks.>")).await.unwrap();
-        let mut pull = Pull::open(&bus, "CLICKS", None, StreamSequence::FIRST, 16).await.unwrap();
+        let mut pull = Pull::open(&bus, "CLICKS", EVERYTHING, 16).await.unwrap();
         // As if the consumer's first message had been lost and the second had arrived.
         let second = async_nats::Message {
             subject: "clicks.a".into(),
@@ -237,7 +259,7 @@ mod tests {
     async fn a_server_that_says_nothing_at_all_is_noticed() {
         let (server, bus) = testing::server().await;
         bus.ensure_stream(&testing::spec("CLICKS", "clicks.>")).await.unwrap();
-        let mut pull = Pull::open(&bus, "CLICKS", None, StreamSequence::FIRST, 16).await.unwrap();
+        let mut pull = Pull::open(&bus, "CLICKS", EVERYTHING, 16).await.unwrap();
         pull.refill().await.unwrap();
         bus.flush().await.unwrap();
         assert!(pull.receive().await.is_ok(), "no heartbeat");
@@ -257,12 +279,12 @@ mod tests {
         let (server, bus) = testing::server().await;
         bus.ensure_stream(&testing::spec("CLICKS", "clicks.>")).await.unwrap();
         testing::publish_numbers(&bus, "clicks.a", 0..50).await;
-        let mut pull = Pull::open(&bus, "CLICKS", None, StreamSequence::FIRST, 16).await.unwrap();
+        let mut pull = Pull::open(&bus, "CLICKS", EVERYTHING, 16).await.unwrap();
         pull.request = Bytes::from_static(br#"{"batch":16,"max_bytes":400,"expires":30000000000}"#);
         let mut received = 0;
         while received < 50 {
             pull.refill().await.unwrap();
-            if let Arrival::Message(message) = pull.receive().await.unwrap() {
+            if let Arrival::Message(message, _) = pull.receive().await.unwrap() {
                 received += 1;
                 assert_eq!(message.sequence, StreamSequence(received));
             }

@@ -24,8 +24,9 @@ use super::bus::Bus;
 use super::connection::{Connection, SUBSCRIPTION_MESSAGES};
 use super::delivery::Message;
 use super::error::BusError;
-use super::pull::{Arrival, Loss, Pull};
+use super::pull::{Arrival, Loss, Pull, Wanted};
 use super::sequence::StreamSequence;
+use super::sources::{SourceChange, SourceStream, Sources};
 use super::subject::Subject;
 
 /// Messages asked for at a time: enough to keep the server busy while a batch is worked on.
@@ -54,8 +55,10 @@ pub struct Reader {
     limits: ReadLimits,
     next: StreamSequence,
     gap: Option<Missing>,
-    /// Only messages on this subject.
-    filter: Option<Subject>,
+    /// Only messages on these subjects, if there are any.
+    filters: Vec<Subject>,
+    /// Which streams the messages are from, where the stream takes them from others and somebody wants to know.
+    sources: Option<Sources>,
     /// When the stream that is read was created.
     created_micros: i64,
     /// The last message that was given out, or what the caller recorded before.
@@ -101,7 +104,20 @@ impl Bus {
     /// As [`reader`](Self::reader), of the messages on one subject only (wildcards allowed).
     #[must_use]
     pub fn reader_of(&self, stream: &str, subject: &Subject, from: StreamSequence, limits: ReadLimits) -> Reader {
-        Reader::new(self.clone(), stream, from, limits).of(subject.clone())
+        self.reader_through(stream, std::slice::from_ref(subject), from, limits)
+    }
+
+    /// As [`reader`](Self::reader), of the messages on these subjects only (wildcards allowed, none overlaps another). Others
+    /// are passed, and so is what the stream no longer has: nobody can tell whose that was.
+    #[must_use]
+    pub(crate) fn reader_through(
+        &self,
+        stream: &str,
+        subjects: &[Subject],
+        from: StreamSequence,
+        limits: ReadLimits,
+    ) -> Reader {
+        Reader { filters: subjects.to_vec(), ..Reader::new(self.clone(), stream, from, limits) }
     }
 }
 
@@ -114,7 +130,8 @@ impl Reader {
             limits: ReadLimits { rows: limits.rows.max(1), ..limits },
             next: from.max(StreamSequence::FIRST),
             gap: None,
-            filter: None,
+            filters: Vec::new(),
+            sources: None,
             created_micros: 0,
             anchor: None,
             pull: None,
@@ -167,18 +184,27 @@ impl Reader {
         self
     }
 
-    /// Only the messages on this subject.
-    pub(super) fn of(mut self, subject: Subject) -> Self {
-        self.filter = Some(subject);
-        self
-    }
-
     /// The last message that was given out (before there is one: what was [expected](Self::expecting)), for a reader that
     /// goes on after it.
     #[must_use]
     pub fn anchor(&self) -> Option<Anchor> {
         let last = self.received.last();
         last.map(|message| Anchor::of(message, self.created_micros)).or(self.anchor)
+    }
+
+    /// Takes note from which streams its own has the messages after this one, where those are the ones that are known.
+    pub(crate) fn watch_sources(&mut self, known: Vec<SourceStream>, after: StreamSequence) {
+        self.sources = Some(Sources::known(known, after));
+    }
+
+    /// The streams that its own has messages from, as far as they are known.
+    pub(crate) fn sources(&self) -> &[SourceStream] {
+        self.sources.as_ref().map_or(&[], Sources::all)
+    }
+
+    /// The first of those that was found to be another one since this was last asked.
+    pub(crate) fn take_source_change(&mut self) -> Option<SourceChange> {
+        self.sources.as_mut().and_then(Sources::take_change)
     }
 
     /// What was found to be missing since this was last asked.
@@ -239,12 +265,15 @@ impl Reader {
 
     fn accept(&mut self, arrival: Arrival) {
         self.attempts = 0;
-        let Arrival::Message(message) = arrival else { return };
+        let Arrival::Message(message, source) = arrival else { return };
         if message.sequence < self.next {
             return;
         }
+        if let (Some(sources), Some(source)) = (&mut self.sources, source) {
+            sources.take(source.as_str(), message.sequence);
+        }
         let gap = message.sequence.0 - self.next.0;
-        if gap > 0 && self.filter.is_none() {
+        if gap > 0 && self.filters.is_empty() {
             let first = self.gap.map_or(self.next, |earlier| earlier.first);
             let messages = gap + self.gap.map_or(0, |earlier| earlier.messages);
             self.gap = Some(Missing { first, last: StreamSequence(message.sequence.0 - 1), messages });
@@ -266,13 +295,20 @@ impl Reader {
             let attempt = open(
                 self.bus.clone(),
                 self.stream.clone(),
-                self.filter.clone(),
+                self.filters.clone(),
+                self.sources.is_some(),
                 self.next,
                 self.anchor(),
                 self.limits.rows.saturating_mul(2).clamp(LEAST_AHEAD, MOST_AHEAD),
-                pause(self.attempts),
             );
-            self.opening = Some(attempt.boxed());
+            let pause = pause(self.attempts);
+            let later = async move {
+                if !pause.is_zero() {
+                    tokio::time::sleep(pause).await;
+                }
+                attempt.await
+            };
+            self.opening = Some(later.boxed());
             self.attempts = self.attempts.saturating_add(1);
         }
         let Some(opening) = &mut self.opening else { return Ok(()) };
@@ -294,19 +330,16 @@ impl Reader {
     }
 }
 
-/// One attempt to open a consumer, after a pause, once the connection is up.
+/// One attempt to open a consumer, once the connection is up.
 async fn open(
     bus: Bus,
     stream: String,
-    filter: Option<Subject>,
+    filters: Vec<Subject>,
+    tells_sources: bool,
     from: StreamSequence,
     anchor: Option<Anchor>,
     ahead: usize,
-    pause: Duration,
 ) -> Result<Opened, BusError> {
-    if !pause.is_zero() {
-        tokio::time::sleep(pause).await;
-    }
     let mut connection = bus.connection();
     connection.up().await?;
     let epoch = connection.epoch();
@@ -319,7 +352,8 @@ async fn open(
     if from > last.next() {
         return Err(BusError::PastEnd { stream, position: from, last });
     }
-    let pull = Pull::open(&bus, &stream, filter.as_ref(), from, ahead).await?;
+    let wanted = Wanted { from, subjects: &filters, kept_for: state.consumers_kept_for, tells_sources };
+    let pull = Pull::open(&bus, &stream, wanted, ahead).await?;
     Ok(Opened { pull, epoch, created_micros: state.created_micros })
 }
 

@@ -62,6 +62,34 @@ pub struct StreamState {
     pub discard_new: bool,
     /// The limit of payloads, headers and subjects together.
     pub max_bytes: Option<u64>,
+    /// Whether a message may go because another one came: one of its subject, or one that says so.
+    pub replaces: bool,
+    /// Whom it has its messages from.
+    pub fed_by: FedBy,
+    /// For how long a consumer of it may be idle at most, where it says so.
+    pub consumers_kept_for: Option<Duration>,
+}
+
+/// Whom a stream has its messages from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FedBy {
+    /// Whoever publishes to its subjects.
+    Publishers,
+    /// One other stream, whose numbers it keeps.
+    Origin,
+    /// Other streams, and perhaps publishers.
+    Sources,
+}
+
+impl FedBy {
+    fn of(config: &Config) -> Self {
+        let has_sources = config.sources.as_ref().is_some_and(|sources| !sources.is_empty());
+        match (config.mirror.is_some(), has_sources) {
+            (true, _) => Self::Origin,
+            (false, true) => Self::Sources,
+            (false, false) => Self::Publishers,
+        }
+    }
 }
 
 /// What becomes of a stream that is asked for.
@@ -235,7 +263,7 @@ impl Bus {
         Err(BusError::BatchRefused { stream: name.to_owned(), reason })
     }
 
-    async fn find_stream(&self, name: &str) -> Result<Option<Info>, BusError> {
+    pub(super) async fn find_stream(&self, name: &str) -> Result<Option<Info>, BusError> {
         match self.jetstream().get_stream(name).await {
             Ok(stream) => Ok(Some(stream.cached_info().clone())),
             Err(error) => match error.kind() {
@@ -301,7 +329,7 @@ fn accept(config: &Config, info: &Info) -> Result<StreamState, BusError> {
 }
 
 impl StreamState {
-    fn of(info: &Info) -> Self {
+    pub(super) fn of(info: &Info) -> Self {
         Self {
             first: StreamSequence(info.state.first_sequence),
             last: StreamSequence(info.state.last_sequence),
@@ -311,6 +339,11 @@ impl StreamState {
             replicas: info.config.num_replicas.max(1),
             discard_new: info.config.discard == DiscardPolicy::New,
             max_bytes: u64::try_from(info.config.max_bytes).ok().filter(|bytes| *bytes > 0),
+            replaces: info.config.max_messages_per_subject > 0 || info.config.allow_rollup,
+            fed_by: FedBy::of(&info.config),
+            consumers_kept_for: (info.config.consumer_limits.as_ref())
+                .map(|limits| limits.inactive_threshold)
+                .filter(|most| !most.is_zero()),
         }
     }
 }

@@ -97,7 +97,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
             }
             false => None,
         };
-        let sql = serve_sql(&broker.bus, &pipeline.name, running.views()).await?;
+        let sql = serve_sql(&broker.bus, &pipeline.names, running.views()).await?;
         let status = serve_status(&broker.bus, &pipeline, &running, training.as_ref(), Duration::ZERO).await?;
         if arguments.format == Format::Text {
             tell!("{}", hints::meanwhile(&site, &broker.url()));

@@ -7,10 +7,12 @@ use super::finding::Finding;
 use super::run::runtime;
 use super::{BrokerArguments, assemble};
 use crate::bus::{Bus, BusError, DurabilityWarning, SYNC_ADVICE, StreamFit, StreamRole, StreamSpec};
-use crate::pipeline::{Pipeline, impressions_spec, input_spec, output_spec};
+use crate::pipeline::{Pipeline, StreamPlan, impressions_spec, input_spec, output_spec};
 
 const SERVER: &str = "server";
 const STREAM: &str = "stream";
+
+const FIX_SOURCE: &str = "see `source` in [streams.NAME], and ask whoever keeps that stream";
 
 const FIX: &str = "make the stream as the folder says, or the folder as the stream is; else look at the server's log";
 
@@ -46,18 +48,44 @@ pub(super) fn findings(broker: &BrokerArguments, folder: Option<&Path>) -> anyho
 /// How safely a server keeps what it takes, and what a start would make of each stream of the pipeline.
 pub(super) async fn look(bus: &Bus, pipeline: Option<&Pipeline>) -> Vec<Finding> {
     let mut findings = judged(SERVER, "it takes atomic batches", bus.server_durability());
-    for (spec, role) in pipeline.into_iter().flat_map(streams) {
+    let Some(pipeline) = pipeline else { return findings };
+    for (spec, role) in streams(pipeline) {
         let looked = look_at(bus, &spec, role).await;
         findings.extend(looked.unwrap_or_else(|error| vec![Finding::missing(STREAM, error.to_string(), FIX)]));
+    }
+    for stream in sources(pipeline) {
+        let looked = look_at_source(bus, stream).await;
+        findings.extend(looked.unwrap_or_else(|error| vec![Finding::missing(STREAM, error.to_string(), FIX_SOURCE)]));
     }
     findings
 }
 
 /// The streams that a pipeline makes, besides those of its registry.
 pub(super) fn streams(pipeline: &Pipeline) -> Vec<(StreamSpec, StreamRole)> {
-    let inputs = pipeline.streams.iter().map(|stream| (input_spec(pipeline, stream), StreamRole::Input));
+    let made = pipeline.streams.iter().filter(|stream| stream.source.is_none());
+    let inputs = made.map(|stream| (input_spec(pipeline, stream), StreamRole::Input));
     let shown = impressions_spec(pipeline).map(|spec| (spec, StreamRole::Shown));
     inputs.chain([(output_spec(pipeline), StreamRole::Output)]).chain(shown).collect()
+}
+
+/// The streams that a pipeline reads and that are somebody else's.
+pub(super) fn sources(pipeline: &Pipeline) -> impl Iterator<Item = &StreamPlan> {
+    pipeline.streams.iter().filter(|stream| stream.source.is_some())
+}
+
+/// Whether `tidewheel run` can read a stream that is somebody else's, and what that lacks.
+async fn look_at_source(bus: &Bus, stream: &StreamPlan) -> Result<Vec<Finding>, BusError> {
+    let (name, bus) = (&stream.held_in, stream.bus(bus));
+    bus.bind(name, &stream.subjects).await?;
+    let subjects = stream.subjects.join(", ");
+    let fine = format!("{name} is somebody else's: `tidewheel run` reads {subjects} of it and alters nothing");
+    let mut findings = vec![Finding::ok(STREAM, fine)];
+    let warnings = bus.durability(name, StreamRole::Source).await?.into_iter();
+    if let Some(what) = bus.strayed(name).await? {
+        findings.push(Finding::warn(STREAM, format!("{name}: {what}"), "delete the mirror and make it anew"));
+    }
+    findings.extend(warnings.map(|warning| Finding::warn(STREAM, warning.finding, warning.fix)));
+    Ok(findings)
 }
 
 /// Whether `tidewheel run` takes a stream as it is, and how safely it is kept.

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::durability::{look, streams};
+use super::durability::{look, sources, streams};
 use super::explain::at_restart;
 use super::finding::Finding;
 use crate::bus::{Bus, BusError};
@@ -24,6 +24,9 @@ pub(super) async fn findings(bus: &Bus, pipeline: &Arc<Pipeline>, state: &Path) 
     findings.extend(look(bus, Some(pipeline.as_ref())).await);
     for (spec, _) in streams(pipeline) {
         findings.extend(held(bus, &spec.name).await);
+    }
+    for stream in sources(pipeline) {
+        findings.extend(held(&stream.bus(bus), &stream.held_in).await);
     }
     findings.extend(model(bus, pipeline).await);
     findings.extend(tables(pipeline, state).await);

@@ -12,7 +12,7 @@ use crate::bus::Bus;
 use crate::clock;
 use crate::engine::{Training, TrainingOptions};
 use crate::learn::{EvaluationReport, Interval, LabelCounts};
-use crate::pipeline::{Names, Pipeline, output_spec};
+use crate::pipeline::{Pipeline, output_spec};
 
 /// The share of the examples after which a copy of the model is frozen; all figures are about the rest.
 const FROZEN_AFTER: f64 = 0.2;
@@ -53,7 +53,7 @@ struct Intervals {
 
 /// Learns from the examples that a replay has made, freezing a copy after the first fifth.
 pub(super) async fn learn(pipeline: &Arc<Pipeline>, bus: &Bus, labels: LabelCounts) -> anyhow::Result<Learnt> {
-    let last = bus.last_message(&output_spec(pipeline).name, &Names::of(&pipeline.name).examples()).await?;
+    let last = bus.last_message(&output_spec(pipeline).name, &pipeline.names.examples()).await?;
     let last = last.context("the pipeline made no examples")?.sequence;
     let examples = labels.examples();
     let options = TrainingOptions {

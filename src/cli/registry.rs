@@ -19,7 +19,6 @@ use crate::clock;
 use crate::config::Folder;
 use crate::model::ModelVersion;
 use crate::model::onnx::{Document, read_file, weight_changes};
-use crate::pipeline::Names;
 use crate::registry::{Control, Pointer, Registry, RegistryError};
 
 /// Which registry.
@@ -275,7 +274,7 @@ pub(super) fn with_registry(
     runtime()?.block_on(async {
         let broker = Broker::find_or_open(&place.broker, &state).await?;
         let replicas = folder.settings.output.replicas.get();
-        let names = Names::of(folder.settings.name.as_str()).registry();
+        let names = folder.settings.names().registry();
         let registry = Registry::open_replicated(&broker.bus, names, None, replicas).await?;
         let outcome = match registry.pointer().await? {
             Some(pointer) => work(registry, pointer).await,

@@ -110,7 +110,11 @@ struct Replay {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
-    let (_, pipeline) = assemble(&arguments.folder)?;
+    let (_, mut pipeline) = assemble(&arguments.folder)?;
+    if arguments.broker.nats.is_none() {
+        // In a store of its own there is nobody else: it makes what it reads.
+        pipeline.streams.iter_mut().for_each(|stream| stream.source = None);
+    }
     let stream = pick_stream(&pipeline, arguments.stream.as_deref())?;
     let wants_time = arguments.speed != Speed::Max;
     let plan = pipeline.stream(stream);
@@ -149,7 +153,11 @@ impl Replay {
     /// Into somebody else's server: what its pipeline makes of the events is its own.
     async fn publish_only(&mut self, bus: &Bus, format: Format) -> anyhow::Result<()> {
         let start = clock::now();
-        bus.ensure_stream(&input_spec(&self.pipeline, self.pipeline.stream(self.stream))).await?;
+        let plan = self.pipeline.stream(self.stream);
+        match plan.source {
+            Some(_) => plan.bus(bus).bind(&plan.held_in, &plan.subjects).await?,
+            None => bus.ensure_stream(&input_spec(&self.pipeline, plan)).await?,
+        };
         let published = self.publish(bus).await?;
         self.bar.finish_and_clear();
         let seconds = start.elapsed().as_secs_f64();
@@ -176,7 +184,7 @@ impl Replay {
             running.stop().await?;
             return Ok(None);
         };
-        let last = bus.stream_state(&input_spec(&pipeline, pipeline.stream(stream)).name).await?.last;
+        let last = bus.stream_state(&pipeline.stream(stream).held_in).await?.last;
         self.bar.set_message("waiting until everything is through");
         let mut settled = running.settled();
         tokio::select! {

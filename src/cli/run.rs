@@ -72,7 +72,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
                 }
                 false => None,
             };
-            let sql = serve_sql(&broker.bus, &name, running.views()).await?;
+            let sql = serve_sql(&broker.bus, &pipeline.names, running.views()).await?;
             let every = arguments.status_every;
             let status = serve_status(&broker.bus, &pipeline, &running, training.as_ref(), every).await?;
             anyhow::Ok((running, training, (sql, status)))

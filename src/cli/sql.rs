@@ -15,7 +15,6 @@ use super::output::{has_seen_enough, tell};
 use super::run::{interrupted, runtime};
 use crate::bus::{Bus, Subject};
 use crate::config::Folder;
-use crate::pipeline::Names;
 use crate::query::{self, Answer, MOST_ROWS, Question, RowWriter};
 
 /// How long to wait for the answer, or for the next part of it.
@@ -84,7 +83,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     let pipeline = folder.settings.name.to_string();
     runtime()?.block_on(async {
         let bus = Broker::find(&arguments.broker, &folder.settings.state_folder()).await?;
-        let door = Door { bus, subject: Names::of(&pipeline).queries(), pipeline };
+        let door = Door { bus, subject: folder.settings.names().queries(), pipeline };
         match &arguments.out {
             Some(file) => save(&door, sql, file).await.map(|()| true),
             None => print(&door, sql, arguments.format).await,

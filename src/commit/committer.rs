@@ -24,12 +24,13 @@ use super::position::Position;
 use super::progress::Progress;
 use super::published::{Publication, Published};
 use super::save::{Committed, Save};
+use super::seen::Seen;
 use super::telemetry::{Replaced, record_commit, record_replaced, record_reply, record_waiting};
 use super::worker::Worker;
 use crate::bus::{AtomicPublisher, BusError, Outgoing, Publisher, StreamSequence, Subject};
 use crate::clock;
 use crate::commit::CommitError;
-use crate::pipeline::{Names, output_spec};
+use crate::pipeline::output_spec;
 use crate::step::ImpressionMessage;
 
 /// How long progress without outputs waits to be committed.
@@ -38,6 +39,8 @@ const PROGRESS_WAIT: Duration = Duration::from_millis(250);
 const HEARTBEAT: Duration = Duration::from_secs(3_600);
 /// ...and no less than so many times while the output stream keeps it.
 const HEARTBEATS: u32 = 4;
+/// How far streams have come that are somebody else's is committed so often.
+const SOURCES_HEARTBEAT: Duration = Duration::from_secs(60);
 /// The steps of a marker have this part of a message, and so have the names of rankings that were not made...
 const STEPS_SHARE: usize = 4;
 /// ...each step with so many bytes at most.
@@ -64,6 +67,10 @@ pub(crate) struct Committer {
     flights: VecDeque<Flight>,
     settled: watch::Sender<Position>,
     saves: mpsc::Sender<Committed>,
+    /// How far streams that are somebody else's have come...
+    seen: Seen,
+    /// ...which the last marker says in any case.
+    ends_with_marker: bool,
 }
 
 /// A batch without an answer.
@@ -84,6 +91,7 @@ pub(crate) struct Beginning {
     pub(crate) marker: Marker,
     pub(crate) last: StreamSequence,
     pub(crate) linger: Duration,
+    pub(crate) seen: Seen,
 }
 
 impl Committer {
@@ -93,13 +101,14 @@ impl Committer {
         settled: watch::Sender<Position>,
         saves: mpsc::Sender<Committed>,
     ) -> Self {
-        let Beginning { publisher, worker, epoch, marker, last, linger } = beginning;
-        let heartbeat = output_spec(pipeline).max_age.map_or(HEARTBEAT, |age| HEARTBEAT.min(age / HEARTBEATS));
+        let Beginning { publisher, worker, epoch, marker, last, linger, seen } = beginning;
+        let most = if pipeline.reads_sources() { SOURCES_HEARTBEAT } else { HEARTBEAT };
+        let heartbeat = output_spec(pipeline).max_age.map_or(most, |age| most.min(age / HEARTBEATS));
         Self {
             publisher,
             worker,
             outputs: Outputs::of(pipeline),
-            subject: Names::of(&pipeline.name).commits(),
+            subject: pipeline.names.commits(),
             epoch,
             linger,
             due: clock::task_now() + heartbeat,
@@ -110,6 +119,8 @@ impl Committer {
             flights: VecDeque::new(),
             settled,
             saves,
+            seen,
+            ends_with_marker: pipeline.reads_sources(),
         }
     }
 
@@ -138,7 +149,7 @@ impl Committer {
                         Some(Publication::Save(save)) => self.close(Some(*save), true).await?,
                         None => {
                             is_open = false;
-                            self.close(None, false).await?;
+                            self.close(None, self.ends_with_marker).await?;
                         }
                     }
                 }
@@ -243,6 +254,7 @@ impl Committer {
             unfinished: resumed.or_else(|| unfinished.map(|step| Unfinished { since: begins, step })),
             ..self.marker.clone()
         };
+        self.seen.stamp(&mut self.marker.progress);
         messages.push(self.marker.message(self.subject.clone())?);
         let flight = Flight { sent: clock::task_now(), outputs, position, save, epoch: self.marker.epoch };
         if let Err(error) = self.publisher.send(messages).await {
@@ -280,5 +292,5 @@ pub(crate) async fn impressions_publisher(
     }
     // However long nobody leads the stream: waiting is what a pipeline does then.
     let publisher = bus.publisher(outstanding).await?.tries(u32::MAX);
-    Ok(Some((publisher, Names::of(&pipeline.name).impressions())))
+    Ok(Some((publisher, pipeline.names.impressions())))
 }

@@ -13,7 +13,7 @@ use super::outputs::{ID, id};
 use super::telemetry::{Replaced, record_replaced};
 use crate::bus::{Outgoing, Subject};
 use crate::history::Misfit;
-use crate::pipeline::{Names, Pipeline};
+use crate::pipeline::Pipeline;
 use crate::step::{Emitted, RowId};
 use crate::time::EventTime;
 
@@ -34,7 +34,7 @@ pub(crate) fn messages(pipeline: &Pipeline, emissions: &[Emitted]) -> Vec<Outgoi
     if emissions.is_empty() {
         return messages;
     }
-    let dead = Names::of(&pipeline.name).dead_letters();
+    let dead = pipeline.names.dead_letters();
     for emission in emissions {
         let Some(table) = pipeline.tables.get(emission.table.0) else { continue };
         let Some(subject) = &table.publish else { continue };
@@ -49,7 +49,7 @@ pub(crate) fn messages(pipeline: &Pipeline, emissions: &[Emitted]) -> Vec<Outgoi
 /// Dead letters about rows of an emission that the Delta table of its table can't hold.
 pub(crate) fn unkept(pipeline: &Pipeline, emission: &Emitted, misfits: &[Misfit]) -> Vec<Outgoing> {
     let Some(table) = pipeline.tables.get(emission.table.0) else { return Vec::new() };
-    let dead = Names::of(&pipeline.name).dead_letters();
+    let dead = pipeline.names.dead_letters();
     let name = table.plan.name();
     let keys = json::keys(&emission.keys, emission.windows.len());
     let letter = |misfit: &Misfit| {

@@ -66,6 +66,17 @@ pub enum CommitError {
         /// What was found.
         what: String,
     },
+    /// Of an input stream it can't be told whether something of it was missed.
+    #[error(
+        "stream {stream}: {what}. --accept-loss goes on from there with the features as they are, --from-scratch begins anew with \
+         what the stream holds"
+    )]
+    InputDoubtful {
+        /// The stream in the broker.
+        stream: String,
+        /// What was found.
+        what: String,
+    },
     /// Messages are gone before they were read.
     #[error(
         "stream {stream} no longer has {count} messages from {first} on, which were not read yet: they expired or were \
@@ -171,6 +182,21 @@ pub enum CommitError {
 }
 
 impl CommitError {
+    /// A mirror does not follow its origin any more.
+    pub(crate) fn strayed(mirror: &str, what: &str) -> Self {
+        let what = format!("{what}; delete the mirror and make it anew");
+        Self::InputDoubtful { stream: mirror.to_owned(), what }
+    }
+
+    /// A stream that an aggregate takes messages from is another one, and all of it is appended again.
+    pub(crate) fn appended_again(aggregate: &str, source: &str, since: StreamSequence) -> Self {
+        let what = format!(
+            "{source}, which it takes messages from, was made anew or put back from a backup: from message {since} on all that \
+             holds is appended again. With the property that identifies an event as `id` of the stream, repeats are found"
+        );
+        Self::InputDoubtful { stream: aggregate.to_owned(), what }
+    }
+
     /// Why something was not published that had been made to fit.
     pub(super) fn of_publishing(error: BusError) -> Self {
         match error {
@@ -195,6 +221,7 @@ impl Judged for CommitError {
             | Self::LittleRoom { .. }
             | Self::MarkerFormat { .. } => Judgement::OPERATOR,
             Self::InputLost { .. }
+            | Self::InputDoubtful { .. }
             | Self::InputMissing { .. }
             | Self::InputsDiffer { .. }
             | Self::OutputLost { .. }

@@ -43,6 +43,7 @@ mod recorded;
 mod recovery;
 mod refusal;
 mod save;
+mod seen;
 mod telemetry;
 mod worker;
 
@@ -52,7 +53,7 @@ pub(crate) use emitted::{messages, unkept};
 pub(crate) use epoch::{Epoch, Stored};
 pub(crate) use error::CommitError;
 pub(crate) use guard::Input;
-pub(crate) use guard::OnLoss;
+pub use guard::OnLoss;
 pub(crate) use marker::Marker;
 pub(crate) use outputs::Given;
 pub(crate) use position::Position;
@@ -64,5 +65,6 @@ pub(crate) use recovery::{
     Again, Claimed, Crossing, Gap, Stretch, Usable, claim, from_nothing, from_snapshot, read_heads, steps_between,
 };
 pub(crate) use save::{Committed, FORMAT, Head, Reading, Save};
+pub(crate) use seen::Seen;
 pub(crate) use telemetry::{Replaced, begin_metrics, describe_metrics, record_replaced};
 pub(crate) use worker::Worker;

@@ -11,7 +11,7 @@ use super::emitted::{TABLE, name_row};
 use super::halves::Vectors;
 use super::letter::COLUMN;
 use crate::bus::{Outgoing, StreamSequence, Subject};
-use crate::pipeline::{Names, Pipeline, StreamIndex};
+use crate::pipeline::{Pipeline, StreamIndex};
 use crate::step::{DeadLetter, ExampleMessage, FailingPlace, Owner, Tick};
 
 /// The header that names an output.
@@ -56,7 +56,7 @@ pub(crate) struct Given {
 
 impl Outputs {
     pub(super) fn of(pipeline: &Pipeline) -> Self {
-        let names = Names::of(&pipeline.name);
+        let names = &pipeline.names;
         Self {
             pipeline: pipeline.name.clone(),
             streams: pipeline.streams.iter().map(|stream| stream.name.clone()).collect(),

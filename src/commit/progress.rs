@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::position::Position;
-use crate::bus::{Anchor, Message, StreamSequence};
+use crate::bus::{Anchor, Message, SourceStream, StreamSequence};
 use crate::pipeline::StreamIndex;
 use crate::step::Counts;
 
@@ -18,12 +18,25 @@ pub(crate) struct InputMark {
     pub(crate) stream: String,
     /// When the broker created the stream, microseconds since 1970: which of the streams of this name it is.
     pub(super) created_micros: i64,
+    /// When the broker created it again from a backup that holds all that was read; 0 where it never had to.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(super) restored_micros: i64,
+    /// What is read of a stream that is somebody else's, in order; of one of our own everything is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) subjects: Vec<String>,
     /// The last message; 0 before the first.
     pub(crate) sequence: u64,
     /// When the broker stored it, microseconds since 1970.
     pub(super) published_micros: i64,
     /// XXH3 of its payload.
     pub(super) payload_hash: u64,
+    /// Up to here nothing follows it that is to be read: so far the stream had come when it was looked at. 0 where that is not
+    /// known, as of streams of our own, where all that follows is to be read.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(super) seen: u64,
+    /// The streams that its own takes messages from, as far as it does and says so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) sources: Vec<SourceStream>,
     /// Of all messages up to here, each with its sequence and time.
     pub(super) digest: u64,
 }
@@ -86,18 +99,40 @@ impl InputMark {
             self.sequence = last.sequence.0;
             self.published_micros = last.published_micros;
             self.payload_hash = xxh3_64(&last.payload);
+            self.seen = 0;
         }
+    }
+
+    /// Whether two marks say that the same was read of the same stream: how far others have gone on after that, and whether
+    /// it was put back from a backup, does not matter.
+    pub(crate) fn has_read_what(&self, other: &Self) -> bool {
+        let Self { restored_micros, seen, ref sources, .. } = *other;
+        Self { restored_micros, seen, sources: sources.clone(), ..self.clone() } == *other
+    }
+
+    /// How far the stream is known to have come.
+    pub(super) fn known(&self) -> StreamSequence {
+        StreamSequence(self.sequence.max(self.seen))
+    }
+
+    /// When the stream was created that is there now.
+    pub(super) fn present_micros(&self) -> i64 {
+        if self.restored_micros == 0 { self.created_micros } else { self.restored_micros }
     }
 
     /// What a reader that goes on from here must find.
     pub(crate) fn anchor(&self) -> Anchor {
         Anchor {
-            created_micros: self.created_micros,
+            created_micros: self.present_micros(),
             sequence: StreamSequence(self.sequence),
             published_micros: self.published_micros,
             payload_hash: self.payload_hash,
         }
     }
+}
+
+fn is_zero<T: Default + PartialEq>(number: &T) -> bool {
+    *number == T::default()
 }
 
 impl Progress {

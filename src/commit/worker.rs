@@ -14,7 +14,7 @@ use super::presence::Presence;
 use super::refusal::{Refusal, is_told_by_marker};
 use crate::bus::{AtomicPublisher, Bus, BusError, StreamSequence};
 use crate::commit::CommitError;
-use crate::pipeline::{Names, Pipeline, WORKER, output_spec};
+use crate::pipeline::{Pipeline, WORKER, output_spec};
 
 /// Batches of outputs without an answer.
 const IN_FLIGHT: usize = 4;
@@ -65,7 +65,7 @@ impl Worker {
         if room < LEAST_ROOM {
             return Err(CommitError::LittleRoom { room, least: LEAST_ROOM });
         }
-        publisher.send(vec![marker.message(Names::of(&self.pipeline.name).commits())?]).await?;
+        publisher.send(vec![marker.message(self.pipeline.names.commits())?]).await?;
         pass(Place::ClaimSent);
         match publisher.committed().await {
             Ok(Some(last)) => Ok(Some(Claim { publisher, marker, last })),
@@ -81,7 +81,7 @@ impl Worker {
 
     /// Whether no other worker has taken over: the newest marker is ours.
     pub(crate) async fn is_current(&self) -> Result<bool, CommitError> {
-        let subject = Names::of(&self.pipeline.name).commits();
+        let subject = self.pipeline.names.commits();
         let newest = self.bus.last_message(&output_spec(&self.pipeline).name, &subject).await?;
         Ok(newest.is_some_and(|message| Marker::of(&message).is_ok_and(|marker| marker.writer == self.id())))
     }
@@ -98,7 +98,7 @@ impl Worker {
 
     /// The newest marker, where it can be read.
     async fn newest_marker(&self, stream: &str) -> Option<Marker> {
-        let subject = Names::of(&self.pipeline.name).commits();
+        let subject = self.pipeline.names.commits();
         let newest = self.bus.last_message(stream, &subject).await.ok()??;
         Marker::of(&newest).ok()
     }

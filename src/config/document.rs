@@ -10,6 +10,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::labels::Labels;
 use super::name::{PipelineName, SqlName};
+use super::naming::Naming;
 use super::problem::Problem;
 use super::reference::Reference;
 use super::schema::{check_keys, section_schema};
@@ -23,6 +24,7 @@ use super::syntax;
 use super::table::Table;
 use super::train::Train;
 use crate::feature::REQUESTS;
+use crate::pipeline::Names;
 
 /// What a pipeline is called whose name is missing or wrong, while the rest of it is looked at.
 const NAMELESS: &str = "nameless";
@@ -40,6 +42,7 @@ pub(super) struct Draft {
     pub(super) train: Section<Train>,
     pub(super) state: Section<State>,
     pub(super) output: Section<Output>,
+    pub(super) names: Section<Naming>,
     /// Whether the document is TOML. Of one that is not, only what is sound is told.
     pub(super) is_whole: bool,
 }
@@ -75,6 +78,7 @@ impl Draft {
                 (Some("train"), _) => self.train = Section::Faulty,
                 (Some("state"), _) => self.state = Section::Faulty,
                 (Some("output"), _) => self.output = Section::Faulty,
+                (Some("names"), _) => self.names = Section::Faulty,
                 _ => {}
             }
         }
@@ -92,8 +96,18 @@ impl Draft {
             train: Section::read(source, root.get("train"), problems),
             state: Section::read(source, root.get("state"), problems),
             output: Section::read(source, root.get("output"), problems),
+            names: Section::read(source, root.get("names"), problems),
             is_whole,
         }
+    }
+
+    /// What the pipeline is called in the broker, and where the file says so; nothing without a name.
+    pub(super) fn names(&self) -> Option<Names> {
+        let name = self.name.as_ref()?.get_ref().as_str();
+        let mut streams = self.streams.sound.values().map(|(_, stream)| stream).chain(self.streams.spoilt.values());
+        let reads_sources = streams.any(|stream| stream.source.is_some());
+        let given = self.names.sound().map(|names| names.get_ref().clone()).unwrap_or_default();
+        Some(Names::choosing(name, given.chosen(name, reads_sources)))
     }
 
     /// The names in SQL of what is not sound: nothing can be said of a select that reads one of them.
@@ -124,6 +138,7 @@ impl Draft {
             train: self.train.into_value(),
             state: self.state.into_value().unwrap_or_default(),
             output: self.output.into_value().unwrap_or_default(),
+            names: self.names.into_value().unwrap_or_default(),
         })
     }
 }

@@ -38,7 +38,7 @@ fn of_stream(pipeline: &Pipeline, index: StreamIndex, stream: &StreamPlan) -> Ve
             "raise `ahead`: a clock that is fast makes nobody else late; or let another `clock` count".to_owned(),
         ));
     }
-    if ahead > *retain {
+    if ahead > *retain && stream.source.is_none() {
         let [ahead, retain] = [ahead, *retain].map(format_duration);
         found.push((
             format!(

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::document::Draft;
 use super::files::SETTINGS_FILE;
 use super::problem::Problem;
-use super::rules::own_streams;
+use super::rules::{OwnStream, own_streams};
 use super::source::Source;
 
 /// Every stream of a pipeline that a pipeline of another name in a folder beside it would make too. Those of the same name
@@ -28,7 +28,8 @@ pub(super) fn rivals(folder: &Path, source: &Source) -> Vec<Problem> {
         }
         let theirs = own_streams(&other);
         for stream in &own {
-            if let Some(taken) = theirs.iter().find(|taken| taken.name == stream.name) {
+            let is_taken = |taken: &&OwnStream| taken.name == stream.name && !taken.is_shared_with(stream);
+            if let Some(taken) = theirs.iter().find(is_taken) {
                 let file = path.file_name().unwrap_or_default().to_string_lossy();
                 let message = format!(
                     "{} is called `{}` in the broker, and so is {} of pipeline `{name}` in the folder `{file}` beside \
@@ -36,7 +37,9 @@ pub(super) fn rivals(folder: &Path, source: &Source) -> Vec<Problem> {
                     stream.what, stream.name, taken.what
                 );
                 let problem = source.problem_at(stream.place.clone(), message);
-                problems.push(problem.suggest("rename one of them: a broker has room for one of that name"));
+                let fix = "rename one of them: a broker has room for one of that name, which pipelines share where each \
+                           gives it as `stream` with the same `subjects`";
+                problems.push(problem.suggest(fix));
             }
         }
     }

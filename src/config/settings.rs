@@ -12,6 +12,7 @@ use super::class;
 use super::labels::Labels;
 use super::missing::{self, MissingColumns};
 use super::name::{PipelineName, SqlName};
+use super::naming::Naming;
 use super::reference::Reference;
 use super::score::Score;
 use super::state::{Output, State};
@@ -20,6 +21,7 @@ use super::subject::overlap;
 use super::table::Table;
 use super::train::Train;
 use crate::model::{Class, ModelVersion};
+use crate::pipeline::Names;
 
 /// A pipeline: which events it reads, which features it keeps, and what it scores with them.
 #[derive(Debug, Clone, JsonSchema)]
@@ -54,12 +56,21 @@ pub struct Settings {
     /// How the broker keeps what comes out.
     #[schemars(default)]
     pub output: Output,
+    /// What the pipeline's own streams, buckets and subjects are called in the broker, where others have those names.
+    #[schemars(default)]
+    pub names: Naming,
 }
 
 impl Settings {
     /// The settings of a feature table, whether it has a section or not.
     pub(super) fn table(&self, name: &str) -> Cow<'_, Table> {
         self.tables.get(name).map_or_else(|| Cow::Owned(Table::default()), Cow::Borrowed)
+    }
+
+    /// What the pipeline is called in the broker.
+    pub(crate) fn names(&self) -> Names {
+        let reads_sources = self.streams.values().any(|stream| stream.source.is_some());
+        Names::choosing(self.name.as_str(), self.names.chosen(self.name.as_str(), reads_sources))
     }
 
     /// The folder for the pipeline's files, relative to the working folder unless it is absolute.

@@ -10,8 +10,10 @@ use toml::Spanned;
 
 use super::avro::Avro;
 use super::clock::Clock;
+use super::stream_name::{ApiPrefix, Domain, StreamName};
 use super::subject::SubjectFilter;
 use super::{count, duration, moment, size, zone};
+use crate::bus::JetStreamApi;
 use crate::event::TimeZone;
 
 /// A stream of events.
@@ -21,6 +23,21 @@ pub struct Stream {
     /// The NATS subjects that the events arrive on. `*` stands for one token, `>` at the end for all that follow.
     #[schemars(with = "Vec<SubjectFilter>", length(min = 1))]
     pub subjects: Spanned<Vec<Spanned<SubjectFilter>>>,
+    /// The broker's stream that holds the events, where it is there already and somebody else's: what it has on `subjects` is
+    /// read, and the stream is never made, altered or owned. Any number of pipelines may read it.
+    #[schemars(with = "Option<StreamName>")]
+    pub source: Option<Spanned<StreamName>>,
+    /// The JetStream domain that `source` is in, where it is not that of the connection.
+    #[schemars(with = "Option<Domain>")]
+    pub domain: Option<Spanned<Domain>>,
+    /// What the subjects begin with on which the JetStream of another account is asked for `source`, as this account imports
+    /// them: `JS.shop.API`.
+    #[schemars(with = "Option<ApiPrefix>")]
+    pub api_prefix: Option<Spanned<ApiPrefix>>,
+    /// What the stream is called that the pipeline makes in the broker for these events. Pipelines that give one name and the
+    /// same `subjects` share it. The name of the pipeline and that of the section, joined by `_` in upper case, unless given.
+    #[schemars(with = "Option<StreamName>")]
+    pub stream: Option<Spanned<StreamName>>,
     /// The event contract: a JSON Schema file (draft-07). It is looked for in the pipeline's folder, then in each folder
     /// above it, so that pipelines can share contracts.
     #[schemars(with = "String")]
@@ -102,20 +119,52 @@ pub struct Stream {
     /// How deep an event's objects and lists may be nested. 16 unless given.
     #[serde(default = "default::max_depth", deserialize_with = "count::positive")]
     pub max_depth: NonZeroUsize,
-    /// How long the broker keeps the events: a restart rebuilds features from them. 7 days unless given.
-    #[serde(default = "default::retain", deserialize_with = "duration::positive")]
+    /// How long the broker keeps the events: a restart rebuilds features from them. 7 days unless given. How long a `source`
+    /// keeps them is not the pipeline's to say.
+    #[serde(default, deserialize_with = "duration::positive_if_given")]
     #[schemars(schema_with = "duration::schema", extend("default" = "7d"))]
-    pub retain: Duration,
-    /// How many bytes of events the broker keeps. 2 GiB unless given.
-    #[serde(default = "default::max_bytes", deserialize_with = "size::bytes")]
+    pub retain: Option<Duration>,
+    /// How many bytes of events the broker keeps. 2 GiB unless given; not with `source`.
+    #[serde(default, deserialize_with = "size::bytes_if_given")]
     #[schemars(schema_with = "size::schema", extend("default" = "2 GiB"))]
-    pub max_bytes: u64,
+    pub max_bytes: Option<u64>,
 }
+
+/// How long the broker keeps events that it is not told how long to keep.
+const RETAIN: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// How many bytes of them.
+const MAX_BYTES: u64 = 2 << 30;
 
 impl Stream {
     /// The subjects that its events arrive on, with their wildcards.
     pub(crate) fn patterns(&self) -> impl Iterator<Item = &str> {
         self.subjects.get_ref().iter().map(|subject| subject.get_ref().as_str())
+    }
+
+    /// How long the broker keeps the events.
+    pub(super) fn retain(&self) -> Duration {
+        self.retain.unwrap_or(RETAIN)
+    }
+
+    /// How many bytes of events it keeps.
+    pub(super) fn max_bytes(&self) -> u64 {
+        self.max_bytes.unwrap_or(MAX_BYTES)
+    }
+
+    /// Where the stream is that is somebody else's, if it is.
+    pub(super) fn found_in(&self) -> Option<JetStreamApi> {
+        self.source.as_ref()?;
+        Some(match (&self.domain, &self.api_prefix) {
+            (Some(domain), _) => JetStreamApi::Domain(domain.get_ref().as_str().to_owned()),
+            (None, Some(prefix)) => JetStreamApi::Prefix(prefix.get_ref().as_str().to_owned()),
+            (None, None) => JetStreamApi::Own,
+        })
+    }
+
+    /// What the broker's stream is called: as said, or as the pipeline would call it.
+    pub(super) fn held_in(&self, made: impl FnOnce() -> String) -> String {
+        let named = self.source.as_ref().or(self.stream.as_ref());
+        named.map_or_else(made, |name| name.get_ref().as_str().to_owned())
     }
 }
 
@@ -193,13 +242,5 @@ mod default {
 
     pub(super) fn max_depth() -> NonZeroUsize {
         MAX_DEPTH
-    }
-
-    pub(super) fn retain() -> Duration {
-        Duration::from_secs(7 * 24 * 60 * 60)
-    }
-
-    pub(super) fn max_bytes() -> u64 {
-        2 << 30
     }
 }

@@ -1,6 +1,7 @@
 //! NATS subjects: tokens separated by dots, with wildcards where a filter is meant.
 
 use super::text::{Refusal, text_value};
+pub(super) use crate::bus::overlap;
 
 text_value!(
     /// A subject to publish to or to serve: no wildcards.
@@ -41,19 +42,6 @@ impl SubjectFilter {
     /// Whether the filter matches the subject, or one of several.
     pub(super) fn matches(&self, subjects: &str) -> bool {
         overlap(self.as_str(), subjects)
-    }
-}
-
-/// Whether there is a subject that both match.
-pub(super) fn overlap(a: &str, b: &str) -> bool {
-    let (mut a, mut b) = (a.split('.'), b.split('.'));
-    loop {
-        match (a.next(), b.next()) {
-            (None, None) | (Some(">"), Some(_)) | (Some(_), Some(">")) => return true,
-            (Some("*"), Some(_)) | (Some(_), Some("*")) => {}
-            (Some(a), Some(b)) if a == b => {}
-            _ => return false,
-        }
     }
 }
 

@@ -46,6 +46,7 @@
 //!   saving                  snapshots, written from views
 //!   keeping, upkeep         Delta tables
 //!   references              tables of facts, and their changes
+//!   looking                 how far streams that are somebody else's have come
 //!   silence                 when the clock closes labels, because no event does
 //!   patience, error         trying again, and giving up
 //!   stats, dead_counts      what is counted, and what could not be used
@@ -57,6 +58,7 @@ mod dead_counts;
 mod error;
 mod input;
 mod keeping;
+mod looking;
 mod past;
 mod patience;
 mod rebuild;
@@ -78,6 +80,7 @@ mod train;
 mod upkeep;
 mod viewing;
 
+pub use crate::commit::OnLoss;
 pub(crate) use dead_counts::DeadCount;
 pub use error::EngineError;
 pub(crate) use input::Views;

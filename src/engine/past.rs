@@ -170,7 +170,7 @@ pub(super) async fn open_sources(
     for ((input, mark), marked) in inputs.iter().zip(&mut progress.inputs).zip(&marker.progress.inputs) {
         let gap = Gap { stream: &input.name, state: mark, marked };
         let is_last_there = match gap.last() {
-            Some(last) => bus.message_at(&input.name, last).await?.is_some(),
+            Some(last) => input.bus(bus).message_at(&input.name, last).await?.is_some(),
             None => false,
         };
         match gap.decide(is_last_there, on_loss) {
@@ -182,7 +182,7 @@ pub(super) async fn open_sources(
             Crossing::Stop(differ) => return Err(differ.into()),
         }
         let is_fresh = mark.sequence == 0;
-        let mut reader = bus.reader(&input.name, StreamSequence(mark.sequence).next(), limits);
+        let mut reader = input.reader(bus, StreamSequence(mark.sequence).next(), limits);
         if !is_fresh {
             reader = reader.expecting(mark.anchor());
         }

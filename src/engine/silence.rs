@@ -13,6 +13,7 @@
 //!
 //! What follows from a silence is decided by the label join, committed with what it gave, and never decided again.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -21,10 +22,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::EngineError;
 use super::input::Input;
-use crate::bus::{Bus, BusError, StreamSequence, Subject};
+use crate::bus::{Bus, StreamSequence};
 use crate::clock;
 use crate::commit::Position;
-use crate::pipeline::{LabelPlan, Pipeline, StreamIndex, input_spec};
+use crate::pipeline::{LabelPlan, Pipeline, StreamIndex};
 use crate::step::Silence;
 use crate::time::EventTime;
 
@@ -39,10 +40,8 @@ const MOST_MISSED: u32 = 4;
 /// Listens to the feedback's stream.
 pub(super) struct Listener {
     bus: Bus,
+    pipeline: Arc<Pipeline>,
     stream: StreamIndex,
-    /// Its name in the broker, and what of it is read.
-    name: String,
-    subjects: Vec<Subject>,
     every: Duration,
     hush: Hush,
 }
@@ -68,24 +67,19 @@ struct Begun {
 
 impl Listener {
     /// That of a pipeline with labels.
-    ///
-    /// # Errors
-    /// When a subject of the stream is none.
-    pub(super) fn new(pipeline: &Pipeline, labels: &LabelPlan, bus: &Bus) -> Result<Self, BusError> {
+    pub(super) fn new(pipeline: &Arc<Pipeline>, labels: &LabelPlan, bus: &Bus) -> Self {
         let plan = pipeline.stream(labels.stream);
-        let spec = input_spec(pipeline, plan);
         let window = Duration::from_micros(labels.settings.window_micros.max(0).cast_unsigned());
         let every = (window / LOOKS).clamp(SHORTEST, LONGEST);
         // A silent partition holds the watermark back until its `idle` is over.
         let patience = if plan.partition_by_subject { plan.disorder.max(plan.idle) } else { plan.disorder };
-        Ok(Self {
+        Self {
             bus: bus.clone(),
+            pipeline: Arc::clone(pipeline),
             stream: labels.stream,
-            name: spec.name,
-            subjects: plan.subjects.iter().map(Subject::new).collect::<Result<_, _>>()?,
             every,
             hush: Hush::new(patience, every * MOST_MISSED),
-        })
+        }
     }
 
     /// Tells of silence until told to stop. `settled` says how far streams are read and committed.
@@ -95,6 +89,8 @@ impl Listener {
         inputs: mpsc::Sender<Input>,
         stop: CancellationToken,
     ) -> Result<(), EngineError> {
+        let pipeline = Arc::clone(&self.pipeline);
+        let plan = pipeline.stream(self.stream);
         let mut looks = tokio::time::interval(self.every);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -105,12 +101,12 @@ impl Listener {
             let asked = clock::unix_micros();
             let last = tokio::select! {
                 () = stop.cancelled() => return Ok(()),
-                last = self.last() => last,
+                last = plan.last(&self.bus) => last,
             };
             let silence = match last {
                 Ok(last) => self.hush.look(asked, last, settled.borrow().of(self.stream)),
                 Err(error) => {
-                    tracing::debug!(%error, stream = self.name, "nobody says where the stream ends");
+                    tracing::debug!(%error, stream = plan.held_in, "nobody says where the stream ends");
                     self.hush.begun = None;
                     None
                 }
@@ -121,16 +117,6 @@ impl Listener {
                 return Ok(());
             }
         }
-    }
-
-    /// The newest message that is to be read; none where the stream holds none.
-    async fn last(&self) -> Result<Option<StreamSequence>, BusError> {
-        let mut newest = None;
-        for subject in &self.subjects {
-            let last = self.bus.last_message(&self.name, subject).await?;
-            newest = newest.max(last.map(|message| message.sequence));
-        }
-        Ok(newest)
     }
 }
 

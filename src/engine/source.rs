@@ -4,8 +4,9 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::EngineError;
-use crate::bus::{BusError, Message, Reader, Revision, StreamSequence};
-use crate::commit::{CommitError, OnLoss};
+use crate::bus::{BusError, Message, Reader, Revision, SourceChange, SourceStream, StreamSequence};
+use crate::commit::{CommitError, OnLoss, Seen};
+use crate::pipeline::StreamIndex;
 use crate::registry::{Pointer, PointerWatch, Registry, RegistryError};
 
 /// An input stream that is read in order. A message that is gone before it was read is an error, unless losses are accepted.
@@ -17,11 +18,43 @@ pub(super) struct Source {
     is_fresh: bool,
     /// What was read and not handed on yet.
     rest: Vec<Message>,
+    /// Of a stream that takes messages from others.
+    aggregate: Option<Aggregate>,
+}
+
+/// What has to be known of a stream that takes messages from others.
+pub(super) struct Aggregate {
+    pub(super) stream: StreamIndex,
+    /// Whether repeated events are found.
+    pub(super) has_ids: bool,
+    /// Up to here it is read for the first time, whatever has happened to it.
+    pub(super) fresh_until: StreamSequence,
+    pub(super) seen: Seen,
 }
 
 impl Source {
     pub(super) fn new(reader: Reader, stream: &str, on_loss: OnLoss, is_fresh: bool) -> Self {
-        Self { reader, stream: stream.to_owned(), on_loss, is_fresh, rest: Vec::new() }
+        Self { reader, stream: stream.to_owned(), on_loss, is_fresh, rest: Vec::new(), aggregate: None }
+    }
+
+    /// Looks from which streams its own has the messages after this one, where those are the ones that are known.
+    pub(super) fn watch(&mut self, aggregate: Aggregate, known: Vec<SourceStream>, after: StreamSequence) {
+        self.reader.watch_sources(known, after);
+        self.aggregate = Some(aggregate);
+    }
+
+    /// Whether a stream that its own takes messages from is another one by now.
+    fn check_sources(&mut self) -> Result<(), CommitError> {
+        let Some(Aggregate { stream, has_ids, fresh_until, seen }) = &self.aggregate else { return Ok(()) };
+        if let Some(SourceChange { name, since }) = self.reader.take_source_change() {
+            let again = CommitError::appended_again(&self.stream, &name, since);
+            if self.on_loss == OnLoss::Stop && !has_ids && since > *fresh_until {
+                return Err(again);
+            }
+            tracing::warn!(stream = self.stream, source = name, since = since.0, has_ids, "going on: {again}");
+        }
+        seen.note_sources(*stream, self.reader.sources());
+        Ok(())
     }
 
     /// Where the next message is expected.
@@ -50,6 +83,7 @@ impl Source {
             }
         }
         self.is_fresh = false;
+        self.check_sources()?;
         Ok(messages)
     }
 

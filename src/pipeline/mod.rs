@@ -28,6 +28,7 @@ mod train;
 pub use index::{StreamIndex, TableIndex};
 pub(crate) use kept::{EMITTED_AT, WINDOW_END, WINDOW_START, kept_schema};
 pub(crate) use label::LabelPlan;
+pub(crate) use names::ChosenNames;
 pub use names::Names;
 pub(crate) use names::{PRESENCE, STATUS, TRAINER, WORKER};
 pub use pipeline::Pipeline;

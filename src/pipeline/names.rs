@@ -9,6 +9,9 @@
 //!    services    tidewheel-shop   tidewheel-shop-sql   tidewheel-shop-status   tidewheel-shop-worker   tidewheel-shop-trainer
 //! ```
 //!
+//! Those of streams and buckets, and what its own subjects begin with, can be chosen ([`ChosenNames`]); where workers, trainers
+//! and status are asked can't be, since whoever asks may know no more than the pipeline's name.
+//!
 //! A name never changes: whoever runs an older version, and whatever is stored, knows it by it. Names of streams are joined and
 //! put in upper case, so that those of two pipelines may come out the same: `check` refuses what it can see of that, the broker
 //! the rest.
@@ -27,117 +30,164 @@ pub(crate) const PRESENCE: [&str; 2] = ["tidewheel.worker.*", "tidewheel.trainer
 /// The subjects on which all pipelines are asked how they do.
 pub(crate) const STATUS: &str = "tidewheel.status.*";
 
-/// The names of one pipeline, made from its own when they are asked for.
-#[derive(Debug, Clone, Copy)]
-pub struct Names<'a> {
-    pipeline: &'a str,
+/// The names of one pipeline, made from its own when they are asked for, unless its settings choose others.
+#[derive(Debug, Clone)]
+pub struct Names {
+    pipeline: String,
+    chosen: ChosenNames,
 }
 
-impl<'a> Names<'a> {
+/// Names that settings choose, each instead of the one that is made from the pipeline's.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ChosenNames {
+    /// What the subjects of dead letters, commits, examples, impressions and queries begin with.
+    pub subjects: Option<String>,
+    /// The stream of all that is committed.
+    pub output: Option<String>,
+    /// The stream of what was shown.
+    pub impressions: Option<String>,
+    /// The bucket of models.
+    pub models: Option<String>,
+    /// The bucket of what is said about models.
+    pub registry: Option<String>,
+}
+
+impl From<&str> for Names {
+    fn from(pipeline: &str) -> Self {
+        Self::of(pipeline)
+    }
+}
+
+impl From<&String> for Names {
+    fn from(pipeline: &String) -> Self {
+        Self::of(pipeline)
+    }
+}
+
+impl From<&Self> for Names {
+    fn from(names: &Self) -> Self {
+        names.clone()
+    }
+}
+
+impl Names {
     /// Those of a pipeline whose name has been checked: letters, digits, `_` and `-`.
     #[must_use]
-    pub fn of(pipeline: &'a str) -> Self {
-        Self { pipeline }
+    pub fn of(pipeline: &str) -> Self {
+        Self::choosing(pipeline, ChosenNames::default())
+    }
+
+    /// Those of a pipeline that chooses some.
+    #[must_use]
+    pub fn choosing(pipeline: &str, chosen: ChosenNames) -> Self {
+        Self { pipeline: pipeline.to_owned(), chosen }
+    }
+
+    /// The pipeline's own name.
+    #[must_use]
+    pub fn pipeline(&self) -> &str {
+        &self.pipeline
     }
 
     /// Where events go that can't be used.
     #[must_use]
-    pub fn dead_letters(self) -> Subject {
+    pub fn dead_letters(&self) -> Subject {
         self.subject("dead")
     }
 
     /// Where the markers of what is committed go.
     #[must_use]
-    pub fn commits(self) -> Subject {
+    pub fn commits(&self) -> Subject {
         self.subject("commits")
     }
 
     /// Where examples to learn from go.
     #[must_use]
-    pub fn examples(self) -> Subject {
+    pub fn examples(&self) -> Subject {
         self.subject("examples")
     }
 
     /// Where what was shown is kept until its feedback comes.
     #[must_use]
-    pub fn impressions(self) -> Subject {
+    pub fn impressions(&self) -> Subject {
         self.subject("impressions")
     }
 
     /// Where queries over the tables are answered.
     #[must_use]
-    pub fn queries(self) -> Subject {
+    pub fn queries(&self) -> Subject {
         self.subject("sql")
     }
 
     /// Where the pipeline tells how it does.
     #[must_use]
-    pub fn status(self) -> Subject {
+    pub fn status(&self) -> Subject {
         Subject::known(format!("tidewheel.status.{}", self.pipeline))
     }
 
     /// Where whoever has that role, [`WORKER`] or [`TRAINER`], says that it is there.
-    pub(crate) fn presence(self, role: &str) -> Subject {
+    pub(crate) fn presence(&self, role: &str) -> Subject {
         Subject::known(format!("tidewheel.{role}.{}", self.pipeline))
     }
 
     /// The stream that holds the events of a stream of the pipeline.
     #[must_use]
-    pub fn input_stream(self, stream: &str) -> String {
+    pub fn input_stream(&self, stream: &str) -> String {
         format!("{}_{stream}", self.pipeline).to_uppercase()
     }
 
     /// The stream that holds all that is committed.
     #[must_use]
-    pub fn output_stream(self) -> String {
-        self.input_stream("out")
+    pub fn output_stream(&self) -> String {
+        self.chosen.output.clone().unwrap_or_else(|| self.input_stream("out"))
     }
 
     /// The stream that holds what was shown.
     #[must_use]
-    pub fn impressions_stream(self) -> String {
-        self.input_stream("impressions")
+    pub fn impressions_stream(&self) -> String {
+        self.chosen.impressions.clone().unwrap_or_else(|| self.input_stream("impressions"))
     }
 
     /// The buckets of the registry of models.
     #[must_use]
-    pub fn registry(self) -> RegistryNames {
+    pub fn registry(&self) -> RegistryNames {
         let name = self.pipeline.to_uppercase();
         RegistryNames {
-            pipeline: self.pipeline.to_owned(),
-            models: format!("{name}_MODELS"),
-            pointers: format!("{name}_REGISTRY"),
+            pipeline: self.pipeline.clone(),
+            models: self.chosen.models.clone().unwrap_or_else(|| format!("{name}_MODELS")),
+            pointers: self.chosen.registry.clone().unwrap_or_else(|| format!("{name}_REGISTRY")),
         }
     }
 
     /// The streams that hold those buckets.
-    pub(crate) fn registry_streams(self) -> [String; 2] {
+    pub(crate) fn registry_streams(&self) -> [String; 2] {
         let RegistryNames { models, pointers, .. } = self.registry();
         [bus::object_stream(&models), bus::bucket_stream(&pointers)]
     }
 
     /// The service that answers requests for rankings.
-    pub(crate) fn ranking_service(self) -> String {
+    pub(crate) fn ranking_service(&self) -> String {
         format!("tidewheel-{}", self.pipeline)
     }
 
     /// The service that answers queries.
-    pub(crate) fn query_service(self) -> String {
+    pub(crate) fn query_service(&self) -> String {
         format!("tidewheel-{}-sql", self.pipeline)
     }
 
     /// The service that tells how the pipeline does.
-    pub(crate) fn status_service(self) -> String {
+    pub(crate) fn status_service(&self) -> String {
         format!("tidewheel-{}-status", self.pipeline)
     }
 
     /// The service by which whoever has that role says that it is there.
-    pub(crate) fn presence_service(self, role: &str) -> String {
+    pub(crate) fn presence_service(&self, role: &str) -> String {
         format!("tidewheel-{}-{role}", self.pipeline)
     }
 
-    fn subject(self, token: &str) -> Subject {
-        Subject::known(format!("{}.{token}", self.pipeline))
+    fn subject(&self, token: &str) -> Subject {
+        let prefix = self.chosen.subjects.as_deref().unwrap_or(&self.pipeline);
+        Subject::known(format!("{prefix}.{token}"))
     }
 }
 
@@ -181,6 +231,28 @@ mod tests {
         for (name, expected) in texts {
             assert_eq!(name, expected);
         }
+    }
+
+    #[test]
+    fn names_that_are_chosen_take_the_place_of_those_that_are_made() {
+        let chosen = ChosenNames {
+            subjects: Some("features.shop".to_owned()),
+            output: Some("FEATURES".to_owned()),
+            impressions: Some("SHOWN".to_owned()),
+            models: Some("GRAPHS".to_owned()),
+            registry: Some("POINTERS".to_owned()),
+        };
+        let names = Names::choosing("shop", chosen);
+        assert_eq!([names.output_stream(), names.impressions_stream()], ["FEATURES", "SHOWN"]);
+        assert_eq!(names.registry_streams(), ["OBJ_GRAPHS", "KV_POINTERS"]);
+        let subjects = [names.dead_letters(), names.commits(), names.examples(), names.impressions()];
+        let expected = ["dead", "commits", "examples", "impressions"].map(|token| format!("features.shop.{token}"));
+        assert_eq!(subjects.map(|subject| subject.as_str().to_owned()), expected);
+        let asked =
+            [names.queries(), names.status(), names.presence(WORKER)].map(|subject| subject.as_str().to_owned());
+        assert_eq!(asked, ["features.shop.sql", "tidewheel.status.shop", "tidewheel.worker.shop"]);
+        let only = Names::choosing("shop", ChosenNames { output: Some("O".to_owned()), ..ChosenNames::default() });
+        assert_eq!((only.output_stream(), only.commits().as_str()), ("O".to_owned(), "shop.commits"));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::index::{StreamIndex, TableIndex};
 use super::label::LabelPlan;
+use super::names::Names;
 use super::reference::ReferencePlan;
 use super::score::{ModelPlan, ScorePlan};
 use super::state::{OutputPlan, StatePlan};
@@ -14,8 +15,10 @@ use crate::feature::{LivePlan, VectorPlan};
 
 /// Everything a [`Step`](crate::step::Step) and a [`Run`](crate::engine::Run) need to know.
 pub struct Pipeline {
-    /// Its name: dead letters go to `<name>.dead`.
+    /// Its name.
     pub name: String,
+    /// What it is called in the broker.
+    pub names: Names,
     /// The streams it reads, by name.
     pub streams: Vec<StreamPlan>,
     /// The feature tables it keeps, by name.
@@ -74,6 +77,11 @@ impl Pipeline {
     /// emit, can't be told without them.
     pub(crate) fn goes_on_without(&self, tables: &[TableIndex]) -> bool {
         tables.iter().all(|table| matches!(self.table(*table).plan, LivePlan::AsOf(_)))
+    }
+
+    /// Whether some of what it reads is somebody else's.
+    pub(crate) fn reads_sources(&self) -> bool {
+        self.streams.iter().any(|stream| stream.source.is_some())
     }
 
     /// Whether vectors read a table.

@@ -3,12 +3,42 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::bus::{Bus, BusError, JetStreamApi, StreamSequence, Subject};
 use crate::event::{Contract, DecodeSettings, PartitionedWatermark};
 
 impl StreamPlan {
     /// The stream's watermark before its first event.
     pub(crate) fn watermark(&self) -> PartitionedWatermark {
         PartitionedWatermark::new(self.disorder, self.idle)
+    }
+
+    /// The connection by which the broker is asked about its stream.
+    pub(crate) fn bus(&self, bus: &Bus) -> Bus {
+        self.source.as_ref().map_or_else(|| bus.clone(), |api| bus.at(api))
+    }
+
+    /// The subjects that are read of a stream that is somebody else's; of one of our own everything is.
+    ///
+    /// # Errors
+    /// When one is no subject.
+    pub(crate) fn filters(&self) -> Result<Vec<Subject>, BusError> {
+        match self.source {
+            Some(_) => self.subjects.iter().map(Subject::new).collect(),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// The newest message that is to be read; none where the broker holds none.
+    ///
+    /// # Errors
+    /// [`BusError::StreamNotFound`], or [`BusError::JetStream`] when the server doesn't answer.
+    pub(crate) async fn last(&self, bus: &Bus) -> Result<Option<StreamSequence>, BusError> {
+        let (bus, mut newest) = (self.bus(bus), None);
+        for subject in &self.subjects {
+            let last = bus.last_message(&self.held_in, &Subject::new(subject)?).await?;
+            newest = newest.max(last.map(|message| message.sequence));
+        }
+        Ok(newest)
     }
 }
 
@@ -18,6 +48,10 @@ pub struct StreamPlan {
     pub name: String,
     /// Subjects of the events, wildcards allowed.
     pub subjects: Vec<String>,
+    /// The broker's stream that holds them.
+    pub held_in: String,
+    /// Where that is, if it is somebody else's: it is read through the subjects, and never made or altered.
+    pub source: Option<JetStreamApi>,
     /// The events' contract.
     pub contract: Arc<Contract>,
     /// How events are decoded.

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::names::Names;
 use super::pipeline::Pipeline;
 use super::stream::StreamPlan;
 use crate::bus::StreamSpec;
@@ -12,10 +11,11 @@ const DUPLICATE_WINDOW: Duration = Duration::from_secs(600);
 /// How much longer than two windows what was shown is kept.
 const IMPRESSION_SLACK: Duration = Duration::from_secs(3_600);
 
-/// The stream that holds a pipeline's events: named after pipeline and relation, `INTENT_BEHAVIOR`.
+/// The stream that a pipeline makes for its events: named after pipeline and relation, `INTENT_BEHAVIOR`, unless it says
+/// otherwise. It is not for one that is somebody else's.
 pub fn input_spec(pipeline: &Pipeline, stream: &StreamPlan) -> StreamSpec {
     StreamSpec {
-        name: Names::of(&pipeline.name).input_stream(&stream.name),
+        name: stream.held_in.clone(),
         subjects: stream.subjects.clone(),
         max_age: Some(stream.retain),
         max_bytes: Some(stream.max_bytes),
@@ -30,7 +30,8 @@ pub fn input_spec(pipeline: &Pipeline, stream: &StreamPlan) -> StreamSpec {
 
 /// The streams of a pipeline and how many bytes the broker sets aside for each when it is made.
 pub(crate) fn reserved(pipeline: &Pipeline) -> Vec<(String, u64)> {
-    let inputs = pipeline.streams.iter().map(|stream| input_spec(pipeline, stream));
+    let made = pipeline.streams.iter().filter(|stream| stream.source.is_none());
+    let inputs = made.map(|stream| input_spec(pipeline, stream));
     let all = inputs.chain([output_spec(pipeline)]).chain(impressions_spec(pipeline));
     all.map(|spec| (spec.name, spec.max_bytes.unwrap_or_default())).collect()
 }
@@ -41,7 +42,7 @@ pub(crate) fn impressions_spec(pipeline: &Pipeline) -> Option<StreamSpec> {
     // A closed window is remembered for one more; the rest is for clocks that differ and for a worker that is down.
     let window = Duration::from_micros(labels.settings.window_micros.cast_unsigned());
     let max_age = window.saturating_mul(2).saturating_add(IMPRESSION_SLACK);
-    let names = Names::of(&pipeline.name);
+    let names = &pipeline.names;
     Some(StreamSpec {
         name: names.impressions_stream(),
         subjects: vec![names.impressions().as_str().to_owned()],
@@ -60,7 +61,7 @@ pub(crate) fn impressions_spec(pipeline: &Pipeline) -> Option<StreamSpec> {
 /// The stream that holds all that a pipeline commits: rankings, rows of tables, examples, dead letters, and the markers of
 /// its epochs. It is one stream because a batch of the broker is atomic within one.
 pub fn output_spec(pipeline: &Pipeline) -> StreamSpec {
-    let names = Names::of(&pipeline.name);
+    let names = &pipeline.names;
     let published = pipeline.score.as_ref().and_then(|score| score.publish.clone());
     let tables = pipeline.tables.iter().filter_map(|table| table.publish.clone());
     let subjects = [names.dead_letters(), names.commits()]

@@ -35,12 +35,12 @@ pub struct SqlDoor(#[expect(dead_code, reason = "held: dropping it ends the task
 ///
 /// # Errors
 /// When the service cannot be registered.
-pub async fn serve_sql(bus: &Bus, pipeline: &str, views: Views) -> Result<SqlDoor, BusError> {
-    let names = Names::of(pipeline);
+pub async fn serve_sql(bus: &Bus, pipeline: impl Into<Names>, views: Views) -> Result<SqlDoor, BusError> {
+    let names = pipeline.into();
     let spec = ServiceSpec {
         name: names.query_service(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        description: format!("SELECT over the live tables of {pipeline}"),
+        description: format!("SELECT over the live tables of {}", names.pipeline()),
         endpoints: vec![EndpointSpec { name: "sql".to_owned(), subject: names.queries() }],
     };
     let service = bus.serve(spec, QUEUE).await?;

@@ -52,13 +52,13 @@ async fn streams_of_a_pipeline_follow_its_folder_and_are_never_cut() {
     };
     // What `doctor` says before each start, and how many events were counted by then.
     let steps = [
-        (&unlabelled, "RECOMMEND_CLICKS is not there yet"),
+        (&unlabelled, "SHOP_CLICKS is not there yet"),
         (&text, "RECOMMEND_OUT: subjects is"),
         (&patient, "(expected 7200s); `tidewheel run` extends it"),
-        (&text, "RECOMMEND_CLICKS is kept as it should be"),
+        (&text, "SHOP_CLICKS is kept as it should be"),
         (&unlabelled, "RECOMMEND_OUT is kept as it should be"),
-        (&wide, "RECOMMEND_CLICKS: max_age is 604800s (expected 1209600s); `tidewheel run` extends it"),
-        (&narrow, "RECOMMEND_CLICKS is kept as it should be"),
+        (&wide, "SHOP_CLICKS: max_age is 604800s (expected 1209600s); `tidewheel run` extends it"),
+        (&narrow, "SHOP_CLICKS is kept as it should be"),
     ];
     for (step, (settings, said)) in steps.into_iter().enumerate() {
         fs::write(&file, settings).unwrap();

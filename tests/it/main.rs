@@ -44,6 +44,7 @@ mod scripts;
 mod seen;
 mod shown;
 mod silence;
+mod sources;
 mod stopped;
 mod taobao;
 mod training;

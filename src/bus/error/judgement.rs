@@ -25,6 +25,9 @@ impl Judged for BusError {
             | Self::InvalidSubject { .. }
             | Self::InvalidName { .. }
             | Self::StreamNotFound { .. }
+            | Self::SourceNotFound { .. }
+            | Self::NotReadable { .. }
+            | Self::NoJetStream { .. }
             | Self::StreamDiffers { .. }
             | Self::NoRoom { .. }
             | Self::SubjectsOverlap { .. }

@@ -100,7 +100,7 @@ async fn overlapping_subjects_name_the_stream_that_has_them() {
     let error = bus.ensure_stream(&testing::spec("OTHER", "clicks.a")).await.unwrap_err();
     insta::assert_snapshot!(
         error,
-        @r#"stream "OTHER" cannot take subjects ["clicks.a"]: stream "CLICKS" has overlapping ones"#
+        @r#"stream "OTHER" cannot take subjects ["clicks.a"]: stream "CLICKS" has overlapping ones; read that one, with `source = "CLICKS"` in [streams.NAME], or share it with the pipeline that makes it, where each gives the same `subjects` and `stream = "CLICKS"`"#
     );
     server.stop().await.unwrap();
 }

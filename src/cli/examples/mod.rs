@@ -29,7 +29,7 @@ use crate::bus::{Bus, BusError, Message, ReadLimits, StreamSequence};
 use crate::clock;
 use crate::config::micros_of;
 use crate::learn::{ExampleError, ExampleTable, Examples, decode};
-use crate::pipeline::{Names, Pipeline, output_spec};
+use crate::pipeline::{Pipeline, output_spec};
 use crate::query::Format;
 use crate::sql::parse_duration;
 
@@ -186,7 +186,7 @@ struct Export<'a> {
 impl Export<'_> {
     /// Reads what is in the stream now.
     async fn all(mut self, bus: &Bus, pipeline: &Pipeline, from: StreamSequence) -> anyhow::Result<()> {
-        let (stream, subject) = (output_spec(pipeline).name, Names::of(&pipeline.name).examples());
+        let (stream, subject) = (output_spec(pipeline).name, pipeline.names.examples());
         let last = match bus.last_message(&stream, &subject).await {
             Err(error @ BusError::StreamNotFound { .. }) => {
                 let name = &pipeline.name;

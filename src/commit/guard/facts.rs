@@ -12,8 +12,13 @@ pub(super) struct Facts<'a> {
     pub(super) stream: &'a str,
     /// How far it was read.
     pub(super) mark: &'a InputMark,
+    /// What is read of it, in order, if it is somebody else's.
+    pub(super) subjects: Vec<String>,
     /// When the broker created it, microseconds since 1970.
     pub(super) created_micros: i64,
+    /// Where it begins, if that says what is missing: not where messages are replaced one by one, or where each gap is noticed
+    /// by whoever reads.
+    pub(super) first: Option<StreamSequence>,
     /// Where it ends.
     pub(super) last: StreamSequence,
     /// The message at the mark, or the stream's last one where it ends before the mark.
@@ -26,26 +31,35 @@ impl Facts<'_> {
         self.mark.sequence == 0 && self.mark.created_micros == 0
     }
 
-    /// Whether it is the stream that the mark is of, by its time of creation.
-    pub(super) fn is_recreated(&self) -> bool {
-        self.mark.created_micros != self.created_micros
+    /// Whether the broker has created it since the mark was made.
+    pub(super) fn is_created_anew(&self) -> bool {
+        self.mark.present_micros() != self.created_micros
     }
 }
 
 /// Reads as much as the decision needs.
 pub(super) async fn read<'a>(bus: &Bus, input: &'a Input, mark: &'a InputMark) -> Result<Facts<'a>, CommitError> {
-    let (stream, state, known) = (input.name.as_str(), &input.state, StreamSequence(mark.sequence));
-    let mut facts = Facts { stream, mark, created_micros: state.created_micros, last: state.last, message: None };
-    if facts.is_new() || facts.is_recreated() || mark.sequence == 0 {
+    let (stream, state) = (input.name.as_str(), &input.state);
+    let mut facts = Facts {
+        stream,
+        mark,
+        subjects: input.subjects(),
+        created_micros: state.created_micros,
+        first: (input.source.is_some() && !state.replaces).then_some(state.first),
+        last: state.last,
+        message: None,
+    };
+    if facts.is_new() {
         return Ok(facts);
     }
-    if facts.last < known {
+    if facts.last < mark.known() && !facts.is_created_anew() {
         // A server that is behind the others does not know its newest messages yet.
-        facts.last = bus.stream_state_past(stream, known).await?.last;
+        facts.last = input.bus(bus).stream_state_past(stream, mark.known()).await?.last;
     }
     // No message has the number 0: the broker would refuse the question.
-    if facts.last.0 > 0 {
-        facts.message = bus.message_at(stream, known.min(facts.last)).await?;
+    let place = StreamSequence(mark.sequence).min(facts.last);
+    if place.0 > 0 {
+        facts.message = input.bus(bus).message_at(stream, place).await?;
     }
     Ok(facts)
 }

@@ -2,7 +2,7 @@
 
 use crate::bus::{Bus, StoredMessage, StreamSequence};
 use crate::commit::{CommitError, Head};
-use crate::pipeline::{Names, Pipeline, output_spec};
+use crate::pipeline::{Pipeline, output_spec};
 
 /// What the output stream and the snapshots say.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ pub(super) async fn read<'a>(
     let last = bus.stream_state(&stream).await?.last;
     let newest = match is_fresh || last.0 == 0 {
         true => None,
-        false => bus.last_message(&stream, &Names::of(&pipeline.name).commits()).await?,
+        false => bus.last_message(&stream, &pipeline.names.commits()).await?,
     };
     Ok(Facts { stream, last, newest, heads })
 }

@@ -12,8 +12,12 @@ pub(crate) fn from_snapshot(head: &Head, marker: &Marker, inputs: &[Input]) -> O
         return None;
     }
     let mut progress = head.progress.clone();
-    let marks = progress.inputs.iter_mut().zip(&marker.progress.inputs).zip(inputs);
-    marks.filter(|(_, input)| input.is_other).for_each(|((mark, marked), _)| *mark = marked.clone());
+    for ((mark, marked), input) in progress.inputs.iter_mut().zip(&marker.progress.inputs).zip(inputs) {
+        match input.is_other {
+            true => *mark = marked.clone(),
+            false => mark.restored_micros = marked.restored_micros,
+        }
+    }
     Some(progress)
 }
 
@@ -21,7 +25,11 @@ pub(crate) fn from_snapshot(head: &Head, marker: &Marker, inputs: &[Input]) -> O
 pub(crate) fn from_nothing(marker: &Marker, inputs: &[Input]) -> Progress {
     let marks = marker.progress.inputs.iter().zip(inputs).map(|(marked, input)| match input.is_other {
         true => marked.clone(),
-        false => InputMark::start(&marked.stream, input.state.created_micros),
+        false => InputMark {
+            restored_micros: marked.restored_micros,
+            subjects: marked.subjects.clone(),
+            ..InputMark::start(&marked.stream, marked.created_micros)
+        },
     });
     Progress { inputs: marks.collect(), ..Progress::default() }
 }
@@ -34,7 +42,7 @@ fn is_covered(head: &Head, marker: &Marker, inputs: &[Input]) -> bool {
         && head.progress.inputs.iter().zip(&marker.progress.inputs).enumerate().all(|(place, (here, there))| {
             inputs.get(place).is_some_and(|input| input.is_other)
                 || (here.stream == there.stream
-                    && here.created_micros == there.created_micros
+                    && (here.created_micros, &here.subjects) == (there.created_micros, &there.subjects)
                     && here.sequence <= there.sequence)
         })
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::bus::{Bus, ReadLimits, StreamSequence};
 use crate::commit::marker::Marker;
 use crate::commit::{CommitError, Progress, Run};
-use crate::pipeline::{Names, Pipeline, StreamIndex, output_spec};
+use crate::pipeline::{Pipeline, StreamIndex, output_spec};
 
 /// Markers that are read at once.
 const READ_ROWS: usize = 1_024;
@@ -76,7 +76,7 @@ pub(crate) async fn steps_between(pipeline: &Pipeline, bus: &Bus, stretch: &Stre
 /// What the markers say that lie between.
 async fn recorded(pipeline: &Pipeline, bus: &Bus, stretch: &Stretch<'_>) -> Result<Again, CommitError> {
     let limits = ReadLimits { rows: READ_ROWS, linger: Duration::ZERO };
-    let subject = Names::of(&pipeline.name).commits();
+    let subject = pipeline.names.commits();
     let mut reader = bus.reader_of(&output_spec(pipeline).name, &subject, stretch.covered.next(), limits);
     let (mut again, mut is_there) = (Again::default(), false);
     while !is_there {

@@ -1,6 +1,6 @@
 //! Inputs, marks and markers for tests of decisions.
 
-use crate::bus::{StreamSequence, StreamState};
+use crate::bus::{FedBy, StreamSequence, StreamState};
 use crate::commit::marker::Marker;
 use crate::commit::progress::InputMark;
 use crate::commit::{Input, Progress};
@@ -19,8 +19,11 @@ pub(super) fn input(is_other: bool) -> Input {
         replicas: 1,
         discard_new: true,
         max_bytes: None,
+        replaces: false,
+        fed_by: FedBy::Publishers,
+        consumers_kept_for: None,
     };
-    Input { name: "SHOP_STREAM".to_owned(), state, is_other }
+    Input { name: "SHOP_STREAM".to_owned(), source: None, filters: Vec::new(), state, is_other }
 }
 
 pub(super) fn mark(stream: &str, sequence: u64) -> InputMark {

@@ -124,6 +124,7 @@ impl<'a> Assembly<'a> {
         Problems::check(self.problems)?;
         Ok(Pipeline {
             name: self.folder.settings.name.as_str().to_owned(),
+            names: self.folder.settings.names(),
             streams: self.streams,
             tables: self.tables,
             references: self.references,

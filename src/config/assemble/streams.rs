@@ -90,8 +90,10 @@ impl Assembly<'_> {
             partition_by_subject: stream.partition == Partition::Subject,
             idle: stream.idle,
             dead_letter_late: stream.late == Late::DeadLetter,
-            retain: stream.retain,
-            max_bytes: stream.max_bytes,
+            held_in: stream.held_in(|| self.folder.settings.names().input_stream(name)),
+            source: stream.found_in(),
+            retain: stream.retain(),
+            max_bytes: stream.max_bytes(),
         });
         Some(())
     }

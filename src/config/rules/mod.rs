@@ -29,7 +29,7 @@ use super::nearest::did_you_mean;
 use super::problem::Problem;
 use super::source::Source;
 
-pub(super) use broker::own_streams;
+pub(super) use broker::{OwnStream, own_streams};
 
 /// The relation of rows to score in `vector.sql`: no stream or table may have its name.
 const REQUESTS: &str = "requests";

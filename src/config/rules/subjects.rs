@@ -8,8 +8,9 @@ use super::Facts;
 use crate::bus;
 use crate::config::name::SqlName;
 use crate::config::problem::Problem;
+use crate::config::stream::Stream;
 use crate::config::subject::{Subject, SubjectFilter, overlap};
-use crate::pipeline::{Names, PRESENCE, STATUS};
+use crate::pipeline::{PRESENCE, STATUS};
 
 /// Subjects that belong to somebody else, and what they are for. Others that begin with `$` are refused as they are read.
 const SET_ASIDE: [(&str, &str); 5] = [
@@ -24,10 +25,11 @@ impl Facts<'_> {
     /// An event belongs to one stream, once.
     pub(super) fn check_stream_subjects(&self, problems: &mut Vec<Problem>) {
         let mut seen: Vec<(&SqlName, &Spanned<SubjectFilter>)> = Vec::new();
-        for (stream, filter) in self.filters() {
-            if let Some((other, earlier)) =
-                seen.iter().find(|(_, earlier)| filter.get_ref().overlaps(earlier.get_ref()))
-            {
+        for (stream, filter) in self.filters(|_| true) {
+            let is_met = |other: &SqlName, earlier: &Spanned<SubjectFilter>| {
+                self.is_of_one_home(stream, other) && filter.get_ref().overlaps(earlier.get_ref())
+            };
+            if let Some((other, earlier)) = seen.iter().find(|(other, earlier)| is_met(other, earlier)) {
                 let message =
                     format!("subject `{filter}` of stream `{stream}` overlaps `{earlier}` of stream `{other}`");
                 problems.push(
@@ -37,7 +39,7 @@ impl Facts<'_> {
             }
             seen.push((stream, filter));
         }
-        for (stream, filter) in self.filters() {
+        for (stream, filter) in self.filters(|stream| stream.source.is_none()) {
             if let Some((subjects, use_of_them)) =
                 SET_ASIDE.into_iter().find(|(aside, _)| filter.get_ref().matches(aside))
             {
@@ -58,8 +60,10 @@ impl Facts<'_> {
         let mut seen: Vec<OwnSubject> = Vec::new();
         for own in self.named_subjects().into_iter().chain(self.given_subjects()) {
             let OwnSubject { what, subject, place } = &own;
-            if let Some((stream, filter)) =
-                self.filters().into_iter().find(|(_, filter)| filter.get_ref().matches(subject))
+            if let Some((stream, filter)) = self
+                .filters(|stream| stream.source.is_none())
+                .into_iter()
+                .find(|(_, filter)| filter.get_ref().matches(subject))
             {
                 let message = format!("{what} go to `{subject}`, which stream `{stream}` reads through `{filter}`");
                 problems.push(self.at(place, message).suggest("choose another subject, or narrow the stream's"));
@@ -78,8 +82,9 @@ impl Facts<'_> {
 
     /// The subjects that are made from the pipeline's name.
     fn named_subjects(&self) -> Vec<OwnSubject> {
-        let Some(name) = &self.draft.name else { return Vec::new() };
-        let names = Names::of(name.get_ref().as_str());
+        let (Some(name), Some(names)) = (&self.draft.name, self.draft.names()) else { return Vec::new() };
+        let chosen = self.draft.names.sound().and_then(|names| names.get_ref().subjects.as_ref());
+        let place = chosen.map_or_else(|| name.span(), Spanned::span);
         let mut subjects = vec![("dead letters", names.dead_letters()), ("commits", names.commits())];
         if !self.draft.labels.is_absent() {
             subjects.extend([("impressions", names.impressions()), ("examples", names.examples())]);
@@ -88,7 +93,7 @@ impl Facts<'_> {
         let own = |(what, subject): (&str, bus::Subject)| OwnSubject {
             what: what.to_owned(),
             subject: subject.as_str().to_owned(),
-            place: name.span(),
+            place: place.clone(),
         };
         subjects.into_iter().map(own).collect()
     }
@@ -111,10 +116,21 @@ impl Facts<'_> {
         service.into_iter().chain(rankings).chain(tables).collect()
     }
 
-    /// The subjects of all streams, in the order of the file.
-    fn filters(&self) -> Vec<(&SqlName, &Spanned<SubjectFilter>)> {
+    /// Whether two streams are read from one place in the broker: there a message would be an event of both.
+    fn is_of_one_home(&self, one: &SqlName, other: &SqlName) -> bool {
+        let home = |name: &SqlName| {
+            let (_, stream) = self.draft.streams.sound.get(name)?;
+            let source = stream.source.as_ref()?.get_ref().clone();
+            Some((source, stream.found_in()))
+        };
+        home(one) == home(other)
+    }
+
+    /// The subjects of these streams, in the order of the file.
+    fn filters(&self, of: impl Fn(&Stream) -> bool) -> Vec<(&SqlName, &Spanned<SubjectFilter>)> {
         let streams = self.draft.streams.sound.iter();
         let mut filters: Vec<_> = streams
+            .filter(|(_, (_, stream))| of(stream))
             .flat_map(|(name, (_, stream))| stream.subjects.get_ref().iter().map(move |filter| (name, filter)))
             .collect();
         filters.sort_by_key(|(_, filter)| filter.span().start);

@@ -40,8 +40,8 @@ fn a_good_folder_is_read_in_full() {
     assert_eq!((stream.remember_ids.get(), stream.max_depth.get()), (5_000, 4));
     assert_eq!((stream.disorder, stream.ahead), (Duration::ZERO, Duration::from_secs(120)));
     assert_eq!((stream.late, stream.earliest_micros), (Late::Drop, 1_483_228_800_000_000));
-    assert_eq!((stream.max_event_bytes, stream.max_bytes), (2_048, 1 << 30));
-    assert_eq!(stream.retain, Duration::from_secs(30 * 86_400));
+    assert_eq!((stream.max_event_bytes, stream.max_bytes()), (2_048, 1 << 30));
+    assert_eq!(stream.retain(), Duration::from_secs(30 * 86_400));
 
     let model = settings.model.as_ref().unwrap();
     assert_eq!(model.graph.get_ref(), Path::new("model/intent.onnx"));
@@ -68,8 +68,8 @@ fn what_is_left_out_has_the_defaults_of_the_manual() {
     assert_eq!((stream.disorder, stream.ahead), (Duration::from_secs(5), Duration::from_secs(60)));
     assert_eq!((stream.remember_ids.get(), stream.max_depth.get()), (1_000_000, 16));
     assert_eq!(stream.earliest_micros, 946_684_800_000_000);
-    assert_eq!((stream.max_event_bytes, stream.max_bytes), (65_536, 10_737_418_240));
-    assert_eq!(stream.retain, Duration::from_secs(7 * 86_400));
+    assert_eq!((stream.max_event_bytes, stream.max_bytes()), (65_536, 10_737_418_240));
+    assert_eq!(stream.retain(), Duration::from_secs(7 * 86_400));
     let score = settings.score.as_ref().unwrap();
     assert_eq!(score.item.get_ref(), "item_id");
     assert_eq!((score.batch.rows.get(), score.batch.linger), (256, Duration::from_millis(2)));

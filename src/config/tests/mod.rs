@@ -4,6 +4,7 @@ mod folders;
 mod learning;
 mod names;
 mod rules;
+mod sources;
 mod values;
 mod windows;
 

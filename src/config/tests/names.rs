@@ -124,15 +124,21 @@ fn a_reference_table_does_not_read_what_the_pipeline_keeps() {
     "#);
 }
 
-#[test]
-fn two_pipelines_side_by_side_do_not_share_a_stream_of_the_broker() {
-    let sql = "SELECT item_id, count(*) AS n FROM b_c GROUP BY item_id, tumble(ts, '1 minute')";
-    let shop = Shop::new(&small("a", "b_c", "shop.clicks"));
+/// A folder that nothing is wrong with, whose settings have this stream.
+fn runnable(settings: &str, stream: &str) -> Shop {
+    let sql = format!("SELECT item_id, count(*) AS n FROM {stream} GROUP BY item_id, tumble(ts, '1 minute')");
+    let shop = Shop::new(settings);
     shop.write("schemas/behavior.json", windows::CONTRACT);
     shop.write("pipelines/intent/features/user_activity.sql", sql);
     for file in ["features/item_trend.sql", "vector.sql"] {
         fs::remove_file(shop.path("pipelines/intent").join(file)).unwrap();
     }
+    shop
+}
+
+#[test]
+fn two_pipelines_side_by_side_do_not_share_a_stream_of_the_broker() {
+    let shop = runnable(&small("a", "b_c", "shop.clicks"), "b_c");
     let checked = || match Folder::check(&shop.path("pipelines/intent")) {
         Ok(_) => "no problems".to_owned(),
         Err(problems) => problems.to_string().replace(&format!("{}/", shop.root.path().display()), ""),
@@ -146,7 +152,70 @@ fn two_pipelines_side_by_side_do_not_share_a_stream_of_the_broker() {
     pipelines/intent/pipeline.toml:3:10: stream `b_c` is called `A_B_C` in the broker, and so is stream `c` of pipeline `a_b` in the folder `other` beside this one
        3 | [streams.b_c]
          |          ^
-      help: rename one of them: a broker has room for one of that name
+      help: rename one of them: a broker has room for one of that name, which pipelines share where each gives it as `stream` with the same `subjects`
     ");
     assert!(shop.read().is_ok(), "it can run, where the other one does not");
+}
+
+#[test]
+fn two_pipelines_share_a_stream_that_both_name_with_the_same_subjects() {
+    let shared = |name: &str, stream: &str, subject: &str| {
+        small(name, stream, subject).replace("time = ", "stream = \"SHOP\"\ntime = ")
+    };
+    let shop = runnable(&shared("a", "clicks", "shop.clicks"), "clicks");
+    let problems = |other: &str| {
+        shop.write("pipelines/other/pipeline.toml", other);
+        Folder::check(&shop.path("pipelines/intent")).err().map(|problems| problems.to_string()).unwrap_or_default()
+    };
+    assert_eq!(problems(&shared("b", "views", "shop.clicks")), "");
+    let clash = "stream `clicks` is called `SHOP` in the broker, and so is stream `views` of pipeline `b`";
+    assert!(problems(&shared("b", "views", "shop.views")).contains(clash), "other subjects");
+    let unnamed = small("a", "clicks", "shop.clicks").replace("time = ", "stream = \"B_VIEWS\"\ntime = ");
+    shop.write("pipelines/intent/pipeline.toml", unnamed);
+    let found = problems(&small("b", "views", "shop.clicks"));
+    assert!(found.contains("stream `clicks` is called `B_VIEWS` in the broker"), "one has not named it: {found}");
+}
+
+#[test]
+fn names_that_are_chosen_are_none_that_something_else_has() {
+    let named = |names: &str| messages(&Shop::new(&format!("{GOOD}\n[names]\n{names}\n")));
+    assert_eq!(
+        named("subjects = \"f.shop\"\noutput = \"A\"\nimpressions = \"B\"\nmodels = \"C\"\nregistry = \"D\""),
+        Vec::<String>::new()
+    );
+    assert_eq!(
+        named("output = \"SAME\"\nimpressions = \"SAME\""),
+        ["what was shown and what the pipeline puts out are both called `SAME` in the broker"]
+    );
+    assert_eq!(
+        named("output = \"INTENT_BEHAVIOR\""),
+        ["stream `behavior` and what the pipeline puts out are both called `INTENT_BEHAVIOR` in the broker"]
+    );
+    assert_eq!(
+        named("registry = \"R\"\noutput = \"KV_R\""),
+        ["the registry of models and what the pipeline puts out are both called `KV_R` in the broker"]
+    );
+    let read = Shop::new(
+        &GOOD.replace("\"shop.behavior\"", "\"mine.*\"").replace("[tables.", "[names]\nsubjects = \"mine\"\n[tables."),
+    );
+    let found = messages(&read);
+    assert!(
+        found.contains(&"dead letters go to `mine.dead`, which stream `behavior` reads through `mine.*`".to_owned()),
+        "{found:?}"
+    );
+    let found = named("models = \"a.b\"\nouput = \"X\"");
+    assert!(found.contains(&"unknown field `ouput`".to_owned()), "{found:?}");
+    assert!(found.contains(&"\"a.b\" can't name a bucket".to_owned()), "{found:?}");
+}
+
+#[test]
+fn a_pipeline_that_reads_somebody_elses_stream_speaks_where_that_does_not_listen() {
+    let names = |settings: &str| Shop::new(settings).read().unwrap().settings.names();
+    assert_eq!(names(GOOD).commits().as_str(), "intent.commits");
+    let limits = "retain = \"30 days\"\nmax_bytes = \"1 GiB\"\n";
+    let source = GOOD.replace(limits, "").replace("[streams.behavior]", "[streams.behavior]\nsource = \"EVENTS\"");
+    assert_eq!(names(&source).commits().as_str(), "tidewheel.out.intent.commits");
+    assert_eq!(names(&source).output_stream(), "INTENT_OUT");
+    let chosen = format!("{source}\n[names]\nsubjects = \"intent\"\n");
+    assert_eq!(names(&chosen).commits().as_str(), "intent.commits");
 }

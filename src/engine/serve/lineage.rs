@@ -11,7 +11,7 @@ use crate::clock;
 use crate::engine::EngineError;
 use crate::feature::VectorPlan;
 use crate::model::{ModelVersion, Tie, adopt, adopted_from, changes_since};
-use crate::pipeline::{ModelPlan, Names, Pipeline};
+use crate::pipeline::{ModelPlan, Pipeline};
 use crate::registry::{FolderFile, Lineage, ModelRecord, Pointer, Registered, Registry, RegistryError, decide};
 
 /// Opens the registry of a pipeline that has a model, and sees to it that the right one is active: the folder's on the first
@@ -22,8 +22,7 @@ pub(crate) async fn open_registry(
     copies: Option<PathBuf>,
 ) -> Result<Option<(Registry, Pointer)>, EngineError> {
     let (Some(model), Some(vector)) = (&pipeline.model, &pipeline.vector) else { return Ok(None) };
-    let registry =
-        Registry::open_replicated(bus, Names::of(&pipeline.name).registry(), copies, pipeline.replicas).await?;
+    let registry = Registry::open_replicated(bus, pipeline.names.registry(), copies, pipeline.replicas).await?;
     let (version, adopted) = (ModelVersion::of(&model.bytes), adopted_from(&model.bytes)?);
     let file = FolderFile { version: &version, adopted: &adopted, fingerprint: vector.fingerprint().as_str() };
     let start = Start { registry: &registry, model, vector, file };
@@ -49,7 +48,7 @@ pub(crate) async fn open_registry(
 /// [`RegistryError::ActiveOfOtherVector`] where a start would be refused; when the registry can't be read.
 pub(crate) async fn foresee(pipeline: &Pipeline, bus: &Bus) -> Result<Option<(Lineage, ModelVersion)>, EngineError> {
     let (Some(model), Some(vector)) = (&pipeline.model, &pipeline.vector) else { return Ok(None) };
-    let names = Names::of(&pipeline.name);
+    let names = &pipeline.names;
     for stream in names.registry_streams() {
         match bus.stream_state(&stream).await {
             Ok(_) => {}

@@ -6,7 +6,7 @@ use super::startup::Startup;
 use crate::bus::{AtomicPublisher, StreamRole, StreamSequence};
 use crate::commit::{Claimed, Input, Marker, Stored, Usable, Worker, claim, read_heads};
 use crate::engine::EngineError;
-use crate::pipeline::{input_spec, output_spec, reserved};
+use crate::pipeline::{output_spec, reserved};
 use crate::snapshot::SnapshotStore;
 
 /// A claimed pipeline.
@@ -66,10 +66,13 @@ impl Startup<'_> {
 
     /// Says in what ways the broker keeps the pipeline's streams less safely than they need.
     async fn warn_of_durability(&self) -> Result<(), EngineError> {
-        let pipeline = &self.pipeline;
-        let inputs = pipeline.streams.iter().map(|stream| (input_spec(pipeline, stream).name, StreamRole::Input));
-        for (stream, role) in inputs.chain([(output_spec(pipeline).name, StreamRole::Output)]) {
-            for warning in self.bus.durability(&stream, role).await? {
+        let inputs = self.pipeline.streams.iter().map(|stream| {
+            let role = if stream.source.is_some() { StreamRole::Source } else { StreamRole::Input };
+            (stream.bus(self.bus), stream.held_in.clone(), role)
+        });
+        let output = (self.bus.clone(), output_spec(&self.pipeline).name, StreamRole::Output);
+        for (bus, stream, role) in inputs.chain([output]) {
+            for warning in bus.durability(&stream, role).await? {
                 tracing::warn!(fix = warning.fix, "{}", warning.finding);
             }
         }

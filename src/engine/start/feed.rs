@@ -1,5 +1,7 @@
 //! The fourth act: what was read before is read again, and then everything after it.
 
+use std::sync::Arc;
+
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -7,6 +9,7 @@ use super::startup::Startup;
 use crate::commit::Run as StepRun;
 use crate::engine::EngineError;
 use crate::engine::input::Input;
+use crate::engine::looking::Looker;
 use crate::engine::replay::replay;
 use crate::engine::run::Run;
 use crate::engine::silence::Listener;
@@ -24,17 +27,25 @@ pub(super) struct Reading {
 
 impl Startup<'_> {
     /// Starts to read, and to listen for the silence of feedback.
-    ///
-    /// # Errors
-    /// When a subject of its stream is none.
-    pub(super) fn feed(&self, run: &mut Run, reading: Reading) -> Result<(), EngineError> {
+    pub(super) fn feed(&self, run: &mut Run, reading: Reading) {
         if let Some(labels) = &self.pipeline.labels {
-            let listener = Listener::new(&self.pipeline, labels, self.bus)?;
+            let listener = Listener::new(&self.pipeline, labels, self.bus);
             run.spawn_task(listener.listen(run.settled(), run.inputs(), run.stopping()));
+        }
+        for (index, _) in self.pipeline.streams.iter().enumerate().filter(|(_, stream)| stream.source.is_some()) {
+            let looker = Looker {
+                pipeline: Arc::clone(&self.pipeline),
+                stream: StreamIndex(index),
+                bus: self.bus.clone(),
+                seen: self.seen.clone(),
+                settled: run.settled(),
+                inputs: run.inputs(),
+                on_loss: self.settings.on_loss,
+            };
+            run.spawn_task(looker.look(run.stopping()));
         }
         tracing::debug!(pipeline = self.pipeline.name, steps = reading.again.len(), "reading again up to the marker");
         run.spawn_task(reading.follow(run.inputs(), run.stopping()));
-        Ok(())
     }
 }
 

@@ -28,13 +28,14 @@ use super::patience::Patience;
 use super::run::{Run, RunSettings};
 use super::telemetry::begin as begin_metrics;
 use crate::bus::Bus;
+use crate::commit::Seen;
 use crate::pipeline::Pipeline;
 
 impl Run {
     /// Claims the pipeline, brings its state to where it was committed, and starts to serve: a pipeline that answers requests
     /// is ready for them when this returns.
     pub async fn start(pipeline: Arc<Pipeline>, bus: &Bus, settings: &RunSettings) -> Result<Self, EngineError> {
-        let startup = Startup { pipeline, bus, settings };
+        let startup = Startup { pipeline, bus, settings, seen: Seen::default() };
         // What is at hand between two waits is large.
         Patience::to_start().insist("start", || Box::pin(startup.begin())).await
     }
@@ -52,7 +53,7 @@ impl Startup<'_> {
         let restored = Box::pin(self.restore(&mut run, &mut claim)).await?;
         let ends = Ends { inputs: taken, settled: settles };
         let spawned = Box::pin(self.spawn(&mut run, claim, restored, ends)).await?;
-        self.feed(&mut run, spawned.reading)?;
+        self.feed(&mut run, spawned.reading);
         self.serve(&mut run, spawned.rebuilt).await?;
         Ok(run)
     }

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use super::claim::Claim;
 use super::feed::Reading;
 use super::startup::Startup;
-use crate::bus::ReadLimits;
+use crate::bus::{ReadLimits, StreamSequence};
 use crate::commit::{Again, Marker, Progress, Stretch, steps_between};
 use crate::engine::EngineError;
 use crate::engine::input::Input;
@@ -20,7 +20,9 @@ use crate::engine::references::{OpenReference, follow_reference};
 use crate::engine::remaking::Remaking;
 use crate::engine::run::Run;
 use crate::engine::serve::{follow, load_arms, open_registry};
+use crate::engine::source::{Aggregate, Source};
 use crate::engine::upkeep::keep_up;
+use crate::pipeline::StreamIndex;
 use crate::score::Arms;
 use crate::step::{Labeller, Step};
 use crate::window::References;
@@ -88,7 +90,8 @@ impl Startup<'_> {
                 false => history = begun.wait(&mut step, history).await?,
             }
         }
-        let sources = open_sources(bus, &claim.streams, &mut progress, &claim.marker, limits, on_loss).await?;
+        let mut sources = open_sources(bus, &claim.streams, &mut progress, &claim.marker, limits, on_loss).await?;
+        self.watch_aggregates(&mut sources, claim);
         let stretch = Stretch { state: &progress, covered, marker: &claim.marker, last: claim.last };
         let Again { steps: again, unscored } = steps_between(pipeline, bus, &stretch).await?;
         if let Some(labeller) = &mut labeller {
@@ -119,6 +122,22 @@ impl Startup<'_> {
             false => tracing::warn!("requests wait for them: tables of windows are among them"),
         }
         answers
+    }
+
+    /// Has streams looked at that take messages from others: whether those are the ones that are known.
+    fn watch_aggregates(&self, sources: &mut [Source], claim: &Claim) {
+        let marks = claim.streams.iter().zip(&claim.marker.progress.inputs);
+        for (index, (source, (input, mark))) in sources.iter_mut().zip(marks).enumerate() {
+            let Some(end) = input.aggregate_end() else { continue };
+            let (stream, read) = (StreamIndex(index), StreamSequence(mark.sequence));
+            let aggregate = Aggregate {
+                stream,
+                has_ids: self.pipeline.stream(stream).ids.is_some(),
+                fresh_until: if mark.sequence == 0 { end } else { StreamSequence(0) },
+                seen: self.seen.clone(),
+            };
+            source.watch(aggregate, mark.sources.clone(), read);
+        }
     }
 
     /// Opens the Delta tables, if there are any.

@@ -9,10 +9,8 @@ use super::claim::Claim;
 use super::feed::Reading;
 use super::restore::State;
 use super::startup::{QUEUED_STEPS, Startup};
-use crate::bus::{StreamSequence, Subject};
-use crate::commit::{
-    Beginning, Committed, Committer, Epoch, Input as InputStream, Marker, Position, Publication, impressions_publisher,
-};
+use crate::bus::StreamSequence;
+use crate::commit::{Beginning, Committed, Committer, Epoch, Marker, Position, Publication, impressions_publisher};
 use crate::engine::EngineError;
 use crate::engine::input::Input;
 use crate::engine::run::Run;
@@ -56,7 +54,7 @@ impl Startup<'_> {
         let replay = Replay {
             marked: claim.marker.progress.clone(),
             on_loss: self.settings.on_loss,
-            present: self.present(&claim.marker, &claim.streams).await?,
+            present: self.present(&claim.marker).await?,
             rebuilt: Some(rebuilt_sender),
         };
         let save_wanted = Arc::new(Notify::new());
@@ -85,12 +83,12 @@ impl Startup<'_> {
         Ok(Spawned { reading, rebuilt })
     }
 
-    /// Where the streams end now.
-    async fn present(&self, marker: &Marker, streams: &[InputStream]) -> Result<Position, EngineError> {
+    /// Where what is read of the streams ends now.
+    async fn present(&self, marker: &Marker) -> Result<Position, EngineError> {
         let mut present = marker.progress.position();
-        for (index, stream) in streams.iter().enumerate() {
-            let last = self.bus.last_message(&stream.name, &Subject::new(">")?).await?;
-            present.advance(StreamIndex(index), last.map_or(StreamSequence(0), |message| message.sequence));
+        for (index, stream) in self.pipeline.streams.iter().enumerate() {
+            let last = stream.last(self.bus).await?;
+            present.advance(StreamIndex(index), last.unwrap_or(StreamSequence(0)));
         }
         Ok(present)
     }
@@ -119,7 +117,8 @@ impl Startup<'_> {
     ) -> Result<(), EngineError> {
         let Claim { worker, publisher, marker, last, stored, .. } = claim;
         let linger = self.pipeline.state.epoch;
-        let beginning = Beginning { publisher, worker, epoch: Epoch::new(stored), marker, last, linger };
+        let beginning =
+            Beginning { publisher, worker, epoch: Epoch::new(stored), marker, last, linger, seen: self.seen.clone() };
         let committer = Committer::new(&self.pipeline, beginning, settled, saves);
         let impressions = impressions_publisher(&self.pipeline, self.bus, OUTSTANDING).await?;
         run.spawn_task(committer.run(impressions, publications).err_into());

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::bus::Bus;
+use crate::commit::Seen;
 use crate::engine::run::RunSettings;
 use crate::pipeline::Pipeline;
 
@@ -14,4 +15,6 @@ pub(super) struct Startup<'a> {
     pub(super) pipeline: Arc<Pipeline>,
     pub(super) bus: &'a Bus,
     pub(super) settings: &'a RunSettings,
+    /// What is seen of streams that are somebody else's.
+    pub(super) seen: Seen,
 }

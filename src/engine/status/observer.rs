@@ -11,14 +11,14 @@ use super::status::{
     DeadStatus, ModelStatus, ReplyStatus, SnapshotStatus, Status, StreamStatus, TableStatus, TrainingState,
     TrainingStatus,
 };
-use crate::bus::{Bus, ReplyCounts, StreamState};
+use crate::bus::{Bus, BusError, ReplyCounts, StreamState};
 use crate::clock;
 use crate::commit::Position;
 use crate::engine::input::Input;
 use crate::engine::stats::Stats;
 use crate::engine::telemetry::{record_lag, record_replies};
 use crate::engine::train::TrainingReport;
-use crate::pipeline::{Names, Pipeline, StreamIndex};
+use crate::pipeline::{Pipeline, StreamIndex};
 use crate::time::EventTime;
 
 /// How long the broker, or the step's thread, is waited for.
@@ -83,8 +83,15 @@ impl Observer {
     /// Asks the broker where the streams end; what it does not answer in time is not known then.
     pub(super) async fn look_at_streams(&mut self) {
         for (index, stream) in self.pipeline.streams.iter().enumerate() {
-            let name = Names::of(&self.pipeline.name).input_stream(&stream.name);
-            let state = timeout(PATIENCE, self.bus.stream_state(&name)).await.ok().and_then(Result::ok);
+            let end_of = async {
+                let mut state = stream.bus(&self.bus).stream_state(&stream.held_in).await?;
+                if stream.source.is_some() {
+                    // What others have put there after it does not wait for this pipeline.
+                    state.last = stream.last(&self.bus).await?.unwrap_or_default();
+                }
+                Ok::<_, BusError>(state)
+            };
+            let state = timeout(PATIENCE, end_of).await.ok().and_then(Result::ok);
             if let Some(end) = self.ends.get_mut(index) {
                 *end = state;
             }
@@ -227,7 +234,7 @@ fn waiting(position: u64, end: &StreamState) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bus::StreamSequence;
+    use crate::bus::{FedBy, StreamSequence};
 
     #[test]
     fn what_waits_is_what_the_stream_still_has_behind_the_position() {
@@ -240,6 +247,9 @@ mod tests {
             replicas: 1,
             discard_new: true,
             max_bytes: None,
+            replaces: false,
+            fed_by: FedBy::Publishers,
+            consumers_kept_for: None,
         };
         assert_eq!(waiting(0, &end(1, 10, 10)), 10);
         assert_eq!(waiting(7, &end(1, 10, 10)), 3);

@@ -31,7 +31,7 @@ use crate::engine::telemetry::{begin_training, record_stopped};
 use crate::engine::thread::{ThreadEnd, start_thread};
 use crate::fault::{Fault, Judgement};
 use crate::model::ModelVersion;
-use crate::pipeline::{Names, Pipeline, TRAINER, output_spec};
+use crate::pipeline::{Pipeline, TRAINER, output_spec};
 use crate::registry::{Pointer, Registry};
 
 /// Messages of examples that are read at once.
@@ -86,7 +86,7 @@ impl Training {
         learning.report();
         let next = StreamSequence(learning.position() + 1);
         let last = bus.stream_state(&spec.name).await?.last;
-        let examples = Names::of(&pipeline.name).examples();
+        let examples = pipeline.names.examples();
 
         begin_training(&pipeline.name);
         let (commands, queue) = mpsc::channel(QUEUED);
