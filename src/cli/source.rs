@@ -258,7 +258,7 @@ mod tests {
             ("{\"ts\": 5}", Some(5)),
             ("{\"ts\":", None),
             (" [1] ", None),
-            ("{\"ts\":\"6\"}", None),
+            ("{\"ts\":\"6\"}", Some(6)),
             ("{\"ts\":7}", Some(7)),
         ];
         let expected = expected.map(|(event, time)| (event.to_owned(), time));

@@ -219,7 +219,7 @@ mod tests {
         max_event_bytes = "64 KiB"
         max_depth = 16
         retain = "7d"
-        max_bytes = "10 GiB"
+        max_bytes = "2 GiB"
         "#);
         assert_eq!(stream["required"], serde_json::json!(["subjects", "contract", "time"]));
     }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::compute::take_arrays;
 
+use super::join::JoinPlan;
 use super::live::{LiveReads, LiveTable};
 use super::matrix::{Matrix, Unscorable};
-use super::join::JoinPlan;
 use super::plan::VectorPlan;
 use crate::sql::Failures;
 use crate::time::EventTime;

@@ -100,9 +100,10 @@ async fn the_bus_gives_what_lightgbm_predicts_in_the_commands_of_the_page() {
     let expected = scores(of("json")[2]).unwrap();
     let agrees = |found: &[(i64, f64)]| {
         found.len() == expected.len()
-            && found.iter().zip(&expected).all(|(found, expected)| {
-                found.0 == expected.0 && (found.1 - expected.1).abs() <= 1e-6 * expected.1
-            })
+            && found
+                .iter()
+                .zip(&expected)
+                .all(|(found, expected)| found.0 == expected.0 && (found.1 - expected.1).abs() <= 1e-6 * expected.1)
     };
     until("the predictions of the library", async || {
         let (is_well, said) = shell(folder.path(), &url, ask);

@@ -68,7 +68,7 @@ fn what_is_left_out_has_the_defaults_of_the_manual() {
     assert_eq!((stream.disorder, stream.ahead), (Duration::from_secs(5), Duration::from_secs(60)));
     assert_eq!((stream.remember_ids.get(), stream.max_depth.get()), (1_000_000, 16));
     assert_eq!(stream.earliest_micros, 946_684_800_000_000);
-    assert_eq!((stream.max_event_bytes, stream.max_bytes()), (65_536, 10_737_418_240));
+    assert_eq!((stream.max_event_bytes, stream.max_bytes()), (65_536, 2_147_483_648));
     assert_eq!(stream.retain(), Duration::from_secs(7 * 86_400));
     let score = settings.score.as_ref().unwrap();
     assert_eq!(score.item.get_ref(), "item_id");

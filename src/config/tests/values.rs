@@ -55,7 +55,7 @@ folder = ".state"
     pipelines/intent/pipeline.toml:2:1: unknown field `colour`
        2 | colour = "red"
          | ^
-      help: known are `name`, `streams`, `tables`, `references`, `model`, `score`, `labels`, `train`, `state`, `output`
+      help: known are `name`, `streams`, `tables`, `references`, `model`, `score`, `labels`, `train`, `state`, `output`, `names`
 
     pipelines/intent/pipeline.toml:5:1: unknown field `subject`
        5 | subject = ["shop.behavior"]
