@@ -13,7 +13,8 @@
 //! ```
 //!
 //! A JSON event is read once: while its values are checked they are appended to the columns, in Arrow's own layout, and an
-//! event that is refused after all is taken back.
+//! event that is refused after all is taken back. A message in a binary format becomes the JSON that it would be ([`binary`]), and
+//! one that is compressed is unpacked when its events are asked for ([`Packed`]).
 //!
 //! **Promises.** Accepted and refused events together are all events. A bad event never takes its neighbours along, unless
 //! broken syntax hides where the next one begins: in an array that is the rest of it, among lines up to the next object. What a

@@ -107,6 +107,8 @@ impl Packing {
             Self::Snappy if payload.starts_with(S2_FRAMES) => {
                 Err(io::Error::other("S2, an extension of it: write what Snappy reads"))
             }
+            // What frames have where there is nothing to frame.
+            Self::Snappy if payload.is_empty() => Ok(Vec::new()),
             Self::Snappy => {
                 let length = snap::raw::decompress_len(payload)?;
                 // What a block claims to be is not given memory before it has been looked at.
@@ -182,6 +184,13 @@ mod tests {
             let unknown =
                 format!("invalid_encoding: content encoding {name:?} is not known: send gzip, zstd or snappy, or none");
             assert_eq!(unpack(name, b"", 10), Err(unknown));
+        }
+    }
+
+    #[test]
+    fn nothing_is_nothing_in_every_form() {
+        for (name, pack) in forms() {
+            assert_eq!(unpack(name, &pack(b""), 10), Ok(Bytes::new()), "{name}");
         }
     }
 

@@ -21,6 +21,7 @@ mod closed;
 mod contained;
 mod docs;
 mod emitted;
+mod encoded;
 mod erring_model;
 mod exit_codes;
 mod exported;

@@ -11,7 +11,7 @@ use crate::event::{AvroFraming, AvroSchema};
 
 impl Assembly<'_> {
     /// What the setting says; nothing where that can't be told, after reporting why.
-    pub(super) fn avro(&mut self, setting: &Spanned<Avro>) -> Option<AvroFraming> {
+    pub(super) fn avro(&mut self, stream: &str, setting: &Spanned<Avro>) -> Option<AvroFraming> {
         match setting.get_ref() {
             Avro { record: Some(path), single_object: None, confluent: None } => {
                 Some(AvroFraming::Record(self.avro_schema(path)?))
@@ -36,6 +36,8 @@ impl Assembly<'_> {
                     .collect();
                 Some(AvroFraming::Confluent(schemas.into_iter().collect::<Option<_>>()?))
             }
+            // A setting that is wrong may be what it follows from.
+            _ if self.folder.spoilt.contains(stream) => None,
             _ => {
                 let message = "a stream in Avro has its schemas in one of three ways";
                 let problem = self.folder.source.problem_at(setting.span(), message);

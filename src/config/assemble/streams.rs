@@ -36,7 +36,7 @@ impl Assembly<'_> {
     pub(super) fn stream(&mut self, name: &str, stream: &Stream) -> Option<()> {
         let contract = self.contract(&stream.contract)?;
         let avro = match &stream.avro {
-            Some(setting) => Some(self.avro(setting)?),
+            Some(setting) => Some(self.avro(name, setting)?),
             None => None,
         };
         let decode = DecodeSettings {

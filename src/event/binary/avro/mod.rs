@@ -21,6 +21,7 @@ mod canonical;
 mod plan;
 mod read;
 mod schema;
+mod wire;
 
 use std::fmt;
 use std::sync::Arc;
