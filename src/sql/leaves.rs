@@ -164,8 +164,10 @@ mod tests {
         let fields = ["user_id", "properties.price"].map(|name| Field::new(name, DataType::Float64, true));
         let schema = Arc::new(Schema::new(fields.to_vec()));
         planner.add_relation("clicks", Arc::clone(&schema)).unwrap();
-        let written = planner.canonical("SELECT sum(properties['price']) AS total FROM clicks GROUP BY user_id").unwrap();
-        let named = planner.canonical("SELECT sum(\"properties.price\") AS total FROM clicks GROUP BY user_id").unwrap();
+        let written =
+            planner.canonical("SELECT sum(properties['price']) AS total FROM clicks GROUP BY user_id").unwrap();
+        let named =
+            planner.canonical("SELECT sum(\"properties.price\") AS total FROM clicks GROUP BY user_id").unwrap();
         assert_eq!(written, named);
         assert!(planner.plan("SELECT c.properties['price'] AS price FROM clicks c").is_ok());
         assert!(planner.expression_over("clicks", "properties['price'] > 1", &schema).is_ok());
