@@ -1,5 +1,5 @@
-"""Rows of the export of Google Analytics 4 to BigQuery, as its TO_JSON_STRING writes them: made here after the public
-documentation, for no library writes them. Every column is there, null where it has no value.
+"""Rows of the export of Google Analytics 4 to BigQuery, made here after the public documentation, for no library writes them:
+as TO_JSON_STRING does, with every column, null where it has no value, and as `bq extract` does.
 """
 
 from shop import page, total
@@ -19,8 +19,8 @@ def item(product, index):
         "item_brand": "(not set)",
         "item_variant": "(not set)",
         "item_category": product.category,
-        "price_in_usd": product.price,
-        "price": product.price,
+        "price_in_usd": float(product.price),
+        "price": float(product.price),
         "quantity": product.quantity,
         "item_revenue_in_usd": None,
         "item_revenue": None,
@@ -34,6 +34,7 @@ def row(action):
     micros = int(action.when.timestamp() * 1_000_000)
     seen = page(action)
     bought = action.what == "Order Completed"
+    worth = float(total(action))
     return {
         "event_date": action.when.strftime("%Y%m%d"),
         "event_timestamp": micros,
@@ -41,10 +42,10 @@ def row(action):
         "event_params": [
             parameter("page_location", string_value=seen["url"]),
             parameter("ga_session_id", int_value=micros // 1_000_000),
-            parameter("value", double_value=total(action)),
+            parameter("value", double_value=worth),
         ],
         "event_previous_timestamp": None,
-        "event_value_in_usd": total(action) if bought else None,
+        "event_value_in_usd": worth if bought else None,
         "event_bundle_sequence_id": 1,
         "event_server_timestamp_offset": 0,
         "user_id": action.user,
@@ -52,7 +53,7 @@ def row(action):
         "privacy_info": {"analytics_storage": "Yes", "ads_storage": "Yes", "uses_transient_token": "No"},
         "user_properties": [],
         "user_first_touch_timestamp": micros,
-        "user_ltv": {"revenue": 0, "currency": "USD"},
+        "user_ltv": {"revenue": 0.0, "currency": "USD"},
         "device": {
             "category": "mobile",
             "mobile_brand_name": "Example",
@@ -69,8 +70,8 @@ def row(action):
         "event_dimensions": None,
         "ecommerce": {
             "total_item_quantity": sum(product.quantity for product in action.products),
-            "purchase_revenue_in_usd": total(action),
-            "purchase_revenue": total(action),
+            "purchase_revenue_in_usd": worth,
+            "purchase_revenue": worth,
             "refund_value": None,
             "unique_items": len(action.products),
             "transaction_id": action.order,
@@ -88,3 +89,20 @@ def row(action):
 
 def rows(actions):
     return [row(action) for action in actions]
+
+
+def extracted(actions):
+    """Without nulls, and with integers in strings."""
+
+    def written(value):
+        match value:
+            case dict():
+                return {name: written(one) for name, one in value.items() if one is not None}
+            case list():
+                return [written(one) for one in value]
+            case bool() | float() | str():
+                return value
+            case int():
+                return str(value)
+
+    return [written(row(action)) for action in actions]

@@ -85,14 +85,15 @@ def by_tidewheel(program, folder, lines):
 
     with running(program, folder) as worker:
         until(worker, lambda: run(program, folder, "pub", ".", lines))
-        print(until(worker, events))
+        print("became of the calls:", ", ".join(f"{number} {what}" for what, number in until(worker, events).items()))
         return {table: json.loads(run(program, folder, "sql", ".", f"SELECT * FROM {table}", "--format", "json")) for table in TABLES}
 
 
 def by_duckdb(lines):
-    names = {name: f'"{path}"' for name, path in PATHS.items()} | {name: f"properties.{name}" for name in PROPERTIES}
+    # DuckDB takes ids that look so for UUIDs.
+    names = {name: f'CAST("{path}" AS VARCHAR)' for name, path in PATHS.items()} | {name: f"properties.{name}" for name in PROPERTIES}
     database = duckdb.connect()
-    database.execute("CREATE VIEW calls AS SELECT * FROM read_json(?, format = 'newline_delimited', sample_size = -1)", [str(lines)])
+    database.execute("CREATE TABLE calls AS SELECT * FROM read_json(?, format = 'newline_delimited', sample_size = -1)", [str(lines)])
     found = {}
     for table, question in TABLES.items():
         answer = database.execute(question.format(**names))

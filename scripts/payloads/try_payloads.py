@@ -27,6 +27,8 @@ from program import attempt, run
 from shop import START, actions
 
 EVENTS = 300
+# Lines of what differs that are shown.
+MOST_FAULTS = 8
 # Of each thing that people do.
 GOLDEN = 3
 
@@ -64,12 +66,13 @@ SOURCES = [
     ("snowplow-tracker", sent(of_snowplow.send, of_snowplow.events), ["snowplow"]),
     ("cloudevents", sent(of_cloudevents.send, of_cloudevents.events), ["cloudevents"]),
     ("documentation", made(of_ga4.rows), ["ga4"]),
+    ("documentation of bq extract", made(of_ga4.extracted), ["ga4"]),
     ("documentation", made(orders), ["shopify-order"]),
 ]
 
 
 def version(package):
-    if package == "documentation":
+    if package.startswith("documentation"):
         return ""
     return node_version(package) if package.startswith("@") else importlib.metadata.version(package)
 
@@ -84,7 +87,7 @@ def taken(program, folder, contract, events):
     pipeline.write_case(folder, contract, found, events, at)
     case = attempt(program, folder, "test", ".")
     if case.returncode != 0:
-        print(case.stdout, case.stderr, file=sys.stderr)
+        print("\n".join((case.stdout + case.stderr).splitlines()[:MOST_FAULTS]), file=sys.stderr)
     for letters in report.get("dead_letters", []):
         print(f"{contract}: {letters['count']} {letters['reason']}: {letters['first']}", file=sys.stderr)
     return report, case.returncode == 0
@@ -117,7 +120,7 @@ def write_golden(folder):
     folder.mkdir(parents=True, exist_ok=True)
     for package, capture, contracts in SOURCES:
         for contract, events in zip(contracts, capture(list(few())), strict=True):
-            name = package.removeprefix("@").replace("/", "-")
+            name = package.removeprefix("@").replace("/", "-").replace(" ", "-")
             text = "".join(json.dumps(hidden(event), ensure_ascii=False) + "\n" for event in events)
             (folder / f"{contract}.{name}.jsonl").write_text(text)
 

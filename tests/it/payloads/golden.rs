@@ -88,10 +88,11 @@ fn same_number(found: &Number, sent: &Number) -> bool {
 fn same(found: &Value, sent: &Value) -> bool {
     match (found, sent) {
         (Value::String(found), Value::String(sent)) => {
-            found == sent || micros(found).is_some_and(|at| Some(at) == micros(sent))
+            found == sent || micros(found).is_some_and(|at| Some(at) == micros(sent).or_else(|| sent.parse().ok()))
         }
         (Value::String(found), Value::Number(sent)) => micros(found) == sent.as_i64().map(i128::from),
         (Value::Number(found), Value::Number(sent)) => same_number(found, sent),
+        (Value::Number(found), Value::String(sent)) => sent.parse().is_ok_and(|sent| same_number(found, &sent)),
         _ => found == sent,
     }
 }
