@@ -16,7 +16,8 @@ use super::error::BusError;
 /// Where a server is and how to prove who we are.
 #[derive(Clone, Default)]
 pub struct ConnectSettings {
-    /// `nats://host:port` or `tls://host:port`; several, separated by commas, are the members of one cluster.
+    /// `nats://host:port` or `tls://host:port`; several, separated by commas, are the members of one cluster. A user with its
+    /// password, or a token, stands before the host: `nats://user:password@host`.
     pub url: String,
     /// A `.creds` file (JWT and key).
     pub credentials_file: Option<PathBuf>,
@@ -55,12 +56,30 @@ impl ConnectSettings {
         self.url.split(',').map(|address| address.trim().to_owned()).collect()
     }
 
+    /// The user and password, or the token alone, of the first address that has one.
+    fn user(&self) -> Option<(String, Option<String>)> {
+        let named = self.url.split(',').find_map(|address| {
+            let rest = address.split_once("://").map_or(address, |(_, rest)| rest);
+            rest.rsplit_once('@').map(|(user, _)| user.trim())
+        })?;
+        match named.split_once(':') {
+            Some((user, password)) => Some((without_percents(user), Some(without_percents(password)))),
+            None => Some((without_percents(named), None)),
+        }
+    }
+
     /// The client's options.
     ///
     /// # Errors
     /// [`BusError::Tls`], [`BusError::TlsHalf`] or [`BusError::Credentials`] when a file can't be used.
     pub(super) async fn to_options(&self) -> Result<ConnectOptions, BusError> {
         let mut options = self.tls.apply(ConnectOptions::new().name(&self.name).ping_interval(ASK_EVERY))?;
+        // The client reads them in an address and does not use them.
+        match self.user() {
+            Some((user, Some(password))) => options = options.user_and_password(user, password),
+            Some((token, None)) => options = options.token(token),
+            None => {}
+        }
         if let Some(path) = &self.credentials_file {
             options = options
                 .credentials_file(path)
@@ -110,6 +129,26 @@ fn require_pem(role: &'static str, path: &Path, labels: &[&str]) -> Result<(), B
     if present { Ok(()) } else { Err(refuse(format!("holds no PEM block {}", labels.join(" or ")))) }
 }
 
+/// Signs that an address can't have as they are are written `%40`.
+fn without_percents(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, after @ ..] = rest {
+        let written = after.get(..2).filter(|_| *first == b'%').and_then(|digits| std::str::from_utf8(digits).ok());
+        match written.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = after.get(2..).unwrap_or_default();
+            }
+            None => {
+                bytes.push(*first);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
 fn without_user(address: &str) -> String {
     let address = address.trim();
     let (scheme, rest) = match address.split_once("://") {
@@ -129,6 +168,17 @@ mod tests {
         let settings = ConnectSettings::to_url("nats://ann:s3cret@one:4222, tls://bob:pw@two:4222");
         assert_eq!(settings.shown_url(), "nats://one:4222,tls://two:4222");
         assert!(!format!("{settings:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn a_user_or_a_token_is_taken_from_the_first_address_that_has_one() {
+        let user = |url: &str| ConnectSettings::to_url(url).user();
+        let both = |user: &str, password: &str| Some((user.to_owned(), Some(password.to_owned())));
+        assert_eq!(user("nats://one:4222,tls://two:4222"), None);
+        assert_eq!(user("nats://ann:s3cret@one:4222, tls://bob:pw@two:4222"), both("ann", "s3cret"));
+        assert_eq!(user("one:4222, bob:pw@two:4222"), both("bob", "pw"));
+        assert_eq!(user("nats://s3cr3t@one:4222"), Some(("s3cr3t".to_owned(), None)));
+        assert_eq!(user("nats://ann%40shop:a%3Ab%2@one"), both("ann@shop", "a:b%2"));
     }
 
     #[test]

@@ -46,7 +46,8 @@ async fn server_with(folder: &Path, settings: &str) -> (Child, String) {
 async fn a_stream_of_another_account_is_read_through_the_import_of_its_api() {
     let folder = tempfile::tempdir().unwrap();
     let (mut server, address) = server_with(folder.path(), ACCOUNTS).await;
-    let shop = jetstream::new(async_nats::connect(format!("nats://shop:pass@{address}")).await.unwrap());
+    let shop = async_nats::ConnectOptions::with_user_and_password("shop".to_owned(), "pass".to_owned());
+    let shop = jetstream::new(shop.connect(&address).await.unwrap());
     shop.create_stream(events()).await.unwrap();
     let publish = async |ids: Range<u64>| {
         for id in ids {
