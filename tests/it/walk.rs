@@ -34,8 +34,8 @@ fn blocks() -> Vec<(String, String)> {
     blocks.map(|(language, text)| (language.to_owned(), format!("{text}\n"))).collect()
 }
 
-/// Lines of the page as a shell takes them, in a folder.
-fn shell(folder: &Path, url: &str, lines: &str) -> (bool, String) {
+/// Lines of the page as a shell takes them, in a folder, and with a server where it is said which.
+fn shell(folder: &Path, url: Option<&str>, lines: &str) -> (bool, String) {
     let program = program(folder);
     let binary = Path::new(program.get_program());
     let mut shell = Command::new("bash");
@@ -46,7 +46,10 @@ fn shell(folder: &Path, url: &str, lines: &str) -> (bool, String) {
         };
     }
     let path = std::env::var("PATH").unwrap();
-    shell.env("PATH", format!("{}:{path}", binary.parent().unwrap().display())).env("NATS_URL", url);
+    shell.env("PATH", format!("{}:{path}", binary.parent().unwrap().display()));
+    if let Some(url) = url {
+        shell.env("NATS_URL", url);
+    }
     let output = shell.args(["-euo", "pipefail", "-c", lines]).current_dir(folder).output().unwrap();
     let said = [output.stdout, output.stderr].concat();
     (output.status.success(), String::from_utf8(said).unwrap())
@@ -86,7 +89,7 @@ async fn the_bus_gives_what_lightgbm_predicts_in_the_commands_of_the_page() {
     let ask = asked.lines().last().unwrap();
     assert!(before.lines().count() + 1 + asked.matches("| tidewheel").count() + 1 < 10, "the page promises it");
 
-    let (is_well, said) = shell(folder.path(), &url, before);
+    let (is_well, said) = shell(folder.path(), None, before);
     assert!(is_well, "{said}");
     for line in of("text")[0].lines().filter(|line| *line != "...") {
         assert!(said.contains(line), "{line:?} is not in\n{said}");
@@ -94,7 +97,7 @@ async fn the_bus_gives_what_lightgbm_predicts_in_the_commands_of_the_page() {
     let arguments: Vec<&str> = run.split(' ').skip(1).chain(["--nats", &url, "--log-format", "json"]).collect();
     let mut program = Program::start(folder.path(), &arguments);
     program.said("running").await;
-    let (is_well, said) = shell(folder.path(), &url, asked);
+    let (is_well, said) = shell(folder.path(), Some(&url), asked);
     assert!(is_well, "{said}");
     // The last of the events may be counted after the first question.
     let expected = scores(of("json")[2]).unwrap();
@@ -106,7 +109,7 @@ async fn the_bus_gives_what_lightgbm_predicts_in_the_commands_of_the_page() {
                 .all(|(found, expected)| found.0 == expected.0 && (found.1 - expected.1).abs() <= 1e-6 * expected.1)
     };
     until("the predictions of the library", async || {
-        let (is_well, said) = shell(folder.path(), &url, ask);
+        let (is_well, said) = shell(folder.path(), Some(&url), ask);
         assert!(is_well, "{said}");
         scores(&said).filter(|found| agrees(found))
     })

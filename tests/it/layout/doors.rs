@@ -16,7 +16,7 @@ const DOORS: [Door; 21] = [
     // The machine's clocks: what decides is given the time.
     ("crate::clock", &["bus/", "cli/", "commit/", "engine/", "query/door.rs"]),
     ("csv", &["cli/source/", "reference/csv_file.rs"]),
-    ("datafusion", &["feature/plan.rs", "query/", "sql/", "window/"]),
+    ("datafusion", &["feature/join.rs", "feature/plan.rs", "query/", "sql/", "window/"]),
     ("deltalake_core", &["history/"]),
     ("fastcdc", &["snapshot/"]),
     ("indicatif", &["cli/"]),
