@@ -10,6 +10,7 @@
 //! refuses, or the other way round, would be a contract that lies. Every problem of a file is reported at once, with line,
 //! column and, where there is one, a suggestion.
 
+mod declared_type;
 mod document;
 mod kind;
 mod kinds;
@@ -20,7 +21,6 @@ mod reading;
 mod references;
 mod rules;
 mod shape;
-mod types;
 
 use std::borrow::Cow;
 use std::fmt;

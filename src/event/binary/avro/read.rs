@@ -50,13 +50,7 @@ impl<'r> Reader<'r> {
 
     fn value(&mut self, of: usize, wish: Wish<'r>) -> Result<Wrote, Flaw> {
         let schema = self.schema;
-        self.depth += 1;
-        if self.depth > DEEPEST {
-            return Err(Flaw::new(
-                RejectReason::TooDeep,
-                format!("expected at most {DEEPEST} levels of types, got more"),
-            ));
-        }
+        self.enter()?;
         let form = if let Wish::Form(form) = wish { form } else { Form::Natural };
         match schema.of(of) {
             Type::Null => {
@@ -192,16 +186,20 @@ impl<'r> Reader<'r> {
         Ok(())
     }
 
+    /// Goes a level down in the types.
+    fn enter(&mut self) -> Result<(), Flaw> {
+        self.depth += 1;
+        if self.depth > DEEPEST {
+            let told = format!("expected at most {DEEPEST} levels of types, got more");
+            return Err(Flaw::new(RejectReason::TooDeep, told));
+        }
+        Ok(())
+    }
+
     /// Passes a value that nobody wants.
     fn skip(&mut self, of: usize) -> Result<(), Flaw> {
         let schema = self.schema;
-        self.depth += 1;
-        if self.depth > DEEPEST {
-            return Err(Flaw::new(
-                RejectReason::TooDeep,
-                format!("expected at most {DEEPEST} levels of types, got more"),
-            ));
-        }
+        self.enter()?;
         match schema.of(of) {
             Type::Null => {}
             Type::Boolean => drop(self.boolean()?),
